@@ -1,0 +1,52 @@
+# 用法见 README.md。首次使用会自建 .venv；之后 pyproject.toml 或 constraints.txt 变了才重装。
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN = $(BIN)/python -m
+INSTALL = $(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constraints.txt -e
+
+export NO_MKDOCS_2_WARNING = 1
+
+.PHONY: serve test check new record bench
+
+serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
+	$(RUN) mkdocs serve
+
+test: check  ## 验证：静态检查、所有测试与片段、严格构建
+	$(RUN) pytest
+
+check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库的规则
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(BIN)/rizhi check
+
+new: $(VENV)/.site  ## 写今天
+	$(BIN)/rizhi new
+
+record: $(VENV)/.all  ## 重录改过的片段
+	$(BIN)/rizhi record
+
+bench: $(VENV)/.all  ## 与同类比较：中位数与比值，不设时限
+	$(RUN) benchmarks
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "需要 Python 3.11 以上；用 make PYTHON=python3.12 … 指定一个。没有改动任何文件。"; exit 1; }
+	@echo "新建虚拟环境 $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+# 已有 torch（例如自己装的 CUDA 版）就沿用，不按 constraints.txt 换掉；包索引沿用 pip 自己的配置。
+$(VENV)/constraints.txt: constraints.txt $(BIN)/python
+	@if v=$$($(RUN) pip show torch 2>/dev/null | sed -n 's/^Version: //p') && [ -n "$$v" ]; then \
+	  echo "沿用已有的 torch $$v"; grep -v '^torch==' constraints.txt > $@; \
+	else cp constraints.txt $@; fi
+
+$(VENV)/.site: pyproject.toml $(VENV)/constraints.txt
+	@echo "安装浏览与写作所需（不含 torch）…"
+	@$(INSTALL) '.[site]'
+	@touch $@
+
+$(VENV)/.all: pyproject.toml $(VENV)/constraints.txt
+	@echo "安装全部依赖（含 torch，首次要几分钟）…"
+	@$(INSTALL) '.[site,llm,test,bench]'
+	@touch $(VENV)/.site $@
