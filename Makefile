@@ -7,10 +7,13 @@ INSTALL = $(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constrain
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve test check new record bench
+.PHONY: serve site test check new record bench
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
 	$(RUN) mkdocs serve
+
+site: $(VENV)/.site  ## 构建静态站点到 site/
+	$(RUN) mkdocs build
 
 test: check  ## 验证：静态检查、所有测试与片段、严格构建
 	$(RUN) pytest
