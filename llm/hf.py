@@ -1,0 +1,105 @@
+"""读 transformers 存下的检查点文件夹：config.json 与 safetensors（单个或分片）。"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Type
+
+from safetensors import SafetensorError
+from transformers import AutoConfig, PretrainedConfig
+
+from llm.config import PRESETS, LLMConfig
+
+if TYPE_CHECKING:
+    from llm.model import LLMForCausalLM
+
+_SAME_NAME = (
+    "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads"
+    " num_key_value_heads max_position_embeddings rms_norm_eps initializer_range"
+    " tie_word_embeddings use_cache pad_token_id bos_token_id eos_token_id"
+).split()
+
+
+def load_checkpoint(cls: Type["LLMForCausalLM"], folder: Path) -> "LLMForCausalLM":
+    """按 `read_config` 建模型并读入全部权重与生成配置；数值类型照文件里的来。
+
+    异常：文件夹或权重缺失、损坏，名字或形状对不上，抛 ValueError。
+    """
+    config = read_config(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} 里没有 .safetensors 权重；没有读入任何东西。")
+    try:
+        model, info = cls.from_pretrained(
+            folder,
+            config=config,
+            dtype="auto",
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # 不在半路抛英文错误，下面与缺失的一并报
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{folder} 的权重读不出来：{error}") from error
+    wrong = {kind: sorted(map(str, names)) for kind, names in info.items() if names}
+    if wrong:
+        raise ValueError(f"{folder} 的权重与 config.json 对不上：{wrong}")
+    return model
+
+
+def read_config(folder: Path) -> LLMConfig:
+    """把 config.json 译成 LLMConfig；没写的字段取 transformers 对该家族的缺省值。
+
+    RoPE 的底数在 4.x 里是顶层的 rope_theta，在 5.x 里是 rope_parameters 中的一项，两种都认。
+
+    异常：不是五个家族之一，或用到了模型不做的事，抛 ValueError，一次列出所有原因。
+    """
+    path = folder / "config.json"
+    raw = _read_json(path)
+    family = raw.get("model_type")
+    if family not in PRESETS:
+        raise ValueError(f"{path}：model_type 是 {family!r}，只读得懂 {'、'.join(PRESETS)}。")
+    try:
+        theirs = AutoConfig.for_model(**raw)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}：transformers 不认这份配置：{error}") from error
+    problems = _unsupported(raw, theirs)
+    if problems:
+        raise ValueError(f"{path}：这个模型不做的事：" + "；".join(problems) + "。")
+    return _translate(family, theirs)
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} 读不出来：{error}") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path} 应是一个 JSON 对象，却是 {type(raw).__name__}。")
+    return raw
+
+
+def _unsupported(raw: Dict[str, Any], theirs: PretrainedConfig) -> List[str]:
+    """这份配置要而 llm/ 不做的事，逐条写明。"""
+    rope = theirs.rope_parameters["rope_type"]
+    sliding = "sliding_attention" in (getattr(theirs, "layer_types", None) or ())
+    checks = {
+        f"RoPE 缩放 rope_type={rope!r}": rope != "default",
+        "mlp_bias=True": raw.get("mlp_bias"),
+        "滑动窗口 sliding_window": sliding or raw.get("use_sliding_window"),
+        f"激活函数 hidden_act={theirs.hidden_act!r}": theirs.hidden_act not in ("silu", "swish"),
+        f"attention_dropout={theirs.attention_dropout}": theirs.attention_dropout,
+        "量化 quantization_config": raw.get("quantization_config"),
+    }
+    return [reason for reason, refused in checks.items() if refused]
+
+
+def _translate(family: str, theirs: PretrainedConfig) -> LLMConfig:
+    """同名字段照抄，其余三样各家存法不同。"""
+    fields = {name: getattr(theirs, name) for name in _SAME_NAME}
+    fields["head_dim"] = getattr(theirs, "head_dim", None)
+    rope = theirs.rope_parameters
+    fields["rope_theta"] = rope["rope_theta"]
+    fields["partial_rotary_factor"] = rope.get("partial_rotary_factor", 1.0)
+    if family != "qwen2":  # Qwen2 的偏置写死在代码里，配置里没有这个字段
+        fields["attention_bias"] = theirs.attention_bias
+    # Llama 与 Qwen3 的 attention_bias 连 o 投影一起管，Glm 只管 q、k、v
+    fields["attention_output_bias"] = family in ("llama", "qwen3") and theirs.attention_bias
+    return LLMConfig.preset(family, **fields)

@@ -1,0 +1,432 @@
+r"""LLaMA 式语言模型，从上往下读：归一化、旋转位置、掩码、注意力、前馈层、块、模型、生成。
+
+每行形状注释写的是等号左边变量的形状。字母全站统一：
+
+    B  批大小（batch）           H  查询头数            V  词表大小
+    T  这次输入的词元数（time）  K  键、值头数          I  前馈层内宽
+    S  看得见的键数，过去 + T    D  每个头的宽度        R  每个头旋转的宽度，R ≤ D
+    C  模型宽度（width）         N  头数，H 或 K        P  旋转表的行数
+
+凡是「也可以选另一边」的约定，都在用到它的地方写明：掩码里 True = 看得见；RoPE 逆时针转
+$+m\theta$，缺省按前后两半配对；softmax 在 fp32 里算，再转回原来的类型。
+
+五个家族的差别全是 `LLMConfig` 里的开关，参数名与 transformers 一致。
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Callable, ClassVar, Dict, List, Optional, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.utils.generic import can_return_tuple
+
+from llm.checks import check_inputs, check_labels, check_padding
+from llm.config import LLMConfig
+from llm.hf import load_checkpoint
+
+KeyValue = Tuple[Tensor, Tensor]  # 一层的键与值，各 (B, K, S, D)
+LayerPast = Union[Cache, KeyValue]
+Past = Union[Cache, Tuple[KeyValue, ...]]  # transformers 的缓存，或每层一对键与值
+
+
+class RMSNorm(nn.Module):
+    r"""按均方根归一化：$y = w \odot x / \sqrt{\mathrm{mean}(x^2) + \epsilon}$，不减均值。
+
+    形状：(…, n) → (…, n)，`weight` 为 (n,)。
+    来源：Zhang & Sennrich 2019, Root Mean Square Layer Normalization, §4。
+    """
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """归一化在 fp32 里算，转回原类型之后才乘权重（与 transformers 同序）。"""
+        wide = x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)  # (..., 1)
+        return self.weight * (wide * scale).to(x.dtype)  # (..., n)
+
+
+class RotaryEmbedding(nn.Module):
+    r"""旋转位置编码的查表：第 m 行是 $\cos m\theta_i$ 与 $\sin m\theta_i$。
+
+    $\theta_i = \text{base}^{-2i/R}$，$i = 0 … R/2-1$；表有 P = max_position_embeddings 行。
+    角度始终留在 fp32：bf16 只有 8 位有效数字，位置 1000 的 cos 会错到 0.9。
+
+    形状：位置 (B, T) → cos、sin 各 (B, 1, T, R/2)，中间的 1 对着头。
+    来源：Su et al. 2021, RoFormer, §3.2.2。
+    """
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__()
+        self.size = (config.max_position_embeddings, config.rotary_dim)
+        self.theta = config.rope_theta
+        self.register_buffer("cos", torch.empty(0), persistent=False)
+        self.register_buffer("sin", torch.empty(0), persistent=False)
+        self.fill()
+
+    def fill(self) -> None:
+        """填表；from_pretrained 不保存这两张表，读回后也由它重填（见 `_init_weights`）。"""
+        P, R = self.size
+        pairs = torch.arange(0, R, 2, dtype=torch.float32, device=self.cos.device)  # (R/2,)
+        frequency = 1.0 / self.theta ** (pairs / R)
+        position = torch.arange(P, dtype=torch.float32, device=self.cos.device)  # (P,)
+        angle = position[:, None] * frequency  # (P, R/2)
+        self.cos, self.sin = angle.cos(), angle.sin()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
+        """`.to(bf16)` 只该搬动设备；表若被转窄，就在新设备上按 fp32 重填。"""
+        super()._apply(fn, recurse)
+        if self.cos.dtype != torch.float32:
+            self.fill()
+        return self
+
+    def forward(self, position_ids: Tensor, dtype: torch.dtype) -> Tuple[Tensor, Tensor]:
+        """查表，查到之后才转成计算用的类型。"""
+        cos = self.cos[position_ids].unsqueeze(1).to(dtype)  # (B, 1, T, R/2)
+        sin = self.sin[position_ids].unsqueeze(1).to(dtype)  # (B, 1, T, R/2)
+        return cos, sin
+
+
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False) -> Tensor:
+    r"""把每一对分量 (a, b) 逆时针转 $m\theta$：$(a\cos - b\sin,\ b\cos + a\sin)$。
+
+    缺省前后两半配对：第 i 个与第 i + R/2 个（transformers 的 Llama、Qwen）；`interleaved`
+    则相邻两个配对（论文与 GLM）。两者只差 q、k 投影的行序，用错一种则每对都转错。
+    头宽超出 R 的部分原样通过。
+
+    形状：x (B, N, T, D)，cos、sin (B, 1, T, R/2) → (B, N, T, D)。
+    来源：Su et al. 2021, RoFormer, §3.4.2。
+    """
+    R = 2 * cos.shape[-1]
+    head, rest = x[..., :R], x[..., R:]  # (B, N, T, R), (B, N, T, D-R)
+    if interleaved:
+        a, b = head[..., 0::2], head[..., 1::2]  # (B, N, T, R/2), (B, N, T, R/2)
+        turned = torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1)  # (B, N, T, R/2, 2)
+        return torch.cat([turned.flatten(-2), rest], dim=-1)  # (B, N, T, D)
+    a, b = head.chunk(2, dim=-1)  # (B, N, T, R/2), (B, N, T, R/2)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], dim=-1)  # (B, N, T, D)
+
+
+def attention_mask(
+    T: int, past: int = 0, padding: Optional[Tensor] = None,
+    *, device: Optional[torch.device] = None,
+) -> Tensor:
+    """因果掩码与填充掩码合成一张布尔掩码：True = 看得见。
+
+    第 t 个查询的绝对位置是 past + t，只能看到位置不大于它的键。`padding` 里 1 = 真词元；
+    它可以盖住全部 S 个键，也可以只盖住新来的 T 个（过去的便都算真词元）。
+    用布尔而不用加一个大负数：-1e9 在 fp16 里是 -inf，两个 -inf 相遇就出 NaN。
+
+    形状：padding (B, S) 或 (B, T)，S = past + T → (B, 1, T, S)；没有 padding 则 (1, 1, T, S)。
+    异常：padding 不是二维，或其长度既不是 T 也不是 S，抛 ValueError。
+    来源：Vaswani et al. 2017, Attention Is All You Need, §3.2.3。
+    """
+    S, device = past + T, device if padding is None else padding.device
+    key = torch.arange(S, device=device)  # (S,)
+    query = torch.arange(past, S, device=device)[:, None]  # (T, 1)
+    causal = (key <= query)[None, None]  # (1, 1, T, S)
+    if padding is None:
+        return causal
+    check_padding(padding, T, S)
+    real = F.pad(padding.bool(), (S - padding.shape[1], 0), value=True)  # (B, S)
+    return causal & real[:, None, None, :]  # (B, 1, T, S)
+
+
+build_mask = attention_mask  # 模型的 forward 有个同名参数（HF 的叫法），在那里用这个名字
+
+
+def repeat_kv(x: Tensor, groups: int) -> Tensor:
+    """把每个键值头连着重复 groups 次，使 K 个键值头对上 H 个查询头。
+
+    查询头 h 用键值头 h // groups：顺序是 0 0 1 1（repeat_interleave），不是 0 1 0 1（repeat）。
+
+    形状：(B, K, S, D) → (B, H, S, D)，H = K · groups。
+    来源：Ainslie et al. 2023, GQA, §2.2。
+    """
+    return x.repeat_interleave(groups, dim=1)  # (B, H, S, D)
+
+
+def attention_weights(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    r"""注意力权重 $\mathrm{softmax}(qk^\top/\sqrt D)$，看不见的键恰好是 0。
+
+    softmax 在 fp32 里算，再转回 q 的类型。整行都看不见时（左填充的词元）该行全 0，不出 NaN，
+    与 SDPA 一致。
+
+    形状：q (B, H, T, D)，k (B, H, S, D)，mask (B, 1, T, S) → (B, H, T, S)。
+    来源：Vaswani et al. 2017, Attention Is All You Need, §3.2.1。
+    """
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # (B, H, T, S)
+    scores = scores.float().masked_fill(~mask, torch.finfo(torch.float32).min)
+    return scores.softmax(dim=-1).masked_fill(~mask, 0.0).to(q.dtype)
+
+
+class Attention(nn.Module):
+    """多头自注意力，H 个查询头共用 K 个键值头（K = H 就是 MHA，K = 1 就是 MQA）。
+
+    形状：x (B, T, C) → (B, T, C)，以及这一层的键与值，各 (B, K, S, D)。
+    来源：Vaswani et al. 2017, §3.2.2；Ainslie et al. 2023, GQA, §2.2；q、k 归一化见
+    Yang et al. 2025, Qwen3 Technical Report, §2。
+    """
+
+    def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
+        super().__init__()
+        C, D = config.hidden_size, config.head_dim
+        H, K = config.num_attention_heads, config.num_key_value_heads
+        self.layer_idx, self.groups = layer_idx, H // K
+        self.head_dim, self.interleaved = D, config.rope_interleaved
+        self.manual = config.attention_backend == "manual"
+        self.q_proj = nn.Linear(C, H * D, bias=config.attention_bias)
+        self.k_proj = nn.Linear(C, K * D, bias=config.attention_bias)
+        self.v_proj = nn.Linear(C, K * D, bias=config.attention_bias)
+        self.o_proj = nn.Linear(H * D, C, bias=config.attention_output_bias)
+        self.q_norm = RMSNorm(D, config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(D, config.rms_norm_eps) if config.qk_norm else nn.Identity()
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor,
+        mask: Optional[Tensor] = None, past_key_values: Optional[LayerPast] = None,
+    ) -> Tuple[Tensor, KeyValue]:
+        """mask 为 None 表示纯因果、没有填充；past_key_values 是 Cache，或这一层的 (k, v)。"""
+        B, T, _ = x.shape
+        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
+        k = self.k_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
+        v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
+        q = apply_rotary(self.q_norm(q), cos, sin, self.interleaved)
+        k = apply_rotary(self.k_norm(k), cos, sin, self.interleaved)
+        if isinstance(past_key_values, Cache):
+            k, v = past_key_values.update(k, v, self.layer_idx)  # (B, K, S, D), (B, K, S, D)
+        elif past_key_values is not None:
+            k = torch.cat([past_key_values[0], k], dim=2)  # (B, K, S, D)
+            v = torch.cat([past_key_values[1], v], dim=2)  # (B, K, S, D)
+        S = k.shape[2]
+        if mask is None and (self.manual or 1 < T < S):  # T < S 时 is_causal 对齐左上角，是错的
+            mask = attention_mask(T, S - T, device=x.device)  # (1, 1, T, S)
+        if self.manual:
+            weights = attention_weights(q, repeat_kv(k, self.groups), mask)  # (B, H, T, S)
+            y = weights @ repeat_kv(v, self.groups)  # (B, H, T, D)
+        else:
+            causal, shared = mask is None and T > 1, self.groups > 1
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=shared
+            )  # (B, H, T, D)
+        merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
+        return self.o_proj(merged), (k, v)  # (B, T, C), ((B, K, S, D), (B, K, S, D))
+
+
+class FeedForward(nn.Module):
+    r"""门控前馈层 SwiGLU：$W_\text{down}(\mathrm{SiLU}(W_\text{gate}x) \odot W_\text{up}x)$。
+
+    `fused_mlp` 把 gate（前一半）与 up（后一半）存在一个矩阵里，算的是同一件事。
+
+    形状：(B, T, C) → (B, T, C)，中间宽 I。
+    来源：Shazeer 2020, GLU Variants Improve Transformer, §2。
+    """
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__()
+        C, inner = config.hidden_size, config.intermediate_size
+        self.fused = config.fused_mlp
+        if self.fused:
+            self.gate_up_proj = nn.Linear(C, 2 * inner, bias=False)
+        else:
+            self.gate_proj = nn.Linear(C, inner, bias=False)
+            self.up_proj = nn.Linear(C, inner, bias=False)
+        self.down_proj = nn.Linear(inner, C, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """门 gate 过 SiLU，逐元素控制 up 通过多少。"""
+        if self.fused:
+            gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (B, T, I), (B, T, I)
+        else:
+            gate, up = self.gate_proj(x), self.up_proj(x)  # (B, T, I), (B, T, I)
+        return self.down_proj(F.silu(gate) * up)  # (B, T, C)
+
+
+class TransformerBlock(GradientCheckpointingLayer):
+    """一个块：注意力与前馈层各带自己的前置归一化，各加回一次残差。
+
+    `sandwich_norm`（Glm4）在分支输出加回残差之前再归一化一次，一块共四个。
+
+    形状：(B, T, C) → (B, T, C)，以及这一层的键与值。
+    来源：Touvron et al. 2023, LLaMA, §2.2；Xiong et al. 2020, On Layer Normalization, §3。
+    """
+
+    def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
+        super().__init__()
+        norm = partial(RMSNorm, config.hidden_size, config.rms_norm_eps)
+        after = norm if config.sandwich_norm else nn.Identity
+        self.self_attn = Attention(config, layer_idx)
+        self.mlp = FeedForward(config)
+        self.input_layernorm, self.post_attention_layernorm = norm(), norm()
+        self.post_self_attn_layernorm, self.post_mlp_layernorm = after(), after()
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor,
+        mask: Optional[Tensor] = None, past_key_values: Optional[LayerPast] = None,
+    ) -> Tuple[Tensor, KeyValue]:
+        """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
+        y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values)
+        x = x + self.post_self_attn_layernorm(y)
+        y = self.mlp(self.post_attention_layernorm(x))
+        return x + self.post_mlp_layernorm(y), present
+
+
+class LLMPreTrainedModel(PreTrainedModel):
+    """transformers 要知道的几件事。"""
+
+    config_class = LLMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[List[str]] = ["TransformerBlock"]
+    _supports_sdpa = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
+        super()._init_weights(module)
+        if isinstance(module, RotaryEmbedding):
+            module.fill()
+
+
+class LLMModel(LLMPreTrainedModel):
+    """词嵌入、若干个块、最后一次归一化。
+
+    形状：input_ids (B, T) → last_hidden_state (B, T, C)。
+    来源：Touvron et al. 2023, LLaMA, §2.2。
+    """
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__(config)
+        config.check()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        blocks = [TransformerBlock(config, index) for index in range(config.num_hidden_layers)]
+        self.layers = nn.ModuleList(blocks)
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.rotary_emb = RotaryEmbedding(config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
+        position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
+        use_cache: Optional[bool] = None,
+    ) -> BaseModelOutputWithPast:
+        """给 Cache 还 Cache，给各层 (k, v) 的元组还元组；要缓存而没给，就用 DynamicCache。
+
+        异常：输入的形状不对、超出旋转表，或缓存与梯度检查点同用，抛 ValueError。
+        """
+        replay = self.gradient_checkpointing and self.training
+        if use_cache is None:
+            use_cache = self.config.use_cache and not replay
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache()
+        if replay and past_key_values is not None:
+            raise ValueError("梯度检查点在反向时会把每块再跑一遍，缓存会被写两次：二者不能同用。")
+        past = check_inputs(self.config, input_ids, attention_mask, position_ids, past_key_values)
+        (B, T), mask = input_ids.shape, None
+        if attention_mask is not None:
+            mask = build_mask(T, past, attention_mask)  # (B, 1, T, S)
+        if position_ids is None:
+            position_ids = torch.arange(past, past + T, device=input_ids.device)  # (T,)
+        x = self.embed_tokens(input_ids)  # (B, T, C)
+        cos, sin = self.rotary_emb(position_ids.expand(B, T), x.dtype)  # 各 (B, 1, T, R/2)
+        shared = past_key_values is None or isinstance(past_key_values, Cache)
+        presents: Tuple[KeyValue, ...] = ()
+        for index, block in enumerate(self.layers):
+            past_key_value = past_key_values if shared else past_key_values[index]
+            x, present = block(x, cos, sin, mask, past_key_value)
+            presents = presents if shared else (*presents, present)
+        present_kind = past_key_values if shared else presents
+        return BaseModelOutputWithPast(self.norm(x), present_kind if use_cache else None)
+
+
+class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
+    """语言模型：模型主体加一个投到词表的头，每个位置预测下一个词元。
+
+    形状：input_ids (B, T) → logits (B, T, V)。
+    """
+
+    _tied_weights_keys: ClassVar[Dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
+    accepts_loss_kwargs = True  # 损失自己除以 num_items_in_batch，Trainer 便不再除以累积步数
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__(config)
+        self.model = LLMModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    @classmethod
+    def from_hf(cls, folder: Union[str, Path]) -> "LLMForCausalLM":
+        """读五个家族之一的 HF 检查点文件夹；见 `llm.hf.load_checkpoint`。"""
+        return load_checkpoint(cls, Path(folder))
+
+    @can_return_tuple
+    def forward(
+        self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
+        position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
+        labels: Optional[Tensor] = None, use_cache: Optional[bool] = None,
+        logits_to_keep: Union[int, Tensor] = 0,
+        num_items_in_batch: Optional[Union[int, Tensor]] = None,
+    ) -> CausalLMOutputWithPast:
+        """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
+        check_labels(input_ids, labels, logits_to_keep)
+        out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache)
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)
+        loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch)
+        return CausalLMOutputWithPast(loss, logits, out.past_key_values)
+
+
+def next_token_loss(
+    logits: Tensor, labels: Tensor, items: Optional[Union[int, Tensor]] = None
+) -> Tensor:
+    """位置 t 的 logits 对位置 t+1 的标签求交叉熵，-100 不计。
+
+    给了 items 就求和再除以它：梯度累积时各小批的词元数不同，不能各自平均后再平均。
+
+    形状：logits (B, T, V)，labels (B, T) → 标量。
+    """
+    target = F.pad(labels[:, 1:], (0, 1), value=-100).flatten()  # (B*T,)
+    flat = logits.flatten(0, 1).float()  # (B*T, V)
+    loss = F.cross_entropy(flat, target, reduction="mean" if items is None else "sum")  # ()
+    return loss if items is None else loss / items
+
+
+@torch.no_grad()
+def greedy_generate(
+    model: PreTrainedModel, input_ids: Tensor, max_new_tokens: int,
+    attention_mask: Optional[Tensor] = None, eos_token_id: Optional[int] = None,
+) -> Tensor:
+    """每步取概率最大的词元；第一步吃下整段提示，之后每步只送一个词元，其余靠键值缓存。
+
+    某行出了 EOS 之后只填 pad_token_id（没有就填 EOS）；各行都结束就提前停。
+    eos_token_id 为 None 表示不停，写满 max_new_tokens。
+
+    形状：(B, T) → (B, T + new)，new ≤ max_new_tokens。
+    """
+    step, past = input_ids, None
+    pad = eos_token_id if model.config.pad_token_id is None else model.config.pad_token_id
+    done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)  # (B,)
+    for _ in range(max_new_tokens):
+        out = model(step, attention_mask, past_key_values=past, use_cache=True, logits_to_keep=1)
+        past = out.past_key_values
+        chosen = out.logits[:, -1, :].argmax(-1)  # (B,)
+        if eos_token_id is not None:
+            chosen = chosen.masked_fill(done, pad)
+            done = done | (chosen == eos_token_id)
+        step = chosen.unsqueeze(-1)  # (B, 1)
+        input_ids = torch.cat([input_ids, step], dim=1)  # (B, T)
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, T)
+        if eos_token_id is not None and done.all():
+            break
+    return input_ids
