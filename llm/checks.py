@@ -1,6 +1,6 @@
 """前向之前的检查：形状不对就用中文说出实际的数，不让错误的广播悄悄算下去。"""
 
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Optional
 
 import torch
 from torch import Tensor
@@ -88,19 +88,13 @@ def past_length(config: LLMConfig, past: Optional["Past"], B: int) -> int:
     return S
 
 
-def check_labels(
-    input_ids: Tensor, labels: Optional[Tensor], logits_to_keep: Union[int, Tensor]
-) -> None:
-    """标签要与输入逐个对齐；只算末尾几个位置时无从算损失。
+def check_replay(replay: bool, use_cache: bool, past: Optional["Past"]) -> None:
+    """梯度检查点在反向时把每块再跑一遍，缓存会被写两次，所以二者不能同用。
 
-    异常：形状不同，或与 logits_to_keep 同用，抛 ValueError。
+    异常：重跑时还要缓存，抛 ValueError。
     """
-    if labels is None:
-        return
-    if labels.shape != input_ids.shape:
+    if replay and (use_cache or past is not None):
         raise ValueError(
-            f"labels 的形状是 {tuple(labels.shape)}，应与 input_ids 的 "
-            f"{tuple(input_ids.shape)} 相同。"
+            f"梯度检查点不能与缓存同用（use_cache={use_cache}，"
+            f"past_key_values 是 {type(past).__name__}）：反向时重跑会把缓存写两次。"
         )
-    if not isinstance(logits_to_keep, int) or logits_to_keep:
-        raise ValueError(f"labels 不能与 logits_to_keep={logits_to_keep} 同用：损失要全部位置。")

@@ -1,6 +1,7 @@
 r"""LLaMA 式语言模型，从上往下读：归一化、旋转位置、掩码、注意力、前馈层、块、模型、生成。
 
-每行形状注释写的是等号左边变量的形状。字母全站统一：
+五个家族的差别全是 `LLMConfig` 里的开关，参数名与 transformers 一致。行末的形状是等号左边
+变量的形状（return 则是返回值的），字母全站统一：
 
     B  批大小（batch）           H  查询头数            V  词表大小
     T  这次输入的词元数（time）  K  键、值头数          I  前馈层内宽
@@ -9,8 +10,6 @@ r"""LLaMA 式语言模型，从上往下读：归一化、旋转位置、掩码�
 
 凡是「也可以选另一边」的约定，都在用到它的地方写明：掩码里 True = 看得见；RoPE 逆时针转
 $+m\theta$，缺省按前后两半配对；softmax 在 fp32 里算，再转回原来的类型。
-
-五个家族的差别全是 `LLMConfig` 里的开关，参数名与 transformers 一致。
 """
 
 from functools import partial
@@ -20,18 +19,18 @@ from typing import Callable, ClassVar, Dict, List, Optional, Tuple, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache
+from transformers import Cache, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from llm.checks import check_inputs, check_labels, check_padding
+from llm.checks import check_inputs, check_padding, check_replay
 from llm.config import LLMConfig
 from llm.hf import load_checkpoint
+from llm.loss import next_token_loss
 
 KeyValue = Tuple[Tensor, Tensor]  # 一层的键与值，各 (B, K, S, D)
-LayerPast = Union[Cache, KeyValue]
+Device = Optional[torch.device]
 Past = Union[Cache, Tuple[KeyValue, ...]]  # transformers 的缓存，或每层一对键与值
 
 
@@ -58,7 +57,6 @@ class RotaryEmbedding(nn.Module):
     r"""旋转位置编码的查表：第 m 行是 $\cos m\theta_i$ 与 $\sin m\theta_i$。
 
     $\theta_i = \text{base}^{-2i/R}$，$i = 0 … R/2-1$；表有 P = max_position_embeddings 行。
-    角度始终留在 fp32：bf16 只有 8 位有效数字，位置 1000 的 cos 会错到 0.9。
 
     形状：位置 (B, T) → cos、sin 各 (B, 1, T, R/2)，中间的 1 对着头。
     来源：Su et al. 2021, RoFormer, §3.2.2。
@@ -66,23 +64,21 @@ class RotaryEmbedding(nn.Module):
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        self.size = (config.max_position_embeddings, config.rotary_dim)
-        self.theta = config.rope_theta
+        self.config = config
         self.register_buffer("cos", torch.empty(0), persistent=False)
         self.register_buffer("sin", torch.empty(0), persistent=False)
         self.fill()
 
     def fill(self) -> None:
         """填表；from_pretrained 不保存这两张表，读回后也由它重填（见 `_init_weights`）。"""
-        P, R = self.size
-        pairs = torch.arange(0, R, 2, dtype=torch.float32, device=self.cos.device)  # (R/2,)
-        frequency = 1.0 / self.theta ** (pairs / R)
-        position = torch.arange(P, dtype=torch.float32, device=self.cos.device)  # (P,)
-        angle = position[:, None] * frequency  # (P, R/2)
-        self.cos, self.sin = angle.cos(), angle.sin()
+        P, R = self.config.max_position_embeddings, self.config.rotary_dim
+        count = partial(torch.arange, dtype=torch.float32, device=self.cos.device)
+        frequency = 1.0 / self.config.rope_theta ** (count(0, R, 2) / R)  # (R/2,)
+        angle = count(P)[:, None] * frequency  # (P, R/2)
+        self.cos, self.sin = angle.cos(), angle.sin()  # (P, R/2), (P, R/2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """`.to(bf16)` 只该搬动设备；表若被转窄，就在新设备上按 fp32 重填。"""
+        """表始终是 fp32：`.to(bf16)` 会把它转窄（有效数字只剩 8 位），那就在新设备上重填。"""
         super()._apply(fn, recurse)
         if self.cos.dtype != torch.float32:
             self.fill()
@@ -99,25 +95,23 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False)
     r"""把每一对分量 (a, b) 逆时针转 $m\theta$：$(a\cos - b\sin,\ b\cos + a\sin)$。
 
     缺省前后两半配对：第 i 个与第 i + R/2 个（transformers 的 Llama、Qwen）；`interleaved`
-    则相邻两个配对（论文与 GLM）。两者只差 q、k 投影的行序，用错一种则每对都转错。
-    头宽超出 R 的部分原样通过。
+    则相邻两个配对（论文与 GLM）。两者只差 q、k 投影的行序。头宽超出 R 的部分原样通过。
 
     形状：x (B, N, T, D)，cos、sin (B, 1, T, R/2) → (B, N, T, D)。
     来源：Su et al. 2021, RoFormer, §3.4.2。
     """
     R = 2 * cos.shape[-1]
     head, rest = x[..., :R], x[..., R:]  # (B, N, T, R), (B, N, T, D-R)
+    pairs = (head[..., 0::2], head[..., 1::2]) if interleaved else head.chunk(2, dim=-1)
+    a, b = pairs  # (B, N, T, R/2), (B, N, T, R/2)
+    turned = [a * cos - b * sin, b * cos + a * sin]
     if interleaved:
-        a, b = head[..., 0::2], head[..., 1::2]  # (B, N, T, R/2), (B, N, T, R/2)
-        turned = torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1)  # (B, N, T, R/2, 2)
-        return torch.cat([turned.flatten(-2), rest], dim=-1)  # (B, N, T, D)
-    a, b = head.chunk(2, dim=-1)  # (B, N, T, R/2), (B, N, T, R/2)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], dim=-1)  # (B, N, T, D)
+        turned = [torch.stack(turned, dim=-1).flatten(-2)]  # [(B, N, T, R)]
+    return torch.cat([*turned, rest], dim=-1)  # (B, N, T, D)
 
 
 def attention_mask(
-    T: int, past: int = 0, padding: Optional[Tensor] = None,
-    *, device: Optional[torch.device] = None,
+    T: int, past: int = 0, padding: Optional[Tensor] = None, *, device: Device = None
 ) -> Tensor:
     """因果掩码与填充掩码合成一张布尔掩码：True = 看得见。
 
@@ -140,9 +134,6 @@ def attention_mask(
     return causal & real[:, None, None, :]  # (B, 1, T, S)
 
 
-build_mask = attention_mask  # 模型的 forward 有个同名参数（HF 的叫法），在那里用这个名字
-
-
 def repeat_kv(x: Tensor, groups: int) -> Tensor:
     """把每个键值头连着重复 groups 次，使 K 个键值头对上 H 个查询头。
 
@@ -157,8 +148,7 @@ def repeat_kv(x: Tensor, groups: int) -> Tensor:
 def attention_weights(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
     r"""注意力权重 $\mathrm{softmax}(qk^\top/\sqrt D)$，看不见的键恰好是 0。
 
-    softmax 在 fp32 里算，再转回 q 的类型。整行都看不见时（左填充的词元）该行全 0，不出 NaN，
-    与 SDPA 一致。
+    softmax 在 fp32 里算，再转回 q 的类型。整行都看不见时全 0 而不是 NaN，与 SDPA 一致。
 
     形状：q (B, H, T, D)，k (B, H, S, D)，mask (B, 1, T, S) → (B, H, T, S)。
     来源：Vaswani et al. 2017, Attention Is All You Need, §3.2.1。
@@ -172,8 +162,7 @@ class Attention(nn.Module):
     """多头自注意力，H 个查询头共用 K 个键值头（K = H 就是 MHA，K = 1 就是 MQA）。
 
     形状：x (B, T, C) → (B, T, C)，以及这一层的键与值，各 (B, K, S, D)。
-    来源：Vaswani et al. 2017, §3.2.2；Ainslie et al. 2023, GQA, §2.2；q、k 归一化见
-    Yang et al. 2025, Qwen3 Technical Report, §2。
+    来源：Vaswani et al. 2017, §3.2.2；Ainslie et al. 2023, GQA, §2.2。
     """
 
     def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
@@ -192,7 +181,7 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: Optional[LayerPast] = None,
+        mask: Optional[Tensor] = None, past_key_values: Optional[Union[Cache, KeyValue]] = None,
     ) -> Tuple[Tensor, KeyValue]:
         """mask 为 None 表示纯因果、没有填充；past_key_values 是 Cache，或这一层的 (k, v)。"""
         B, T, _ = x.shape
@@ -213,9 +202,8 @@ class Attention(nn.Module):
             weights = attention_weights(q, repeat_kv(k, self.groups), mask)  # (B, H, T, S)
             y = weights @ repeat_kv(v, self.groups)  # (B, H, T, D)
         else:
-            causal, shared = mask is None and T > 1, self.groups > 1
             y = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=shared
+                q, k, v, mask, is_causal=mask is None and T > 1, enable_gqa=self.groups > 1
             )  # (B, H, T, D)
         merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
         return self.o_proj(merged), (k, v)  # (B, T, C), ((B, K, S, D), (B, K, S, D))
@@ -223,8 +211,6 @@ class Attention(nn.Module):
 
 class FeedForward(nn.Module):
     r"""门控前馈层 SwiGLU：$W_\text{down}(\mathrm{SiLU}(W_\text{gate}x) \odot W_\text{up}x)$。
-
-    `fused_mlp` 把 gate（前一半）与 up（后一半）存在一个矩阵里，算的是同一件事。
 
     形状：(B, T, C) → (B, T, C)，中间宽 I。
     来源：Shazeer 2020, GLU Variants Improve Transformer, §2。
@@ -235,14 +221,13 @@ class FeedForward(nn.Module):
         C, inner = config.hidden_size, config.intermediate_size
         self.fused = config.fused_mlp
         if self.fused:
-            self.gate_up_proj = nn.Linear(C, 2 * inner, bias=False)
+            self.gate_up_proj = nn.Linear(C, 2 * inner, bias=False)  # 前一半 gate，后一半 up
         else:
             self.gate_proj = nn.Linear(C, inner, bias=False)
             self.up_proj = nn.Linear(C, inner, bias=False)
         self.down_proj = nn.Linear(inner, C, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """门 gate 过 SiLU，逐元素控制 up 通过多少。"""
         if self.fused:
             gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (B, T, I), (B, T, I)
         else:
@@ -251,9 +236,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(GradientCheckpointingLayer):
-    """一个块：注意力与前馈层各带自己的前置归一化，各加回一次残差。
-
-    `sandwich_norm`（Glm4）在分支输出加回残差之前再归一化一次，一块共四个。
+    """一个块：注意力与前馈层各有自己的前置归一化，各加回一次残差；Glm4 在加回之前再各归一化一次。
 
     形状：(B, T, C) → (B, T, C)，以及这一层的键与值。
     来源：Touvron et al. 2023, LLaMA, §2.2；Xiong et al. 2020, On Layer Normalization, §3。
@@ -270,7 +253,7 @@ class TransformerBlock(GradientCheckpointingLayer):
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: Optional[LayerPast] = None,
+        mask: Optional[Tensor] = None, past_key_values: Optional[Union[Cache, KeyValue]] = None,
     ) -> Tuple[Tensor, KeyValue]:
         """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
         y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values)
@@ -285,7 +268,6 @@ class LLMPreTrainedModel(PreTrainedModel):
     config_class = LLMConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[List[str]] = ["TransformerBlock"]
     _supports_sdpa = True
 
     @torch.no_grad()
@@ -303,12 +285,14 @@ class LLMModel(LLMPreTrainedModel):
     来源：Touvron et al. 2023, LLaMA, §2.2。
     """
 
+    build_mask = staticmethod(attention_mask)  # forward 有个同名参数（HF 的叫法），会遮住函数
+
     def __init__(self, config: LLMConfig) -> None:
         super().__init__(config)
         config.check()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        blocks = [TransformerBlock(config, index) for index in range(config.num_hidden_layers)]
-        self.layers = nn.ModuleList(blocks)
+        layers = range(config.num_hidden_layers)
+        self.layers = nn.ModuleList(TransformerBlock(config, index) for index in layers)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary_emb = RotaryEmbedding(config)
         self.gradient_checkpointing = False
@@ -327,26 +311,26 @@ class LLMModel(LLMPreTrainedModel):
         replay = self.gradient_checkpointing and self.training
         if use_cache is None:
             use_cache = self.config.use_cache and not replay
+        check_replay(replay, use_cache, past_key_values)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        if replay and past_key_values is not None:
-            raise ValueError("梯度检查点在反向时会把每块再跑一遍，缓存会被写两次：二者不能同用。")
         past = check_inputs(self.config, input_ids, attention_mask, position_ids, past_key_values)
         (B, T), mask = input_ids.shape, None
         if attention_mask is not None:
-            mask = build_mask(T, past, attention_mask)  # (B, 1, T, S)
+            mask = self.build_mask(T, past, attention_mask)  # (B, 1, T, S)
         if position_ids is None:
             position_ids = torch.arange(past, past + T, device=input_ids.device)  # (T,)
+        position_ids = position_ids.expand(B, T)  # (B, T)
         x = self.embed_tokens(input_ids)  # (B, T, C)
-        cos, sin = self.rotary_emb(position_ids.expand(B, T), x.dtype)  # 各 (B, 1, T, R/2)
-        shared = past_key_values is None or isinstance(past_key_values, Cache)
-        presents: Tuple[KeyValue, ...] = ()
+        cos, sin = self.rotary_emb(position_ids, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
+        by_layer = not (past_key_values is None or isinstance(past_key_values, Cache))
+        presents: List[KeyValue] = []
         for index, block in enumerate(self.layers):
-            past_key_value = past_key_values if shared else past_key_values[index]
-            x, present = block(x, cos, sin, mask, past_key_value)
-            presents = presents if shared else (*presents, present)
-        present_kind = past_key_values if shared else presents
-        return BaseModelOutputWithPast(self.norm(x), present_kind if use_cache else None)
+            layer_past = past_key_values[index] if by_layer else past_key_values
+            x, present = block(x, cos, sin, mask, layer_past)
+            presents += [present] if by_layer else []  # Cache 已就地更新，不必再留一份
+        present_cache = tuple(presents) if by_layer else past_key_values
+        return BaseModelOutputWithPast(self.norm(x), present_cache if use_cache else None)
 
 
 class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
@@ -374,11 +358,9 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
         self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
         position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
         labels: Optional[Tensor] = None, use_cache: Optional[bool] = None,
-        logits_to_keep: Union[int, Tensor] = 0,
-        num_items_in_batch: Optional[Union[int, Tensor]] = None,
+        logits_to_keep: Union[int, Tensor] = 0, num_items_in_batch: Optional[Tensor] = None,
     ) -> CausalLMOutputWithPast:
         """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
-        check_labels(input_ids, labels, logits_to_keep)
         out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache)
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)
@@ -386,30 +368,14 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss, logits, out.past_key_values)
 
 
-def next_token_loss(
-    logits: Tensor, labels: Tensor, items: Optional[Union[int, Tensor]] = None
-) -> Tensor:
-    """位置 t 的 logits 对位置 t+1 的标签求交叉熵，-100 不计。
-
-    给了 items 就求和再除以它：梯度累积时各小批的词元数不同，不能各自平均后再平均。
-
-    形状：logits (B, T, V)，labels (B, T) → 标量。
-    """
-    target = F.pad(labels[:, 1:], (0, 1), value=-100).flatten()  # (B*T,)
-    flat = logits.flatten(0, 1).float()  # (B*T, V)
-    loss = F.cross_entropy(flat, target, reduction="mean" if items is None else "sum")  # ()
-    return loss if items is None else loss / items
-
-
 @torch.no_grad()
 def greedy_generate(
     model: PreTrainedModel, input_ids: Tensor, max_new_tokens: int,
     attention_mask: Optional[Tensor] = None, eos_token_id: Optional[int] = None,
 ) -> Tensor:
-    """每步取概率最大的词元；第一步吃下整段提示，之后每步只送一个词元，其余靠键值缓存。
+    """每步取概率最大的词元；先吃下整段提示，此后每步只送一个新词元，其余靠键值缓存。
 
-    某行出了 EOS 之后只填 pad_token_id（没有就填 EOS）；各行都结束就提前停。
-    eos_token_id 为 None 表示不停，写满 max_new_tokens。
+    某行出了 EOS 就只填 pad_token_id（没有则填 EOS），全部结束便提前停；缺省不看 EOS。
 
     形状：(B, T) → (B, T + new)，new ≤ max_new_tokens。
     """
@@ -424,9 +390,9 @@ def greedy_generate(
             chosen = chosen.masked_fill(done, pad)
             done = done | (chosen == eos_token_id)
         step = chosen.unsqueeze(-1)  # (B, 1)
-        input_ids = torch.cat([input_ids, step], dim=1)  # (B, T)
+        input_ids = torch.cat([input_ids, step], dim=1)  # (B, T+1)
         if attention_mask is not None:
-            attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, T)
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, T+1)
         if eos_token_id is not None and done.all():
             break
     return input_ids
