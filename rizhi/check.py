@@ -1,0 +1,247 @@
+"""约定的每一条规则：一个函数，看一眼知识库，说出哪里不对、怎么改。"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+
+from rizhi import snippet
+from rizhi.vault import SLUG, Note, Page, RizhiError, Vault, module_of, read_days, read_notes
+
+HEADINGS = (
+    "一句话",
+    "为什么需要",
+    "定义与形状",
+    "在 llm 里",
+    "跑一跑",
+    "它会怎样坏",
+    "自测",
+    "来源",
+)
+_FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1[ \t]*$|`[^`\n]+`", re.M | re.S)
+_DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """一处毛病：位置、规则、原因、补救；level 是 error 或 warning。"""
+
+    path: Path
+    line: int
+    rule: str
+    message: str
+    remedy: str
+    level: str = "error"
+
+    def line_for(self, root: Path) -> str:
+        """打印成一行。"""
+        name = self._name(root)
+        mark = "" if self.level == "error" else "提醒 "
+        return f"{name}:{self.line} {self.rule} {mark}{self.message}。{self.remedy}。"
+
+    def as_dict(self, root: Path) -> dict[str, object]:
+        """`--json` 的一项。"""
+        return {**self.__dict__, "path": self._name(root)}
+
+    def _name(self, root: Path) -> str:
+        inside = self.path.is_relative_to(root)
+        return self.path.relative_to(root).as_posix() if inside else str(self.path)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """检查要看的一切，只读一遍盘。"""
+
+    vault: Vault
+    today: date
+    notes: list[Note]
+    days: list[Page]
+    pages: list[Page]
+
+
+def check_vault(vault: Vault, today: date) -> list[Problem]:
+    """按全部规则检查，按位置排序。"""
+    notes, days = read_notes(vault), read_days(vault)
+    scene = Scene(vault, today, notes, list(days), [*notes, *days])
+    problems = [problem for rule in RULES.values() for problem in rule(scene)]
+    return sorted(problems, key=lambda p: (str(p.path), p.line, p.rule))
+
+
+def readable(scene: Scene) -> Iterator[Problem]:
+    for page in scene.pages:
+        for fault in page.faults:
+            yield Problem(page.path, fault.line, "R101", fault.message.rstrip("。"), fault.remedy)
+
+
+def harmless(scene: Scene) -> Iterator[Problem]:
+    for page in scene.pages:
+        for found in _DANGER.finditer(_prose(page)):
+            line = page.line + page.body.count("\n", 0, found.start())
+            message = f"有会在浏览器里执行的 HTML：{found[0][:30]!r}"
+            yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
+
+
+def markdown_links(scene: Scene) -> Iterator[Problem]:
+    pattern = re.compile(r"\[\[.+?\]\]|<a\s[^>]*href=|<img\s")
+    for page in scene.pages:
+        for found in pattern.finditer(_prose(page)):
+            line = page.line + page.body.count("\n", 0, found.start())
+            message = f"{found[0][:30]!r} 不会被当成链接检查"
+            yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
+
+
+def dated(scene: Scene) -> Iterator[Problem]:
+    for day in scene.days:
+        found = getattr(day, "date", None)
+        remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
+        if found is None:
+            yield Problem(day.path, 1, "R201", "文件名不是一个真有的日期", remedy)
+        elif day.path.parent.name != f"{found:%Y}":
+            yield Problem(day.path, 1, "R201", "年份文件夹与日期不符", remedy)
+        elif day.meta.get("date", found) != found:
+            message = f"前置数据的 date 是 {day.meta['date']}，路径是 {found}"
+            yield Problem(day.path, 2, "R201", message, "以路径为准，改正 date")
+
+
+def not_ahead(scene: Scene) -> Iterator[Problem]:
+    for day in scene.days:
+        found = getattr(day, "date", None)
+        if found and found > scene.today:
+            message = f"日期在将来（今天是 {scene.today}）"
+            yield Problem(day.path, 1, "R202", message, "确认这是有意写的", "warning")
+
+
+def note_named(scene: Scene) -> Iterator[Problem]:
+    for note in scene.notes:
+        if not SLUG.fullmatch(note.slug) or len(note.slug) > 64:
+            message, remedy = f"笔记名 {note.slug!r} 不合规则", "只用小写字母、数字与单个连字符"
+            yield Problem(note.path, 1, "R301", message, remedy)
+        elif not isinstance(note.meta.get("title"), str):
+            yield Problem(note.path, 1, "R301", "没有 title", "在前置数据里写上标题")
+
+
+def note_complete(scene: Scene) -> Iterator[Problem]:
+    for note in _finished(scene):
+        headings = re.findall(r"^## (.+?)[ \t]*$", _blank(note.body), re.M)
+        bodies = re.split(r"^## .+$", note.body, flags=re.M)[1:]
+        if tuple(headings) != HEADINGS:
+            message = f"二级标题应依次是 {'、'.join(HEADINGS)}；现在是 {'、'.join(headings)}"
+            yield Problem(note.path, note.line, "R302", message, "补齐，或标上 draft: true")
+        for name, body in zip(headings, bodies, strict=False):
+            if not body.strip():
+                yield Problem(note.path, note.line, "R302", f"「{name}」是空的", "写上内容")
+
+
+def note_questions(scene: Scene) -> Iterator[Problem]:
+    for note in _finished(scene):
+        count = len(re.findall(r"^\?\?\?\+? question ", note.body, re.M))
+        if count < 3:
+            message = f"自测只有 {count} 题"
+            yield Problem(note.path, note.line, "R303", message, "至少三题，写成 ??? question")
+
+
+def note_paired(scene: Scene) -> Iterator[Problem]:
+    for note in _finished(scene):
+        wanted = module_of(note.slug)
+        if note.snippet != wanted:
+            message = f"snippet 应是 {wanted}，现在是 {note.snippet}"
+            yield Problem(note.path, 2, "R304", message, "改正前置数据")
+        elif not (scene.vault.snippets / f"{wanted}.py").is_file():
+            message = f"没有 snippets/{wanted}.py"
+            yield Problem(note.path, 2, "R304", message, "写出片段，或标上 draft: true")
+
+
+def prerequisites(scene: Scene) -> Iterator[Problem]:
+    graph = {note.slug: note.prereq for note in scene.notes}
+    for note in scene.notes:
+        for slug in note.prereq:
+            if slug not in graph:
+                message = f"先修 {slug} 不存在"
+                yield Problem(note.path, 2, "R305", message, "改名，或先写那一篇")
+            elif _reaches(graph, slug, note.slug, frozenset()):
+                message = f"先修成环：{slug} 又要先读 {note.slug}"
+                yield Problem(note.path, 2, "R305", message, "去掉其中一条")
+
+
+def snippets_checked(scene: Scene) -> Iterator[Problem]:
+    drafts = {module_of(note.slug) for note in scene.notes if note.draft}
+    owned = {module_of(note.slug) for note in scene.notes}
+    for path in _snippets(scene.vault):
+        if path.stem not in owned:
+            message, remedy = "没有一篇笔记用它", "写出同名的笔记"
+            yield Problem(path, 1, "R401", message, remedy)
+        if path.stem not in drafts:
+            yield from _inspect(path)
+
+
+def recorded(scene: Scene) -> Iterator[Problem]:
+    drafts = {module_of(note.slug) for note in scene.notes if note.draft}
+    for path in _snippets(scene.vault):
+        try:
+            state = snippet.state(path, scene.vault.root)
+        except RizhiError:
+            continue  # 读不懂的片段由 R401 说明
+        if state != "fresh" and path.stem not in drafts:
+            names = {"stale": "过期", "edited": "被改动过", "missing": "没有"}
+            remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
+            yield Problem(path, 1, "R402", f"输出的记录{names[state]}", remedy)
+
+
+RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
+    {
+        "R101": readable,
+        "R102": harmless,
+        "R103": markdown_links,
+        "R201": dated,
+        "R202": not_ahead,
+        "R301": note_named,
+        "R302": note_complete,
+        "R303": note_questions,
+        "R304": note_paired,
+        "R305": prerequisites,
+        "R401": snippets_checked,
+        "R402": recorded,
+    }
+)
+
+
+def _inspect(path: Path) -> Iterator[Problem]:
+    try:
+        cells = snippet.parse(path).code_cells
+    except RizhiError as error:
+        message = str(error).removeprefix(f"{path}:").rstrip("。")
+        yield Problem(path, 1, "R401", message, "改好再运行 rizhi record")
+        return
+    checks = [cell for cell in cells if cell.title.startswith("检验")]
+    if not any("assert" in cell.source for cell in checks):
+        message = "没有带断言的「检验…」单元格"
+        yield Problem(path, 1, "R401", message, "加一格，用独立的算法核对结果")
+
+
+def _finished(scene: Scene) -> Iterator[Note]:
+    return (note for note in scene.notes if not note.draft and note.text)
+
+
+def _snippets(vault: Vault) -> list[Path]:
+    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
+
+
+def _prose(page: Page) -> str:
+    return _blank(page.body)
+
+
+def _blank(text: str) -> str:
+    """代码换成等长的空白：位置不变，内容不算。"""
+    return _FENCED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def _reaches(
+    graph: Mapping[str, tuple[str, ...]], start: str, goal: str, seen: frozenset[str]
+) -> bool:
+    if start == goal:
+        return True
+    if start in seen:
+        return False
+    return any(_reaches(graph, s, goal, seen | {start}) for s in graph.get(start, ()))

@@ -1,0 +1,188 @@
+"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码。
+
+只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
+superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
+"""
+
+import ast
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from pymdownx.highlight import Highlight
+
+from rizhi import snippet
+from rizhi.vault import RizhiError, Vault, find_vault, read_text
+
+# 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
+log = logging.getLogger("mkdocs.rizhi")
+
+STATES = {
+    "stale": "输出已过期：片段或 llm 改过之后还没有重新记录。运行 rizhi record {slug}。",
+    "edited": "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
+    "missing": "还没有记录输出。运行 rizhi record {slug}。",
+}
+
+
+@dataclass
+class Place:
+    """正在渲染哪一页；由站点的钩子填写，别的引擎里留空。"""
+
+    page: str = ""
+    draft: bool = False
+    failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+
+
+PLACE = Place()
+
+
+def snippet_fence(source: str, *_: Any, **__: Any) -> str:
+    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格。"""
+    return _guarded(lambda vault, line: _cells(vault, line), source)
+
+
+def source_fence(source: str, *_: Any, **__: Any) -> str:
+    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`。"""
+    return _guarded(lambda vault, line: _object(vault, line), source)
+
+
+def find_object(path: Path, dotted: str) -> tuple[int, str]:
+    """在一个文件里按名字找类、函数或方法，返回（起始行号, 源码）。
+
+    异常：没有这个名字，抛 RizhiError，列出现有的名字。
+    """
+    text = read_text(path)
+    nodes = dict(_named(ast.parse(text).body, ""))
+    if dotted not in nodes:
+        known = "、".join(name for name in nodes if "._" not in name)
+        raise RizhiError(f"{path.name} 里没有 {dotted}；现有：{known}。")
+    node = nodes[dotted]
+    decorators = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(d.lineno for d in decorators)])
+    return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from _named(node.body, f"{prefix}{node.name}.")
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield prefix + node.targets[0].id, node
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield prefix + node.target.id, node
+
+
+def _guarded(render: Any, source: str) -> str:
+    parts = []
+    for line in filter(None, map(str.strip, source.splitlines())):
+        try:
+            parts.append(render(find_vault(Path.cwd()), line))
+        except RizhiError as error:
+            parts.append(_trouble(f"{line}：{error}"))
+    return "\n".join(parts)
+
+
+def _trouble(message: str) -> str:
+    """页面里的一个框，日志里的一条警告；草稿只显示，不让严格构建失败。"""
+    where = f"{PLACE.page}：" if PLACE.page else ""
+    log.log(logging.INFO if PLACE.draft else logging.WARNING, "%s%s", where, message)
+    head, _, rest = message.partition("\n")
+    detail = f"<pre>{escape(rest)}</pre>" if rest.strip() else ""
+    return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
+
+
+def _cells(vault: Vault, line: str) -> str:
+    module, _, title = (part.strip() for part in line.partition(":"))
+    path = vault.snippets / f"{module}.py"
+    if not path.is_file() or not module.isidentifier():
+        known = "、".join(sorted(p.stem for p in vault.snippets.glob("*.py"))) or "（没有）"
+        raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
+    parsed, record, state = _load(path, vault.root, _stamp(path, vault))
+    shown = (parsed.cell(title),) if title else parsed.code_cells
+    boxes = [_cell(parsed, cell, record) for cell in shown]
+    if module in PLACE.failures:
+        boxes.append(_trouble(PLACE.failures[module]))
+    elif state != "fresh":
+        boxes.append(_trouble(STATES[state].format(slug=module.replace("_", "-"))))
+    return "\n".join(boxes)
+
+
+@lru_cache(maxsize=512)
+def _load(path: Path, root: Path, _: object) -> tuple[snippet.Snippet, snippet.Record | None, str]:
+    record = snippet.read_record(path.parent / "outputs", path.stem)
+    return snippet.parse(path), record, snippet.state(path, root)
+
+
+def _stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
+    """片段、它的记录与 `llm` 各文件的时间与大小：没变就不必再读一遍。"""
+    record = (vault.outputs / path.stem).glob("*")
+    files = [path, *record, *(vault.root / "llm").rglob("*.py")]
+    stats = [(str(file), file.stat()) for file in sorted(files)]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _cell(parsed: snippet.Snippet, cell: snippet.Cell, record: snippet.Record | None) -> str:
+    name = f"snippets/{parsed.path.name}"
+    copy = escape(runnable(parsed, cell), quote=True)
+    bar = (
+        f'<div class="rz-bar"><span class="rz-file">{name}</span>'
+        f'<span class="rz-title">{escape(cell.title)}</span>'
+        f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
+        f'data-clipboard-text="{copy}">复制可运行代码</button>'
+        f'<span class="rz-notebook" data-module="{parsed.module}"></span></div>'
+    )
+    code = _highlight(cell.source, cell.line)
+    out = record.output(cell.title) if record else None
+    return f'<div class="rz-cell">{bar}{code}{_output(out, cell.title) if out else ""}</div>'
+
+
+def runnable(parsed: snippet.Snippet, cell: snippet.Cell) -> str:
+    """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
+    cells = parsed.code_cells[: parsed.code_cells.index(cell) + 1]
+    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
+
+
+def _output(out: snippet.CellOutput, title: str) -> str:
+    text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
+    images = "".join(
+        f'<img class="rz-figure" loading="lazy" alt="{escape(title)}" src="{_data_uri(figure)}">'
+        for figure in out.figures
+    )
+    return f'<div class="rz-output">{text}{images}</div>' if text or images else ""
+
+
+def _data_uri(svg: str) -> str:
+    """SVG 放进 `<img>` 才不会与别的图撞 id；只转义必须转义的字符，比 base64 短。"""
+    body = svg[svg.index("<svg") :].replace('"', "'").replace("\n", " ")
+    for plain, code in (("%", "%25"), ("#", "%23"), ("<", "%3C"), (">", "%3E"), ("&", "%26")):
+        body = body.replace(plain, code)
+    return f"data:image/svg+xml,{body}"
+
+
+def _object(vault: Vault, line: str) -> str:
+    module, _, dotted = (part.strip() for part in line.partition(":"))
+    path = vault.root / (module.replace(".", "/") + ".py")
+    if not module.startswith("llm") or not path.is_file():
+        known = "、".join(f"llm.{p.stem}" for p in sorted((vault.root / "llm").glob("[!_]*.py")))
+        raise RizhiError(f"没有模块 {module}；现有：{known}。")
+    first, source = find_object(path, dotted)
+    last = first + source.count("\n")
+    name = f"{module}.{dotted}"
+    bar = (
+        f'<div class="rz-bar"><span class="rz-file">{module.replace(".", "/")}.py '
+        f"第 {first}–{last} 行</span><span class='rz-title'>"
+        f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
+    )
+    return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>'
+
+
+def _highlight(source: str, first: int) -> str:
+    highlighter = Highlight(guess_lang=False, linenums=True, linenums_style="pymdownx-inline")
+    return str(highlighter.highlight(source, "python", linestart=first, css_class="highlight"))

@@ -1,0 +1,45 @@
+"""把一次运行写成记录：命令 `rizhi record` 与 `mkdocs serve` 共用。"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rizhi import runner, snippet, store
+from rizhi.vault import RizhiError, Vault
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """一次记录的结果：成了说 `done`，没成说 `error`，旧记录不动。"""
+
+    done: str = ""
+    error: str = ""
+
+
+def all_snippets(vault: Vault) -> list[Path]:
+    """全部片段文件，按名字排序。"""
+    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
+
+
+def record(vault: Vault, path: Path) -> Recorded:
+    """运行一个片段，成功才替换它的记录。"""
+    try:
+        run = runner.run(path, vault.root)
+    except RizhiError as error:
+        return Recorded(error=str(error).replace(f"{vault.root}/", ""))
+    figures = any(out.figures for out in run.outputs)
+    if run.error:
+        return Recorded(error=run.error.replace(f"{vault.root}/", ""))
+    if figures and not run.has_font:
+        return Recorded(error="图里要有中文字体才能记录：装上 Noto Sans CJK 再来。旧记录没有动。")
+    key = snippet.key(path, vault.root)
+    files = snippet.record_files(run.outputs, key, runner.versions())
+    return Recorded(done=_write(vault.outputs / path.stem, files))
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> str:
+    """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
+    old = {path.name for path in folder.glob("*.*")} if folder.is_dir() else set()
+    changed = [name for name, data in files.items() if store.replace(folder / name, data)]
+    for name in old - set(files):
+        store.remove(folder / name)
+    return f"更新 {len(changed)} 个文件" if changed else "没有变化"

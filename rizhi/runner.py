@@ -1,0 +1,328 @@
+"""运行片段：每个文件在 forkserver 的一个新子进程里，永远看见当前的 `llm`。
+
+forkserver 只预先载入外面的库（torch、transformers、matplotlib），不载 `llm`；
+没有 forkserver 的系统用 spawn，慢一些，结果一样。
+"""
+
+import ast
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver, get_all_start_methods, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rizhi.snippet import CellOutput, Snippet, SnippetError, parse
+from rizhi.vault import RizhiError, read_text
+
+SECONDS = 60.0
+MAX_OUTPUT = 64 * 1024
+_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "SimHei")
+_PRELOAD = "RIZHI_PRELOAD"
+# numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
+    "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
+    "axes.unicode_minus": False,
+    "text.color": "#808080",
+    "axes.labelcolor": "#808080",
+    "axes.edgecolor": "#808080",
+    "xtick.color": "#808080",
+    "ytick.color": "#808080",
+    "grid.color": "#80808040",
+    "legend.framealpha": 0.0,
+    "figure.figsize": (7.0, 3.4),
+    "savefig.bbox": "tight",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """一次运行的结果；`fault` 是整个文件的毛病（超时、进程死掉），没有则为空串。"""
+
+    module: str
+    outputs: tuple[CellOutput, ...]
+    fault: str
+    has_font: bool
+
+    @property
+    def error(self) -> str:
+        """第一处错误，没有则为空串。"""
+        return next((out.error for out in self.outputs if out.error), self.fault)
+
+
+class OutputTooLong(Exception):
+    """一个单元格打印得太多。"""
+
+
+def run(path: Path, root: Path, seconds: float = SECONDS) -> Run:
+    """在新的子进程里逐格运行一个片段；第一处错误之后的单元格不再运行。
+
+    单位：`seconds` 是秒，整个文件的时限。
+    异常：片段读不懂，抛 SnippetError；运行中的错误写在结果里。
+    """
+    snippet = parse(path)
+    context = _context(root)
+    mine, theirs = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
+        arguments = (theirs, snippet, str(root), folder)
+        child = context.Process(target=_child, args=arguments, daemon=True)
+        child.start()
+        theirs.close()
+        try:
+            return _collect(snippet, mine, seconds)
+        finally:
+            child.kill()
+            child.join()
+
+
+def versions() -> dict[str, str]:
+    """记录旁边写明的库版本，仅供查看。"""
+    from importlib.metadata import version
+
+    return {name: version(name).partition("+")[0] for name in ("matplotlib", "numpy", "torch")}
+
+
+def has_torch() -> bool:
+    """这台机器装了 torch 吗；不载入它。"""
+    from importlib.util import find_spec
+
+    return find_spec("torch") is not None
+
+
+def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
+    import time
+
+    until, outputs, has_font, fault = time.monotonic() + seconds, [], True, ""
+    for cell in snippet.code_cells:
+        where = f"{snippet.path}:{cell.line} 单元格「{cell.title}」"
+        if not pipe.poll(max(until - time.monotonic(), 0)):
+            fault = f"{where}：{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
+            break
+        try:
+            output, has_font = pipe.recv()
+        except EOFError:
+            fault = f"{where}：子进程突然结束（内存不足，或调用了 os._exit）。"
+            break
+        outputs.append(output)
+        if output.error:
+            break
+    return Run(snippet.module, tuple(outputs), fault, has_font)
+
+
+def _context(root: Path) -> Any:
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    if _PRELOAD not in os.environ:
+        saved = {name: os.environ.get(name) for name in _ONE_THREAD}
+        os.environ[_PRELOAD] = "\n".join(sorted(_outside_imports(root)))
+        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+        context.set_forkserver_preload(["__main__", "rizhi.preload"])
+        forkserver.ensure_running()
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return context
+
+
+def _outside_imports(root: Path) -> Iterator[str]:
+    """片段与 `llm` 从外面 import 的每一句，按语法树读出。"""
+    for path in (*(root / "llm").glob("*.py"), *(root / "snippets").glob("*.py")):
+        try:
+            tree = ast.parse(read_text(path))
+        except (SyntaxError, RizhiError):
+            continue  # 轮到运行它时自会报错；这里只是预载
+        for node in tree.body:
+            if isinstance(node, ast.Import) and node.names[0].name.split(".")[0] not in _OURS:
+                yield ast.unparse(node)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] not in _OURS:
+                yield ast.unparse(node)
+
+
+_OURS = frozenset(("llm", "rizhi", "pytest", ""))
+
+
+# 以下在子进程里运行
+
+
+def _child(pipe: Connection, snippet: Snippet, root: str, folder: str) -> None:
+    module = _prepare(snippet, root, folder)
+    for cell in snippet.code_cells:
+        output = _run_cell(cell.title, "\n" * (cell.line - 1) + cell.source, module)
+        pipe.send((output, _has_font()))
+        if output.error:
+            return
+
+
+def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
+    os.chdir(folder)
+    sys.path.insert(0, root)
+    sys.dont_write_bytecode = True
+    module = ModuleType(snippet.module)
+    module.__file__ = str(snippet.path)
+    sys.modules[snippet.module] = module
+    _settle()
+    sys.addaudithook(_guard(Path(folder).resolve()))
+    return module
+
+
+def _settle() -> None:
+    """固定种子与线程数，定下图的样子。"""
+    import random
+
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+        sys.modules["torch"].set_num_threads(1)
+    if has_matplotlib():
+        import matplotlib as mpl
+
+        mpl.use("agg")
+        settings: Any = mpl.rcParams
+        settings.update({**_STYLE, "font.family": [*_installed_fonts(), "DejaVu Sans"]})
+
+
+def has_matplotlib() -> bool:
+    """装了 matplotlib 吗。"""
+    from importlib.util import find_spec
+
+    return find_spec("matplotlib") is not None
+
+
+def _installed_fonts() -> list[str]:
+    from matplotlib import font_manager
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in _FONTS if name in known][:1]
+
+
+def _has_font() -> bool:
+    return not has_matplotlib() or bool(_installed_fonts())
+
+
+def _guard(folder: Path) -> Any:
+    """片段只许在自己的临时文件夹里写，不许上网，不许另开进程；钩子装上就摘不下来。"""
+
+    def inside(target: Any) -> bool:
+        if isinstance(target, int) or str(target) == os.devnull:
+            return True
+        path = Path(os.fsdecode(target)).resolve()
+        return path == folder or path.is_relative_to(folder)
+
+    def check(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith("socket.") and event != "socket.gethostname":
+            raise PermissionError("片段不许上网：把要用的数据写进片段。")
+        if event in ("subprocess.Popen", "os.system", "os.fork", "os.exec", "os.posix_spawn"):
+            raise PermissionError("片段不许另开进程。")
+        if event == "open" and _writes(arguments) and not inside(arguments[0]):
+            raise PermissionError(f"片段不许写到自己的临时文件夹之外：{arguments[0]}")
+        if event in _CHANGES and not all(map(inside, arguments[: _CHANGES[event]])):
+            raise PermissionError(f"片段不许改动自己的临时文件夹之外：{arguments[0]}")
+
+    return check
+
+
+# 改动文件系统的审计事件，与其中路径参数的个数
+_CHANGES = {
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.rename": 2,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+    "os.chmod": 1,
+    "os.utime": 1,
+}
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    _, mode, flags = arguments
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+
+
+def _run_cell(title: str, source: str, module: ModuleType) -> CellOutput:
+    writer, error = _Writer(), None
+    sys.stdout = writer
+    try:
+        # 运行片段正是这里要做的事
+        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
+        figures = _figures()
+    except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
+        error, figures = _explain(title, raised, module), ()
+    finally:
+        sys.stdout = sys.__stdout__
+    return CellOutput(title, writer.text(), figures, error)
+
+
+def _figures() -> tuple[str, ...]:
+    """这一格结束时还开着的图，存成确定的 SVG，然后关掉。"""
+    if "matplotlib.pyplot" not in sys.modules:
+        return ()
+    import io
+
+    from matplotlib import pyplot
+
+    drawn = []
+    for number in pyplot.get_fignums():
+        buffer = io.StringIO()
+        about = {"Date": None, "Creator": None}
+        pyplot.figure(number).savefig(buffer, format="svg", transparent=True, metadata=about)
+        drawn.append("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n")
+    pyplot.close("all")
+    return tuple(drawn)
+
+
+def _explain(title: str, error: BaseException, module: ModuleType) -> str:
+    """回溯只留片段与 `llm` 里的几层，路径相对于知识库。"""
+    path = Path(str(module.__file__))
+    root = path.parent.parent
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
+    ]
+    frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
+    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), "?")
+    kind = "" if isinstance(error, OutputTooLong) else f"{type(error).__name__}: "
+    head = f"snippets/{path.name}:{line} 单元格「{title}」出错：{kind}{error}\n"
+    return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
+
+
+class _Writer:
+    """接住打印的文字；超出上限就停下这一格。"""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0
+
+    def write(self, text: str) -> int:
+        self.size += len(text)
+        if self.size > MAX_OUTPUT:
+            raise OutputTooLong(f"一格的输出超过 {MAX_OUTPUT >> 10} KiB；只打印要看的那几行。")
+        self.parts.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """文字都在内存里，没有可冲刷的。"""
+
+    def isatty(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        return "".join(self.parts)
+
+
+__all__ = ["MAX_OUTPUT", "SECONDS", "Run", "SnippetError", "has_torch", "run", "versions"]

@@ -1,0 +1,68 @@
+"""`pytest snippets`：每个片段文件跑一次，每个单元格一个测试，与记录比较。"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rizhi import runner, snippet, vault
+
+ROOT = Path(__file__).parent.parent
+ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
+STALE = {
+    "stale": "输出没变，但片段或 llm 改过，记录已过期。",
+    "edited": "snippets/outputs 里的记录被人改动过。",
+    "missing": "还没有记录。",
+}
+
+
+class SnippetFile(pytest.File):
+    """一个片段文件；第一个单元格要结果时才运行，只运行一次。"""
+
+    def collect(self) -> Iterator["CellItem"]:
+        self.run: runner.Run | None = None
+        self.parsed = snippet.parse(self.path)
+        for cell in self.parsed.code_cells:
+            yield CellItem.from_parent(self, name=cell.title)
+
+    def outputs(self) -> runner.Run:
+        self.run = self.run or runner.run(self.path, ROOT)
+        return self.run
+
+
+class CellItem(pytest.Item):
+    """一个单元格：跑得通，输出与记录相同，记录是新的。"""
+
+    parent: SnippetFile
+
+    def runtest(self) -> None:
+        path, title = self.parent.path, self.name
+        if path.stem in _drafts():
+            pytest.skip("笔记还是草稿（draft: true），不检查它的片段")
+        run = self.parent.outputs()
+        got = next((out for out in run.outputs if out.title == title), None)
+        if got is None or got.error:
+            pytest.fail((got and got.error) or run.error, pytrace=False)
+        record = snippet.read_record(path.parent / "outputs", path.stem)
+        difference = snippet.compare(record and record.output(title), got)
+        state = snippet.state(path, ROOT)
+        if difference or state != "fresh":
+            pytest.fail(f"{STALE.get(state, '')}\n{difference}\n{ADVICE}".strip(), pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.parent.path, self.parent.parsed.cell(self.name).line - 1, self.name
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SnippetFile | None:
+    if file_path.parent == ROOT / "snippets" and file_path.suffix == ".py":
+        return (
+            None
+            if file_path.name == "conftest.py"
+            else SnippetFile.from_parent(parent, path=file_path)
+        )
+    return None
+
+
+def _drafts() -> set[str]:
+    notes = vault.read_notes(vault.Vault(ROOT))
+    return {note.snippet or vault.module_of(note.slug) for note in notes if note.draft}

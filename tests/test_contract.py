@@ -1,0 +1,144 @@
+"""房子的约定：谁可以导入谁、名字成对、规则与检查成对、README 的目录树不说谎。"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rizhi import check, snippet, vault
+
+ROOT = Path(__file__).resolve().parents[1]
+VAULT = vault.find_vault(ROOT)
+PURE = {"entry", "todo", "index", "report"}
+SNIPPETS = sorted(p for p in (ROOT / "snippets").glob("*.py") if p.name != "conftest.py")
+NOTES = vault.read_notes(VAULT)
+
+
+def _imported(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = "rizhi" if node.level else ""
+        module = ".".join(part for part in (base, node.module) if part)
+        # `from rizhi import store` 与 `import rizhi.store` 是一回事。
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def imports(path: Path, *, lazy: bool = True) -> set[str]:
+    """一个文件导入的全部名字；`lazy=False` 只看导入时就会执行的那些。"""
+    tree = ast.parse(path.read_text("utf-8"))
+    nodes = ast.walk(tree) if lazy else tree.body
+    return {name for node in nodes if isinstance(node, ast.stmt) for name in _imported(node)}
+
+
+def outside(path: Path, *, lazy: bool = True) -> set[str]:
+    """导入的顶层包，标准库除外。"""
+    return {n.split(".")[0] for n in imports(path, lazy=lazy)} - set(sys.stdlib_module_names)
+
+
+def package(name: str) -> list[Path]:
+    """一个包里的全部模块。"""
+    return sorted((ROOT / name).rglob("*.py"))
+
+
+def _id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", package("llm"), ids=_id)
+def test_llm_imports_nothing_of_ours(path: Path) -> None:
+    assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers"}
+
+
+@pytest.mark.parametrize("path", SNIPPETS, ids=_id)
+def test_snippets_import_only_what_a_reader_has(path: Path) -> None:
+    assert outside(path) <= {"llm", "torch", "numpy", "matplotlib", "transformers"}
+
+
+@pytest.mark.parametrize("path", package("rizhi"), ids=_id)
+def test_rizhi_keeps_heavy_things_out(path: Path) -> None:
+    assert not outside(path, lazy=False) & {"torch", "transformers", "llm", "matplotlib"}
+    if path.parent.name != "site":
+        assert "mkdocs" not in outside(path)
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_do_not_write_or_print(name: str) -> None:
+    ours = {n.split(".")[1] for n in imports(ROOT / f"rizhi/{name}.py") if n.startswith("rizhi.")}
+    assert not ours & {"store", "cli", "snippet", "fence", "site", "check"}
+    calls = [n.func for n in ast.walk(ast.parse((ROOT / f"rizhi/{name}.py").read_text("utf-8")))
+             if isinstance(n, ast.Call)]
+    names = {f.id for f in calls if isinstance(f, ast.Name)}
+    assert not names & {"print", "open"}
+
+
+def test_store_imports_none_of_ours() -> None:
+    assert "rizhi" not in outside(ROOT / "rizhi/store.py")
+
+
+def test_command_line_starts_light() -> None:
+    heavy = "{'torch', 'transformers', 'mkdocs', 'jupytext', 'nbformat', 'matplotlib', 'jieba'}"
+    code = f"import sys, rizhi.cli; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", package("rizhi") + package("llm"), ids=_id)
+def test_modules_can_be_held_in_mind(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+def test_notes_and_snippets_come_in_pairs() -> None:
+    from_notes = {note.slug.replace("-", "_") for note in NOTES if note.snippet}
+    assert from_notes == {path.stem for path in SNIPPETS}
+    assert all(note.snippet == note.slug.replace("-", "_") for note in NOTES if note.snippet)
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note.slug)
+def test_every_cell_named_in_a_note_exists(note: vault.Note) -> None:
+    named = re.findall(r"^```\s*snippet\s*\n(.*?)^```", note.body, re.M | re.S)
+    for line in (line.strip() for block in named for line in block.splitlines() if line.strip()):
+        module, _, title = line.partition(":")
+        cells = {cell.title for cell in snippet.parse(VAULT.snippets / f"{module}.py").cells}
+        assert not title or title in cells, f"{note.path}：{line}"
+
+
+def _asserts(source: str) -> bool:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant):
+            return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("assert_close"):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", SNIPPETS, ids=_id)
+def test_every_snippet_checks_itself(path: Path) -> None:
+    checks = [c for c in snippet.parse(path).cells if c.kind == "code" and "检验" in c.title]
+    assert checks, "没有名为「检验…」的单元格"
+    assert all(_asserts(cell.source) for cell in checks)
+
+
+def test_every_rule_in_the_guide_has_a_check() -> None:
+    guide = (ROOT / "docs/guide/conventions.md").read_text("utf-8")
+    assert set(re.findall(r"^#{2,4} (R\d+)\b", guide, re.M)) == set(check.RULES)
+
+
+def test_readme_tree_is_the_tree() -> None:
+    block = (ROOT / "README.md").read_text("utf-8").split("```text\n")[1].split("```")[0]
+    paths, parents = set(), [""]
+    for line in filter(None, block.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        parents[depth + 1:] = [parents[depth] + name]
+        paths.add(parents[depth] + name)
+    real = [p for p in paths if "<" not in p and not p.startswith("docs/weekly")]
+    assert not [p for p in real if not (ROOT / p).exists()]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    top = {name.split("/")[0] for name in tracked.stdout.split()}
+    shown = {p.split("/")[0] for p in paths} | {"LICENSE", ".github", ".gitignore", ".ci"}
+    assert top <= shown
