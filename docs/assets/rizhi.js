@@ -1,0 +1,36 @@
+// 数学公式：页面里有才载入本地的 KaTeX；图：点一下放大，再点或按 Esc 关上。
+(() => {
+  const base = document.currentScript.src.replace(/[^/]*$/, "");
+
+  function add(tag, attributes) {
+    const node = Object.assign(document.createElement(tag), attributes);
+    document.head.append(node);
+    return node;
+  }
+
+  function renderMath() {
+    for (const node of document.querySelectorAll(".arithmatex")) {
+      const tex = node.textContent.replace(/^\\[([]|\\[)\]]$/g, "");
+      katex.render(tex, node, { displayMode: node.tagName === "DIV", throwOnError: false });
+    }
+  }
+
+  function zoom(image) {
+    const dialog = document.createElement("dialog");
+    dialog.className = "rz-zoom";
+    dialog.append(Object.assign(new Image(), { src: image.src, alt: image.alt }));
+    dialog.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  if (document.querySelector(".arithmatex")) {
+    add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
+    add("script", { src: base + "katex/katex.min.js", onload: renderMath });
+  }
+  document.addEventListener("click", (event) => {
+    const image = event.target.closest("article img.rz-figure, article .jp-RenderedImage img");
+    if (image) zoom(image);
+  });
+})();

@@ -1,0 +1,117 @@
+"""mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.livereload import LiveReloadServer
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from rizhi import fence, recorder, runner, snippet, store
+from rizhi.site import navigation, search
+from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes
+
+log = logging.getLogger("mkdocs.rizhi")
+
+_DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
+_tried: dict[str, str] = {}  # 重新记录失败过的片段 → 当时的指纹，指纹不变就不再试
+
+
+@event_priority(100)  # 赶在搜索插件读词典之前
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    vault = _vault(config)
+    notes = read_notes(vault)
+    words = vault.root / ".rizhi" / "words.txt"
+    store.replace(words, search.dictionary(notes).encode())
+    for name in ("search", "material/search"):
+        if name in config.plugins:
+            config.plugins[name].config.jieba_dict_user = str(words)
+    config.nav = navigation.nav(vault, notes)
+    return config
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    fence.PLACE.failures.clear()
+    _state["serving"] = command == "serve"
+
+
+_state = {"serving": False}
+
+
+def on_pre_build(config: MkDocsConfig) -> None:
+    """边写边看时，改过的片段在子进程里重新记录；没装 torch 就只标「已过期」。"""
+    if not _state["serving"] or not runner.has_torch():
+        return
+    vault = _vault(config)
+    for path in recorder.all_snippets(vault):
+        _refresh(vault, path)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    vault = _vault(config)
+    for uri, text in navigation.pages(vault, read_days(vault), read_notes(vault)).items():
+        files.append(File.generated(config, uri, content=text))
+    for path in recorder.all_snippets(vault):
+        try:
+            record = snippet.read_record(vault.outputs, path.stem)
+            book = snippet.to_notebook(snippet.parse(path), record)
+        except RizhiError as error:
+            log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
+            continue
+        files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    fence.PLACE.page = f"docs/{page.file.src_uri}"
+    fence.PLACE.draft = page.meta.get("draft") is True
+    head = _DRAFT if fence.PLACE.draft else ""
+    return navigation.panels(_vault(config), page.file.src_uri, head + markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """把下载的占位换成真的链接；没有这个钩子的引擎里它是空的。"""
+
+    def link(found: re.Match[str]) -> str:
+        target = files.get_file_from_path(f"downloads/{found[1]}.ipynb")
+        if target is None:
+            return ""
+        url = target.url_relative_to(page.file)
+        return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
+
+    return re.sub(r'<span class="rz-notebook" data-module="(\w+)"></span>', link, html)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    search.patch_worker(Path(config.site_dir))
+
+
+def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
+    # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
+    server.watch(str(_vault(config).snippets), recursive=False)
+    return server
+
+
+def _vault(config: MkDocsConfig) -> Vault:
+    return find_vault(Path(config.config_file_path).parent)
+
+
+def _refresh(vault: Vault, path: Path) -> None:
+    try:
+        key = snippet.key(path, vault.root)
+        if snippet.state(path, vault.root) == "fresh" or _tried.get(path.stem) == key:
+            return
+    except RizhiError as error:
+        fence.PLACE.failures[path.stem] = str(error)
+        return
+    log.info("重新记录 snippets/%s", path.name)
+    result = recorder.record(vault, path)
+    fence.PLACE.failures.pop(path.stem, None)
+    _tried.pop(path.stem, None)
+    if result.error:
+        _tried[path.stem] = key
+        fence.PLACE.failures[path.stem] = result.error
