@@ -6,6 +6,7 @@ superfences 会吞掉格式化函数的异常，所以毛病都显示在页面�
 
 import ast
 import logging
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +15,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from pymdownx.highlight import Highlight
+import pygments
+from pygments.formatters import HtmlFormatter
+from pygments.lexers.python import PythonLexer
 
 from rizhi import snippet
 from rizhi.vault import RizhiError, Vault, find_vault, read_text
@@ -86,6 +89,8 @@ def _guarded(render: Any, source: str) -> str:
             parts.append(render(find_vault(Path.cwd()), line))
         except RizhiError as error:
             parts.append(_trouble(f"{line}：{error}"))
+        except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
+            parts.append(_trouble(f"{line}：渲染时出了意外。\n{traceback.format_exc()}"))
     return "\n".join(parts)
 
 
@@ -132,7 +137,7 @@ def _cell(parsed: snippet.Snippet, cell: snippet.Cell, record: snippet.Record | 
     name = f"snippets/{parsed.path.name}"
     copy = escape(runnable(parsed, cell), quote=True)
     bar = (
-        f'<div class="rz-bar"><span class="rz-file">{name}</span>'
+        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
         f'<span class="rz-title">{escape(cell.title)}</span>'
         f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
         f'data-clipboard-text="{copy}">复制可运行代码</button>'
@@ -152,7 +157,7 @@ def runnable(parsed: snippet.Snippet, cell: snippet.Cell) -> str:
 def _output(out: snippet.CellOutput, title: str) -> str:
     text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
     images = "".join(
-        f'<img class="rz-figure" loading="lazy" alt="{escape(title)}" src="{_data_uri(figure)}">'
+        f'<img class="rz-figure" alt="{escape(title)}" src="{_data_uri(figure)}">'
         for figure in out.figures
     )
     return f'<div class="rz-output">{text}{images}</div>' if text or images else ""
@@ -175,8 +180,9 @@ def _object(vault: Vault, line: str) -> str:
     first, source = find_object(path, dotted)
     last = first + source.count("\n")
     name = f"{module}.{dotted}"
+    file = vault.relative(path)
     bar = (
-        f'<div class="rz-bar"><span class="rz-file">{module.replace(".", "/")}.py '
+        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
         f"第 {first}–{last} 行</span><span class='rz-title'>"
         f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
     )
@@ -184,5 +190,12 @@ def _object(vault: Vault, line: str) -> str:
 
 
 def _highlight(source: str, first: int) -> str:
-    highlighter = Highlight(guess_lang=False, linenums=True, linenums_style="pymdownx-inline")
-    return str(highlighter.highlight(source, "python", linestart=first, css_class="highlight"))
+    """着色，并给每行真的行号；行号由样式画出，选中与复制都带不走。"""
+    body = pygments.highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
+    lines = body.rstrip("\n").split("\n")
+    width = len(str(first + len(lines) - 1))
+    numbered = "\n".join(
+        f'<span class="linenos" data-linenos="{number:>{width}} "></span>{line}'
+        for number, line in enumerate(lines, first)
+    )
+    return f'<div class="highlight"><pre><code>{numbered}\n</code></pre></div>'

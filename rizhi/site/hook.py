@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rizhi import fence, recorder, runner, snippet, store
-from rizhi.site import navigation, search
+from rizhi.site import navigation, notebook, search
 from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -75,6 +75,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """把下载的占位换成真的链接；没有这个钩子的引擎里它是空的。"""
+    if page.file.src_uri.endswith(".ipynb"):
+        return notebook.name_headings(html, page.toc)
 
     def link(found: re.Match[str]) -> str:
         target = files.get_file_from_path(f"downloads/{found[1]}.ipynb")

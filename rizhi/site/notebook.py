@@ -1,0 +1,42 @@
+"""补上笔记本页的标题 id：mkdocs-jupyter 只认 ASCII，中文标题的 id 是空的，目录点不动。"""
+
+import re
+from collections.abc import Iterator
+
+from mkdocs.structure.toc import AnchorLink, TableOfContents
+from pymdownx.slugs import slugify
+
+_HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)
+
+
+def name_headings(html: str, toc: TableOfContents) -> str:
+    """给每个标题一个取自文字的 id，目录里同一个标题用同一个。"""
+    links = list(_flat(toc))
+    seen: dict[str, int] = {}
+
+    def rename(found: re.Match[str]) -> str:
+        name = _unique(_slug(found[2]), seen)
+        for link in (link for link in links if _slug(f">{link.title}") == _slug(found[2])):
+            link.id = name
+            links.remove(link)
+            break
+        body = re.sub(r'href="#[^"]*"', f'href="#{name}"', found[2])
+        return f'<h{found[1]} id="{name}"{body}</h{found[1]}>'
+
+    return _HEADING.sub(rename, html)
+
+
+def _slug(html: str) -> str:
+    text = re.sub(r"<[^>]+>", "", html.partition(">")[2]).replace("¶", "")
+    return str(slugify(case="lower")(text, "-"))
+
+
+def _unique(name: str, seen: dict[str, int]) -> str:
+    seen[name] = seen.get(name, 0) + 1
+    return name if seen[name] == 1 else f"{name}_{seen[name] - 1}"
+
+
+def _flat(links: TableOfContents | list[AnchorLink]) -> Iterator[AnchorLink]:
+    for link in links:
+        yield link
+        yield from _flat(link.children)

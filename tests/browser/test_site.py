@@ -1,0 +1,100 @@
+"""像人一样点：搜索、复制、深色、放大、手机宽度。"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+NOTE = "notes/attention/attention-mask.html"
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("注意力掩码", "attention-mask"),
+        ("掩码", "attention-mask"),
+        ("register_buffer", "register-buffer"),
+        ("masked_fill_", "masked-fill"),
+        ("旋转位置编码", "rope|model.html"),
+    ],
+)
+def test_search_finds_the_right_page_first(
+    page: Page, address: str, query: str, first: str
+) -> None:
+    page.goto(f"{address}/index.html")
+    page.locator("input.md-search__input").click()
+    expect(page.locator(".md-search-result__meta")).to_have_text("键入以开始搜索")
+    page.locator("input.md-search__input").press_sequentially(query, delay=60)
+    result = page.locator(".md-search-result__item a.md-search-result__link").first
+    expect(result).to_be_visible(timeout=15_000)
+    page.wait_for_timeout(500)  # 结果分批出现，等排好
+    href = result.get_attribute("href") or ""
+    assert any(name in href for name in first.split("|")), href
+    if query == "旋转位置编码":  # 整个词，而不是只有「旋转」
+        assert "位置编码" in "".join(page.locator(".md-search-result__item mark").all_inner_texts())
+
+
+def test_copied_code_runs_as_it_is(page: Page, address: str, tmp_path: Path) -> None:
+    page.goto(f"{address}/{NOTE}")
+    page.locator(".rz-cell", has_text="检验 与 SDPA 相同").locator("button.rz-copy").click()
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert "# %% 因果" in code and "expected" in code
+    root = Path(__file__).resolve().parents[2]
+    (tmp_path / "pasted.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "pasted.py")]
+    environment = {"PYTHONPATH": str(root), "MPLBACKEND": "agg", "HOME": str(tmp_path)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_plain_copy_button_is_on_every_block(page: Page, address: str) -> None:
+    page.goto(f"{address}/{NOTE}")
+    page.wait_for_selector(".rz-cell .md-clipboard, .rz-cell .md-code__button")
+    blocks = page.locator("article .highlight pre > code").count()
+    buttons = page.locator("article .highlight .md-code__button[data-md-type=copy]").count()
+    buttons = buttons or page.locator("article .highlight button.md-clipboard").count()
+    assert blocks == buttons > 5
+
+
+def test_dark_mode_is_remembered(page: Page, address: str) -> None:
+    page.goto(f"{address}/index.html")
+    page.locator("label[for=__palette_1]").click()
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+    page.goto(f"{address}/{NOTE}")
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+
+
+def test_figure_zooms_and_closes(page: Page, address: str) -> None:
+    page.goto(f"{address}/{NOTE}")
+    page.locator("img.rz-figure").first.click()
+    expect(page.locator("dialog.rz-zoom")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.rz-zoom")).to_have_count(0)
+
+
+def test_math_is_rendered(page: Page, address: str) -> None:
+    page.goto(f"{address}/{NOTE}")
+    expect(page.locator(".arithmatex .katex").first).to_be_visible()
+    assert page.locator(".katex-error").count() == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_sideways_scroll(page: Page, address: str, site, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    for path in sorted(site.folder.rglob("*.html")):
+        if "downloads" not in path.parts and path.name != "404.html":
+            page.goto(f"{address}/{path.relative_to(site.folder).as_posix()}")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, path
+
+
+def test_notebook_downloads(page: Page, address: str) -> None:
+    page.goto(f"{address}/{NOTE}")
+    with page.expect_download() as download:
+        page.locator("a.rz-notebook").first.click()
+    assert download.value.suggested_filename == "attention_mask.ipynb"

@@ -1,0 +1,49 @@
+"""各处共用：一个空的知识库，一次严格构建。"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rizhi.vault import Vault, find_vault
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# 构建之后说出进程里有没有 torch；mkdocs 的命令会 sys.exit，所以放在 finally 里
+BUILD = """
+import sys
+from mkdocs.__main__ import cli
+try:
+    cli(["build", "--strict", "-d", sys.argv[1]])
+finally:
+    print("torch:", "torch" in sys.modules, file=sys.stderr)
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """一次构建：产物在哪里，日志说了什么。"""
+
+    folder: Path
+    log: str
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """整个知识库的严格构建，一次测试会话只做一遍。"""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-c", BUILD, str(folder)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return Site(folder, run.stderr)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """一个空的知识库。"""
+    (tmp_path / "pyproject.toml").write_text("[tool.rizhi]\nday_ends = 4\n", encoding="utf-8")
+    for name in ("docs/daily", "docs/notes", "snippets/outputs", "llm"):
+        (tmp_path / name).mkdir(parents=True)
+    return find_vault(tmp_path)

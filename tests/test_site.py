@@ -1,0 +1,102 @@
+"""构建出来的站点：没有警告，链接都通，不向别的主机要任何东西，换个引擎也读得到。"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTES = sorted((ROOT / "docs/notes").rglob("*.md"))
+
+
+def _pages(folder: Path) -> dict[Path, BeautifulSoup]:
+    files = (p for p in folder.rglob("*.html") if p.name != "404.html")
+    return {path: BeautifulSoup(path.read_text("utf-8"), "lxml") for path in files}
+
+
+@pytest.fixture(scope="session")
+def pages(site) -> dict[Path, BeautifulSoup]:
+    return _pages(site.folder)
+
+
+def test_strict_build_is_silent_and_light(site) -> None:
+    assert "WARNING" not in site.log and "ERROR" not in site.log
+    assert "torch: False" in site.log
+
+
+def test_every_link_and_anchor_resolves(site, pages) -> None:
+    ids = {path: {node["id"] for node in page.find_all(id=True)} for path, page in pages.items()}
+    broken, checked = [], 0
+    for path, page in pages.items():
+        for node in page.find_all(["a", "img", "link", "script"]):
+            url = urlsplit(node.get("href") or node.get("src") or "")
+            if url.scheme or url.netloc or not (url.path or url.fragment):
+                continue
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            target = target / "index.html" if target.is_dir() else target
+            known = ids.get(target, set()) | {"__skip"}
+            fragment = unquote(url.fragment)
+            checked += 1
+            if not target.exists() or (fragment and target in ids and fragment not in known):
+                broken.append(f"{path.relative_to(site.folder)} → {node}")
+    assert checked > 500
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_another_host(site, pages) -> None:
+    """`<a>` 可以指向别处；会自动去取的东西不可以。"""
+    foreign = re.compile(r"(https?:)?//", re.I)
+    for path, page in pages.items():
+        for node in page.find_all(["script", "img", "iframe", "source", "video", "audio"]):
+            assert not foreign.match(node.get("src", "")), f"{path}: {node}"
+        for node in page.find_all("link"):
+            loads = set(node.get("rel", [])) & {"stylesheet", "icon", "preload", "preconnect"}
+            assert not (loads and foreign.match(node.get("href", ""))), f"{path}: {node}"
+    for style in site.folder.rglob("*.css"):
+        assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
+def test_notes_hold_code_output_and_download(site, note: Path) -> None:
+    path = site.folder / note.relative_to(ROOT / "docs").with_suffix(".html")
+    page = BeautifulSoup(path.read_text("utf-8"), "lxml")
+    module = note.stem.replace("-", "_")
+    outputs = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
+    shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
+    assert outputs and all(text.strip() in shown for text in outputs)
+    figures = list((ROOT / "snippets/outputs" / module).glob("*.svg"))
+    assert len(page.select("img.rz-figure")) == len(figures)
+    assert page.select_one(f'a.rz-notebook[href$="downloads/{module}.ipynb"][download]')
+    public = [
+        node for node in page.select(".rz-source .rz-title") if not re.search(r"(^|\.)_", node.text)
+    ]
+    assert all(node.select("a.autorefs-internal") for node in public)
+
+
+def test_chinese_headings_keep_their_ids(site) -> None:
+    page = (site.folder / "notes/attention/attention-mask.html").read_text("utf-8")
+    assert 'id="一句话"' in page
+
+
+def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
+    """另一个跑 Python-Markdown 的引擎，同一个 mkdocs.yml。"""
+    copy = tmp_path / "copy"
+    skip = shutil.ignore_patterns(".*", "site", "__pycache__", "results")
+    shutil.copytree(ROOT, copy, ignore=skip)
+    command = [sys.executable, "-m", "zensical", "build", "--clean"]
+    run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for note in NOTES:
+        relative = note.relative_to(ROOT / "docs")
+        path = copy / "site" / relative.with_suffix(".html")
+        page = BeautifulSoup(path.read_text("utf-8"), "lxml")
+        module = note.stem.replace("-", "_")
+        texts = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
+        shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
+        assert texts and all(text.strip() in shown for text in texts), relative
+        assert page.select(".rz-cell .highlight code"), relative
