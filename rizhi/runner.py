@@ -6,11 +6,15 @@ forkserver 只预先载入外面的库（torch、transformers、matplotlib），
 
 import ast
 import os
+import re
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -91,14 +95,10 @@ def versions() -> dict[str, str]:
 
 def has_torch() -> bool:
     """这台机器装了 torch 吗；不载入它。"""
-    from importlib.util import find_spec
-
-    return find_spec("torch") is not None
+    return _installed("torch")
 
 
 def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
-    import time
-
     until, outputs, has_font, fault = time.monotonic() + seconds, [], True, ""
     for cell in snippet.code_cells:
         where = f"{snippet.path}:{cell.line} 单元格「{cell.title}」"
@@ -167,22 +167,24 @@ def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     module = ModuleType(snippet.module)
     module.__file__ = str(snippet.path)
     sys.modules[snippet.module] = module
-    _settle()
+    _settle(snippet)
     sys.addaudithook(_guard(Path(folder).resolve()))
     return module
 
 
-def _settle() -> None:
-    """固定种子与线程数，定下图的样子。"""
+def _settle(snippet: Snippet) -> None:
+    """固定种子与线程数，定下图的样子；库要先载入才种得下，没装的等单元格自己去报。"""
     import random
 
     random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
-        sys.modules["torch"].set_num_threads(1)
-    if has_matplotlib():
+    used = "\n".join(cell.source for cell in snippet.code_cells)
+    for name in ("numpy", "torch"):
+        if name in sys.modules or (re.search(rf"\b({name}|llm)\b", used) and _installed(name)):
+            library = import_module(name)
+            library.random.seed(0) if name == "numpy" else library.manual_seed(0)
+            if name == "torch":
+                library.set_num_threads(1)
+    if _installed("matplotlib"):
         import matplotlib as mpl
 
         mpl.use("agg")
@@ -190,11 +192,8 @@ def _settle() -> None:
         settings.update({**_STYLE, "font.family": [*_installed_fonts(), "DejaVu Sans"]})
 
 
-def has_matplotlib() -> bool:
-    """装了 matplotlib 吗。"""
-    from importlib.util import find_spec
-
-    return find_spec("matplotlib") is not None
+def _installed(name: str) -> bool:
+    return find_spec(name) is not None
 
 
 def _installed_fonts() -> list[str]:
@@ -205,7 +204,7 @@ def _installed_fonts() -> list[str]:
 
 
 def _has_font() -> bool:
-    return not has_matplotlib() or bool(_installed_fonts())
+    return not _installed("matplotlib") or bool(_installed_fonts())
 
 
 def _guard(folder: Path) -> Any:

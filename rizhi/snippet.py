@@ -204,9 +204,10 @@ def _locate(text: str, cells: list[Any]) -> Iterator[Cell]:
         start = mark.end() if mark else at
         start += len(text[start:]) - len(text[start:].lstrip("\r\n"))
         line = text.count("\n", 0, start) + 1
-        at = start + (len(cell.source) if cell.cell_type == "code" else 0)
+        source = cell.source.lstrip("\n")  # 标记下面的空行不算内容，行号才对得上
+        at = start + (len(source) if cell.cell_type == "code" else 0)
         title = cell.metadata.get("title", "") if cell.cell_type == "code" else ""
-        yield Cell(title.strip(), cell.cell_type, cell.source, line)
+        yield Cell(title.strip(), cell.cell_type, source, line)
 
 
 def _syntax(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:
