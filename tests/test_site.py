@@ -16,7 +16,7 @@ NOTES = sorted((ROOT / "docs/notes").rglob("*.md"))
 
 def _pages(folder: Path) -> dict[Path, BeautifulSoup]:
     files = (p for p in folder.rglob("*.html") if p.name != "404.html")
-    return {path: BeautifulSoup(path.read_text("utf-8"), "lxml") for path in files}
+    return {path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in files}
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def test_nothing_is_loaded_from_another_host(site, pages) -> None:
 @pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
 def test_notes_hold_code_output_and_download(site, note: Path) -> None:
     path = site.folder / note.relative_to(ROOT / "docs").with_suffix(".html")
-    page = BeautifulSoup(path.read_text("utf-8"), "lxml")
+    page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
     module = note.stem.replace("-", "_")
     outputs = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
     shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
@@ -94,7 +94,7 @@ def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
     for note in NOTES:
         relative = note.relative_to(ROOT / "docs")
         path = copy / "site" / relative.with_suffix(".html")
-        page = BeautifulSoup(path.read_text("utf-8"), "lxml")
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
         module = note.stem.replace("-", "_")
         texts = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
         shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
