@@ -7,7 +7,7 @@ superfences 会吞掉格式化函数的异常，所以毛病都显示在页面�
 import ast
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
@@ -26,6 +26,7 @@ from rizhi.vault import RizhiError, Vault, find_vault, read_text
 log = logging.getLogger("mkdocs.rizhi")
 
 STATES = {
+    "fresh": "",
     "stale": "输出已过期：片段或 llm 改过之后还没有重新记录。运行 rizhi record {slug}。",
     "edited": "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
     "missing": "还没有记录输出。运行 rizhi record {slug}。",
@@ -46,21 +47,21 @@ PLACE = Place()
 
 def snippet_fence(source: str, *_: Any, **__: Any) -> str:
     """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格。"""
-    return _guarded(lambda vault, line: _cells(vault, line), source)
+    return _guarded(_cells, source)
 
 
 def source_fence(source: str, *_: Any, **__: Any) -> str:
     """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`。"""
-    return _guarded(lambda vault, line: _object(vault, line), source)
+    return _guarded(_object, source)
 
 
 def find_object(path: Path, dotted: str) -> tuple[int, str]:
     """在一个文件里按名字找类、函数或方法，返回（起始行号, 源码）。
 
-    异常：没有这个名字，抛 RizhiError，列出现有的名字。
+    异常：没有这个名字，或文件有语法错误，抛 RizhiError。
     """
     text = read_text(path)
-    nodes = dict(_named(ast.parse(text).body, ""))
+    nodes = dict(_named(snippet.syntax_tree(path, text).body, ""))
     if dotted not in nodes:
         known = "、".join(name for name in nodes if "._" not in name)
         raise RizhiError(f"{path.name} 里没有 {dotted}；现有：{known}。")
@@ -82,15 +83,20 @@ def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
             yield prefix + node.target.id, node
 
 
-def _guarded(render: Any, source: str) -> str:
-    parts = []
+def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
+    """逐行渲染；同一个毛病在一个围栏里只说一次。"""
+    parts, said = [], set()
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            parts.append(render(find_vault(Path.cwd()), line))
+            html, trouble = render(find_vault(Path.cwd()), line)
         except RizhiError as error:
-            parts.append(_trouble(f"{line}：{error}"))
+            html, trouble = "", f"{line}：{error}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
-            parts.append(_trouble(f"{line}：渲染时出了意外。\n{traceback.format_exc()}"))
+            html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
+        parts.append(html)
+        if trouble and trouble not in said:
+            said.add(trouble)
+            parts.append(_trouble(trouble))
     return "\n".join(parts)
 
 
@@ -103,26 +109,29 @@ def _trouble(message: str) -> str:
     return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
 
 
-def _cells(vault: Vault, line: str) -> str:
+def _cells(vault: Vault, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
     path = vault.snippets / f"{module}.py"
     if not path.is_file() or not module.isidentifier():
-        known = "、".join(sorted(p.stem for p in vault.snippets.glob("*.py"))) or "（没有）"
+        known = "、".join(p.stem for p in snippet.snippet_files(vault.snippets)) or "（没有）"
         raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
-    parsed, record, state = _load(path, vault.root, _stamp(path, vault))
+    parsed, record, trouble = _load(path, vault.root, _stamp(path, vault))
+    trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
-    boxes = [_cell(parsed, cell, record) for cell in shown]
-    if module in PLACE.failures:
-        boxes.append(_trouble(PLACE.failures[module]))
-    elif state != "fresh":
-        boxes.append(_trouble(STATES[state].format(slug=module.replace("_", "-"))))
-    return "\n".join(boxes)
+    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
+    return "\n".join(boxes), trouble
 
 
 @lru_cache(maxsize=512)
 def _load(path: Path, root: Path, _: object) -> tuple[snippet.Snippet, snippet.Record | None, str]:
-    record = snippet.read_record(path.parent / "outputs", path.stem)
-    return snippet.parse(path), record, snippet.state(path, root)
+    """片段、它的记录，以及记录不新时该说的话。"""
+    parsed, record = snippet.parse(path), None
+    try:
+        record = snippet.read_record(path.parent / "outputs", path.stem)
+        trouble = STATES[snippet.state(path, root)]
+    except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
+        trouble = str(error).replace(f"{root}/", "")
+    return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
 
 
 def _stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
@@ -133,7 +142,9 @@ def _stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
-def _cell(parsed: snippet.Snippet, cell: snippet.Cell, record: snippet.Record | None) -> str:
+def _cell(
+    parsed: snippet.Snippet, cell: snippet.Cell, record: snippet.Record | None, age: str
+) -> str:
     name = f"snippets/{parsed.path.name}"
     copy = escape(runnable(parsed, cell), quote=True)
     bar = (
@@ -145,7 +156,8 @@ def _cell(parsed: snippet.Snippet, cell: snippet.Cell, record: snippet.Record | 
     )
     code = _highlight(cell.source, cell.line)
     out = record.output(cell.title) if record else None
-    return f'<div class="rz-cell">{bar}{code}{_output(out, cell.title) if out else ""}</div>'
+    shown = _output(out, cell.title, age) if out else ""
+    return f'<div class="rz-cell">{bar}{code}{shown}</div>'
 
 
 def runnable(parsed: snippet.Snippet, cell: snippet.Cell) -> str:
@@ -154,13 +166,13 @@ def runnable(parsed: snippet.Snippet, cell: snippet.Cell) -> str:
     return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
 
 
-def _output(out: snippet.CellOutput, title: str) -> str:
+def _output(out: snippet.CellOutput, title: str, age: str) -> str:
     text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
     images = "".join(
         f'<img class="rz-figure" alt="{escape(title)}" src="{_data_uri(figure)}">'
         for figure in out.figures
     )
-    return f'<div class="rz-output">{text}{images}</div>' if text or images else ""
+    return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
 
 
 def _data_uri(svg: str) -> str:
@@ -171,7 +183,7 @@ def _data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{body}"
 
 
-def _object(vault: Vault, line: str) -> str:
+def _object(vault: Vault, line: str) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
     path = vault.root / (module.replace(".", "/") + ".py")
     if not module.startswith("llm") or not path.is_file():
@@ -186,7 +198,7 @@ def _object(vault: Vault, line: str) -> str:
         f"第 {first}–{last} 行</span><span class='rz-title'>"
         f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
     )
-    return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>'
+    return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>', ""
 
 
 def _highlight(source: str, first: int) -> str:

@@ -17,7 +17,7 @@ class Recorded:
 
 def all_snippets(vault: Vault) -> list[Path]:
     """全部片段文件，按名字排序。"""
-    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
+    return snippet.snippet_files(vault.snippets)
 
 
 def record(vault: Vault, path: Path) -> Recorded:

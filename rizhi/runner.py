@@ -13,18 +13,21 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
 from rizhi.snippet import CellOutput, Snippet, SnippetError, parse
 from rizhi.vault import RizhiError, read_text
 
-SECONDS = 60.0
+SECONDS = 30.0
+_STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 MAX_OUTPUT = 64 * 1024
 _FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "SimHei")
 _PRELOAD = "RIZHI_PRELOAD"
@@ -86,6 +89,11 @@ def run(path: Path, root: Path, seconds: float = SECONDS) -> Run:
             child.join()
 
 
+def warm_up(root: Path) -> None:
+    """先把 forkserver 开起来，让它在后台载入外面的库；不等它载完。"""
+    _context(root)
+
+
 def versions() -> dict[str, str]:
     """记录旁边写明的库版本，仅供查看。"""
     from importlib.metadata import version
@@ -99,8 +107,10 @@ def has_torch() -> bool:
 
 
 def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
-    until, outputs, has_font, fault = time.monotonic() + seconds, [], True, ""
-    for cell in snippet.code_cells:
+    outputs: list[CellOutput] = []
+    has_font, fault = True, _wait_until_ready(pipe)
+    until = time.monotonic() + seconds
+    for cell in () if fault else snippet.code_cells:
         where = f"{snippet.path}:{cell.line} 单元格「{cell.title}」"
         if not pipe.poll(max(until - time.monotonic(), 0)):
             fault = f"{where}：{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
@@ -116,18 +126,37 @@ def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
     return Run(snippet.module, tuple(outputs), fault, has_font)
 
 
+def _wait_until_ready(pipe: Connection) -> str:
+    """载入外面的库不算在片段的时限里；返回没能开始的原因。"""
+    try:
+        ready = pipe.poll(_STARTUP_SECONDS) and pipe.recv()
+    except EOFError:
+        ready = False
+    return "" if ready else "子进程没有开起来：检查 torch、matplotlib 能否导入。"
+
+
 def _context(root: Path) -> Any:
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
+    with _starting:
+        return _forkserver(root)
+
+
+_starting = Lock()
+
+
+@cache
+def _forkserver(root: Path) -> Any:
+    """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
     context = get_context("forkserver")
-    if _PRELOAD not in os.environ:
-        saved = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ[_PRELOAD] = "\n".join(sorted(_outside_imports(root)))
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-        context.set_forkserver_preload(["__main__", "rizhi.preload"])
-        forkserver.ensure_running()
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    wanted = dict.fromkeys(_ONE_THREAD, "1")
+    wanted[_PRELOAD] = "\n".join(sorted(_outside_imports(root)))
+    saved = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    context.set_forkserver_preload(["__main__", "rizhi.preload"])
+    forkserver.ensure_running()
+    for name, value in saved.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
     return context
 
 
@@ -153,6 +182,7 @@ _OURS = frozenset(("llm", "rizhi", "pytest", ""))
 
 def _child(pipe: Connection, snippet: Snippet, root: str, folder: str) -> None:
     module = _prepare(snippet, root, folder)
+    pipe.send(True)
     for cell in snippet.code_cells:
         output = _run_cell(cell.title, "\n" * (cell.line - 1) + cell.source, module)
         pipe.send((output, _has_font()))

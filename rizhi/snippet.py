@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +99,40 @@ def parse(path: Path) -> Snippet:
     return Snippet(path, path.stem, cells)
 
 
+def snippet_files(folder: Path) -> list[Path]:
+    """一个文件夹里的全部片段，按名字排序。"""
+    return sorted(p for p in folder.glob("*.py") if p.name != "conftest.py")
+
+
+def syntax_tree(path: Path, source: str) -> ast.Module:
+    """`source` 的语法树；`path` 只用于消息。
+
+    异常：语法错误，抛 SnippetError，写明行号。
+    """
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise SnippetError(f"{path}:{error.lineno} 语法错误：{error.msg}。") from error
+
+
 def key(path: Path, root: Path) -> str:
     """片段与它用到的 `llm` 模块的指纹：片段按原文算，`llm` 按语法树算，注释与文档字符串不算。"""
-    source = read_text(path)
-    digest = hashlib.sha256(source.replace("\r\n", "\n").encode())
-    for name in sorted(_reached(_parsed(path, source), root)):
-        module = root / name
+    digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
+    for name in sources(path, root):
         digest.update(name.encode())
-        digest.update(_canonical(_parsed(module, read_text(module))).encode())
+        digest.update(_module(root / name, root)[0].encode())
     return digest.hexdigest()[:32]
 
 
 def sources(path: Path, root: Path) -> tuple[str, ...]:
     """片段直接或间接用到的 `llm` 文件，相对于知识库。"""
-    return tuple(sorted(_reached(_parsed(path, read_text(path)), root)))
+    found: set[str] = set()
+    waiting = set(_imports(syntax_tree(path, read_text(path)), root))
+    while waiting - found:
+        name = (waiting - found).pop()
+        found.add(name)
+        waiting |= _module(root / name, root)[1]
+    return tuple(sorted(found))
 
 
 def read_record(outputs: Path, module: str) -> Record | None:
@@ -229,23 +250,15 @@ def _naming(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:
         seen.add(cell.title)
 
 
-def _parsed(path: Path, source: str) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise SnippetError(f"{path}:{error.lineno} 语法错误：{error.msg}。") from error
+def _module(path: Path, root: Path) -> tuple[str, frozenset[str]]:
+    """一个 `llm` 文件的规范写法，与它 import 的 `llm` 文件。"""
+    return _analysed(path, read_text(path), root)
 
 
-def _reached(tree: ast.Module, root: Path) -> set[str]:
-    """从一棵语法树出发，直接或间接 import 到的 `llm` 文件。"""
-    found: set[str] = set()
-    waiting = list(_imports(tree, root))
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += _imports(_parsed(root / name, read_text(root / name)), root)
-    return found
+@lru_cache(maxsize=64)  # 每个片段都要问一遍同样的几个文件；原文没变，答案就没变
+def _analysed(path: Path, source: str, root: Path) -> tuple[str, frozenset[str]]:
+    tree = syntax_tree(path, source)
+    return _canonical(tree), frozenset(_imports(tree, root))
 
 
 def _imports(tree: ast.Module, root: Path) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
 
 import logging
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,12 @@ from mkdocs.structure.pages import Page
 
 from rizhi import fence, recorder, runner, snippet, store
 from rizhi.site import navigation, notebook, search
-from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes
+from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes, read_text
 
 log = logging.getLogger("mkdocs.rizhi")
 
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
+_REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
 _tried: dict[str, str] = {}  # 重新记录失败过的片段 → 当时的指纹，指纹不变就不再试
 
 
@@ -47,8 +51,8 @@ def on_pre_build(config: MkDocsConfig) -> None:
     if not _state["serving"] or not runner.has_torch():
         return
     vault = _vault(config)
-    for path in recorder.all_snippets(vault):
-        _refresh(vault, path)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # 改一行 llm，用到它的片段都要重跑
+        list(pool.map(partial(_refresh, vault), recorder.all_snippets(vault)))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -70,7 +74,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     fence.PLACE.page = f"docs/{page.file.src_uri}"
     fence.PLACE.draft = page.meta.get("draft") is True
     head = _DRAFT if fence.PLACE.draft else ""
-    return navigation.panels(_vault(config), page.file.src_uri, head + markdown)
+    vault = _vault(config)
+    markdown = _REFERENCE.sub(lambda found: _reference(vault, found), head + markdown)
+    return navigation.panels(vault, page.file.src_uri, markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -94,12 +100,27 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
     # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-    server.watch(str(_vault(config).snippets), recursive=False)
+    vault = _vault(config)
+    server.watch(str(vault.snippets), recursive=False)
+    if runner.has_torch():
+        runner.warm_up(vault.root)
     return server
 
 
 def _vault(config: MkDocsConfig) -> Vault:
     return find_vault(Path(config.config_file_path).parent)
+
+
+def _reference(vault: Vault, found: re.Match[str]) -> str:
+    """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
+    path = vault.root / (found[1].replace(".", "/") + ".py")
+    try:
+        snippet.syntax_tree(path, read_text(path))
+    except RizhiError as error:
+        message = str(error).replace(f"{vault.root}/", "")
+        log.warning("%s：%s", fence.PLACE.page, message)
+        return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
+    return found[0]
 
 
 def _refresh(vault: Vault, path: Path) -> None:
