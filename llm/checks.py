@@ -1,10 +1,10 @@
 """前向之前的检查：形状不对就用中文说出实际的数，不让错误的广播悄悄算下去。"""
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicCache
 
 from llm.config import LLMConfig
 
@@ -24,12 +24,14 @@ def check_inputs(
     形状：input_ids (B, T)，padding (B, T) 或 (B, S)，position_ids (B, T) 或 (1, T)。
     异常：秩或形状不对、位置超出旋转表，抛 ValueError。
     """
-    if input_ids.dim() != 2 or input_ids.shape[1] == 0:
-        raise ValueError(f"input_ids 的形状是 {tuple(input_ids.shape)}，应为 (B, T)，T ≥ 1。")
+    if input_ids.dim() != 2 or 0 in input_ids.shape:
+        raise ValueError(f"input_ids 的形状是 {tuple(input_ids.shape)}，应为 (B, T)，都 ≥ 1。")
     B, T = input_ids.shape
     past = past_length(config, past_key_values, B)
-    if padding is not None and padding.shape[0] != B:
-        raise ValueError(f"attention_mask 有 {padding.shape[0]} 行，input_ids 有 {B} 行。")
+    if padding is not None:
+        check_padding(padding, T, past + T)
+        if padding.shape[0] != B:
+            raise ValueError(f"attention_mask 有 {padding.shape[0]} 行，input_ids 有 {B} 行。")
     _check_positions(config.max_position_embeddings, position_ids, B, T, past)
     return past
 
@@ -72,20 +74,42 @@ def past_length(config: LLMConfig, past: Optional["Past"], B: int) -> int:
     形状：每层的键与值各 (B, K, S, D)。
     异常：层数、批大小、头数、头宽有一样对不上，或缓存不随序列增长，抛 ValueError。
     """
-    if past is None or (isinstance(past, Cache) and past.get_seq_length() == 0):
+    if past is None:
         return 0
-    if isinstance(past, Cache) and any(layer.get_max_length() >= 0 for layer in past.layers):
-        raise ValueError(f"不支持 {type(past).__name__}：只支持随序列增长的 DynamicCache。")
-    pairs = [(s.keys, s.values) for s in past.layers] if isinstance(past, Cache) else list(past)
-    S = pairs[0][0].shape[-2] if pairs else 0
+    pairs = _key_values(past)
+    if isinstance(past, Cache) and past.get_seq_length() == 0:
+        return 0
+    shapes = [tuple(tensor.shape) for pair in pairs for tensor in pair]
+    S = shapes[0][-2] if shapes and len(shapes[0]) == 4 else 0
     expected = (B, config.num_key_value_heads, S, config.head_dim)
-    wrong = [tuple(t.shape) for pair in pairs for t in pair if t.shape != expected]
+    wrong = [shape for shape in shapes if shape != expected]
     if wrong or len(pairs) != config.num_hidden_layers:
         raise ValueError(
             f"past_key_values 有 {len(pairs)} 层、对不上的形状 {wrong}；这个模型要 "
             f"{config.num_hidden_layers} 层，每层的键与值各为 (B, K, S, D) = {expected}。"
         )
     return S
+
+
+def _key_values(past: "Past") -> List[Tuple[Tensor, Tensor]]:
+    """每层的键与值；定长的缓存一开始就返回填满的键，掩码会对不上，所以不收。"""
+    if isinstance(past, Cache):
+        layers = past.layers if isinstance(past, DynamicCache) else None
+        if layers is None or any(layer.get_max_length() >= 0 for layer in layers):
+            raise ValueError(f"不支持 {type(past).__name__}：只支持随序列增长的 DynamicCache。")
+        return [(layer.keys, layer.values) for layer in layers]
+    if isinstance(past, (tuple, list)) and all(_is_pair(pair) for pair in past):
+        return list(past)
+    kinds = [type(part).__name__ for part in past] if isinstance(past, (tuple, list)) else []
+    raise ValueError(
+        f"past_key_values 是 {type(past).__name__}{kinds or ''}，应为 DynamicCache，"
+        "或由每层一对张量 (k, v) 组成的元组。"
+    )
+
+
+def _is_pair(pair: object) -> bool:
+    tensors = isinstance(pair, (tuple, list)) and [isinstance(part, Tensor) for part in pair]
+    return tensors == [True, True]
 
 
 def check_replay(replay: bool, use_cache: bool, past: Optional["Past"]) -> None:

@@ -10,6 +10,7 @@
 | `sandwich_norm` | 否 | 否 | 否 | 否 | 是 |
 """
 
+import math
 from types import MappingProxyType
 from typing import Any, List, Mapping, Optional, Union
 
@@ -77,6 +78,7 @@ class LLMConfig(PretrainedConfig):
 
     model_type = "rizhi_llm"
     keys_to_ignore_at_inference = ("past_key_values",)
+    auto_map = MappingProxyType({})  # 没有随检查点分发的代码；TRL 按路径建模型时会读它
 
     vocab_size: int = 6400
     hidden_size: int = 512
@@ -154,7 +156,7 @@ class LLMConfig(PretrainedConfig):
             if not isinstance(getattr(self, name), bool)
         ]
         found += [
-            f"{name}={getattr(self, name)!r}：应为大于 0 的数"
+            f"{name}={getattr(self, name)!r}：应为大于 0 的有限数"
             for name in ("rms_norm_eps", "rope_theta", "initializer_range")
             if not _is_positive(getattr(self, name))
         ]
@@ -188,7 +190,8 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
 
 
 def _unknown(extra: Mapping[str, Any]) -> List[str]:

@@ -58,7 +58,7 @@ def read_config(folder: Path) -> LLMConfig:
         raise ValueError(f"{path}：model_type 是 {family!r}，只读得懂 {'、'.join(PRESETS)}。")
     try:
         theirs = AutoConfig.for_model(**raw)
-    except (TypeError, ValueError, KeyError) as error:
+    except Exception as error:  # 它的校验错误各有其类，不都是 ValueError
         raise ValueError(f"{path}：transformers 不认这份配置：{error}") from error
     problems = _unsupported(raw, theirs)
     if problems:
@@ -97,7 +97,8 @@ def _translate(family: str, theirs: PretrainedConfig) -> LLMConfig:
     fields["head_dim"] = getattr(theirs, "head_dim", None)
     rope = theirs.rope_parameters
     fields["rope_theta"] = rope["rope_theta"]
-    fields["partial_rotary_factor"] = rope.get("partial_rotary_factor", 1.0)
+    if family in ("glm", "glm4"):  # 其余三家即使写了，transformers 也不看
+        fields["partial_rotary_factor"] = rope.get("partial_rotary_factor", 1.0)
     if family != "qwen2":  # Qwen2 的偏置写死在代码里，配置里没有这个字段
         fields["attention_bias"] = theirs.attention_bias
     # Llama 与 Qwen3 的 attention_bias 连 o 投影一起管，Glm 只管 q、k、v

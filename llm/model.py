@@ -78,10 +78,9 @@ class RotaryEmbedding(nn.Module):
         self.cos, self.sin = angle.cos(), angle.sin()  # (P, R/2), (P, R/2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """表始终是 fp32：`.to(bf16)` 会把它转窄（有效数字只剩 8 位），那就在新设备上重填。"""
+        """`.to(bf16)` 会把表转窄（有效数字只剩 8 位），`to_empty` 会给一块脏内存：一律重填。"""
         super()._apply(fn, recurse)
-        if self.cos.dtype != torch.float32:
-            self.fill()
+        self.fill()
         return self
 
     def forward(self, position_ids: Tensor, dtype: torch.dtype) -> Tuple[Tensor, Tensor]:
@@ -101,13 +100,14 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False)
     来源：Su et al. 2021, RoFormer, §3.4.2。
     """
     R = 2 * cos.shape[-1]
-    head, rest = x[..., :R], x[..., R:]  # (B, N, T, R), (B, N, T, D-R)
-    pairs = (head[..., 0::2], head[..., 1::2]) if interleaved else head.chunk(2, dim=-1)
-    a, b = pairs  # (B, N, T, R/2), (B, N, T, R/2)
-    turned = [a * cos - b * sin, b * cos + a * sin]
+    if R < x.shape[-1]:
+        turned = apply_rotary(x[..., :R], cos, sin, interleaved)  # (B, N, T, R)
+        return torch.cat([turned, x[..., R:]], dim=-1)  # (B, N, T, D)
+    a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, dim=-1)  # 各 (B, N, T, R/2)
+    pair = [a * cos - b * sin, b * cos + a * sin]
     if interleaved:
-        turned = [torch.stack(turned, dim=-1).flatten(-2)]  # [(B, N, T, R)]
-    return torch.cat([*turned, rest], dim=-1)  # (B, N, T, D)
+        return torch.stack(pair, dim=-1).flatten(-2)  # (B, N, T, R)
+    return torch.cat(pair, dim=-1)  # (B, N, T, R)
 
 
 def attention_mask(
@@ -269,6 +269,7 @@ class LLMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"rotary_emb\.inv_freq"]  # 旧检查点存了频率
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -368,7 +369,6 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss, logits, out.past_key_values)
 
 
-@torch.no_grad()
 def greedy_generate(
     model: PreTrainedModel, input_ids: Tensor, max_new_tokens: int,
     attention_mask: Optional[Tensor] = None, eos_token_id: Optional[int] = None,
@@ -379,18 +379,19 @@ def greedy_generate(
 
     形状：(B, T) → (B, T + new)，new ≤ max_new_tokens。
     """
-    step, past = input_ids, None
+    new, past = input_ids, None  # new 是还没进缓存的词元
     pad = eos_token_id if model.config.pad_token_id is None else model.config.pad_token_id
     done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)  # (B,)
     for _ in range(max_new_tokens):
-        out = model(step, attention_mask, past_key_values=past, use_cache=True, logits_to_keep=1)
+        with torch.inference_mode():  # 不求导；比 no_grad 还少记视图与版本的账
+            out = model(new, attention_mask, past_key_values=past, use_cache=True, logits_to_keep=1)
         past = out.past_key_values
         chosen = out.logits[:, -1, :].argmax(-1)  # (B,)
         if eos_token_id is not None:
             chosen = chosen.masked_fill(done, pad)
             done = done | (chosen == eos_token_id)
-        step = chosen.unsqueeze(-1)  # (B, 1)
-        input_ids = torch.cat([input_ids, step], dim=1)  # (B, T+1)
+        new = chosen.unsqueeze(-1)  # (B, 1)
+        input_ids = torch.cat([input_ids, new], dim=1)  # (B, T+1)
         if attention_mask is not None:
             attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, T+1)
         if eos_token_id is not None and done.all():
