@@ -59,6 +59,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
     for uri, text in navigation.pages(vault, read_days(vault), read_notes(vault)).items():
         files.append(File.generated(config, uri, content=text))
+    for path in sorted(vault.notebooks.glob("*.ipynb")):
+        _replace_broken(files, config, vault, path)
     for path in recorder.all_snippets(vault):
         try:
             record = snippet.read_record(vault.outputs, path.stem)
@@ -111,6 +113,16 @@ def _vault(config: MkDocsConfig) -> Vault:
     return find_vault(Path(config.config_file_path).parent)
 
 
+def _replace_broken(files: Files, config: MkDocsConfig, vault: Vault, path: Path) -> None:
+    trouble = notebook.trouble(vault, path)
+    found = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
+    if trouble and found:
+        log.warning("%s", trouble)
+        text = f'# {path.stem}\n\n!!! failure "{trouble}"\n    改好之后，这一页会自己回来。\n'
+        files.remove(found)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+
+
 def _reference(vault: Vault, found: re.Match[str]) -> str:
     """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
     path = vault.root / (found[1].replace(".", "/") + ".py")
@@ -124,17 +136,25 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
 
 
 def _refresh(vault: Vault, path: Path) -> None:
+    """记录过期就重跑一遍；上次出的错若还在（指纹没变），就接着显示，不再试。"""
+    module = path.stem
     try:
         key = snippet.key(path, vault.root)
-        if snippet.state(path, vault.root) == "fresh" or _tried.get(path.stem) == key:
-            return
+        fresh = snippet.state(path, vault.root) == "fresh"
     except RizhiError as error:
-        fence.PLACE.failures[path.stem] = str(error)
+        fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
         return
+    if not fresh and _tried.get(module) == key:
+        return
+    fence.PLACE.failures.pop(module, None)
+    _tried.pop(module, None)
+    if not fresh:
+        _record(vault, path, key)
+
+
+def _record(vault: Vault, path: Path, key: str) -> None:
     log.info("重新记录 snippets/%s", path.name)
-    result = recorder.record(vault, path)
-    fence.PLACE.failures.pop(path.stem, None)
-    _tried.pop(path.stem, None)
-    if result.error:
+    error = recorder.record(vault, path).error
+    if error:
         _tried[path.stem] = key
-        fence.PLACE.failures[path.stem] = result.error
+        fence.PLACE.failures[path.stem] = error
