@@ -40,6 +40,7 @@ class Place:
     page: str = ""
     draft: bool = False
     failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+    running: set[str] = field(default_factory=set)  # 正在后台重新运行的模块
 
 
 PLACE = Place()
@@ -119,7 +120,10 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
     boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
-    return "\n".join(boxes), trouble
+    html = "\n".join(boxes)
+    if module in PLACE.running:
+        return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
+    return html, trouble
 
 
 @lru_cache(maxsize=512)

@@ -1,10 +1,7 @@
 """mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
 
 import logging
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +11,14 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from rizhi import fence, recorder, runner, snippet, store
-from rizhi.site import navigation, notebook, search
+from rizhi import fence, recorder, snippet, store
+from rizhi.site import follow, navigation, notebook, search
 from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes, read_text
 
 log = logging.getLogger("mkdocs.rizhi")
 
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
-_tried: dict[str, str] = {}  # 重新记录失败过的片段 → 当时的指纹，指纹不变就不再试
 
 
 @event_priority(100)  # 赶在搜索插件读词典之前
@@ -40,19 +36,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_startup(command: str, dirty: bool) -> None:
     fence.PLACE.failures.clear()
-    _state["serving"] = command == "serve"
-
-
-_state = {"serving": False}
+    follow.STATE.serving = command == "serve"
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """边写边看时，改过的片段在子进程里重新记录；没装 torch 就只标「已过期」。"""
-    if not _state["serving"] or not runner.has_torch():
-        return
-    vault = _vault(config)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # 改一行 llm，用到它的片段都要重跑
-        list(pool.map(partial(_refresh, vault), recorder.all_snippets(vault)))
+    follow.refresh(_vault(config))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -101,11 +89,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
-    # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-    vault = _vault(config)
-    server.watch(str(vault.snippets), recursive=False)
-    if runner.has_torch():
-        runner.warm_up(vault.root)
+    follow.begin(server, _vault(config))
     return server
 
 
@@ -133,28 +117,3 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
         log.warning("%s：%s", fence.PLACE.page, message)
         return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
     return found[0]
-
-
-def _refresh(vault: Vault, path: Path) -> None:
-    """记录过期就重跑一遍；上次出的错若还在（指纹没变），就接着显示，不再试。"""
-    module = path.stem
-    try:
-        key = snippet.key(path, vault.root)
-        fresh = snippet.state(path, vault.root) == "fresh"
-    except RizhiError as error:
-        fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
-        return
-    if not fresh and _tried.get(module) == key:
-        return
-    fence.PLACE.failures.pop(module, None)
-    _tried.pop(module, None)
-    if not fresh:
-        _record(vault, path, key)
-
-
-def _record(vault: Vault, path: Path, key: str) -> None:
-    log.info("重新记录 snippets/%s", path.name)
-    error = recorder.record(vault, path).error
-    if error:
-        _tried[path.stem] = key
-        fence.PLACE.failures[path.stem] = error
