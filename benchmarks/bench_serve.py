@@ -18,7 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from benchmarks import compare, peers
-from rizhi import runner
+from rizhi import runner, snippet
 
 ROUNDS = 9
 TARGET = 1.2
@@ -37,20 +37,23 @@ def serving(root: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mkdocs", "serve", "-q", "-a", f"127.0.0.1:{port}"]
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/{PAGE}"
     try:
-        yield f"http://127.0.0.1:{port}/{PAGE}"
+        wait_for(url, "<html")
+        time.sleep(1.0)  # 先开服务，再给文件拍第一张快照：早改的一笔会看不见
+        yield url
     finally:
         process.terminate()
         process.wait(20)
 
 
-def wait_for(url: str, text: str) -> None:
-    """等到页面里出现 `text`。"""
+def wait_for(url: str, text: str, *, gone: bool = False) -> None:
+    """等到页面里出现 `text`；`gone` 则是等它消失。"""
     until = time.monotonic() + 120
     while time.monotonic() < until:
         try:
             with urlopen(url, timeout=10) as answer:  # noqa: S310 本机的地址
-                if text in answer.read().decode():
+                if (text in answer.read().decode()) is not gone:
                     return
         except (OSError, HTTPError):
             pass  # 还没开起来，或正在重建
@@ -88,7 +91,17 @@ def change_llm(root: Path, url: str) -> float:
     start = time.perf_counter()
     edit(root, MODEL, "S, device = past + T", f"    print('来' + '自', {mark - 1} + 1)  # 基准\n")
     wait_for(url, f"来自 {mark}")
-    return time.perf_counter() - start - one_run(root)
+    spent = time.perf_counter() - start
+    settle(root, url)
+    return spent - one_run(root)
+
+
+def settle(root: Path, url: str) -> None:
+    """等后台把别的片段跑完、站点再建好：下一轮从闲着的时候算起。"""
+    while any(snippet.state(p, root) != "fresh" for p in snippet.snippet_files(root / "snippets")):
+        time.sleep(0.1)
+    other = url.replace("attention-mask", "masked-fill")
+    wait_for(other, "rz-running", gone=True)
 
 
 def one_run(root: Path) -> float:

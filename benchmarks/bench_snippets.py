@@ -1,10 +1,12 @@
 """多一个片段多花多少：`pytest snippets` 与 `pytest --nbmake` 跑同样的单元格。
 
-各跑两个与六个文件，差除以四就是多一个的代价；启动的开销两边都减掉了。
+各跑少的与多的一次，差除以多出的个数就是多一个的代价；启动的开销两边都减掉了。
+我方一个太快，要多抄几份才量得准。
 
     python -m benchmarks snippets
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ from benchmarks import compare, peers
 from rizhi import snippet
 
 ROUNDS = 5
-FEW, MANY = 2, 6
+FEW, MANY, COPIES = 2, 6, 4
 TARGET = 0.1
 
 
@@ -36,23 +38,33 @@ def notebooks(root: Path, paths: list[Path]) -> list[Path]:
     return made
 
 
+def copies(path: Path) -> list[Path]:
+    """一个片段连同它的记录抄成几份：源码相同，指纹也就相同。"""
+    made = [path.with_name(f"{path.stem}_{number}.py") for number in range(1, COPIES)]
+    outputs = path.parent / "outputs"
+    for copy in made:
+        shutil.copy(path, copy)
+        shutil.copytree(outputs / path.stem, outputs / copy.stem)
+    return [path, *made]
+
+
+def slope(root: Path, few: list[str], many: list[str], *options: str) -> float:
+    """多一个文件多花的秒数。"""
+    less, more = (seconds(root, [*options, *names]) for names in (few, many))
+    return (more - less) / (len(many) - len(few))
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = peers.ours(Path(folder))
-        paths = snippet.snippet_files(root / "snippets")[:MANY]
-        books = notebooks(root, paths)
-
-        def one_more_snippet() -> float:
-            few, many = (seconds(root, [str(p) for p in paths[:n]]) for n in (FEW, MANY))
-            return (many - few) / (MANY - FEW)
-
-        def one_more_notebook() -> float:
-            few, many = (
-                seconds(root, ["--nbmake", *(str(b) for b in books[:n])]) for n in (FEW, MANY)
-            )
-            return (many - few) / (MANY - FEW)
-
-        times = compare.interleave(one_more_snippet, one_more_notebook, ROUNDS)
+        originals = snippet.snippet_files(root / "snippets")[:MANY]
+        books = [str(book) for book in notebooks(root, originals)]
+        paths = [str(copy) for path in originals for copy in copies(path)]
+        times = compare.interleave(
+            lambda: slope(root, paths[::COPIES], paths),
+            lambda: slope(root, books[:FEW], books, "--nbmake"),
+            ROUNDS,
+        )
     return compare.report("snippets", [compare.ratio("多一个文件（秒）", TARGET, *times)])
 
 

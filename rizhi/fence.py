@@ -87,9 +87,10 @@ def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
 def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
     parts, said = [], set()
+    vault = find_vault(Path.cwd())
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render(find_vault(Path.cwd()), line)
+            html, trouble = render(vault, line)
         except RizhiError as error:
             html, trouble = "", f"{line}：{error}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来

@@ -2,9 +2,9 @@
 
 import logging
 import os
+import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ class Following:
     serving: bool = False
     page: str = ""  # 浏览器最近要的页面，相对于 docs，不带后缀
     tried: dict[str, str] = field(default_factory=dict)  # 出过错的片段 → 当时的指纹
+    later: list[Path] = field(default_factory=list)  # 等这一遍建好再跑的片段
     locks: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
 
 
@@ -55,13 +56,24 @@ def refresh(vault: Vault) -> None:
     if not STATE.serving or not runner.has_torch():
         return
     stale = [path for path in recorder.all_snippets(vault) if _stale(vault, path)]
+    shown = _shown(vault)
+    _record_all(vault, [path for path in stale if path.stem in shown])
+    STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
+    fence.PLACE.running.update(path.stem for path in STATE.later)
+
+
+def finish(vault: Vault) -> None:
+    """这一遍建好了：在后台跑其余的片段；早一步就要与构建抢处理器。"""
+    if STATE.later:
+        Thread(target=_record_later, args=(vault, STATE.later), daemon=True).start()
+        STATE.later = []
+
+
+def _shown(vault: Vault) -> set[str]:
+    """正在看的那一页嵌着哪些片段。"""
     page = vault.docs / f"{STATE.page}.md"
     text = read_text(page) if page.is_file() else ""
-    _record_all(vault, (path for path in stale if path.stem in text))
-    later = [p for p in stale if p.stem not in text and p.stem not in fence.PLACE.running]
-    if later:
-        fence.PLACE.running.update(path.stem for path in later)
-        Thread(target=_record_later, args=(vault, later), daemon=True).start()
+    return set(re.findall(r"^ *(\w+)(?::.*)?$", text, re.M))
 
 
 def _stale(vault: Vault, path: Path) -> bool:
@@ -80,7 +92,7 @@ def _stale(vault: Vault, path: Path) -> bool:
     return not fresh
 
 
-def _record_all(vault: Vault, paths: Iterable[Path]) -> None:
+def _record_all(vault: Vault, paths: list[Path]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(partial(_record, vault), paths))
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 def on_post_build(config: MkDocsConfig) -> None:
     search.patch_worker(Path(config.site_dir))
+    follow.finish(_vault(config))
 
 
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
@@ -93,8 +95,13 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
     return server
 
 
+@cache  # 每一页都要问几遍；改了 pyproject.toml 要重启 serve
+def _vault_at(folder: Path) -> Vault:
+    return find_vault(folder)
+
+
 def _vault(config: MkDocsConfig) -> Vault:
-    return find_vault(Path(config.config_file_path).parent)
+    return _vault_at(Path(config.config_file_path).parent)
 
 
 def _replace_broken(files: Files, config: MkDocsConfig, vault: Vault, path: Path) -> None:
