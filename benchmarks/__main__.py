@@ -22,7 +22,9 @@ def main(names: list[str]) -> int:
     failed = []
     for script in chosen:
         print(f"\n== {script.name} ==", flush=True)
-        if subprocess.run([sys.executable, str(script)], cwd=HERE.parent).returncode:
+        if subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{script.stem}"], cwd=HERE.parent
+        ).returncode:
             failed.append(script.name)
     if failed:
         print(f"\n未完成或未达标：{'、'.join(failed)}", file=sys.stderr)

@@ -40,6 +40,7 @@ class Place:
     page: str = ""
     draft: bool = False
     failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+    running: set[str] = field(default_factory=set)  # 正在后台重新运行的模块
 
 
 PLACE = Place()
@@ -86,9 +87,10 @@ def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
 def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
     parts, said = [], set()
+    vault = find_vault(Path.cwd())
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render(find_vault(Path.cwd()), line)
+            html, trouble = render(vault, line)
         except RizhiError as error:
             html, trouble = "", f"{line}：{error}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
@@ -119,7 +121,10 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
     boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
-    return "\n".join(boxes), trouble
+    html = "\n".join(boxes)
+    if module in PLACE.running:
+        return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
+    return html, trouble
 
 
 @lru_cache(maxsize=512)

@@ -23,6 +23,8 @@ def all_snippets(vault: Vault) -> list[Path]:
 def record(vault: Vault, path: Path) -> Recorded:
     """运行一个片段，成功才替换它的记录。"""
     try:
+        # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
+        key = snippet.key(path, vault.root)
         run = runner.run(path, vault.root)
     except RizhiError as error:
         return Recorded(error=str(error).replace(f"{vault.root}/", ""))
@@ -31,7 +33,6 @@ def record(vault: Vault, path: Path) -> Recorded:
         return Recorded(error=run.error.replace(f"{vault.root}/", ""))
     if figures and not run.has_font:
         return Recorded(error="图里要有中文字体才能记录：装上 Noto Sans CJK 再来。旧记录没有动。")
-    key = snippet.key(path, vault.root)
     files = snippet.record_files(run.outputs, key, runner.versions())
     return Recorded(done=_write(vault.outputs / path.stem, files))
 

@@ -1,7 +1,8 @@
 """`pytest snippets`：每个片段文件跑一次，每个单元格一个测试，与记录比较。"""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,14 +54,13 @@ class CellItem(pytest.Item):
         return self.parent.path, self.parent.parsed.cell(self.name).line - 1, self.name
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SnippetFile | None:
-    if file_path.parent == ROOT / "snippets" and file_path.suffix == ".py":
-        return (
-            None
-            if file_path.name == "conftest.py"
-            else SnippetFile.from_parent(parent, path=file_path)
-        )
-    return None
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
+    """点名一个片段文件时，pytest 还会把它当成普通的测试模块载入：换掉，而不是多收一份。"""
+    found = yield
+    if file_path in snippet.snippet_files(ROOT / "snippets"):
+        return [SnippetFile.from_parent(parent, path=file_path)]
+    return found
 
 
 def _drafts() -> set[str]:

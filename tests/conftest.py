@@ -1,12 +1,15 @@
 """各处共用：一个空的知识库，一次严格构建。"""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from rizhi import runner
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +34,23 @@ class Site:
 
 
 @pytest.fixture(scope="session")
+def copy_vault() -> Callable[[Path], Path]:
+    """把整个知识库抄到别处去折腾。"""
+    return _copy_vault
+
+
+def _copy_vault(target: Path) -> Path:
+    """这个知识库的一份副本：git 管着的与还没加进去的文件，忽略的不带。"""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """整个知识库的严格构建，一次测试会话只做一遍。"""
     folder = tmp_path_factory.mktemp("site")
@@ -40,8 +60,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return Site(folder, run.stderr)
 
 
+@pytest.fixture(scope="session")
+def forkserver() -> None:
+    """按真的知识库预载：空的知识库里没有 import，由它开起来，后面每个子进程都要现载 torch。"""
+    runner.warm_up(ROOT)
+
+
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path, forkserver: None) -> Vault:
     """一个空的知识库。"""
     (tmp_path / "pyproject.toml").write_text("[tool.rizhi]\nday_ends = 4\n", encoding="utf-8")
     for name in ("docs/daily", "docs/notes", "snippets/outputs", "llm"):

@@ -1,7 +1,6 @@
 """构建出来的站点：没有警告，链接都通，不向别的主机要任何东西，换个引擎也读得到。"""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,11 +82,9 @@ def test_chinese_headings_keep_their_ids(site) -> None:
     assert 'id="一句话"' in page
 
 
-def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
+def test_zensical_shows_code_and_recorded_output(tmp_path: Path, copy_vault) -> None:
     """另一个跑 Python-Markdown 的引擎，同一个 mkdocs.yml。"""
-    copy = tmp_path / "copy"
-    skip = shutil.ignore_patterns(".*", "site", "__pycache__", "results")
-    shutil.copytree(ROOT, copy, ignore=skip)
+    copy = copy_vault(tmp_path)
     command = [sys.executable, "-m", "zensical", "build", "--clean"]
     run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,10 +1,8 @@
 """mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
 
 import logging
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,14 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from rizhi import fence, recorder, runner, snippet, store
-from rizhi.site import navigation, notebook, search
+from rizhi import fence, recorder, snippet, store
+from rizhi.site import follow, navigation, notebook, search
 from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes, read_text
 
 log = logging.getLogger("mkdocs.rizhi")
 
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
-_tried: dict[str, str] = {}  # 重新记录失败过的片段 → 当时的指纹，指纹不变就不再试
 
 
 @event_priority(100)  # 赶在搜索插件读词典之前
@@ -40,25 +37,19 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_startup(command: str, dirty: bool) -> None:
     fence.PLACE.failures.clear()
-    _state["serving"] = command == "serve"
-
-
-_state = {"serving": False}
+    follow.STATE.serving = command == "serve"
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """边写边看时，改过的片段在子进程里重新记录；没装 torch 就只标「已过期」。"""
-    if not _state["serving"] or not runner.has_torch():
-        return
-    vault = _vault(config)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # 改一行 llm，用到它的片段都要重跑
-        list(pool.map(partial(_refresh, vault), recorder.all_snippets(vault)))
+    follow.refresh(_vault(config))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
     for uri, text in navigation.pages(vault, read_days(vault), read_notes(vault)).items():
         files.append(File.generated(config, uri, content=text))
+    for path in sorted(vault.notebooks.glob("*.ipynb")):
+        _replace_broken(files, config, vault, path)
     for path in recorder.all_snippets(vault):
         try:
             record = snippet.read_record(vault.outputs, path.stem)
@@ -96,19 +87,31 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 def on_post_build(config: MkDocsConfig) -> None:
     search.patch_worker(Path(config.site_dir))
+    follow.finish(_vault(config))
 
 
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
-    # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-    vault = _vault(config)
-    server.watch(str(vault.snippets), recursive=False)
-    if runner.has_torch():
-        runner.warm_up(vault.root)
+    follow.begin(server, _vault(config))
     return server
 
 
+@cache  # 每一页都要问几遍；改了 pyproject.toml 要重启 serve
+def _vault_at(folder: Path) -> Vault:
+    return find_vault(folder)
+
+
 def _vault(config: MkDocsConfig) -> Vault:
-    return find_vault(Path(config.config_file_path).parent)
+    return _vault_at(Path(config.config_file_path).parent)
+
+
+def _replace_broken(files: Files, config: MkDocsConfig, vault: Vault, path: Path) -> None:
+    trouble = notebook.trouble(vault, path)
+    found = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
+    if trouble and found:
+        log.warning("%s", trouble)
+        text = f'# {path.stem}\n\n!!! failure "{trouble}"\n    改好之后，这一页会自己回来。\n'
+        files.remove(found)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
 
 
 def _reference(vault: Vault, found: re.Match[str]) -> str:
@@ -121,20 +124,3 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
         log.warning("%s：%s", fence.PLACE.page, message)
         return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
     return found[0]
-
-
-def _refresh(vault: Vault, path: Path) -> None:
-    try:
-        key = snippet.key(path, vault.root)
-        if snippet.state(path, vault.root) == "fresh" or _tried.get(path.stem) == key:
-            return
-    except RizhiError as error:
-        fence.PLACE.failures[path.stem] = str(error)
-        return
-    log.info("重新记录 snippets/%s", path.name)
-    result = recorder.record(vault, path)
-    fence.PLACE.failures.pop(path.stem, None)
-    _tried.pop(path.stem, None)
-    if result.error:
-        _tried[path.stem] = key
-        fence.PLACE.failures[path.stem] = result.error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rizhi.pages import weekday
+from rizhi.site.notebook import trouble
 from rizhi.vault import Day, Note, Vault
 
 GROUPS = {
@@ -25,7 +26,7 @@ def nav(vault: Vault, notes: list[Note]) -> list[Any]:
         {"首页": "index.md"},
         {"日总结": "daily/index.md"},
         {"笔记": ["notes/index.md", *groups]},
-        {"手写例子": sorted(_uri(vault, p) for p in vault.notebooks.glob("*.ipynb"))},
+        {"手写例子": sorted(_notebook(vault, p) for p in vault.notebooks.glob("*.ipynb"))},
         {"参考": _folder(vault, "reference")},
         {"使用": _folder(vault, "guide")},
     ]
@@ -98,6 +99,11 @@ def _rank(order: list[str], group: str) -> int:
 def _folder(vault: Vault, name: str) -> list[str]:
     pages = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
     return [_uri(vault, page) for page in pages]
+
+
+def _notebook(vault: Vault, path: Path) -> str:
+    """读不懂的笔记本换成了一页说明，见 `notebook.trouble`。"""
+    return _uri(vault, path.with_suffix(".md") if trouble(vault, path) else path)
 
 
 def _uri(vault: Vault, path: Path) -> str:

@@ -1,12 +1,29 @@
-"""补上笔记本页的标题 id：mkdocs-jupyter 只认 ASCII，中文标题的 id 是空的，目录点不动。"""
+"""笔记本页：读不懂的换成一页说明；补上标题的 id，mkdocs-jupyter 只认 ASCII，中文标题的是空的。"""
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from mkdocs.structure.toc import AnchorLink, TableOfContents
 from pymdownx.slugs import slugify
 
+from rizhi.vault import RizhiError, Vault, read_text
+
 _HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)
+
+
+def trouble(vault: Vault, path: Path) -> str:
+    """一个 .ipynb 读不读得懂；mkdocs-jupyter 遇到坏的会让整个构建停下。"""
+    name = vault.relative(path)
+    try:
+        book = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        return f"{name}:{error.lineno} 读不懂，第 {error.colno} 列起不是 JSON：{error.msg}。"
+    except RizhiError as error:
+        return str(error)
+    good = isinstance(book, dict) and isinstance(book.get("cells"), list)
+    return "" if good else f"{name}:1 读不懂，不是笔记本：没有 cells。"
 
 
 def name_headings(html: str, toc: TableOfContents) -> str:

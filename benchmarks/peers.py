@@ -1,0 +1,67 @@
+"""比较用的两份知识库：我方的副本，与「同样的页面，没有我们的东西」的一份。"""
+
+import re
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from rizhi import snippet
+from rizhi.fence import find_object
+from rizhi.vault import Vault, find_vault
+
+ROOT = Path(__file__).resolve().parents[1]
+_FENCE = re.compile(r"^( *)```(snippet|source)\n(.*?)^ *```$", re.M | re.S)
+
+
+def ours(target: Path) -> Path:
+    """这个知识库的副本，git 忽略的不带。"""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def bare(target: Path) -> Path:
+    """同样的页面与笔记本、同样的主题与插件；围栏换成普通的代码块，没有钩子与扩展。"""
+    ours(target)
+    vault = find_vault(target, target)
+    for page in vault.docs.rglob("*.md"):
+        plain = _FENCE.sub(partial(_plain, vault, page), page.read_text("utf-8"))
+        page.write_text(plain, encoding="utf-8")
+    config = (target / "mkdocs.yml").read_text("utf-8")
+    config = re.sub(r"^hooks:.*\n|^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
+    config = config.replace("  - rizhi.softbreak\n", "").replace("superfences:\n", "superfences\n")
+    (target / "mkdocs.yml").write_text(config, encoding="utf-8")
+    shutil.rmtree(target / "rizhi")
+    return target
+
+
+def _plain(vault: Vault, page: Path, found: re.Match[str]) -> str:
+    lines = [line.strip() for line in found[3].splitlines() if line.strip()]
+    make = _cell if found[2] == "snippet" else _object
+    blocks = "\n".join(make(vault, page, line) for line in lines)
+    return re.sub(r"^(?=.)", found[1], blocks, flags=re.M)
+
+
+def _cell(vault: Vault, page: Path, line: str) -> str:
+    module, _, title = line.partition(":")
+    cell = snippet.parse(vault.snippets / f"{module}.py").cell(title)
+    record = snippet.read_record(vault.outputs, module)
+    out = record.output(title) if record else None
+    parts = [f"```python\n{cell.source}\n```\n"]
+    parts += [f"```text\n{out.text}```\n"] if out and out.text else []
+    for number, figure in enumerate(out.figures if out else ()):
+        name = f"{module}-{len(list(page.parent.iterdir()))}-{number}.svg"
+        (page.parent / name).write_text(figure, encoding="utf-8")
+        parts.append(f"![{title}]({name})\n")
+    return "\n".join(parts)
+
+
+def _object(vault: Vault, page: Path, line: str) -> str:
+    module, _, dotted = line.partition(":")
+    _, source = find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
+    return f"```python\n{source}\n```\n"
