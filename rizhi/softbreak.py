@@ -9,7 +9,7 @@ from markdown import Extension, Markdown
 from markdown.treeprocessors import Treeprocessor
 
 _WIDE = r"[\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef—…“”‘’]"
-_INSIDE = re.compile(rf"(?<={_WIDE})\n(?={_WIDE})")
+_INSIDE = re.compile(rf"(?<={_WIDE})\n[ \t]*(?={_WIDE})")  # 列表里的续行还带着缩进
 _STARTS = re.compile(_WIDE)
 _CODE = ("pre", "code", "script", "style")
 
@@ -33,11 +33,12 @@ def _cut(text: str | None, following: Element | None, before: str = "") -> str |
     if not text or "\n" not in text:
         return text
     text = _INSIDE.sub("", text)
-    if text.startswith("\n") and _STARTS.match(before) and _STARTS.match(text[1:2]):
-        text = text[1:]
+    if text.startswith("\n") and _STARTS.match(before) and _STARTS.match(text.lstrip()[:1]):
+        text = text.lstrip()
     first = "".join(following.itertext())[:1] if following is not None else ""
-    if text.endswith("\n") and _STARTS.match(text[-2:-1]) and _STARTS.match(first):
-        text = text[:-1]
+    head = text.rstrip()
+    if "\n" in text[len(head) :] and _STARTS.match(head[-1:]) and _STARTS.match(first):
+        text = head
     return text
 
 

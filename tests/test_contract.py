@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rizhi import check, snippet, vault
 
@@ -147,3 +150,36 @@ def test_readme_tree_is_the_tree() -> None:
     top = {name.split("/")[0] for name in tracked.stdout.split("\0")} - {""}
     shown = {p.split("/")[0] for p in paths} | {"LICENSE", ".github", ".gitignore", ".ci"}
     assert top <= shown
+
+
+def test_readme_links_resolve() -> None:
+    prose = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", prose)
+    assert targets and [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def _needs(name: str, extras: frozenset[str], seen: set[str]) -> set[str]:
+    """装一个包会连带装上的全部包；按已装的元数据算，不联网。"""
+    for line in metadata.requires(name) or ():
+        need = Requirement(line)
+        markers = [{"extra": extra} for extra in extras or {""}]
+        if need.marker and not any(need.marker.evaluate(marker) for marker in markers):
+            continue
+        if canonicalize_name(need.name) not in seen:
+            seen.add(canonicalize_name(need.name))
+            _needs(need.name, frozenset(need.extras), seen)
+    return seen
+
+
+def test_browsing_installs_no_torch() -> None:
+    light = _needs("rizhi", frozenset({"site"}), set())
+    assert {"mkdocs-material", "mkdocs-jupyter", "mkdocstrings-python", "jieba"} <= light
+    assert not light & {"torch", "transformers", "matplotlib", "numpy", "jupyter-server"}
+    assert "torch" in _needs("rizhi", frozenset({"llm"}), set())
+
+
+def test_every_installed_package_has_an_exact_version() -> None:
+    pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {canonicalize_name(p.split("==")[0]) for p in pins if "==" in p}
+    extras = frozenset({"site", "llm", "test", "bench"})
+    assert _needs("rizhi", extras, set()) - pinned == set()

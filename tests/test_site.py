@@ -60,6 +60,20 @@ def test_nothing_is_loaded_from_another_host(site, pages) -> None:
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
+def test_days_lead_to_each_other(copy_vault, tmp_path: Path) -> None:
+    """隔几天没写，也接到写过的那一天。"""
+    root = copy_vault(tmp_path)
+    later = root / "docs/daily/2027/2027-01-02.md"
+    later.parent.mkdir()
+    later.write_text("# 2027-01-02\n\n## 思考\n\n- 有\n", encoding="utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "-q"]
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    first = (root / "site/daily/2026/2026-11-23.html").read_text("utf-8")
+    last = (root / "site/daily/2027/2027-01-02.html").read_text("utf-8")
+    assert re.search(r'href="\.\./2027/2027-01-02\.html"[^>]*md-footer__link--next', first)
+    assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
+
+
 @pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
 def test_notes_hold_code_output_and_download(site, note: Path) -> None:
     path = site.folder / note.relative_to(ROOT / "docs").with_suffix(".html")

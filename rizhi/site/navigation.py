@@ -1,13 +1,15 @@
 """导航与总览页：由文件夹里有什么算出来，不写进 docs/。"""
 
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+from mkdocs.structure.files import Files
+
 from rizhi.pages import weekday
 from rizhi.site.notebook import trouble
-from rizhi.vault import Day, Note, Vault
+from rizhi.vault import Day, Note, Vault, date_of
 
 GROUPS = {
     "attention": "注意力",
@@ -48,6 +50,14 @@ def panels(vault: Vault, uri: str, markdown: str) -> str:
     latest = _list((f"daily/{d.path.parent.name}/{d.path.name}", d) for d in reversed(days))
     topics = "\n".join(_section(vault, name, found) for name, found in _by_group(read_notes(vault)))
     return f"{markdown}\n\n## 最近几天\n\n{latest}\n\n## 笔记\n\n{topics}\n"
+
+
+def chain_days(files: Files) -> None:
+    """日总结不在导航里，mkdocs 不给它们上一页与下一页：按日期接上，隔几天没写也接得上。"""
+    pages = [f.page for f in files.documentation_pages() if f.src_uri.startswith("daily/")]
+    days = [page for page in pages if page and date_of(page.file.name)]
+    for earlier, later in pairwise(sorted(days, key=lambda page: page.file.name)):
+        earlier.next_page, later.previous_page = later, earlier
 
 
 def _archive(days: Iterable[Day]) -> str:
