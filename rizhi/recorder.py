@@ -22,6 +22,8 @@ def all_snippets(vault: Vault) -> list[Path]:
 
 def record(vault: Vault, path: Path) -> Recorded:
     """运行一个片段，成功才替换它的记录。"""
+    if not runner.has_torch():
+        return Recorded(error="没有装 torch，片段跑不起来：make record 会先装好。旧记录没有动。")
     try:
         # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
         key = snippet.key(path, vault.root)

@@ -95,6 +95,15 @@ def test_failures_are_never_recorded(vault: Vault, path: Path) -> None:
     assert {p.name: p.read_bytes() for p in (vault.outputs / "topic").iterdir()} == before
 
 
+def test_without_torch_it_says_how_to_get_it(
+    vault: Vault, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
+    monkeypatch.setattr(runner, "has_torch", lambda: False)
+    assert "make record" in recorder.record(vault, path).error
+    assert snippet.state(path, vault.root) == "missing"
+
+
 def test_recording_drops_files_of_removed_cells(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n# %% 二\nprint(2)\n", encoding="utf-8")
     recorder.record(vault, path)
