@@ -1,19 +1,20 @@
 """知识库在哪里、里面有什么：把日总结与笔记读成不可变的数据。"""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
+MAX_LINES = 20_000
 
-DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M)
 
@@ -141,7 +142,7 @@ class Note(Page):
 class Day(Page):
     """一天的总结；日期以路径为准，路径里没有合法日期时是 None。"""
 
-    @property
+    @cached_property
     def date(self) -> date | None:
         return date_of(self.path.stem)
 
@@ -173,7 +174,7 @@ def read_text(path: Path) -> str:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有读它。")
+            raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有改动任何文件。")
         data = path.read_bytes()
     except OSError as error:
         raise RizhiError(f"{path} 读不到：{error.strerror}。没有改动任何文件。") from error
@@ -199,38 +200,94 @@ def decode(data: bytes, path: Path) -> str:
     return text
 
 
+def read_page(path: Path) -> str:
+    """读一页总结或笔记：除了编码与大小，行数也有限度。
+
+    异常：同 `read_text`；超过 MAX_LINES 行也抛 RizhiError。
+    """
+    text = read_text(path)
+    if text.count("\n") > MAX_LINES:
+        raise RizhiError(f"{path} 超过 {MAX_LINES} 行，不像一页总结；没有改动任何文件。")
+    return text
+
+
+def read_inside(vault: Vault, path: Path) -> str:
+    """读知识库里的一页。
+
+    异常：同 `read_page`；是指向知识库之外的链接，也抛 RizhiError。
+    """
+    if path.is_symlink() and not path.resolve().is_relative_to(vault.root):
+        raise RizhiError(f"{path} 是指向知识库之外的链接；没有读它。")
+    return read_page(path)
+
+
+def front_matter_end(text: str) -> int:
+    """正文从第几个字符开始；只认界线，不解析前置数据。"""
+    found = _FRONT.match(text) if text.startswith(("---", "\ufeff---")) else None
+    if found and _KEY.match(found[1]):
+        return found.end()
+    return 1 if text.startswith("\ufeff") else 0
+
+
 def split_front_matter(text: str) -> tuple[dict[str, Any], int, tuple[Fault, ...]]:
     """读出前置数据，返回（数据, 正文的字符位置, 毛病）；只认纯数据，标签一律不执行。"""
-    found = _FRONT.match(text)
-    if not found or not _KEY.match(found[1]):
-        return {}, 1 if text.startswith("\ufeff") else 0, ()
-    try:
-        # _Loader 派生自 CSafeLoader：只造纯数据
-        data = yaml.load(found[1], Loader=_Loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError) as error:
-        return {}, found.end(), (_yaml_fault(error),)
-    if data is None:
-        return {}, found.end(), ()
-    if not isinstance(data, dict):
-        kind = type(data).__name__
-        fault = Fault(2, f"前置数据应是「键: 值」，却是 {kind}", "每行写一个「键: 值」")
-        return {}, found.end(), (fault,)
-    return data, found.end(), ()
+    end = front_matter_end(text)
+    found = _FRONT.match(text) if end > 1 else None
+    if not found:
+        return {}, end, ()
+    from rizhi import frontmatter  # 只有真要读前置数据时才载入 yaml
+
+    data, problem = frontmatter.load(found[1])
+    return data, end, (Fault(*problem),) if problem else ()
 
 
 def read_notes(vault: Vault) -> list[Note]:
     """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [_load(Note, vault, path) for path in _markdown(vault.notes)]
+    return [_load(Note, vault, path, link) for path, link in _markdown(vault.notes)]
 
 
 def read_days(vault: Vault) -> list[Day]:
     """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [read_day(vault, path) for path in _markdown(vault.daily)]
+    return [_load(Day, vault, path, link) for path, link in _markdown(vault.daily)]
 
 
 def read_day(vault: Vault, path: Path) -> Day:
     """一天的总结。"""
     return _load(Day, vault, path)
+
+
+def read_weeks(vault: Vault) -> list[Page]:
+    """全部周报，从早到晚。"""
+    return [_load(Page, vault, path, link) for path, link in _markdown(vault.weekly)]
+
+
+def day_files(vault: Vault) -> list[tuple[date, Path]]:
+    """写过的每一天与它的路径，从早到晚；只看名字，不打开。"""
+    return [(day, Path(name)) for day, name in day_names(vault)]
+
+
+def day_names(vault: Vault) -> list[tuple[date, str]]:
+    """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
+    names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
+    found = ((date_of(name[-13:-3]), name) for name in names)
+    return sorted((day, name) for day, name in found if day and name[-14] in "/\\")
+
+
+def read_checks(vault: Vault) -> dict[str, list[str]]:
+    """每个片段里「检验…」单元格的标题；只看标记，不解析。"""
+    paths = (p for p in sorted(vault.snippets.glob("*.py")) if p.name != "conftest.py")
+    return {p.stem: re.findall(r"^# %% (检验.*?)\s*$", read_text(p), re.M) for p in paths}
+
+
+def contained(vault: Vault, path: Path) -> Path:
+    """要写的路径必须在知识库之内，顺着符号链接看也是。
+
+    异常：指到了外面，抛 RizhiError。
+    """
+    if not path.resolve().is_relative_to(vault.root):
+        where = vault.relative(path)
+        raise RizhiError(f"{where} 经由链接指到了知识库之外；没有改动任何文件。请移走那个链接。")
+    return path
 
 
 def day_path(vault: Vault, day: date) -> Path:
@@ -265,16 +322,30 @@ def check_slug(slug: str) -> str:
     return slug
 
 
-def _markdown(folder: Path) -> Iterator[Path]:
+def _markdown(folder: Path) -> list[tuple[Path, bool]]:
     # index.md 是栏目的首页，不是一天，也不是一篇笔记
-    return iter(sorted(p for p in folder.rglob("*.md") if p.name != "index.md"))
+    skipped = f"{os.sep}index.md"
+    found = sorted(_files(str(folder)))
+    return [(Path(n), k) for n, k in found if n.endswith(".md") and not n.endswith(skipped)]
 
 
-def _load(kind: type[_P], vault: Vault, path: Path) -> _P:
+def _files(folder: str) -> Iterator[tuple[str, bool]]:
+    """一个文件夹里的全部文件，与它是不是链接；不跟进指向文件夹的链接，免得绕圈。"""
     try:
-        if not path.resolve().is_relative_to(vault.root):
-            raise RizhiError(f"{path} 是指向知识库之外的链接；没有读它。")
-        text = read_text(path)
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path)
+        else:
+            yield entry.path, entry.is_symlink()
+
+
+def _load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
+    try:
+        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
+        text = read_inside(vault, path) if link else read_page(path)
     except RizhiError as error:
         fault = Fault(1, str(error), "改好或移走这个文件")
         return kind(path, "", {}, 0, 1, (fault,))
@@ -307,23 +378,3 @@ def _likely_encoding(data: bytes, error: UnicodeDecodeError) -> str:
     except UnicodeDecodeError:
         return "也不是 GBK，可能是二进制文件"
     return "像是 GBK"
-
-
-def _yaml_fault(error: Exception) -> Fault:
-    mark = getattr(error, "problem_mark", None)
-    line = mark.line + 2 if mark else 2
-    problem = getattr(error, "problem", None) or str(error)
-    return Fault(line, f"前置数据读不懂：{problem}", "改成「键: 值」；没有任何内容被执行")
-
-
-class _Loader(yaml.CSafeLoader):
-    """只造纯数据，并且拒绝重复的键。"""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                problem = f"{key.value} 写了两次"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return dict(super().construct_mapping(node, deep))
