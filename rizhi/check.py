@@ -1,14 +1,30 @@
 """约定的每一条规则：一个函数，看一眼知识库，说出哪里不对、怎么改。"""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import snippet
-from rizhi.vault import SLUG, Note, Page, RizhiError, Vault, module_of, read_days, read_notes
+from rizhi import index, snippet, todo
+from rizhi.account import Lack, lacking
+from rizhi.entry import Link, line_of, outside_code, parse
+from rizhi.pages import boilerplate
+from rizhi.vault import (
+    SLUG,
+    Day,
+    Note,
+    Page,
+    RizhiError,
+    Vault,
+    module_of,
+    read_days,
+    read_notes,
+    read_weeks,
+)
 
 HEADINGS = (
     "一句话",
@@ -20,7 +36,7 @@ HEADINGS = (
     "自测",
     "来源",
 )
-_FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1[ \t]*$|`[^`\n]+`", re.M | re.S)
+ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
 _DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
 
 
@@ -52,21 +68,58 @@ class Problem:
 
 @dataclass(frozen=True)
 class Scene:
-    """检查要看的一切，只读一遍盘。"""
+    """检查要看的一切，只读一遍盘，只解析一遍。"""
 
     vault: Vault
     today: date
     notes: list[Note]
-    days: list[Page]
-    pages: list[Page]
+    days: list[Day]
+    weeks: list[Page]
+    _prose: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def pages(self) -> list[Page]:
+        return [*self.notes, *self.days, *self.weeks]
+
+    @cached_property
+    def by_path(self) -> dict[str, Note]:
+        return index.by_path(self.notes)
+
+    @cached_property
+    def files(self) -> set[str]:
+        """docs/ 里全部文件与文件夹的路径。"""
+        walked = os.walk(self.vault.docs)
+        return {f"{at}{os.sep}{name}" for at, folders, files in walked for name in folders + files}
+
+    @cached_property
+    def lacks(self) -> list[tuple[Day, Lack]]:
+        """写完的每一天缺了什么。"""
+        template = boilerplate(self.vault)
+        found = []
+        for day in self.days:
+            if day.text and day.date and day.date < self.today:
+                topics = len(index.linked(self.targets[day.path], self.by_path))
+                entry = parse(day.text)
+                found += [(day, lack) for lack in lacking(entry, day.text, topics, template)]
+        return found
+
+    @cached_property
+    def targets(self) -> dict[Path, list[tuple[Link, str]]]:
+        return {page.path: index.targets(page) for page in self.pages}
+
+    def prose(self, page: Page) -> str:
+        """代码与注释换成空白之后的全文。"""
+        if page.path not in self._prose:
+            self._prose[page.path] = outside_code(page.text)
+        return self._prose[page.path]
 
 
-def check_vault(vault: Vault, today: date) -> list[Problem]:
-    """按全部规则检查，按位置排序。"""
-    notes, days = read_notes(vault), read_days(vault)
-    scene = Scene(vault, today, notes, list(days), [*notes, *days])
-    problems = [problem for rule in RULES.values() for problem in rule(scene)]
-    return sorted(problems, key=lambda p: (str(p.path), p.line, p.rule))
+def check_vault(vault: Vault, today: date, strict: bool = False) -> list[Problem]:
+    """按全部规则检查，按位置排序；`strict` 时流水账也算错误。"""
+    scene = Scene(vault, today, read_notes(vault), read_days(vault), read_weeks(vault))
+    problems = (problem for rule in RULES.values() for problem in rule(scene))
+    found = [_strictly(problem) if strict else problem for problem in problems]
+    return sorted(found, key=lambda p: (str(p.path), p.line, p.rule))
 
 
 def readable(scene: Scene) -> Iterator[Problem]:
@@ -77,25 +130,37 @@ def readable(scene: Scene) -> Iterator[Problem]:
 
 def harmless(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
-        for found in _DANGER.finditer(_prose(page)):
-            line = page.line + page.body.count("\n", 0, found.start())
-            message = f"有会在浏览器里执行的 HTML：{found[0][:30]!r}"
-            yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
+        if "<" in page.text or "javascript" in page.text.casefold():
+            for found in _DANGER.finditer(scene.prose(page)):
+                line = line_of(page.text, found.start())
+                message = f"有会在浏览器里执行的 HTML：{found[0][:30]!r}"
+                yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
 
 
 def markdown_links(scene: Scene) -> Iterator[Problem]:
     pattern = re.compile(r"\[\[.+?\]\]|<a\s[^>]*href=|<img\s")
     for page in scene.pages:
-        for found in pattern.finditer(_prose(page)):
-            line = page.line + page.body.count("\n", 0, found.start())
-            message = f"{found[0][:30]!r} 不会被当成链接检查"
-            yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
+        if "[[" in page.text or "<" in page.text:
+            for found in pattern.finditer(scene.prose(page)):
+                line = line_of(page.text, found.start())
+                message = f"{found[0][:30]!r} 不会被当成链接检查"
+                yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
+
+
+def links_alive(scene: Scene) -> Iterator[Problem]:
+    folders = (scene.vault.daily, scene.vault.notes)
+    known = scene.files | {str(folder / "index.md") for folder in folders}  # 构建时才有这两页
+    for page in scene.pages:
+        for link, target in scene.targets[page.path]:
+            if target not in known and not Path(target).exists():
+                message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
+                yield Problem(page.path, link.line, "R104", message, "改正路径，或先写那一页")
 
 
 def dated(scene: Scene) -> Iterator[Problem]:
+    remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
     for day in scene.days:
-        found = getattr(day, "date", None)
-        remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
+        found = day.date
         if found is None:
             yield Problem(day.path, 1, "R201", "文件名不是一个真有的日期", remedy)
         elif day.path.parent.name != f"{found:%Y}":
@@ -107,10 +172,29 @@ def dated(scene: Scene) -> Iterator[Problem]:
 
 def not_ahead(scene: Scene) -> Iterator[Problem]:
     for day in scene.days:
-        found = getattr(day, "date", None)
-        if found and found > scene.today:
+        if day.date and day.date > scene.today:
             message = f"日期在将来（今天是 {scene.today}）"
             yield Problem(day.path, 1, "R202", message, "确认这是有意写的", "warning")
+
+
+def _account(rule: str) -> Callable[[Scene], Iterator[Problem]]:
+    """流水账的一条：写完的每一天（今天还没写完）有没有缺这一样。"""
+
+    def rule_of(scene: Scene) -> Iterator[Problem]:
+        for day, lack in scene.lacks:
+            if lack.rule == rule:
+                yield Problem(day.path, lack.line, rule, lack.message, lack.remedy, "warning")
+
+    return rule_of
+
+
+def dues_exist(scene: Scene) -> Iterator[Problem]:
+    for day in scene.days:
+        if "📅" in day.text or "@" in day.text:
+            for item in parse(day.text).todos:
+                for wrong in todo.false_dues(item.text):
+                    line, message = line_of(day.text, item.start), f"期限 {wrong} 不是真有的日期"
+                    yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
 
 
 def note_named(scene: Scene) -> Iterator[Problem]:
@@ -124,13 +208,12 @@ def note_named(scene: Scene) -> Iterator[Problem]:
 
 def note_complete(scene: Scene) -> Iterator[Problem]:
     for note in _finished(scene):
-        headings = re.findall(r"^## (.+?)[ \t]*$", _blank(note.body), re.M)
-        bodies = re.split(r"^## .+$", note.body, flags=re.M)[1:]
+        headings, bodies = _parts(note)
         if tuple(headings) != HEADINGS:
             message = f"二级标题应依次是 {'、'.join(HEADINGS)}；现在是 {'、'.join(headings)}"
             yield Problem(note.path, note.line, "R302", message, "补齐，或标上 draft: true")
         for name, body in zip(headings, bodies, strict=False):
-            if not body.strip():
+            if not re.sub(r"<!--.*?-->", "", body, flags=re.S).strip():
                 yield Problem(note.path, note.line, "R302", f"「{name}」是空的", "写上内容")
 
 
@@ -194,8 +277,11 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R101": readable,
         "R102": harmless,
         "R103": markdown_links,
+        "R104": links_alive,
         "R201": dated,
         "R202": not_ahead,
+        **{rule: _account(rule) for rule in ACCOUNT},
+        "R207": dues_exist,
         "R301": note_named,
         "R302": note_complete,
         "R303": note_questions,
@@ -228,13 +314,17 @@ def _snippets(vault: Vault) -> list[Path]:
     return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
 
 
-def _prose(page: Page) -> str:
-    return _blank(page.body)
+def _parts(note: Note) -> tuple[list[str], list[str]]:
+    """二级标题与各自的正文；代码块里的「## 」不是标题。"""
+    prose = outside_code(note.body)
+    marks = list(re.finditer(r"^## (.+?)[ \t]*\r?$", prose, re.M))
+    stops = [*(mark.start() for mark in marks[1:]), len(prose)]
+    bodies = [note.body[m.end() : stop] for m, stop in zip(marks, stops, strict=True)]
+    return [mark[1] for mark in marks], bodies
 
 
-def _blank(text: str) -> str:
-    """代码换成等长的空白：位置不变，内容不算。"""
-    return _FENCED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+def _strictly(problem: Problem) -> Problem:
+    return replace(problem, level="error") if problem.rule in ACCOUNT else problem
 
 
 def _reaches(

@@ -1,18 +1,23 @@
 """命令：唯一打印与退出的地方；只在用到时才载入重的模块。"""
 
+import gc
 import json as json_
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from rizhi.vault import RizhiError, Vault, check_slug, date_of, find_vault, module_of
+from rizhi import chinese
+from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date
+from rizhi.isoweek import Week
+from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
 
-_WEEKDAYS = "一二三四五六日"
+chinese.speak()
+_ANSWERS = click.Choice(["k", "s", "q"])
 
 
 class _Group(click.Group):
@@ -24,64 +29,254 @@ class _Group(click.Group):
         except RizhiError as error:
             _fail(str(error))
         except OSError as error:
-            where = f"{error.filename}：" if error.filename else ""
-            _fail(f"{where}{error.strerror or error}。旧文件都还在。")
+            _fail(f"{chinese.cause(error)}旧文件都还在。")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--root", type=click.Path(path_type=Path), help="知识库所在的文件夹。")
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
-    """日知：写日总结，记录片段的输出，检查知识库。"""
+    """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
+    # 缺省每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
+    gc.set_threshold(200_000)
     context.obj = root
 
 
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
-    """给命令递上知识库。"""
+    """给命令递上知识库；上次改名中途被杀，先把它做完。"""
 
     @click.pass_context
     @wraps(command)
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
-        command(find_vault(Path.cwd(), context.obj), *args, **kwargs)
+        vault = find_vault(Path.cwd(), context.obj)
+        if _journal(vault).exists():
+            from rizhi import store
+
+            store.recover(_journal(vault))
+            _warn("上次的改动中途断了，现在已经做完（或退回）。")
+        command(vault, *args, **kwargs)
 
     return with_vault
 
 
-def as_date(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
-    """把 `--date` 读成日期。"""
-    if value is None:
-        return None
-    found = date_of(value)
-    if found is None:
-        raise click.BadParameter(f"{value!r} 不是日期；写成 2026-11-23 这样，且要真有这一天。")
-    return found
-
-
 @main.command()
-@click.option("--date", "day", callback=as_date, help="哪一天，缺省今天。")
-@click.option("--title", default="", help="写在标题里的一句话。")
+@DATE
+@click.option("--title", default="", metavar="文字", help="写在标题里的一句话。")
+@click.option("--edit", is_flag=True, help="写好（或已有）就用 $VISUAL 或 $EDITOR 打开。")
 @in_vault
-def new(vault: Vault, day: date | None, title: str) -> None:
-    """按模板写一页新的日总结；已有的绝不覆盖。"""
-    from rizhi import pages, store
-    from rizhi.vault import day_path
+def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
+    """按模板写一页新的日总结，带上昨天的计划与还开着的待办；已有的绝不覆盖。"""
+    from rizhi import daily, editor
 
-    day = day or _today(vault)
-    path = day_path(vault, day)
-    text = pages.new_day(vault, day, title)
-    try:
-        store.create_new(path, text.encode())
-    except FileExistsError:
-        _fail(f"{vault.relative(path)} 已存在；没有改动任何文件。要编辑请直接打开它。")
-    click.echo(f"写好 {vault.relative(path)}")
+    today = _today(vault)
+    made = daily.create(vault, day or today, title, now=None if day else today)
+    path = vault.relative(made.path)
+    for line in made.warnings:
+        _warn(line)
+    if made.created:
+        click.echo(f"写好 {path}" + (f"，目标 {made.goals} 条" if made.goals else "") + "。")
+    elif not edit:
+        _fail(f"{path} 已存在；没有改动任何文件。要编辑请直接打开它。")
+    if edit:
+        editor.open_page(made.path, path)
 
 
 @main.command()
-@click.argument("slugs", nargs=-1)
+@click.argument("section", metavar="节")
+@click.argument("text", metavar="文字")
+@click.option("--image", type=click.Path(path_type=Path), metavar="图片", help="复制到旁边并链接。")
+@in_vault
+def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
+    """在今天这一页的一节末尾添一行；今天还没写就先建。"""
+    from rizhi import daily
+
+    path = daily.add(vault, _today(vault), section, text, image)
+    click.echo(f"添到 {vault.relative(path)} 的「{section}」。")
+
+
+@main.command()
+@click.argument("wanted", metavar="文字或编号")
+@in_vault
+def done(vault: Vault, wanted: str) -> None:
+    """勾掉一条待办：在今天这一页就地打勾，不在就记到今日完成。"""
+    _settle(vault, wanted, "x", "完成")
+
+
+@main.command()
+@click.argument("wanted", metavar="文字或编号")
+@in_vault
+def drop(vault: Vault, wanted: str) -> None:
+    """放弃一条待办：记号是 [-]，其余与 done 相同。"""
+    _settle(vault, wanted, "-", "放弃")
+
+
+@main.command()
+@click.option("--all", "everything", is_flag=True, help="连已了结的也列出。")
+@click.option("--stale", type=click.IntRange(0), metavar="天数", help="只列放了这么多天以上的。")
+@JSON
+@in_vault
+def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> None:
+    """列出各天的待办：编号、年龄、顺延几次、头一次与最近一次在哪里。"""
+    from rizhi import daily, present
+    from rizhi.todo import still_open
+
+    today = _today(vault)
+    lives, paths = daily.history(vault, _warn)
+    found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
+    found = [t for t in found if t.age(today) >= (stale or 0)]
+    data = [present.todo_dict(t, today, paths, vault) for t in found]
+    _report(as_json, data, present.todo_lines(found, today))
+
+
+@main.command()
+@click.argument("slug", metavar="名字")
+@click.option("--title", required=True, metavar="文字", help="笔记的标题。")
+@click.option("--group", default="model", metavar="组", help="docs/notes/ 下的哪一组，缺省 model。")
+@in_vault
+def note(vault: Vault, slug: str, title: str, group: str) -> None:
+    """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
+    from rizhi import notes, present
+
+    paths = notes.create(vault, check_slug(slug), title, group, _today(vault))
+    for path in paths:
+        click.echo(f"写好 {vault.relative(path)}")
+    click.echo("还要写：")
+    _lines(present.to_write(paths[0].read_text(encoding="utf-8")))
+    click.echo("都写好了，去掉 draft: true，再运行 rizhi check。")
+
+
+@main.command()
+@click.argument("old", metavar="旧名")
+@click.argument("new", metavar="新名")
+@in_vault
+def rename(vault: Vault, old: str, new: str) -> None:
+    """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
+    from rizhi import notes, present
+
+    plan = notes.rename(vault, check_slug(old), check_slug(new))
+    _lines(present.rename_lines(plan, vault))
+
+
+@main.command()
+@WEEK
+@JSON
+@in_vault
+def week(vault: Vault, week: Week | None, as_json: bool) -> None:
+    """写一周的周报；再运行只刷新工具的那一块，你写的字一个不动。"""
+    from rizhi import weekly
+
+    made = weekly.write(vault, week, _today(vault), _warn)
+    _report(as_json, made.data, [f"{made.done}{vault.relative(made.path)}。", *made.lacking])
+
+
+@main.command()
+@SINCE
+@click.option("--topic", metavar="文字", help="只要这个主题的。")
+@click.option("--walk", is_flag=True, help="逐天过一遍，问要不要用，答复记进 resume.jsonl。")
+@JSON
+@in_vault
+def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
+    """写简历时的素材：今日成果的每一条，附上笔记、片段与检验，按主题分组。"""
+    from rizhi import career
+
+    material = career.gather(vault, since, topic, _warn)
+    if walk:
+        _walk(vault, material)
+    else:
+        _report(as_json, material.as_dict(), [material.markdown(), *material.unseen_lines()])
+
+
+@main.command()
+@DATE
+@JSON
+@in_vault
+def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
+    """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
+    from rizhi import career
+
+    found = career.that_day(vault, day or _today(vault))
+    lines = [one["line"] for one in found] or ["那几天都没有写。"]
+    _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
+
+
+@main.command(name="import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="文件…")
+@click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天；只用于一个文件。")
+@click.option("--dry-run", is_flag=True, help="只报告，不写。")
+@click.option("--keep-going", is_flag=True, help="有坏文件也导入其余的。")
+@JSON
+@in_vault
+def import_(
+    vault: Vault,
+    files: tuple[Path, ...],
+    day: date | None,
+    dry_run: bool,
+    keep_going: bool,
+    as_json: bool,
+) -> None:
+    """导入已有的总结（文件或文件夹），正文一个字节不动；先全部读过，再写第一个。"""
+    from rizhi import importer, present, store
+
+    sources = importer.files_in(files)
+    if day and len(sources) > 1:
+        raise click.UsageError(f"--date 只能用于一个文件，这里有 {len(sources)} 个。")
+    found = importer.clashes(
+        [importer.read(vault, p, day, _today(vault)) for p in _progress(sources, "读")]
+    )
+    bad = [one for one in found if one.state == "bad"]
+    fresh = [one for one in found if one.state == "new"]
+    stopped = dry_run or (bad and not keep_going)
+    for one in _progress([] if stopped else fresh, "写"):
+        assert one.path is not None  # noqa: S101  新的都有路径
+        store.create_new(contained(vault, one.path), one.data)
+    lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
+    wrote = 0 if stopped else len(fresh)
+    tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
+    if bad and not keep_going and not dry_run:
+        tail += "有坏文件，一个也没有写；改好再来，或加 --keep-going。"
+    _report(as_json, [importer.as_dict(one, vault) for one in found], [*lines, tail])
+    sys.exit(1 if bad or not found else 0)
+
+
+@main.command()
+@click.argument("day", metavar="日期", callback=as_date)
+@JSON
+@in_vault
+def show(vault: Vault, day: date, as_json: bool) -> None:
+    """读出来的一天：章节、条目、待办、链接与待写的主题。"""
+    from rizhi import entry, present
+    from rizhi.vault import read_day
+
+    path = day_path(vault, day)
+    if not path.is_file():
+        _fail(f"{vault.relative(path)} 不存在。用 rizhi new --date {day} 写它。")
+    page = read_day(vault, path)
+    if not page.text and page.faults:
+        _fail(page.faults[0].message)
+    links = entry.links(page.text)
+    data = present.day_dict(day, page.title, page.text, entry.parse(page.text), links)
+    _report(as_json, data, present.day_lines(data))
+
+
+@main.command()
+@JSON
+@in_vault
+def stats(vault: Vault, as_json: bool) -> None:
+    """写了几天、连了几天、多少字、哪些主题，与热力图的数据。"""
+    from rizhi import career, present
+
+    today = _today(vault)
+    data = career.stats(vault, today, _warn)
+    _report(as_json, data, present.stats_lines(data, today))
+
+
+@main.command()
+@click.argument("slugs", nargs=-1, metavar="[名字]…")
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
     from rizhi import recorder
+    from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
     paths = [vault.snippets / f"{name}.py" for name in names] or recorder.all_snippets(vault)
@@ -93,40 +288,110 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     for number, path in enumerate(paths, 1):
         result = recorder.record(vault, path)
         failed |= bool(result.error)
-        click.echo(
-            f"[{number}/{len(paths)}] {path.stem}：{result.error or result.done}", err=failed
-        )
+        line = f"[{number}/{len(paths)}] {path.stem}：{result.error or result.done}"
+        click.echo(line, err=bool(result.error))
     sys.exit(1 if failed else 0)
 
 
 @main.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[路径]…")
+@click.option("--strict", is_flag=True, help="流水账的提醒（R203–R206）也算错误。")
+@JSON
 @in_vault
-def check(vault: Vault, paths: tuple[Path, ...], as_json: bool) -> None:
+def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
     """按约定检查全部页面与片段；有错误则退出码 1。"""
     from rizhi.check import check_vault
 
-    problems = check_vault(vault, _today(vault))
+    problems = check_vault(vault, _today(vault), strict=strict)
     wanted = [path.resolve() for path in paths]
     if wanted:
         problems = [p for p in problems if any(p.path.is_relative_to(w) for w in wanted)]
-    if as_json:
-        click.echo(json_.dumps([p.as_dict(vault.root) for p in problems], ensure_ascii=False))
-    for problem in () if as_json else problems:
-        click.echo(problem.line_for(vault.root))
     errors = sum(problem.level == "error" for problem in problems)
-    if not as_json:
-        click.echo(f"{errors} 个错误，{len(problems) - errors} 个提醒。")
+    lines = [_coloured(p.line_for(vault.root), p.level) for p in problems]
+    lines.append(f"{errors} 个错误，{len(problems) - errors} 个提醒。")
+    _report(as_json, [p.as_dict(vault.root) for p in problems], lines)
     sys.exit(1 if errors else 0)
+
+
+def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
+    from rizhi import daily, present
+
+    today = _today(vault)
+    result = daily.settle(vault, today, wanted, mark, _warn)
+    if len(result.candidates) > 1:
+        *lines, _ = present.todo_lines(result.candidates, today)
+        what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
+        _fail("\n".join([what, *lines]))
+    if not result.candidates:
+        _fail(f"没有开着的待办是 {wanted!r}；没有改动任何文件。rizhi todo 列出全部。")
+    click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
+
+
+def _walk(vault: Vault, material: Any) -> None:
+    """一天一天问过去；中途停下，下次从这里接着。"""
+    from rizhi import store
+    from rizhi.resume import answer_line
+
+    path, today = vault.root / "resume.jsonl", _today(vault)
+    just: set[date] = set()
+    for day, lines in material.unseen():
+        _lines([f"\n{day}", *lines])
+        answer = click.prompt("用 k、不用 s、停下 q", type=_ANSWERS, show_choices=False)
+        if answer == "q":
+            break
+        store.append(contained(vault, path), answer_line(day, answer, today))
+        just.add(day)
+    _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
+
+
+def _report(as_json: bool, data: Any, lines: Iterable[str]) -> None:
+    if as_json:
+        click.echo(json_.dumps(data, ensure_ascii=False, indent=2))
+    else:
+        _lines(lines)
+
+
+def _lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _progress(items: list[Any], label: str) -> Iterable[Any]:
+    """终端上才有进度条；重定向到文件时什么也不多写。"""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar
+
+
+def _coloured(line: str, level: str) -> str:
+    return click.style(line, fg="red" if level == "error" else "yellow")  # 不是终端就自动去掉
+
+
+def _journal(vault: Vault) -> Path:
+    return vault.root / ".rizhi" / "unfinished.json"
+
+
+def _now() -> datetime:
+    return datetime.now()
 
 
 def _today(vault: Vault) -> date:
     """今天；凌晨几点之前仍算前一天。"""
-    ends = int(vault.config.get("day_ends", 4))
-    return (datetime.now() - timedelta(hours=ends)).date()
+    ends = vault.config.get("day_ends", 4)
+    if not isinstance(ends, int) or not 0 <= ends < 24:
+        raise RizhiError(
+            f"pyproject.toml 的 [tool.rizhi] day_ends 应是 0 到 23 的整数，现在是 {ends!r}。"
+            "没有改动任何文件。"
+        )
+    return (_now() - timedelta(hours=ends)).date()
 
 
-def _fail(message: str) -> None:
-    click.echo(message, err=True)
+def _warn(message: str) -> None:
+    click.echo(click.style(message, fg="yellow"), err=True)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(click.style(message, fg="red"), err=True)
     sys.exit(1)

@@ -1,13 +1,26 @@
-"""用 `rizhi/templates/` 里的模板排出一页；纯函数，不写盘。"""
+"""用 `rizhi/templates/` 里的模板排出一页；不写盘。"""
 
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from rizhi.vault import Day, RizhiError, Vault, date_of, read_day
+from rizhi.account import own_text
+from rizhi.entry import Entry, parse
+from rizhi.vault import RizhiError, Vault, read_inside, read_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WEEKDAYS = "一二三四五六日"
+_TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
+
+
+class Previous(NamedTuple):
+    """上一篇：在哪里，写了什么。"""
+
+    path: Path
+    entry: Entry
 
 
 def weekday(day: date) -> str:
@@ -15,56 +28,78 @@ def weekday(day: date) -> str:
     return f"星期{WEEKDAYS[day.weekday()]}"
 
 
-def render(name: str, **values: Any) -> str:
-    """按模板排出一页。
+def heading(day: date, title: str = "") -> str:
+    """一天的一级标题。"""
+    return f"# {day} {weekday(day)}" + (f"　{title}" if title else "")
+
+
+def render(vault: Vault, name: str, /, **values: Any) -> str:
+    """按模板排出一页；知识库自己的 `rizhi/templates/` 优先。
 
     异常：模板写错，或用了没有的变量，抛 RizhiError，写明模板的行号。
     """
     import jinja2  # 只有写新页时才用得着
 
-    loader = jinja2.FileSystemLoader(TEMPLATES)
+    loader = jinja2.FileSystemLoader([vault.root / "rizhi" / "templates", TEMPLATES])
     # 产物是 Markdown，转义反而会弄坏它
     environment = jinja2.Environment(  # noqa: S701
         loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     try:
         return environment.get_template(name).render(**values)
-    except jinja2.TemplateError as error:
+    except UnicodeDecodeError as error:
+        raise RizhiError(f"rizhi/templates/{name} 不是 UTF-8。没有改动任何文件。") from error
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         line = getattr(error, "lineno", None) or _line_of(error, name)
         where = f"rizhi/templates/{name}:{line}"
         raise RizhiError(f"{where} 模板出错：{error}。没有改动任何文件。") from error
 
 
-def new_day(vault: Vault, day: date, title: str = "") -> str:
-    """新一天的页面：目标取上一篇的计划，并连回上一篇。"""
-    previous = last_written(vault, day)
-    values: dict[str, Any] = {"date": day.isoformat(), "weekday": weekday(day)}
-    values |= {"title": title, "previous": _link(previous, day), "goals": _goals(previous)}
-    return render("day.md", **values)
+def new_day(
+    vault: Vault, day: date, title: str, goals: Iterable[str], previous: Previous | None
+) -> str:
+    """新一天的页面：填上目标，连回上一篇。"""
+    values: dict[str, Any] = {"date": day.isoformat(), "weekday": weekday(day), "title": title}
+    return render(vault, "day.md", **values, previous=_link(previous, day), goals=list(goals))
 
 
-def last_written(vault: Vault, before: date) -> Day | None:
-    """`before` 之前最近写过的一天；只看文件名，不读别的页。"""
-    years = sorted((p for p in vault.daily.glob("[0-9]*") if p.is_dir()), reverse=True)
-    for year in years:
-        names = sorted((p for p in year.glob("*.md") if date_of(p.stem)), reverse=True)
-        for path in names:
-            if (date_of(path.stem) or date.max) < before:
-                return read_day(vault, path)
+def last_written(vault: Vault, before: date, names: list[tuple[date, str]]) -> Previous | None:
+    """`before` 之前最近真正写过的一天：只建了页、一个字没写的不算；读不出的跳过。
+
+    `names` 来自 `vault.day_names`；从后往前看，通常只打开一页。
+    """
+    template = boilerplate(vault)
+    for day, name in reversed(names):
+        if day < before:
+            with suppress(RizhiError):
+                found = parse(read_inside(vault, Path(name)))
+                if own_text(found, template):
+                    return Previous(Path(name), found)
     return None
 
 
-def _link(previous: Day | None, day: date) -> dict[str, str] | None:
+def boilerplate(vault: Vault) -> re.Pattern[str]:
+    """模板里原样的行；用户改了模板，「模板文字」也跟着变。"""
+    own = vault.root / "rizhi" / "templates" / "day.md"
+    path = own if own.is_file() else TEMPLATES / "day.md"
+    lines = (_TAG.sub("", line).strip() for line in read_text(path).split("\n"))
+    fixed = {_literal(line) for line in lines if re.search(r"[^\W\d_]", _values(line, ""))}
+    return re.compile("|".join(sorted(fixed)) or r"(?!)")
+
+
+def _values(line: str, instead: str) -> str:
+    return re.sub(r"\{\{.*?\}\}", instead, line)
+
+
+def _literal(line: str) -> str:
+    return re.escape(_values(line, "\0")).replace("\0", ".*")
+
+
+def _link(previous: Previous | None, day: date) -> dict[str, str] | None:
     if previous is None:
         return None
     folder = "" if previous.path.parent.name == f"{day:%Y}" else f"../{previous.path.parent.name}/"
     return {"date": previous.path.stem, "link": f"{folder}{previous.path.name}"}
-
-
-def _goals(previous: Day | None) -> list[str]:
-    from rizhi import entry
-
-    return entry.plan(previous.text) if previous else []
 
 
 def _line_of(error: BaseException, name: str) -> int | str:

@@ -1,0 +1,34 @@
+"""命令行参数的读法：日期、ISO 周，与几个命令共用的选项。"""
+
+from datetime import date
+
+import click
+
+from rizhi.isoweek import Week, week_named
+from rizhi.vault import date_of
+
+
+def as_date(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
+    """把一个参数读成日期；没有这一天是用法错误。"""
+    if value is None:
+        return None
+    found = date_of(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} 不是日期；写成 2026-11-23 这样，且要真有这一天。")
+    return found
+
+
+def as_week(_: click.Context, __: click.Parameter, value: str | None) -> Week | None:
+    """把一个参数读成 ISO 周；没有这一周是用法错误。"""
+    if value is None:
+        return None
+    found = week_named(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} 不是 ISO 周；写成 2026-W48 这样，且要真有这一周。")
+    return found
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
+DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，缺省今天。")
+SINCE = click.option("--since", callback=as_date, metavar="日期", help="从哪一天起。")
+WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，缺省本周。")

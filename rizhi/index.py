@@ -1,0 +1,110 @@
+"""谁链接到谁：页与页之间的链接、反向链接与它所在的句子；纯函数，不读盘。"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from rizhi.entry import Link, links
+from rizhi.vault import Note, Page
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.I)
+_SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """一页里指向另一页的一个链接，与它所在的句子。"""
+
+    source: Path
+    target: str
+    line: int
+    sentence: str
+
+
+def resolve(folder: str, target: str) -> str | None:
+    """`folder` 里的一页写的相对链接指着哪个文件；外部链接、页内锚点返回 None。
+
+    路径用字符串：十年的日志有几万个链接，逐个造 Path 太慢。
+    """
+    bare = target.partition("#")[0].partition("?")[0]
+    if not bare or _SCHEME.match(target):
+        return None
+    return os.path.normpath(f"{folder}/{unquote(bare) if '%' in bare else bare}")
+
+
+def targets(page: Page) -> list[tuple[Link, str]]:
+    """一页里指向本地文件的全部链接。"""
+    folder = str(page.path.parent)
+    found = ((link, resolve(folder, link.target)) for link in links(page.text))
+    return [(link, target) for link, target in found if target is not None]
+
+
+def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
+    """每个文件被哪些页链接，按页的次序。"""
+    found: dict[str, list[Mention]] = {}
+    for page in pages:
+        for link, target in targets(page):
+            sentence = _sentence(page.text, link.start)
+            found.setdefault(target, []).append(Mention(page.path, target, link.line, sentence))
+    return found
+
+
+def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
+    """一页链接到的笔记，按出现的先后，各一次。"""
+    return linked(targets(page), notes)
+
+
+def linked(found: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
+    """这些链接指着的笔记，各一次。"""
+    return [notes[target] for target in dict.fromkeys(t for _, t in found) if target in notes]
+
+
+def by_path(notes: Iterable[Note]) -> dict[str, Note]:
+    """按路径找笔记的表。"""
+    return {str(note.path): note for note in notes}
+
+
+def link(source: Path, target: Path) -> str:
+    """从一页到另一个文件的相对链接。"""
+    return Path(os.path.relpath(target, source.parent)).as_posix()
+
+
+def moved(text: str, source: Path, target: Path) -> str:
+    """一段文字从一页搬到另一页，里面的相对链接跟着改。"""
+    for found in reversed(links(text)):
+        place = resolve(str(source.parent), found.target)
+        if place is not None:
+            tail = found.target[len(found.target.partition("#")[0]) :]
+            end = found.start + len(found.target)
+            text = text[: found.start] + link(target, Path(place)) + tail + text[end:]
+    return text
+
+
+def names(notes: Iterable[Note]) -> list[tuple[str, Note]]:
+    """笔记的标题与别名，小写；太短的不算，免得处处都是。"""
+    pairs = ((name, note) for note in notes for name in (note.title, *note.aliases))
+    return [(name.casefold(), note) for name, note in pairs if len(name) > 1]
+
+
+def named(text: str, known: Sequence[tuple[str, Note]]) -> list[Note]:
+    """文字里提到标题或别名的笔记，没有链接也算；`known` 来自 `names`。"""
+    folded = text.casefold()
+    return [note for name, note in known if name in folded and _whole(folded, name)]
+
+
+def _whole(text: str, name: str) -> bool:
+    """英文名要整词：sort 不在 sorted 里。"""
+    start = r"(?<![a-z0-9_])" if name[0].isascii() else ""
+    end = r"(?![a-z0-9_])" if name[-1].isascii() else ""
+    return bool(re.search(start + re.escape(name) + end, text))
+
+
+def _sentence(text: str, at: int) -> str:
+    start = text.rfind("\n", 0, at) + 1
+    for found in _SENTENCE.finditer(text, start):
+        if found.end() > at:
+            return re.sub(r"^[ \t]*(?:[-*+]|\d+[.)、．])[ \t]+", "", found[0]).strip()
+    return ""

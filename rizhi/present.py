@@ -1,0 +1,158 @@
+"""把结果排成给人看的行；纯函数，打印由 cli 做。"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rizhi.entry import Entry, Item, Link, line_of
+from rizhi.importer import Incoming, commands
+from rizhi.rename import Plan
+from rizhi.todo import Todo, brief, due, shown
+from rizhi.vault import Vault
+
+_STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
+_LEVELS = " ░▒▓█"
+
+
+def todo_lines(found: Sequence[Todo], today: date) -> list[str]:
+    """待办一行一条：编号、状态、文字，然后是它的来历。"""
+    lines = [_todo_line(t, today) for t in found]
+    opened = sum(t.state == "open" for t in found)
+    closed = f"，{len(found) - opened} 条已了结" if opened < len(found) else ""
+    return [*lines, f"{opened} 条开着{closed}。"]
+
+
+def todo_dict(todo: Todo, today: date, paths: Mapping[date, Path], vault: Vault) -> dict[str, Any]:
+    """`--json` 的一项。"""
+    first, last = (vault.relative(paths[day]) for day in (todo.born, todo.last))
+    return {
+        "id": todo.id,
+        "text": brief(todo.text),
+        "state": todo.state,
+        "born": todo.born.isoformat(),
+        "age": todo.age(today),
+        "carried": todo.carried,
+        "due": todo.due.isoformat() if todo.due else None,
+        "first": {"path": first, "line": todo.lines[0]},
+        "last": {"path": last, "line": todo.lines[1]},
+    }
+
+
+def day_dict(
+    day: date, title: str, text: str, entry: Entry, links: Iterable[Link]
+) -> dict[str, Any]:
+    """`rizhi show --json`：同名的节合在一起。"""
+    sections: dict[str, dict[str, Any]] = {}
+    for section in (s for s in entry.sections if s.level != 1):
+        made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
+        made["items"] += [_item(item, text) for item in section.items if item.text]
+        made["prose"] += section.prose
+    stubs = [stub.name for stub in entry.stubs]
+    return {
+        "date": day.isoformat(),
+        "title": title,
+        "sections": [made for name, made in sections.items() if name not in stubs],
+        "todos": [_item(item, text) for item in entry.todos],
+        "links": [{"text": k.text, "target": k.target, "line": k.line} for k in links],
+        "stubs": stubs,
+    }
+
+
+def day_lines(data: Mapping[str, Any]) -> list[str]:
+    """`rizhi show` 给人看的样子。"""
+    lines = [f"{data['date']}　{data['title']}"]
+    for section in data["sections"]:
+        lines.append(f"{section['name']}（{len(section['items'])} 条）")
+        lines += [f"  {_mark(item)} {shown(item['text'])}" for item in section["items"]]
+    lines += [f"待写的主题：{'、'.join(data['stubs'])}"] if data["stubs"] else []
+    return [*lines, f"待办 {len(data['todos'])} 条，链接 {len(data['links'])} 个。"]
+
+
+def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
+    """`rizhi stats` 给人看的样子。"""
+    if not data["days"]:
+        return ["还没有写过。用 rizhi new 写第一天。"]
+    often = [f"{name} {count} 天" for name, count in list(data["topics"].items())[:5]]
+    return [
+        f"写了 {data['days']} 天（{data['first']} 至 {data['last']}），共 {data['words']} 字。",
+        f"连着写了 {data['streak']} 天（中间歇一天不算断）。",
+        f"常写的主题：{'、'.join(often) or '还没有链接到笔记'}。",
+        *_heat(data["heatmap"], today),
+    ]
+
+
+def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
+    """导入一个文件的结果：认出了什么，没认出什么。"""
+    if one.state == "bad":
+        return [f"× {one.problem}"]
+    assert one.path is not None  # noqa: S101  只有坏的才没有路径
+    verb = "已经收过" if one.state == "same" else "可以收为" if dry else "收为"
+    entry = one.entry
+    known = list(dict.fromkeys(s.name for s in entry.sections if s.known))
+    items = sum(1 for item in entry.items if item.text)
+    head = f"√ {one.source} {verb} {vault.relative(one.path)}"
+    if one.state == "same":
+        return [head]
+    lines = [
+        head,
+        f"  认出 {len(known)} 节（{'、'.join(known)}）、{items} 条、{len(entry.todos)} 条待办",
+    ]
+    if one.own_sections:
+        lines.append(f"  不是约定的节，原样留着：{'、'.join(one.own_sections)}")
+    if not known:
+        lines.append("  没有认出约定的节；全文原样留着")
+    made = [f"    {line}" for line in commands(entry)]
+    return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
+
+
+def rename_lines(plan: Plan, vault: Vault) -> list[str]:
+    """改名做了什么。"""
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in plan.moves]
+    return [*moves, f"改了 {plan.links} 处链接，在 {len(plan.edits)} 个文件里。"]
+
+
+def to_write(text: str) -> list[str]:
+    """一篇笔记的骨架里还没写的几处。"""
+    found = re.findall(r"^## (.+?)[ \t]*\n(?:(?!## )[^\n]*\n)*?<!-- 待写：(.*?) -->", text, re.M)
+    return [f"  {name}：{hint}" for name, hint in found]
+
+
+def _item(item: Item, text: str) -> dict[str, Any]:
+    found = due(item.text)
+    return {
+        "text": item.text,
+        "state": item.state or ("open" if item.todo else None),
+        "line": line_of(text, item.start),
+        "due": found.isoformat() if found else None,
+    }
+
+
+def _todo_line(todo: Todo, today: date) -> str:
+    due = f"期限 {todo.due} " if todo.due else ""
+    mark = _STATES[todo.state]
+    return f"{todo.id} {mark} {due}{brief(todo.text)}（{_history(todo, today)}）"
+
+
+def _mark(item: Mapping[str, Any]) -> str:
+    return _STATES.get(item["state"], "-")
+
+
+def _history(todo: Todo, today: date) -> str:
+    first, last = todo.lines
+    age = f"自 {todo.born} 第 {first} 行，{todo.age(today)} 天"
+    carried = f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
+    return age + (carried if todo.carried else "")
+
+
+def _heat(heat: Mapping[str, int], today: date) -> list[str]:
+    """最近十二周，一行是一个星期几，一格是一天，越深写得越多。"""
+    most = max(heat.values(), default=0) or 1
+    first = today.toordinal() - today.weekday() - 77
+    rows = []
+    for weekday, name in enumerate("一二三四五六日"):
+        days = (date.fromordinal(first + 7 * week + weekday).isoformat() for week in range(12))
+        cells = "".join(_LEVELS[-(-4 * heat.get(day, 0) // most)] for day in days)
+        rows.append(f"{name} {cells}".rstrip())
+    return rows

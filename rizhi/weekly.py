@@ -1,0 +1,66 @@
+"""写与刷新周报：读盘、归纳、写盘。"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rizhi import changes, daily, index, pages, report, store
+from rizhi.isoweek import Week, week_of
+from rizhi.vault import RizhiError, Vault, contained, decode, read_days, read_notes
+
+
+@dataclass(frozen=True)
+class Made:
+    """一次 `rizhi week` 的结果。"""
+
+    path: Path
+    done: str
+    data: dict[str, Any]
+
+    @property
+    def lacking(self) -> list[str]:
+        return list(self.data["lacking"])
+
+
+def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], None]) -> Made:
+    """没有就新建，有就只刷新工具的那一块。
+
+    异常：页里的标记不完整，抛 RizhiError，一个字节不动。
+    """
+    week = week or week_of(today)
+    path = contained(vault, vault.weekly / f"{week.name}.md")
+    values = _values(vault, week, today, path, warn)
+    text = pages.render(vault, "week.md", **values)
+    data = {k: v for k, v in values.items() if k not in ("begin", "end")}
+    data["path"] = vault.relative(path)
+    try:
+        store.create_new(path, text.encode())
+        return Made(path, "写好 ", data)
+    except FileExistsError:
+        changed = store.amend(path, lambda old: _refresh(old, text, path, vault))
+    return Made(path, "刷新了 " if changed else "没有变化：", data)
+
+
+def _refresh(old: bytes, new: str, path: Path, vault: Vault) -> bytes:
+    made = report.refreshed(decode(old, path), new)
+    if made is None:
+        raise RizhiError(
+            f"{vault.relative(path)} 里应各有一行 {report.BEGIN[:15]}… 与 {report.END}；"
+            "现在不是，没有改动任何文件。把两行补回去，或移走这个文件重写。"
+        )
+    return made.encode()
+
+
+def _values(
+    vault: Vault, week: Week, today: date, path: Path, warn: Callable[[str], None]
+) -> dict[str, Any]:
+    notes = read_notes(vault)
+    template = pages.boilerplate(vault)
+    mine = [day for day in read_days(vault) if day.date in week.days]
+    todos, _ = daily.history(vault, warn)
+    changed = changes.changed(vault, notes, week.days[0], week.days[-1])
+    days = report.written(mine, template)
+    known = index.by_path(notes)
+    return report.week_values(week, days, todos, known, changed, today, template, path)

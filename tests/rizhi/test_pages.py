@@ -1,0 +1,71 @@
+"""模板：排得出、错了说得出哪一行，改了模板，「模板文字」也跟着变。"""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from rizhi import pages
+from rizhi.account import own_text, words
+from rizhi.entry import CANONICAL, parse
+from rizhi.vault import RizhiError, Vault, day_names
+
+Write = Callable[[str, str], Path]
+
+
+def _new(vault: Vault, goals: list[str]) -> str:
+    return pages.new_day(vault, date(2026, 11, 23), "题", goals, None)
+
+
+def test_a_new_day_has_every_section_and_no_words_of_his(vault: Vault) -> None:
+    text = _new(vault, [])
+    found = parse(text)
+    assert {s.name for s in found.sections if s.level != 1} == set(CANONICAL)
+    assert found.todos == () and own_text(found, pages.boilerplate(vault)) == ""
+    assert text.count("- [ ] \n") == 6 and "1. [ ] \n2. [ ] \n3. [ ] \n" in text
+    assert "\n\n\n" not in text and text.endswith("## 今日总结\n\n")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+def test_at_least_three_goals(vault: Vault, count: int) -> None:
+    text = _new(vault, [f"事{n}" for n in range(count)])
+    goals = parse(text).section("今日目标")[0].items
+    assert [item.bullet for item in goals] == [f"{n}." for n in range(1, max(count, 3) + 1)]
+    assert [item.text for item in goals if item.text] == [f"事{n}" for n in range(count)]
+
+
+def test_goals_and_the_link_back_are_not_his_words(vault: Vault, write: Write) -> None:
+    write("2026-11-20", "写了。\n")
+    previous = pages.last_written(vault, date(2026, 11, 23), day_names(vault))
+    text = pages.new_day(vault, date(2026, 11, 23), "", ["画图"], previous)
+    assert "上一篇：[2026-11-20](2026-11-20.md)" in text
+    assert own_text(parse(text), pages.boilerplate(vault)) == ""
+    mine = text.replace("## 思考\n\n- ", "## 思考\n\n- cat 不新建维度")
+    assert own_text(parse(mine), pages.boilerplate(vault)) == "cat 不新建维度"
+
+
+def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:
+    own = vault.root / "rizhi/templates/day.md"
+    own.parent.mkdir(parents=True)
+    own.write_text("# {{ date }}\n\n天气：\n\n## 思考\n\n先写三条 (至少)：\n", "utf-8")
+    text = _new(vault, [])
+    assert text.startswith("# 2026-11-23") and "天气：" in text
+    template = pages.boilerplate(vault)
+    assert own_text(parse(text), template) == ""
+    assert own_text(parse(text.replace("天气：", "天气：晴")), template) == "天气：晴"
+
+
+def test_a_template_that_is_no_utf8_is_named(vault: Vault) -> None:
+    own = vault.root / "rizhi/templates/day.md"
+    own.parent.mkdir(parents=True)
+    own.write_bytes("天气".encode("gbk"))
+    with pytest.raises(RizhiError, match=r"day\.md.*UTF-8"):
+        _new(vault, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("掩码", 2), ("用 masked_fill_ 遮住 3 格", 6), ("，。！", 0)]
+)
+def test_words(text: str, count: int) -> None:
+    assert words(text) == count
