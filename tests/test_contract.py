@@ -19,6 +19,8 @@ VAULT = vault.find_vault(ROOT)
 PURE = {p.stem for p in (ROOT / "rizhi").glob("*.py")} & {"entry", "todo", "index", "report"}
 SNIPPETS = sorted(p for p in (ROOT / "snippets").glob("*.py") if p.name != "conftest.py")
 NOTES = vault.read_notes(VAULT)
+FINISHED = [note for note in NOTES if not note.draft]  # 草稿不查：没写完不该让测试变红
+DRAFTS = {vault.module_of(note.slug) for note in NOTES if note.draft}
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:
@@ -99,12 +101,12 @@ def test_modules_can_be_held_in_mind(path: Path) -> None:
 
 
 def test_notes_and_snippets_come_in_pairs() -> None:
-    from_notes = {note.slug.replace("-", "_") for note in NOTES if note.snippet}
-    assert from_notes == {path.stem for path in SNIPPETS}
-    assert all(note.snippet == note.slug.replace("-", "_") for note in NOTES if note.snippet)
+    from_notes = {vault.module_of(note.slug) for note in FINISHED if note.snippet}
+    assert from_notes == {path.stem for path in SNIPPETS} - DRAFTS
+    assert all(note.snippet == vault.module_of(note.slug) for note in FINISHED)
 
 
-@pytest.mark.parametrize("note", NOTES, ids=lambda note: note.slug)
+@pytest.mark.parametrize("note", FINISHED, ids=lambda note: note.slug)
 def test_every_cell_named_in_a_note_exists(note: vault.Note) -> None:
     named = re.findall(r"^```\s*snippet\s*\n(.*?)^```", note.body, re.M | re.S)
     for line in (line.strip() for block in named for line in block.splitlines() if line.strip()):
@@ -124,7 +126,7 @@ def _asserts(source: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", SNIPPETS, ids=_id)
+@pytest.mark.parametrize("path", [p for p in SNIPPETS if p.stem not in DRAFTS], ids=_id)
 def test_every_snippet_checks_itself(path: Path) -> None:
     checks = [c for c in snippet.parse(path).cells if c.kind == "code" and "检验" in c.title]
     assert checks, "没有名为「检验…」的单元格"

@@ -9,8 +9,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from rizhi.vault import find_vault, read_notes
+
 ROOT = Path(__file__).resolve().parents[1]
-NOTES = sorted((ROOT / "docs/notes").rglob("*.md"))
+NOTES = [note.path for note in read_notes(find_vault(ROOT)) if not note.draft]
 
 
 def _pages(folder: Path) -> dict[Path, BeautifulSoup]:
