@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rizhi import edit, entry, memo, pages, store, todo
 from rizhi.todo import Todo
-from rizhi.vault import RizhiError, Vault, contained, day_names, day_path, decode
+from rizhi.vault import RizhiError, Vault, contained, date_of, day_names, day_path, decode
 
 MAX_IMAGE = 8 * 1024 * 1024
 # 图片的开头几个字节 → 扩展名；扩展名写错的照内容改正
@@ -53,8 +53,12 @@ def create(vault: Vault, day: date, title: str = "", now: date | None = None) ->
     known = memo.before(vault, day, names)
     previous = pages.last_written(vault, day, names)
     planned = previous.entry.section(entry.PLAN) if previous else ()
+    lives = todo.lives(known.days)
+    written = date_of(previous.path.stem) if previous else None
+    over = todo.settled_since(lives, written) if written else set()
     plan = [i for s in planned for i in s.items if i.text and i.state in (None, "open")]
-    goals = todo.goals(plan, todo.still_open(todo.lives(known.days)), day)
+    plan = [item for item in plan if todo.normalised(item.text) not in over]
+    goals = todo.goals(plan, todo.still_open(lives), day)
     text = pages.new_day(vault, day, _one_line(title), goals, previous)
     try:
         store.create_new(path, text.encode())

@@ -105,6 +105,11 @@ def still_open(found: Iterable[Todo]) -> list[Todo]:
     return sorted((t for t in found if t.state == "open"), key=_urgency)
 
 
+def settled_since(found: Iterable[Todo], day: date) -> set[str]:
+    """那天之后了结的：其间的几页若只打了勾、没写别的，上一篇的计划里它们还开着。"""
+    return {t.key for t in found if t.state != "open" and t.last > day}
+
+
 def matching(found: Iterable[Todo], wanted: str) -> list[Todo]:
     """按编号、全文或一段文字找开着的待办；前一种找到了就不看后一种。"""
     candidates = still_open(found)

@@ -107,6 +107,22 @@ def test_new_carries_the_plan_and_every_open_end(rz: Run, vault: Vault, write: W
     assert text.count("画图") == 1 and (oldest.read_bytes(), old.read_bytes()) == before
 
 
+def test_new_does_not_bring_back_what_was_done_since(rz: Run, vault: Vault, write: Write) -> None:
+    """只打了勾、没写别的一页不算写过；上一篇的计划里那件事还开着，其实已经做完。"""
+    write("2026-11-20", "写了。\n\n## 明日计划\n\n- 复习\n- [ ] 画图\n")
+    rz("new", at="2026-11-21 21:00")
+    assert rz("done", "复习", at="2026-11-21 22:00").exit_code == 0
+    rz("new", at="2026-11-22 21:00")
+    text = _today(vault, "2026-11-22").read_text("utf-8")
+    assert "上一篇：[2026-11-20]" in text and "画图" in text and "复习" not in text
+
+
+def test_new_plans_again_what_he_does_every_day(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-11-22", "写了。\n\n- [x] 练背\n\n## 明日计划\n\n- [ ] 练背\n")
+    rz("new")
+    assert "1. [ ] 练背\n" in _today(vault).read_text("utf-8")
+
+
 def test_new_asks_after_three_carries(rz: Run, vault: Vault, write: Write) -> None:
     write("2026-11-19", "写了。\n\n- [ ] 画图\n")
     for day in (20, 21, 22, 23):
