@@ -1,4 +1,4 @@
-"""Python-Markdown 扩展：源码里两个汉字之间的换行，在页面上不该变成一个空格。"""
+"""Python-Markdown 扩展：两个汉字之间的换行不变成空格；「形状：」这样的行另起一行。"""
 
 import re
 from itertools import zip_longest
@@ -6,10 +6,12 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from markdown import Extension, Markdown
+from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 
 _WIDE = r"[\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef—…“”‘’]"
 _INSIDE = re.compile(rf"(?<={_WIDE})\n[ \t]*(?={_WIDE})")  # 列表里的续行还带着缩进
+_LABEL = re.compile("(?:形状|单位|异常|来源)：")
 _STARTS = re.compile(_WIDE)
 _CODE = ("pre", "code", "script", "style")
 
@@ -46,10 +48,22 @@ def _last(node: Element) -> str:
     return "".join(node.itertext())[-1:]
 
 
+class _Labels(Preprocessor):
+    """文档字符串里「形状：」「来源：」各起一行，页面上也该各占一行。"""
+
+    def run(self, lines: list[str]) -> list[str]:
+        labelled = (_LABEL.match(line) for line in [*lines[1:], ""])
+        return [
+            f"{line.rstrip()}  " if label and line.strip() else line
+            for line, label in zip(lines, labelled, strict=True)
+        ]
+
+
 class SoftBreak(Extension):
-    """把 `_Join` 排在行内解析之后。"""
+    """`_Labels` 排在围栏收走之后，`_Join` 排在行内解析之后。"""
 
     def extendMarkdown(self, md: Markdown) -> None:
+        md.preprocessors.register(_Labels(md), "labels", 5)
         md.treeprocessors.register(_Join(md), "softbreak", 15)
 
 

@@ -17,6 +17,8 @@ import pytest
         ("- 一条\n  续行", "<ul>\n<li>一条续行</li>\n</ul>"),
         ("- 一条，\n  **续行**", "<ul>\n<li>一条，<strong>续行</strong></li>\n</ul>"),
         ("- **一条**\n  续行", "<ul>\n<li><strong>一条</strong>续行</li>\n</ul>"),
+        ("一句。\n形状：x\n来源：y", "<p>一句。<br />\n形状：x<br />\n来源：y</p>"),
+        ("一句。\n\n形状：x", "<p>一句。</p>\n<p>形状：x</p>"),
         ("    代码\n    下一行", "<pre><code>代码\n下一行\n</code></pre>"),
     ],
 )
