@@ -180,6 +180,7 @@ def test_browsing_installs_no_torch() -> None:
     assert "torch" in _needs("rizhi", frozenset({"llm"}), set())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="constraints.txt 记的是 Linux 上装的那些包")
 def test_every_installed_package_has_an_exact_version() -> None:
     pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {canonicalize_name(p.split("==")[0]) for p in pins if "==" in p}
