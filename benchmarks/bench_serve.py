@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 from benchmarks import compare, peers
 from rizhi import runner, snippet
+from rizhi.vault import find_vault, snippet_files
 
 ROUNDS = 9
 TARGET = 1.2
@@ -98,7 +99,7 @@ def change_llm(root: Path, url: str) -> float:
 
 def settle(root: Path, url: str) -> None:
     """等后台把别的片段跑完、站点再建好：下一轮从闲着的时候算起。"""
-    while any(snippet.state(p, root) != "fresh" for p in snippet.snippet_files(root / "snippets")):
+    while any(snippet.state(p, root) != "fresh" for p in snippet_files(find_vault(root, root))):
         time.sleep(0.1)
     other = url.replace("attention-mask", "masked-fill")
     wait_for(other, "rz-running", gone=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import compare, peers
 from rizhi import snippet
+from rizhi.vault import find_vault, snippet_files
 
 ROUNDS = 5
 FEW, MANY, COPIES = 2, 6, 4
@@ -57,7 +58,7 @@ def slope(root: Path, few: list[str], many: list[str], *options: str) -> float:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = peers.ours(Path(folder))
-        originals = snippet.snippet_files(root / "snippets")[:MANY]
+        originals = snippet_files(find_vault(root, root))[:MANY]
         books = [str(book) for book in notebooks(root, originals)]
         paths = [str(copy) for path in originals for copy in copies(path)]
         times = compare.interleave(

@@ -4,7 +4,7 @@ import subprocess
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from rizhi.vault import Note, Vault, module_of
+from rizhi.vault import Note, Vault, module_of, snippet_files
 
 
 def changed(
@@ -12,7 +12,7 @@ def changed(
 ) -> list[tuple[str, str, Path]]:
     """（新写还是改过, 标题, 路径），按路径排序。"""
     titles = {note.path: note.title for note in notes}
-    titles |= {p: p.name for p in vault.snippets.glob("*.py") if p.name != "conftest.py"}
+    titles |= {p: p.name for p in snippet_files(vault)}
     born = {note.path for note in notes if note.created and first <= note.created <= last}
     born |= {vault.snippets / f"{module_of(path.stem)}.py" for path in born}
     names = _from_git(vault.root, first, last)

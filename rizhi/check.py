@@ -24,6 +24,7 @@ from rizhi.vault import (
     read_days,
     read_notes,
     read_weeks,
+    snippet_files,
 )
 
 HEADINGS = (
@@ -251,7 +252,7 @@ def prerequisites(scene: Scene) -> Iterator[Problem]:
 def snippets_checked(scene: Scene) -> Iterator[Problem]:
     drafts = {module_of(note.slug) for note in scene.notes if note.draft}
     owned = {module_of(note.slug) for note in scene.notes}
-    for path in _snippets(scene.vault):
+    for path in snippet_files(scene.vault):
         if path.stem not in owned:
             message, remedy = "没有一篇笔记用它", "写出同名的笔记"
             yield Problem(path, 1, "R401", message, remedy)
@@ -261,7 +262,7 @@ def snippets_checked(scene: Scene) -> Iterator[Problem]:
 
 def recorded(scene: Scene) -> Iterator[Problem]:
     drafts = {module_of(note.slug) for note in scene.notes if note.draft}
-    for path in _snippets(scene.vault):
+    for path in snippet_files(scene.vault):
         try:
             state = snippet.state(path, scene.vault.root)
         except RizhiError:
@@ -308,10 +309,6 @@ def _inspect(path: Path) -> Iterator[Problem]:
 
 def _finished(scene: Scene) -> Iterator[Note]:
     return (note for note in scene.notes if not note.draft and note.text)
-
-
-def _snippets(vault: Vault) -> list[Path]:
-    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
 
 
 def _parts(note: Note) -> tuple[list[str], list[str]]:

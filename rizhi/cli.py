@@ -276,13 +276,13 @@ def stats(vault: Vault, as_json: bool) -> None:
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
     from rizhi import recorder
-    from rizhi.vault import module_of
+    from rizhi.vault import module_of, snippet_files
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
-    paths = [vault.snippets / f"{name}.py" for name in names] or recorder.all_snippets(vault)
+    paths = [vault.snippets / f"{name}.py" for name in names] or snippet_files(vault)
     missing = [path.stem for path in paths if not path.is_file()]
     if missing:
-        known = "、".join(path.stem for path in recorder.all_snippets(vault))
+        known = "、".join(path.stem for path in snippet_files(vault))
         _fail(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
     failed = False
     for number, path in enumerate(paths, 1):

@@ -20,7 +20,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
 from rizhi import snippet
-from rizhi.vault import RizhiError, Vault, find_vault, read_text
+from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
@@ -115,7 +115,7 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
     path = vault.snippets / f"{module}.py"
     if not path.is_file() or not module.isidentifier():
-        known = "、".join(p.stem for p in snippet.snippet_files(vault.snippets)) or "（没有）"
+        known = "、".join(p.stem for p in snippet_files(vault)) or "（没有）"
         raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
     parsed, record, trouble = _load(path, vault.root, _stamp(path, vault))
     trouble = PLACE.failures.get(module, trouble)

@@ -15,11 +15,6 @@ class Recorded:
     error: str = ""
 
 
-def all_snippets(vault: Vault) -> list[Path]:
-    """全部片段文件，按名字排序。"""
-    return snippet.snippet_files(vault.snippets)
-
-
 def record(vault: Vault, path: Path) -> Recorded:
     """运行一个片段，成功才替换它的记录。"""
     if not runner.has_torch():

@@ -99,11 +99,6 @@ def parse(path: Path) -> Snippet:
     return Snippet(path, path.stem, cells)
 
 
-def snippet_files(folder: Path) -> list[Path]:
-    """一个文件夹里的全部片段，按名字排序。"""
-    return sorted(p for p in folder.glob("*.py") if p.name != "conftest.py")
-
-
 def syntax_tree(path: Path, source: str) -> ast.Module:
     """`source` 的语法树；`path` 只用于消息。
 

@@ -273,10 +273,15 @@ def day_names(vault: Vault) -> list[tuple[date, str]]:
     return sorted((day, name) for day, name in found if day and name[-14] in "/\\")
 
 
+def snippet_files(vault: Vault) -> list[Path]:
+    """全部片段文件，按名字排序。"""
+    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
+
+
 def read_checks(vault: Vault) -> dict[str, list[str]]:
     """每个片段里「检验…」单元格的标题；只看标记，不解析。"""
-    paths = (p for p in sorted(vault.snippets.glob("*.py")) if p.name != "conftest.py")
-    return {p.stem: re.findall(r"^# %% (检验.*?)\s*$", read_text(p), re.M) for p in paths}
+    files = snippet_files(vault)
+    return {p.stem: re.findall(r"^# %% (检验.*?)\s*$", read_text(p), re.M) for p in files}
 
 
 def contained(vault: Vault, path: Path) -> Path:

@@ -58,7 +58,7 @@ class CellItem(pytest.Item):
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
     """点名一个片段文件时，pytest 还会把它当成普通的测试模块载入：换掉，而不是多收一份。"""
     found = yield
-    if file_path in snippet.snippet_files(ROOT / "snippets"):
+    if file_path in vault.snippet_files(vault.Vault(ROOT)):
         return [SnippetFile.from_parent(parent, path=file_path)]
     return found
 

@@ -17,7 +17,7 @@ from rizhi import check, snippet, vault
 ROOT = Path(__file__).resolve().parents[1]
 VAULT = vault.find_vault(ROOT)
 PURE = {p.stem for p in (ROOT / "rizhi").glob("*.py")} & {"entry", "todo", "index", "report"}
-SNIPPETS = sorted(p for p in (ROOT / "snippets").glob("*.py") if p.name != "conftest.py")
+SNIPPETS = vault.snippet_files(VAULT)
 NOTES = vault.read_notes(VAULT)
 FINISHED = [note for note in NOTES if not note.draft]  # 草稿不查：没写完不该让测试变红
 DRAFTS = {vault.module_of(note.slug) for note in NOTES if note.draft}

@@ -15,7 +15,7 @@ from typing import Any
 from mkdocs.livereload import LiveReloadServer
 
 from rizhi import fence, recorder, runner, snippet, store
-from rizhi.vault import RizhiError, Vault, read_text
+from rizhi.vault import RizhiError, Vault, read_text, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -55,7 +55,7 @@ def refresh(vault: Vault) -> None:
     """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
     if not STATE.serving or not runner.has_torch():
         return
-    stale = [path for path in recorder.all_snippets(vault) if _stale(vault, path)]
+    stale = [path for path in snippet_files(vault) if _stale(vault, path)]
     shown = _shown(vault)
     _record_all(vault, [path for path in stale if path.stem in shown])
     STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]

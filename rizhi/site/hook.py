@@ -13,9 +13,17 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rizhi import fence, recorder, snippet, store
+from rizhi import fence, snippet, store
 from rizhi.site import follow, navigation, notebook, search
-from rizhi.vault import RizhiError, Vault, find_vault, read_days, read_notes, read_text
+from rizhi.vault import (
+    RizhiError,
+    Vault,
+    find_vault,
+    read_days,
+    read_notes,
+    read_text,
+    snippet_files,
+)
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -51,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, uri, content=text))
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
-    for path in recorder.all_snippets(vault):
+    for path in snippet_files(vault):
         try:
             record = snippet.read_record(vault.outputs, path.stem)
             book = snippet.to_notebook(snippet.parse(path), record)

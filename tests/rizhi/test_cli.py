@@ -829,3 +829,14 @@ def test_help_is_chinese(rz: Run) -> None:
         assert not {"Usage", "Options", "Show this", "Commands"} & set(
             text.replace(":", " ").split()
         )
+
+
+# ---- record ----
+
+
+def test_record_runs_every_snippet_and_names_the_known(rz: Run, vault: Vault) -> None:
+    (vault.snippets / "topic.py").write_text("# %% 一\nprint(6 * 7)\n", encoding="utf-8")
+    assert rz("record").stdout == "[1/1] topic：更新 2 个文件\n"
+    assert rz("record", "topic").stdout == "[1/1] topic：没有变化\n"
+    unknown = rz("record", "nope")
+    assert unknown.exit_code == 1 and "没有片段 nope；现有：topic。" in unknown.stderr
