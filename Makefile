@@ -7,13 +7,16 @@ INSTALL = $(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constrain
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site test check new record bench
+.PHONY: serve site offline test check new record bench
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
 	$(RUN) mkdocs serve
 
 site: $(VENV)/.site  ## 构建静态站点到 site/
 	$(RUN) mkdocs build
+
+offline: $(VENV)/.site  ## 构建到 site-offline/：拷走、双击 index.html 就能看，也能搜索
+	OFFLINE=true $(RUN) mkdocs build -d site-offline
 
 test: check  ## 验证：静态检查、所有测试与片段、严格构建
 	$(RUN) pytest

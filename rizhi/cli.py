@@ -4,7 +4,7 @@ import gc
 import json as json_
 import sys
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ import click
 
 from rizhi import chinese
 from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date
+from rizhi.clock import today as today_of
 from rizhi.isoweek import Week
 from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
 
@@ -68,7 +69,7 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     """按模板写一页新的日总结，带上昨天的计划与还开着的待办；已有的绝不覆盖。"""
     from rizhi import daily, editor
 
-    today = _today(vault)
+    today = today_of(vault)
     made = daily.create(vault, day or today, title, now=None if day else today)
     path = vault.relative(made.path)
     for line in made.warnings:
@@ -90,7 +91,7 @@ def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     """在今天这一页的一节末尾添一行；今天还没写就先建。"""
     from rizhi import daily
 
-    path = daily.add(vault, _today(vault), section, text, image)
+    path = daily.add(vault, today_of(vault), section, text, image)
     click.echo(f"添到 {vault.relative(path)} 的「{section}」。")
 
 
@@ -120,7 +121,7 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     from rizhi import daily, present
     from rizhi.todo import still_open
 
-    today = _today(vault)
+    today = today_of(vault)
     lives, paths = daily.history(vault, _warn)
     found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     found = [t for t in found if t.age(today) >= (stale or 0)]
@@ -137,7 +138,7 @@ def note(vault: Vault, slug: str, title: str, group: str) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
     from rizhi import notes, present
 
-    paths = notes.create(vault, check_slug(slug), title, group, _today(vault))
+    paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")
@@ -165,7 +166,7 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     """写一周的周报；再运行只刷新工具的那一块，你写的字一个不动。"""
     from rizhi import weekly
 
-    made = weekly.write(vault, week, _today(vault), _warn)
+    made = weekly.write(vault, week, today_of(vault), _warn)
     _report(as_json, made.data, [f"{made.done}{vault.relative(made.path)}。", *made.lacking])
 
 
@@ -194,7 +195,7 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
     from rizhi import career
 
-    found = career.that_day(vault, day or _today(vault))
+    found = career.that_day(vault, day or today_of(vault))
     lines = [one["line"] for one in found] or ["那几天都没有写。"]
     _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
 
@@ -221,7 +222,7 @@ def import_(
     if day and len(sources) > 1:
         raise click.UsageError(f"--date 只能用于一个文件，这里有 {len(sources)} 个。")
     found = importer.clashes(
-        [importer.read(vault, p, day, _today(vault)) for p in _progress(sources, "读")]
+        [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")]
     )
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
@@ -265,7 +266,7 @@ def stats(vault: Vault, as_json: bool) -> None:
     """写了几天、连了几天、多少字、哪些主题，与热力图的数据。"""
     from rizhi import career, present
 
-    today = _today(vault)
+    today = today_of(vault)
     data = career.stats(vault, today, _warn)
     _report(as_json, data, present.stats_lines(data, today))
 
@@ -302,7 +303,7 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
     """按约定检查全部页面与片段；有错误则退出码 1。"""
     from rizhi.check import check_vault
 
-    problems = check_vault(vault, _today(vault), strict=strict)
+    problems = check_vault(vault, today_of(vault), strict=strict)
     wanted = [path.resolve() for path in paths]
     if wanted:
         problems = [p for p in problems if any(p.path.is_relative_to(w) for w in wanted)]
@@ -316,7 +317,7 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
     from rizhi import daily, present
 
-    today = _today(vault)
+    today = today_of(vault)
     result = daily.settle(vault, today, wanted, mark, _warn)
     if len(result.candidates) > 1:
         *lines, _ = present.todo_lines(result.candidates, today)
@@ -332,7 +333,7 @@ def _walk(vault: Vault, material: Any) -> None:
     from rizhi import store
     from rizhi.resume import answer_line
 
-    path, today = vault.root / "resume.jsonl", _today(vault)
+    path, today = vault.root / "resume.jsonl", today_of(vault)
     just: set[date] = set()
     for day, lines in material.unseen():
         _lines([f"\n{day}", *lines])
@@ -371,21 +372,6 @@ def _coloured(line: str, level: str) -> str:
 
 def _journal(vault: Vault) -> Path:
     return vault.root / ".rizhi" / "unfinished.json"
-
-
-def _now() -> datetime:
-    return datetime.now()
-
-
-def _today(vault: Vault) -> date:
-    """今天；凌晨几点之前仍算前一天。"""
-    ends = vault.config.get("day_ends", 4)
-    if not isinstance(ends, int) or not 0 <= ends < 24:
-        raise RizhiError(
-            f"pyproject.toml 的 [tool.rizhi] day_ends 应是 0 到 23 的整数，现在是 {ends!r}。"
-            "没有改动任何文件。"
-        )
-    return (_now() - timedelta(hours=ends)).date()
 
 
 def _warn(message: str) -> None:

@@ -174,13 +174,13 @@ def runnable(parsed: snippet.Snippet, cell: snippet.Cell) -> str:
 def _output(out: snippet.CellOutput, title: str, age: str) -> str:
     text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
     images = "".join(
-        f'<img class="rz-figure" alt="{escape(title)}" src="{_data_uri(figure)}">'
+        f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'
         for figure in out.figures
     )
     return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
 
 
-def _data_uri(svg: str) -> str:
+def data_uri(svg: str) -> str:
     """SVG 放进 `<img>` 才不会与别的图撞 id；只转义必须转义的字符，比 base64 短。"""
     body = svg[svg.index("<svg") :].replace('"', "'").replace("\n", " ")
     for plain, code in (("%", "%25"), ("#", "%23"), ("<", "%3C"), (">", "%3E"), ("&", "%26")):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -83,16 +83,28 @@ def moved(text: str, source: Path, target: Path) -> str:
     return text
 
 
-def names(notes: Iterable[Note]) -> list[tuple[str, Note]]:
-    """笔记的标题与别名，小写；太短的不算，免得处处都是。"""
-    pairs = ((name, note) for note in notes for name in (note.title, *note.aliases))
-    return [(name.casefold(), note) for name, note in pairs if len(name) > 1]
+class Names:
+    """笔记的标题与别名：在文字里找，没有链接也算；太短的不算，免得处处都是。
 
+    先看文字里有哪些相邻的两个字，再只试以它们开头的名字：几千个名字也只比一个慢一点。
+    """
 
-def named(text: str, known: Sequence[tuple[str, Note]]) -> list[Note]:
-    """文字里提到标题或别名的笔记，没有链接也算；`known` 来自 `names`。"""
-    folded = text.casefold()
-    return [note for name, note in known if name in folded and _whole(folded, name)]
+    def __init__(self, notes: Iterable[Note]) -> None:
+        pairs = [(name, note) for note in notes for name in (note.title, *note.aliases)]
+        self._starts: dict[str, list[tuple[str, Note]]] = {}
+        for name, note in pairs:
+            folded = name.casefold()
+            if len(folded) > 1:
+                self._starts.setdefault(folded[:2], []).append((folded, note))
+        self.key = str(hash(tuple((name, str(note.path)) for name, note in pairs)))
+
+    def found(self, text: str) -> list[Note]:
+        """文字里提到的笔记，各一次。"""
+        folded = text.casefold()
+        seen = self._starts.keys() & set(map("".join, zip(folded, folded[1:], strict=False)))
+        names = [pair for start in sorted(seen) for pair in self._starts[start]]
+        hits = {str(n.path): n for name, n in names if name in folded and _whole(folded, name)}
+        return [hits[path] for path in sorted(hits)]
 
 
 def _whole(text: str, name: str) -> bool:

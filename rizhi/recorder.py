@@ -1,6 +1,8 @@
 """把一次运行写成记录：命令 `rizhi record` 与 `mkdocs serve` 共用。"""
 
+import json
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from rizhi import runner, snippet, store
@@ -30,8 +32,21 @@ def record(vault: Vault, path: Path) -> Recorded:
         return Recorded(error=run.error.replace(f"{vault.root}/", ""))
     if figures and not run.has_font:
         return Recorded(error="图里要有中文字体才能记录：装上 Noto Sans CJK 再来。旧记录没有动。")
-    files = snippet.record_files(run.outputs, key, runner.versions())
-    return Recorded(done=_write(vault.outputs / path.stem, files))
+    folder = vault.outputs / path.stem
+    files = snippet.record_files(run.outputs, key, runner.versions(), str(date.today()))
+    files["key.json"] = _dated(folder / "key.json", files["key.json"])
+    return Recorded(done=_write(folder, files))
+
+
+def _dated(index: Path, new: bytes) -> bytes:
+    """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
+    try:
+        old, made = json.loads(index.read_bytes()), json.loads(new)
+    except (OSError, ValueError):
+        return new
+    kept = {"recorded": old.get("recorded", "")} if isinstance(old, dict) else {}
+    same = bool(kept.get("recorded")) and made | kept == old
+    return index.read_bytes() if same else new
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> str:

@@ -13,7 +13,6 @@ from rizhi.entry import ACHIEVED, joined, links
 from rizhi.report import Written
 from rizhi.vault import Note, RizhiError, module_of
 
-Names = Sequence[tuple[str, Note]]
 ANSWERS = {"k": "keep", "s": "skip"}
 _LEAD = re.compile(r"\**([^。：:，,；;.()（）\[\]]{1,16}?)\**(?:[。：:]|\.(?!\d))\**\s*(?=\S)")
 
@@ -31,7 +30,7 @@ class Achievement:
 
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
     """今日成果的每一行，从早到晚。"""
-    known = index.names(notes.values())
+    known = index.Names(notes.values())
     return [one for day in days for one in _of_day(day, notes, known)]
 
 
@@ -100,7 +99,7 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
 
 
-def _of_day(day: Written, notes: Mapping[str, Note], known: Names) -> Iterable[Achievement]:
+def _of_day(day: Written, notes: Mapping[str, Note], known: index.Names) -> Iterable[Achievement]:
     for section in day.entry.section(ACHIEVED):
         for line in section.prose:
             if not line.startswith("#"):
@@ -111,11 +110,11 @@ def _of_day(day: Written, notes: Mapping[str, Note], known: Names) -> Iterable[A
 
 
 def _made(
-    day: Written, text: str, heading: str, notes: Mapping[str, Note], known: Names
+    day: Written, text: str, heading: str, notes: Mapping[str, Note], known: index.Names
 ) -> Achievement:
     folder = str(day.page.path.parent)
     linked = [notes.get(index.resolve(folder, link.target) or "") for link in links(text)]
-    found = {note.path: note for note in (*linked, *index.named(text, known)) if note}
+    found = {note.path: note for note in (*linked, *known.found(text)) if note}
     lead = _LEAD.match(text)
     tags = (*(note.tags[0] for note in found.values() if note.tags), *day.page.tags, "其他")
     topic = heading or (lead[1].strip() if lead else tags[0])

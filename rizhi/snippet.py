@@ -75,6 +75,7 @@ class Record:
     key: str
     outputs: tuple[CellOutput, ...]
     intact: bool
+    recorded: str = ""  # 哪天录的；旧的记录里没有
 
     def output(self, title: str) -> CellOutput | None:
         return next((out for out in self.outputs if out.title == title), None)
@@ -145,7 +146,7 @@ def read_record(outputs: Path, module: str) -> Record | None:
         files = {name: _read(folder / name) for _, names in listed for name in names}
         intact = data["digest"] == _digest(files)
         outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
-        return Record(data["key"], outs, intact)
+        return Record(data["key"], outs, intact, str(data.get("recorded", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise SnippetError(f"{index} 读不懂：{error!r}；用 rizhi record 重新记录。") from error
 
@@ -161,16 +162,22 @@ def state(path: Path, root: Path) -> str:
 
 
 def record_files(
-    outputs: tuple[CellOutput, ...], key: str, versions: Mapping[str, str]
+    outputs: tuple[CellOutput, ...], key: str, versions: Mapping[str, str], recorded: str
 ) -> dict[str, bytes]:
-    """一份记录应有的全部文件：每格一个文本、若干 SVG，加一个索引；没有时间戳。"""
+    """一份记录应有的全部文件：每格一个文本、若干 SVG，加一个索引；`recorded` 是哪天录的。"""
     files: dict[str, str] = {}
     cells = []
     for number, out in enumerate(outputs, 1):
         mine = _cell_files(f"{number:02d}-{_file_name(out.title)}", out)
         files |= mine
         cells.append({"title": out.title, "files": list(mine)})
-    about = {"key": key, "digest": _digest(files), "cells": cells, "versions": dict(versions)}
+    about = {
+        "key": key,
+        "digest": _digest(files),
+        "recorded": recorded,
+        "cells": cells,
+        "versions": dict(versions),
+    }
     files["key.json"] = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
     return {name: text.encode() for name, text in files.items()}
 

@@ -8,22 +8,18 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.livereload import LiveReloadServer
-from mkdocs.plugins import event_priority
+from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from rizhi import fence, snippet, store
-from rizhi.site import follow, navigation, notebook, search
-from rizhi.vault import (
-    RizhiError,
-    Vault,
-    find_vault,
-    read_days,
-    read_notes,
-    read_text,
-    snippet_files,
-)
+from rizhi.clock import today
+from rizhi.site import follow, incremental, navigation, notebook, search, weave
+from rizhi.vault import RizhiError, Vault, find_vault, read_notes, read_text, snippet_files
+from rizhi.web.blocks import Panel
+from rizhi.web.facts import Web, read_web
+from rizhi.web.render import panels_html
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -31,15 +27,22 @@ _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
 
 
+class Loom:
+    """这一次构建用的整张网，与每一页的面板。"""
+
+    web: Web
+    panels: dict[str, list[Panel]]
+    files: Files
+
+
 @event_priority(100)  # 赶在搜索插件读词典之前
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     vault = _vault(config)
     notes = read_notes(vault)
-    words = vault.root / ".rizhi" / "words.txt"
-    store.replace(words, search.dictionary(notes).encode())
-    for name in ("search", "material/search"):
-        if name in config.plugins:
-            config.plugins[name].config.jieba_dict_user = str(words)
+    words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
+    store.replace(path, words.encode())
+    incremental.begin(config, vault)
+    incremental.use_words(config, words, path)
     config.nav = navigation.nav(vault, notes)
     return config
 
@@ -55,7 +58,8 @@ def on_pre_build(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
-    for uri, text in navigation.pages(vault, read_days(vault), read_notes(vault)).items():
+    web = Loom.web = read_web(vault, today(vault), incremental.STATE.memory)
+    for uri, text in {**weave.sources(web), **weave.scripts(web)}.items():
         files.append(File.generated(config, uri, content=text))
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
@@ -67,11 +71,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
+    Loom.files = files
+    Loom.panels = {f.src_uri: weave.of_page(web, f.src_uri) for f in files.documentation_pages()}
+    woven = {uri: panels_html(found, uri) for uri, found in Loom.panels.items() if found}
+    incremental.mark_files(files, web, woven)
     return files
 
 
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
+    navigation.title_pages(files, config, Loom.web)
     navigation.chain_days(files)
+    incremental.mark_navigation(nav, files)
     return nav
 
 
@@ -80,13 +90,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     fence.PLACE.draft = page.meta.get("draft") is True
     head = _DRAFT if fence.PLACE.draft else ""
     vault = _vault(config)
-    markdown = _REFERENCE.sub(lambda found: _reference(vault, found), head + markdown)
-    return navigation.panels(vault, page.file.src_uri, markdown)
+    if follow.STATE.serving and page.file.abs_src_path:
+        page.edit_url = weave.edit_url(vault, page.file.abs_src_path)
+    return _REFERENCE.sub(lambda found: _reference(vault, found), head + markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """把下载的占位换成真的链接；没有这个钩子的引擎里它是空的。"""
-    if page.file.src_uri.endswith(".ipynb"):
+    """接上面板；把下载的占位换成真的链接：没有这个钩子的引擎里它是空的。"""
+    uri = page.file.src_uri
+    incremental.STATE.rebuilt.add(uri)
+    if uri.endswith(".ipynb"):
         return notebook.name_headings(html, page.toc)
 
     def link(found: re.Match[str]) -> str:
@@ -96,15 +109,31 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         url = target.url_relative_to(page.file)
         return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
 
-    return re.sub(r'<span class="rz-notebook" data-module="(\w+)"></span>', link, html)
+    html = re.sub(r'<span class="rz-notebook" data-module="(\w+)"></span>', link, html)
+    if uri.startswith("daily/"):
+        html = weave.unindexed(html, _vault(config))
+    return weave.woven(html, Loom.panels.get(uri, []), uri)
 
 
-def on_post_build(config: MkDocsConfig) -> None:
+@event_priority(100)  # 赶在搜索插件写盘之前
+def _complete(config: MkDocsConfig) -> None:
+    incremental.finish(config, Loom.files)
+
+
+def _conclude(config: MkDocsConfig) -> None:
     search.patch_worker(Path(config.site_dir))
     follow.finish(_vault(config))
 
 
+on_post_build = CombinedEvent(_complete, _conclude)
+
+
+def on_build_error(error: Exception) -> None:
+    incremental.forget()
+
+
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
+    server.builder = incremental.rebuilder(config)
     follow.begin(server, _vault(config))
     return server
 

@@ -1,55 +1,60 @@
-"""导航与总览页：由文件夹里有什么算出来，不写进 docs/。"""
+"""导航：由文件夹里有什么算出来，加一篇笔记不用改配置。
 
-from collections.abc import Iterable
-from itertools import groupby, pairwise
+标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
+"""
+
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
 
-from rizhi.pages import weekday
 from rizhi.site.notebook import trouble
-from rizhi.vault import Day, Note, Vault, date_of
+from rizhi.vault import Note, RizhiError, Vault, date_of, read_text
+from rizhi.web.facts import Web
+from rizhi.web.panels import by_group
 
-GROUPS = {
-    "attention": "注意力",
-    "model": "模型",
-    "training": "训练",
-    "pytorch": "PyTorch",
-    "python": "Python",
-    "algorithms": "算法",
-}
+_TITLE = re.compile(r"^(?:title: *(?P<meta>.+?)|# +(?P<head>.+?))[ \t]*\r?$", re.M)
 
 
 def nav(vault: Vault, notes: list[Note]) -> list[Any]:
-    """顶栏五项；日总结太多，只放总览，不进导航。"""
-    groups = [{name: [_uri(vault, n.path) for n in found]} for name, found in _by_group(notes)]
+    """顶栏几项；一天天的总结太多，不进导航，由归档带路。"""
+    groups = [
+        {name: [{note.title: _uri(vault, note.path)} for note in found]}
+        for name, found in by_group(notes)
+    ]
+    books = sorted(vault.notebooks.glob("*.ipynb"))
     parts: list[Any] = [
         {"首页": "index.md"},
-        {"日总结": "daily/index.md"},
-        {"笔记": ["notes/index.md", *groups]},
-        {"手写例子": sorted(_notebook(vault, p) for p in vault.notebooks.glob("*.ipynb"))},
+        {
+            "日总结": [
+                {"日总结": "daily/index.md"},
+                {"周报": "weekly/index.md"},
+                {"待办": "todos/index.md"},
+                {"时间线": "timeline/index.md"},
+                {"标签": "tags/index.md"},
+            ]
+        },
+        {"笔记": [{"笔记": "notes/index.md"}, *groups]},
+        {"手写例子": [{_book_title(p): _notebook(vault, p)} for p in books]},
         {"参考": _folder(vault, "reference")},
         {"使用": _folder(vault, "guide")},
     ]
     return [part for part in parts if all(part.values())]
 
 
-def pages(vault: Vault, days: list[Day], notes: list[Note]) -> dict[str, str]:
-    """总览页的原文：日总结按月、笔记按组。"""
-    return {"daily/index.md": _archive(days), "notes/index.md": _map(vault, notes)}
-
-
-def panels(vault: Vault, uri: str, markdown: str) -> str:
-    """首页末尾接上最近几天与笔记的总览；别的页原样。"""
-    if uri != "index.md":
-        return markdown
-    from rizhi.vault import read_days, read_notes
-
-    days = [day for day in read_days(vault) if day.date][-7:]
-    latest = _list((f"daily/{d.path.parent.name}/{d.path.name}", d) for d in reversed(days))
-    topics = "\n".join(_section(vault, name, found) for name, found in _by_group(read_notes(vault)))
-    return f"{markdown}\n\n## 最近几天\n\n{latest}\n\n## 笔记\n\n{topics}\n"
+def title_pages(files: Files, config: MkDocsConfig, web: Web) -> None:
+    """导航之外的页也要有标题：前后页的链接要用，而那一页这次也许没有读。"""
+    for file in files.documentation_pages():
+        if file.page is None:
+            Page(None, file, config)
+    for uri, day in ((web.uri(day.path), day) for day in web.days):
+        file = files.get_file_from_path(uri)
+        if file is not None and file.page is not None and day.heading:
+            file.page.title = day.heading
 
 
 def chain_days(files: Files) -> None:
@@ -60,55 +65,26 @@ def chain_days(files: Files) -> None:
         earlier.next_page, later.previous_page = later, earlier
 
 
-def _archive(days: Iterable[Day]) -> str:
-    dated = sorted((d for d in days if d.date), key=lambda d: d.path.stem, reverse=True)
-    parts = ["# 日总结\n"]
-    for month, found in groupby(dated, key=lambda d: d.path.stem[:7]):
-        year, number = month.split("-")
-        parts.append(f"## {year} 年 {int(number)} 月\n")
-        parts.append(_list((f"{d.path.parent.name}/{d.path.name}", d) for d in found) + "\n")
-    return "\n".join(parts) if dated else "# 日总结\n\n还没有写过。用 `rizhi new` 写第一天。\n"
-
-
-def _list(days: Iterable[tuple[str, Day]]) -> str:
-    lines = []
-    for link, day in days:
-        found = day.date
-        if found is not None:
-            title = (
-                day.title.replace(day.path.stem, "").replace(weekday(found), "").strip(" 　·:：")
-            )
-            tail = f" · {title}" if title else ""
-            lines.append(f"- [{found.month} 月 {found.day} 日 {weekday(found)}]({link}){tail}")
-    return "\n".join(lines)
-
-
-def _map(vault: Vault, notes: list[Note]) -> str:
-    sections = (_section(vault, name, found, "../") for name, found in _by_group(notes))
-    return "# 笔记\n\n" + "\n".join(sections)
-
-
-def _section(vault: Vault, name: str, notes: list[Note], up: str = "") -> str:
-    lines = [f"### {name}\n"]
-    for note in notes:
-        mark = "（草稿）" if note.draft else ""
-        lines.append(f"- [{note.title}]({up}{_uri(vault, note.path)}){mark}")
-    return "\n".join(lines) + "\n"
-
-
-def _by_group(notes: list[Note]) -> list[tuple[str, list[Note]]]:
-    order = list(GROUPS)
-    keyed = sorted(notes, key=lambda n: (_rank(order, n.group), n.group, n.slug))
-    return [(GROUPS.get(g, g), list(found)) for g, found in groupby(keyed, key=lambda n: n.group)]
-
-
-def _rank(order: list[str], group: str) -> int:
-    return order.index(group) if group in order else len(order)
-
-
-def _folder(vault: Vault, name: str) -> list[str]:
+def _folder(vault: Vault, name: str) -> list[dict[str, str]]:
     pages = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
-    return [_uri(vault, page) for page in pages]
+    return [{_title(page): _uri(vault, page)} for page in pages]
+
+
+def _title(path: Path) -> str:
+    try:
+        found = _TITLE.search(read_text(path))
+    except RizhiError:
+        return path.stem
+    return (found["meta"] or found["head"]).strip() if found else path.stem
+
+
+def _book_title(path: Path) -> str:
+    """笔记本里第一个一级标题；读不懂就用文件名。"""
+    try:
+        found = re.search(r'"# +(.+?)(?:\\n)?"', read_text(path))
+    except RizhiError:
+        return path.stem
+    return found[1] if found else path.stem
 
 
 def _notebook(vault: Vault, path: Path) -> str:

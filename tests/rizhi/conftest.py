@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rizhi import cli
+from rizhi import cli, clock
 from rizhi.vault import Vault, day_path
 
 sys.path.insert(0, str(Path(__file__).parent))  # 测试之间共用的 faults
@@ -21,7 +21,7 @@ def rz(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`rz("new", at="2026-11-23 21:30")`：运行一条命令，时钟停在 `at`。"""
 
     def run(*arguments: str, at: str = "2026-11-23 21:30", input: str | None = None) -> Result:
-        monkeypatch.setattr(cli, "_now", lambda: datetime.fromisoformat(at))
+        monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(at))
         command = ["--root", str(vault.root), *arguments]
         result = CliRunner().invoke(cli.main, command, input=input, prog_name="rizhi")
         if result.exception and not isinstance(result.exception, SystemExit):

@@ -63,8 +63,8 @@ def test_backlinks_carry_their_sentence() -> None:
     ],
 )
 def test_names_in_passing(text: str, found: list[str]) -> None:
-    names = index.names([_note("rope", "旋转位置", "RoPE", "r"), _note("sort", "sort")])
-    assert [note.slug for note in index.named(text, names)] == found
+    names = index.Names([_note("rope", "旋转位置", "RoPE", "r"), _note("sort", "sort")])
+    assert [note.slug for note in names.found(text)] == found
 
 
 def test_text_moved_to_another_page_still_points_there() -> None:

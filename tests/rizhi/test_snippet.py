@@ -93,7 +93,7 @@ def _save(vault: Vault, path: Path, outputs: tuple[CellOutput, ...]) -> Path:
     key = snippet.key(path, vault.root)
     folder = vault.outputs / path.stem
     folder.mkdir(exist_ok=True)
-    for name, data in snippet.record_files(outputs, key, {"torch": "2.13.0"}).items():
+    for name, data in snippet.record_files(outputs, key, {"torch": "2.13.0"}, "2026-11-24").items():
         (folder / name).write_bytes(data)
     return folder
 

@@ -1,0 +1,240 @@
+// 页面上的小动作：待办过滤、长文收起、热力图、悬停预览、键盘。没有它，一切照样可读。
+(() => {
+  const root = new URL("..", document.currentScript.src).href; // 这个脚本在 assets/ 里
+  const here = location.href.split(/[?#]/)[0];
+
+  function make(tag, attributes, ...children) {
+    const node = Object.assign(document.createElement(tag), attributes);
+    node.append(...children);
+    return node;
+  }
+
+  // 数据用 <script> 取，file:// 下也能用。一个文件只要一次：没有的文件浏览器会在控制台报错，
+  // 报过一次就不再试。
+  const asked = new Map();
+  function load(path) {
+    if (!asked.has(path)) {
+      const loaded = new Promise((done) => {
+        const src = root + path;
+        document.head.append(
+          make("script", { src, onload: () => done(true), onerror: () => done(false) }),
+        );
+      });
+      asked.set(path, loaded);
+    }
+    return asked.get(path);
+  }
+
+  // ---- 待办过滤 ----
+  const KINDS = [
+    ["全部", () => true],
+    ["有期限", (item) => Boolean(item.dataset.due)],
+    ["已逾期", (item) => item.dataset.late === "1"],
+    ["顺延三次以上", (item) => Number(item.dataset.carried) >= 3],
+  ];
+
+  function addFilter(bar) {
+    const groups = [...bar.parentElement.querySelectorAll("ul.rz-todos")];
+    const items = groups.flatMap((group) => [...group.children]);
+    if (!items.length) return;
+    const words = new Map(items.map((item) => [item, fold(item.textContent)]));
+    const hints = new Map(groups.map((group) => [group, addHint(group)]));
+    const input = make("input", { type: "search", placeholder: "在待办里找", ariaLabel: "在待办里找" });
+    const count = make("output", { className: "rz-count" });
+    const buttons = KINDS.map(([name]) =>
+      make("button", { type: "button", textContent: name, ariaPressed: "false" }),
+    );
+    let chosen = 0;
+
+    function apply() {
+      const wanted = fold(input.value).split(/\s+/).filter(Boolean);
+      let left = 0;
+      for (const item of items) {
+        const text = words.get(item);
+        item.hidden = !(KINDS[chosen][1](item) && wanted.every((word) => text.includes(word)));
+        left += !item.hidden;
+      }
+      for (const [group, hint] of hints) {
+        hint.hidden = group.querySelector(".rz-todo:not([hidden])") !== null;
+      }
+      buttons.forEach((button, i) => (button.ariaPressed = String(i === chosen)));
+      count.textContent = `剩 ${left} 条`;
+    }
+
+    buttons.forEach((button, i) =>
+      button.addEventListener("click", () => {
+        chosen = i;
+        apply();
+      }),
+    );
+    // 拼音还没上屏时不过滤，不然列表会跟着字母闪
+    input.addEventListener("input", (event) => event.isComposing || apply());
+    input.addEventListener("compositionend", apply);
+    bar.append(input, ...buttons, count);
+    bar.hidden = false;
+    apply();
+  }
+
+  function addHint(group) {
+    const hint = make("p", { className: "rz-none", textContent: "这一组没有符合的。", hidden: true });
+    group.after(hint);
+    return hint;
+  }
+
+  function fold(text) {
+    return text.normalize("NFKC").toLowerCase();
+  }
+
+  // ---- 长文收起：按字数挑出可疑的，再看是不是真的超出了三行 ----
+  function foldLong() {
+    const parts = document.querySelectorAll(
+      "article span.rz-text, article .rz-list .rz-dim, article .rz-list > li > a",
+    );
+    const long = [...parts].filter((part) => part.textContent.length > 100);
+    long.forEach((part) => part.classList.add("rz-clamp"));
+    const short = long.filter((part) => part.scrollHeight <= part.clientHeight + 1);
+    short.forEach((part) => part.classList.remove("rz-clamp"));
+    long.filter((part) => !short.includes(part)).forEach(addMore);
+  }
+
+  function addMore(part) {
+    const more = make("button", { type: "button", className: "rz-more", textContent: "展开" });
+    more.ariaExpanded = "false";
+    more.addEventListener("click", () => {
+      const folded = part.classList.toggle("rz-clamp");
+      more.textContent = folded ? "展开" : "收起";
+      more.ariaExpanded = String(!folded);
+    });
+    part.after(more);
+  }
+
+  // ---- 热力图：先看最近的；月份标由格子自己的日期得出 ----
+  function dressHeat(heat) {
+    if (!heat.querySelector(".rz-heat-months")) {
+      let last = "";
+      for (const week of heat.querySelectorAll(".rz-week")) {
+        const month = week.querySelector("[title]")?.title.slice(0, 7);
+        if (!month || month === last) continue;
+        // 头一列若只剩月尾，下一列就是新的月，两个标会叠在一起
+        if (last || !startsLate(week)) week.dataset.month = `${Number(month.slice(5))} 月`;
+        last = month;
+      }
+    }
+    heat.scrollLeft = heat.scrollWidth;
+  }
+
+  function startsLate(week) {
+    return Number(week.querySelector("[title]").title.slice(8, 10)) > 14;
+  }
+
+  // ---- 悬停预览 ----
+  const previews = new Map();
+  window.rizhiPreview = (data) => previews.set(data.url, data);
+  let shown = null; // {link, line, byKey, timer, card}：正在看的那一处
+
+  function noteOf(link) {
+    const url = link.href.split(/[?#]/)[0];
+    if (!url.startsWith(root) || url === here) return null;
+    const found = url.slice(root.length).match(/^notes\/([^/]+\/(?!index\.)[^/]+)\.html$/);
+    return found && found[1];
+  }
+
+  function aim(link, byKey, y) {
+    if (shown?.link === link) return;
+    hide();
+    const note = link && noteOf(link);
+    if (!note) return;
+    const rects = [...link.getClientRects()]; // 折了行的链接：靠着鼠标所在的那一行
+    const line = Math.max(0, rects.findIndex((rect) => y <= rect.bottom));
+    shown = { link, line, byKey };
+    shown.timer = setTimeout(show, 150, shown, note);
+  }
+
+  async function show(spot, note) {
+    const loaded = await load(`previews/${note}.js`);
+    const data = previews.get(decodeURI(`notes/${note}.html`));
+    if (!loaded || !data || shown !== spot) return; // 等的时候已经移开了
+    spot.card = make("div", { id: "rz-preview", className: "rz-preview", role: "tooltip" });
+    spot.card.append(make("strong", { textContent: data.title }));
+    if (data.brief) spot.card.append(make("p", { textContent: data.brief }));
+    if (data.figure) {
+      const image = make("img", { alt: "", onload: place, onerror: () => image.remove() });
+      image.src = data.figure;
+      spot.card.append(image);
+    }
+    document.body.append(spot.card);
+    spot.link.setAttribute("aria-describedby", "rz-preview");
+    place();
+  }
+
+  function place() {
+    if (!shown?.card) return;
+    const { link, line, card } = shown;
+    const rects = link.getClientRects();
+    const rect = rects[line] ?? rects[0];
+    const { offsetWidth: width, offsetHeight: height } = card;
+    if (!rect || rect.bottom < 0 || rect.top > innerHeight) return hide();
+    const below = rect.bottom + 8;
+    const fits = below + height <= innerHeight || rect.top < height + 16;
+    card.style.top = `${fits ? below : rect.top - height - 8}px`;
+    const right = document.documentElement.clientWidth - width - 8;
+    card.style.left = `${Math.max(8, Math.min(rect.left, right))}px`;
+  }
+
+  function hide() {
+    if (!shown) return;
+    clearTimeout(shown.timer);
+    shown.link.removeAttribute("aria-describedby");
+    shown.card?.remove();
+    shown = null;
+  }
+
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType === "touch") return;
+    const link = event.target.closest("article a[href]");
+    // 键盘带来的滚动会让鼠标落到别处：那不算移开
+    if (!shown?.byKey || (link && noteOf(link))) aim(link, false, event.clientY);
+  });
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("article a[href]:focus-visible")) aim(event.target, true, 0);
+  });
+  document.addEventListener("focusout", hide);
+  document.addEventListener("pointerdown", hide);
+  document.documentElement.addEventListener("pointerleave", hide);
+  addEventListener("pagehide", hide);
+  addEventListener("scroll", place, { passive: true, capture: true });
+  addEventListener("resize", place);
+
+  // ---- 键盘：t 今天，[ ] 前后一天；「/」搜索是主题自带的 ----
+  let days = null;
+  window.rizhiDays = (data) => (days = data);
+
+  async function goToday() {
+    if (!(await load("assets/days.js")) || !days?.days.length) return;
+    const now = new Date(Date.now() - days.ends * 3600e3); // 凌晨写的算前一天
+    const two = (number) => String(number).padStart(2, "0");
+    const today = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+    const past = days.days.filter((day) => day <= today);
+    const day = (past.length ? past : days.days).reduce((a, b) => (a > b ? a : b));
+    const url = `${root}daily/${day.slice(0, 4)}/${day}.html`;
+    if (url !== here) location.href = url;
+  }
+
+  function isTyping(node) {
+    const fields = "input:not([type=checkbox], [type=radio]), textarea, select";
+    return node.isContentEditable || node.matches(fields) || document.querySelector("dialog[open]");
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.repeat) return;
+    if (event.isComposing || event.keyCode === 229 || isTyping(event.target)) return; // 229：输入法
+    if (event.key === "t") goToday();
+    const side = { "[": "prev", "]": "next" }[event.key];
+    if (side) document.querySelector(`nav.rz-days a[rel=${side}]`)?.click();
+  });
+
+  document.querySelectorAll(".rz-filter").forEach(addFilter);
+  document.querySelectorAll("div.rz-heat").forEach(dressHeat);
+  foldLong();
+})();

@@ -1,0 +1,250 @@
+"""改一处只重建它能改到的页：借 mkdocs 自己的「脏」构建，由我们说清楚哪一页变了。
+
+mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变了它都不知道。这里给每个文件算一个指纹，
+里面有它的一切依据；与上一次不同的才重建。搜索的条目按页留着，没重建的页用上一次的。
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jieba
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation, Section
+
+from rizhi import fence, index
+from rizhi.pages import boilerplate
+from rizhi.vault import Page as PlainPage
+from rizhi.vault import RizhiError, Vault, read_text, snippet_files
+from rizhi.web.facts import Memory, Web, stamp
+
+_FENCE = re.compile(r"^ *```(?:snippet|source)\n(.*?)^ *```", re.M | re.S)
+_MODULE = re.compile(r"^ *([\w.]+)", re.M)
+_INVENTORY = "objects.inv"
+
+
+@dataclass
+class Built:
+    """上一次构建留下的：每个文件的指纹与去处、每一页的搜索条目。"""
+
+    marks: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    words: str | None = None
+    recut: bool = False  # 词典换过，留着的条目要重切
+    inventory: bytes = b""
+    memory: Memory = field(default_factory=Memory)
+    salt: str = ""
+    fresh: dict[str, str] = field(default_factory=dict)  # 这一次的指纹，建成了才算数
+    fresh_places: dict[str, str] = field(default_factory=dict)
+    rebuilt: set[str] = field(default_factory=set)  # 这一次重建的页
+
+
+STATE = Built()
+
+
+def begin(config: MkDocsConfig, vault: Vault) -> None:
+    """换了产物的文件夹，或改了配置，就从头来。"""
+    paths = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
+    salt = _digest(config.site_dir, boilerplate(vault).pattern, *(repr(stamp(p)) for p in paths))
+    if STATE.salt != salt:
+        STATE.salt = salt
+        forget()
+
+
+def forget() -> None:
+    """什么也不沿用；页面的内容另有时间与大小作准，不必忘。"""
+    STATE.marks, STATE.places, STATE.entries = {}, {}, {}
+
+
+def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
+    """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。"""
+    options = first.user_configs[-1]
+    logging.getLogger("mkdocs.commands.build").addFilter(_not_the_dirty_warning)
+
+    def again() -> None:
+        config = load_config(first.config_file_path, **options)
+        config.site_url = first.site_url
+        build(config, serve_url=first.site_url, dirty=True)
+
+    return again
+
+
+def _not_the_dirty_warning(record: logging.LogRecord) -> bool:
+    # mkdocs 说脏构建的导航与链接会不准；不准的几样正是这里补上的
+    return not str(record.msg).startswith("A 'dirty' build")
+
+
+def use_words(config: MkDocsConfig, words: str, path: Path) -> None:
+    """分词的词典只在变了的时候重新载入：jieba 的词频会越载越大，切得与从头建的不一样。"""
+    for name in ("search", "material/search"):
+        if name in config.plugins:
+            config.plugins[name].config.jieba_dict_user = None
+    if STATE.words == words:
+        return
+    jieba.setLogLevel(logging.WARNING)
+    jieba.dt.initialized = False
+    jieba.initialize()
+    jieba.load_userdict(str(path))
+    STATE.recut = STATE.words is not None
+    STATE.words = words
+
+
+def mark_files(files: Files, web: Web, woven: Mapping[str, str]) -> None:
+    """给每个文件算指纹；与上一次相同、产物又还在的，告诉 mkdocs 它没变。
+
+    `woven` 是每一页的面板：面板变了，页就变了。
+    """
+    clues = Clues(web, frozenset(file.src_uri for file in files))
+    STATE.fresh, STATE.rebuilt = {}, set()
+    STATE.fresh_places = {file.src_uri: file.abs_dest_path for file in files}
+    for file in files:
+        _set(file, _digest(clues.of(file), woven.get(file.src_uri, "")))
+
+
+def mark_navigation(nav: Navigation, files: Files) -> None:
+    """导航与前后页的标题也写在每一页上：它们变了，页也要重建。"""
+    top = _shape(nav.items, frozenset())
+    for file in files.documentation_pages():
+        page = file.page
+        if page is not None:
+            above = frozenset(id(section) for section in page.ancestors)
+            shape = _shape(nav.items, above) if above else top
+            beside = [(p.title, p.url) if p else None for p in (page.previous_page, page.next_page)]
+            _set(file, _digest(STATE.fresh[file.src_uri], shape, repr(beside), str(page.title)))
+
+
+def finish(config: MkDocsConfig, files: Files) -> None:
+    """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
+    for name in ("search", "material/search"):
+        if name in config.plugins:
+            _complete(config.plugins[name].search_index, files)
+    _keep_inventory(Path(config.site_dir) / _INVENTORY)
+    kept = set(STATE.fresh_places.values())
+    for place in STATE.places.values():
+        if place not in kept:
+            Path(place).unlink(missing_ok=True)
+    STATE.marks, STATE.places = STATE.fresh, STATE.fresh_places
+
+
+class Clues:
+    """一个文件的指纹从哪里来：它自己、它链接的在不在、它嵌入的片段与源码。"""
+
+    def __init__(self, web: Web, known: frozenset[str]) -> None:
+        self.web, self.known = web, known
+        vault = web.vault
+        self.facts = {web.uri(day.path): day for day in web.days}
+        self.llm = "".join(repr(stamp(str(p))) for p in sorted((vault.root / "llm").glob("*.py")))
+        pages = sorted((vault.docs / "reference").glob("*.md"))
+        self.reference = self.llm + "".join(repr(stamp(str(p))) for p in pages)
+
+    def of(self, file: File) -> str:
+        """除了面板与导航，一个文件的一切依据。"""
+        content = file._content
+        if content is not None:
+            return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
+        assert file.abs_src_path is not None  # noqa: S101  不是算出来的，就有源文件
+        own = repr(stamp(file.abs_src_path))
+        if not file.src_uri.endswith(".md"):
+            return own
+        day = self.facts.get(file.src_uri)
+        if day is not None:
+            return own + self._alive(mention.target for mention in day.mentions)
+        page = self.web.by_uri.get(file.src_uri) or _page(Path(file.abs_src_path))
+        own += self._alive(target for _, target in index.targets(page))
+        own += self._embedded(page.text)
+        return own + (self.reference if file.src_uri.startswith("reference/") else "")
+
+    def _alive(self, targets: Iterable[str]) -> str:
+        return "".join(f"{t}{self.web.uri(t) in self.known}" for t in sorted(set(targets)))
+
+    def _embedded(self, text: str) -> str:
+        blocks = _FENCE.findall(text)
+        modules = {name for block in blocks for name in _MODULE.findall(block)}
+        own = "".join(self._module(name) for name in sorted(modules) if "." not in name)
+        return own + self.llm if modules else ""
+
+    def _module(self, name: str) -> str:
+        vault = self.web.vault
+        path, folder = vault.snippets / f"{name}.py", vault.outputs / name
+        if not path.is_file():
+            return repr(sorted(p.stem for p in snippet_files(vault)))
+        paths = [path, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+        state = (name in fence.PLACE.running, fence.PLACE.failures.get(name))
+        return repr([stamp(str(p)) for p in paths]) + repr(state)
+
+
+def _set(file: File, mark: str) -> None:
+    STATE.fresh[file.src_uri] = mark
+    same = STATE.marks.get(file.src_uri) == mark and Path(file.abs_dest_path).is_file()
+    file.is_modified = partial(bool, not same)  # type: ignore[method-assign]
+
+
+def _shape(items: Iterable[Any], above: frozenset[int]) -> str:
+    """导航在一页上露出的样子：不在这一路上的栏目只露出标题与第一页。"""
+    shown = []
+    for item in items:
+        if isinstance(item, Section):
+            inner = _shape(item.children, above) if id(item) in above else _first(item)
+            shown.append(f"{item.title}[{inner}]")
+        else:
+            shown.append(f"{item.title}:{getattr(item, 'url', '')}")
+    return ",".join(shown)
+
+
+def _first(section: Section) -> str:
+    child: Any = section
+    while isinstance(child, Section) and child.children:
+        child = child.children[0]
+    return str(getattr(child, "url", ""))
+
+
+def _complete(search: Any, files: Files) -> None:
+    """没有重建的页，搜索条目用上一次的；次序与从头建的一样。"""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for entry in search.entries:
+        made.setdefault(entry["location"].partition("#")[0], []).append(entry)
+    if STATE.recut:
+        _recut(search)
+    entries = {}
+    for file in files.documentation_pages():
+        known = made if file.src_uri in STATE.rebuilt else STATE.entries
+        entries[file.url] = known.get(file.url, [])
+    STATE.entries = entries
+    search.entries = [entry for found in entries.values() for entry in found]
+
+
+def _recut(search: Any) -> None:
+    """词典换过：留着的条目按新词典重切。"""
+    for entry in (one for kept in STATE.entries.values() for one in kept):
+        for part in ("title", "text"):
+            entry[part] = search._segment_chinese(entry[part].replace("\u200b", ""))
+    STATE.recut = False
+
+
+def _keep_inventory(path: Path) -> None:
+    """没有重建参考页时，接口清单沿用上一次的。"""
+    if any(uri.startswith("reference/") for uri in STATE.rebuilt) or not STATE.inventory:
+        STATE.inventory = path.read_bytes() if path.is_file() else b""
+    else:
+        path.write_bytes(STATE.inventory)
+
+
+def _page(path: Path) -> PlainPage:
+    try:
+        text = read_text(path)
+    except RizhiError:
+        text = ""  # mkdocs 自己会报告读不懂的页
+    return PlainPage(path, text, {}, 0, 1, ())
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

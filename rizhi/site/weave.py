@@ -1,0 +1,99 @@
+"""把整张网摆进站点：算出来的页、每一页的面板、悬停预览与日子的清单。"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from rizhi import fence, snippet
+from rizhi.pages import boilerplate
+from rizhi.vault import Note, RizhiError, Vault, date_of
+from rizhi.web import generated, panels, render
+from rizhi.web.blocks import Panel, Trail
+from rizhi.web.facts import Web, plain
+
+_BRIEF = re.compile(r"^## 一句话[ \t]*\n+(.+?)(?=\n\n|\n#|\Z)", re.M | re.S)
+_LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
+
+
+def sources(web: Web) -> dict[str, str]:
+    """算出来的页的原文；搜索不收，免得盖过真正写了那句话的页。"""
+    head = "---\nsearch:\n  exclude: true\n---\n\n"
+    made = generated.pages(web)
+    return {uri: head + render.page_source(page, uri) for uri, page in made.items()}
+
+
+def scripts(web: Web) -> dict[str, str]:
+    """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
+    ends = web.vault.config.get("day_ends", 4)
+    days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
+    found = {"assets/days.js": f"rizhiDays({days});\n"}
+    for note in web.notes:
+        found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note)
+    return found
+
+
+def of_page(web: Web, uri: str) -> list[Panel]:
+    """一页的面板；没有面板的页返回空。"""
+    if uri == "index.md":
+        return panels.home(web)
+    if uri.startswith("daily/"):
+        day = date_of(Path(uri).stem)
+        return panels.of_day(web, day) if day else []
+    note = web.by_uri.get(uri)
+    return panels.of_note(web, note) if note else []
+
+
+def woven(html: str, found: list[Panel], uri: str) -> str:
+    """面板接在正文之后；前后天放在标题之下。"""
+    trails = [panel for panel in found if isinstance(panel.content, Trail)]
+    rest = render.panels_html((p for p in found if p not in trails), uri)
+    if trails:
+        top = render.panels_html(trails, uri)
+        head, mark, tail = html.partition("</h1>")
+        html = f"{head}{mark}{top}{tail}" if mark else top + html
+    if not rest:
+        return html
+    name = "rz-home" if uri == "index.md" else "rz-web"
+    return f'{html}\n<div class="{name}">{rest}</div>'
+
+
+def unindexed(html: str, vault: Vault) -> str:
+    """模板里原样的行不进搜索：十年里每一天都有同样的几句。"""
+    template = boilerplate(vault)
+
+    def mark(found: re.Match[str]) -> str:
+        name, text = found.groups()
+        same = template.fullmatch(text.strip())
+        return f"<{name} data-search-exclude>{text}</{name}>" if same else found[0]
+
+    return _LINE.sub(mark, html)
+
+
+def edit_url(vault: Vault, path: str) -> str:
+    """在用户的编辑器里打开源文件的网址；`[tool.rizhi] edit` 换别的编辑器。"""
+    pattern = str(vault.config.get("edit", "vscode://file/{path}"))
+    return pattern.replace("{path}", quote(Path(path).as_posix().lstrip("/"), safe="/:"))
+
+
+def _preview(web: Web, note: Note) -> str:
+    brief = _BRIEF.search(note.body)
+    data = {
+        "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
+        "title": note.title,
+        "brief": plain(brief[1].replace("\n", ""))[:200] if brief else "",
+        "figure": next(_figures(web.vault, note), ""),
+    }
+    return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
+
+
+def _figures(vault: Vault, note: Note) -> Iterator[str]:
+    """笔记的片段画的第一张图。"""
+    if note.snippet and re.fullmatch(r"\w+", note.snippet):
+        try:
+            record = snippet.read_record(vault.outputs, note.snippet)
+        except RizhiError:
+            return  # 读不懂的记录，笔记那一页会说明
+        for out in record.outputs if record else ():
+            yield from map(fence.data_uri, out.figures)

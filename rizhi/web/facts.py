@@ -1,0 +1,202 @@
+"""读出整个知识库：写过的每一天、每件事的一生、谁提到谁；没改过的页不重读。"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from rizhi import index, report
+from rizhi.account import own_text, words
+from rizhi.entry import outside_code, parse
+from rizhi.pages import boilerplate
+from rizhi.todo import Mention as Said
+from rizhi.todo import Todo, lives, mentions
+from rizhi.vault import Note, Page, Vault, day_names, read_day, read_notes, read_weeks
+
+_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+_ANY_LINK = re.compile(r"\[[^\]\n]*\]\([^)\n]*\)")
+Stamp = tuple[int, int, int, int]
+
+
+class DayFact(NamedTuple):
+    """一天的页面里，别的页面用得着的一切。"""
+
+    date: date
+    path: str
+    title: str
+    heading: str
+    words: int
+    tags: tuple[str, ...]
+    said: tuple[Said, ...]
+    achieved: tuple[str, ...]
+    mentions: tuple[index.Mention, ...]
+    prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
+
+
+@dataclass
+class Memory:
+    """上一次读到的：页面的时间、大小没变，就不重读。"""
+
+    days: dict[str, tuple[Stamp, DayFact]] = field(default_factory=dict)
+    template: str = ""
+    hints: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Web:
+    """整张网；`days` 是真正写过的，从早到晚，`paths` 是建了页的每一天。"""
+
+    vault: Vault
+    today: date
+    days: tuple[DayFact, ...]
+    paths: dict[date, str]
+    notes: tuple[Note, ...]
+    weeks: tuple[Page, ...]
+    todos: tuple[Todo, ...]
+    memory: Memory
+
+    @cached_property
+    def uris(self) -> dict[date, str]:
+        """写过的每一天的页面，相对于 docs。"""
+        return {day.date: self.uri(day.path) for day in self.days}
+
+    @cached_property
+    def by_day(self) -> dict[date, DayFact]:
+        return {day.date: day for day in self.days}
+
+    @cached_property
+    def by_path(self) -> dict[str, Note]:
+        return index.by_path(self.notes)
+
+    @cached_property
+    def by_slug(self) -> dict[str, Note]:
+        return {note.slug: note for note in self.notes}
+
+    @cached_property
+    def by_uri(self) -> dict[str, Note]:
+        return {self.uri(str(note.path)): note for note in self.notes}
+
+    @cached_property
+    def week_uris(self) -> dict[str, str]:
+        """每一周的周报。"""
+        return {page.path.stem: self.uri(str(page.path)) for page in self.weeks}
+
+    @cached_property
+    def mentioned(self) -> dict[str, list[tuple[DayFact, index.Mention]]]:
+        """每篇笔记被哪些天提到，从早到晚；同一天只取第一处。"""
+        found: dict[str, dict[date, tuple[DayFact, index.Mention]]] = {}
+        for day in self.days:
+            for mention in day.mentions:
+                found.setdefault(mention.target, {}).setdefault(day.date, (day, mention))
+        return {target: list(by_day.values()) for target, by_day in found.items()}
+
+    @cached_property
+    def leads(self) -> dict[str, list[Note]]:
+        """每篇笔记被哪些笔记链接。"""
+        found: dict[str, list[Note]] = {}
+        for note in self.notes:
+            for target in dict.fromkeys(target for _, target in index.targets(note)):
+                if target in self.by_path and target != str(note.path):
+                    found.setdefault(target, []).append(note)
+        return found
+
+    @cached_property
+    def followers(self) -> dict[str, list[Note]]:
+        """以每篇笔记为先修的那些笔记。"""
+        found: dict[str, list[Note]] = {}
+        for note in self.notes:
+            for slug in dict.fromkeys(note.prereq):
+                found.setdefault(slug, []).append(note)
+        return found
+
+    @cached_property
+    def born(self) -> dict[date, list[Todo]]:
+        """每一天写下的事。"""
+        found: dict[date, list[Todo]] = {}
+        for todo in self.todos:
+            found.setdefault(todo.born, []).append(todo)
+        return found
+
+    @cached_property
+    def hinted(self) -> dict[str, list[DayFact]]:
+        """每篇笔记在哪些天被提到，却没有链接。"""
+        known = index.Names(self.notes)
+        found: dict[str, list[DayFact]] = {}
+        for day in self.days:
+            linked = {mention.target for mention in day.mentions}
+            for path in _hints(self.memory, day, known):
+                if path not in linked:
+                    found.setdefault(path, []).append(day)
+        return found
+
+    def uri(self, path: str) -> str:
+        """一个文件相对于 docs 的路径。"""
+        return os.path.relpath(path, self.vault.docs).replace(os.sep, "/")
+
+
+def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
+    """读出整张网；`memory` 留着上一次的结果，改过的页才重读。"""
+    memory = memory or Memory()
+    template = boilerplate(vault)
+    if memory.template != template.pattern:  # 换了模板，「写没写」要重判
+        memory.days.clear()
+        memory.template = template.pattern
+    names = day_names(vault)
+    kept = {path: _fact(vault, day, path, template, memory) for day, path in names}
+    memory.days = {p: known for p, known in memory.days.items() if p in kept}
+    days = [fact for fact in kept.values() if fact is not None]
+    todos = lives((day.date, day.said) for day in days)
+    written = tuple(day for day in days if day.words)
+    return Web(
+        vault, today, written, dict(names), tuple(read_notes(vault)), tuple(read_weeks(vault)),
+        tuple(todos), memory,
+    )  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """给列表用的一句：链接只留文字，去掉加粗与反引号。"""
+    return _LINK.sub(r"\1", text).replace("**", "").replace("`", "").strip()
+
+
+def stamp(path: str) -> Stamp:
+    """文件变没变，看时间、大小与编号。"""
+    found = os.stat(path)  # noqa: PTH116  十年的规模上，造 Path 就嫌慢了
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _fact(
+    vault: Vault, day: date, path: str, template: re.Pattern[str], memory: Memory
+) -> DayFact | None:
+    now = stamp(path)
+    known = memory.days.get(path)
+    if known is None or known[0] != now:
+        known = (now, _read(vault, day, path, template))
+        memory.days[path] = known
+    return known[1]
+
+
+def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayFact:
+    page = read_day(vault, Path(path))
+    entry = parse(page.text)
+    own = own_text(entry, template)
+    found = [m for made in index.backlinks([page]).values() for m in made]
+    achieved = report.achievements(report.Written(day, page, entry, own)) if own else []
+    prose = _ANY_LINK.sub(" ", outside_code(page.body))
+    return DayFact(
+        day, path, report.short_title(page, day), page.title, words(own), page.tags,
+        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found), prose,
+    )  # fmt: skip
+
+
+def _hints(memory: Memory, day: DayFact, known: "index.Names") -> Iterable[str]:
+    """一天里提到、却没有链接的笔记；名字与页面都没变就用上次的。"""
+    key = f"{known.key}{memory.days[day.path][0]}"
+    old = memory.hints.get(day.path)
+    if old is None or old[0] != key:
+        old = (key, tuple(str(note.path) for note in known.found(day.prose)))
+        memory.hints[day.path] = old
+    return old[1]

@@ -1,0 +1,242 @@
+"""算出来的页：归档、周报、待办板、标签、时间线、笔记总览；一页不会没完没了地长。"""
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import groupby
+
+from rizhi.isoweek import week_named, week_of
+from rizhi.pages import weekday
+from rizhi.todo import still_open
+from rizhi.vault import Note, Page
+from rizhi.web.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
+from rizhi.web.facts import DayFact, Web
+from rizhi.web.panels import (
+    FIRST,
+    LATEST,
+    by_group,
+    day_rows,
+    life_uri,
+    mention_rows,
+    note_link,
+    note_rows,
+    todo_row,
+)
+
+LIMIT = 200  # 一页最多列这么多行，再多就分页
+
+
+def pages(web: Web) -> dict[str, Generated]:
+    """全部算出来的页，键是相对于 docs 的路径。"""
+    return {
+        **_archive(web),
+        **_weeks(web),
+        "todos/index.md": _board(web),
+        **_tags(web),
+        **_timeline(web),
+        "notes/index.md": _notes(web),
+        **_lives(web),
+    }
+
+
+def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
+    """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
+    known = {note.slug for note in notes}
+    left, done, layers = list(notes), set[str](), list[list[Note]]()
+    while left:
+        layer = [n for n in left if all(s in done or s not in known for s in n.prereq)] or left
+        layers.append(layer)
+        done |= {note.slug for note in layer}
+        left = [note for note in left if note.slug not in done]
+    return layers
+
+
+def _archive(web: Web) -> dict[str, Generated]:
+    if not web.days:
+        lead = ("还没有写过。用 rizhi new 写第一天。",)
+        return {"daily/index.md": Generated("日总结", (), lead)}
+    years = _by_year(web.days)
+    found = {}
+    for year, days in years.items():
+        uri = "daily/index.md" if year == max(years) else f"daily/{year}/index.md"
+        heat = Heat({d.date: d.words for d in days}, web.uris, date(year, 1, 1), date(year, 12, 31))
+        panels = [Panel("heat", "", heat)]
+        for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
+            panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, web))))
+        lead = _years(years, year, "daily/index.md", lambda y: f"daily/{y}/index.md")
+        title = "日总结" if year == max(years) else f"{year} 年的日总结"
+        found[uri] = Generated(title, tuple(panels), (f"{year} 年写了 {len(days)} 天。", *lead))
+    return found
+
+
+def _weeks(web: Web) -> dict[str, Generated]:
+    named = [(week_named(page.path.stem), page) for page in web.weeks]
+    years: dict[int, list[Page]] = {}
+    for week, page in named:
+        if week:
+            years.setdefault(week.year, []).append(page)
+    if not years:
+        lead = ("还没有周报。用 rizhi week 写这一周的。",)
+        return {"weekly/index.md": Generated("周报", (), lead)}
+    found = {}
+    for year, listed in years.items():
+        uri = "weekly/index.md" if year == max(years) else f"weekly/{year}/index.md"
+        rows = tuple(_week_row(page, web) for page in reversed(listed))
+        lead = _years(years, year, "weekly/index.md", lambda y: f"weekly/{y}/index.md")
+        title = "周报" if year == max(years) else f"{year} 年的周报"
+        found[uri] = Generated(title, (Panel("list", f"{year} 年", Rows(rows)),), lead)
+    return found
+
+
+def _week_row(page: Page, web: Web) -> Row:
+    week = week_named(page.path.stem)
+    first, last = (week.days[0], week.days[-1]) if week else (web.today, web.today)
+    span = f"{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
+    count = sum(day in web.uris for day in week.days) if week else 0
+    link = Link(page.path.stem, web.uri(str(page.path)))
+    return Row((link, Dim((f"　{span}，写了 {count} 天",))))
+
+
+def _board(web: Web) -> Generated:
+    opened = still_open(web.todos)
+    dated = [t for t in opened if t.due]
+    aged = sorted((t for t in opened if not t.due), key=lambda t: t.born)
+    week = week_of(web.today)
+    ended = [t for t in web.todos if t.state != "open" and t.last in week.days]
+    parts = (
+        ("due", "有期限的", dated),
+        ("open", "开着的，最久的在前", aged),
+        ("done", "这一周了结的", ended),
+    )
+    panels = []
+    for kind, title, found in parts:
+        rows = tuple(todo_row(todo, web) for todo in found[:LIMIT])
+        more = len(found) - LIMIT
+        note: tuple[Part, ...] = () if found else ("没有。",)
+        note = (f"另有 {more} 件，用 rizhi todo 看。",) if more > 0 else note
+        panels.append(Panel(kind, title, Rows(rows, "todos"), note))
+    return Generated("待办", tuple(panels), (f"开着 {len(opened)} 件。",))
+
+
+def _tags(web: Web) -> dict[str, Generated]:
+    days: dict[str, list[DayFact]] = {}
+    notes: dict[str, list[Note]] = {}
+    for day in web.days:
+        for tag in dict.fromkeys(day.tags):
+            days.setdefault(tag, []).append(day)
+    for note in web.notes:
+        for tag in dict.fromkeys(note.tags):
+            notes.setdefault(tag, []).append(note)
+    names = sorted(days.keys() | notes.keys(), key=lambda t: (-len(days.get(t, [])), t))
+    cloud = tuple(
+        Row((Link(f"{t} {len(days.get(t, [])) + len(notes.get(t, []))}", tag_uri(t)),))
+        for t in names[: 5 * LIMIT]
+    )
+    lead = () if cloud else ("还没有标签。",)
+    found = {"tags/index.md": Generated("标签", (Panel("tags", "", Rows(cloud, "tags")),), lead)}
+    for tag in names:
+        found |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
+    return found
+
+
+def tag_uri(tag: str, year: int | None = None) -> str:
+    """一个标签的页；不能做文件名的字换掉，再补上校验和免得撞名。"""
+    safe = re.sub(r"[^\w-]+", "-", tag).strip("-")
+    name = safe if safe == tag and tag != "index" else f"{safe[:40]}-{zlib.crc32(tag.encode()):08x}"
+    return f"tags/{name}/{year}.md" if year else f"tags/{name}/index.md"
+
+
+def _tag(web: Web, tag: str, days: list[DayFact], notes: list[Note]) -> dict[str, Generated]:
+    years = _by_year(days)
+    latest = max(years, default=0)
+    found = {}
+    for year, listed in (years or {0: []}).items():
+        panels = [Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)))] if notes else []
+        if year:
+            rows = day_rows(reversed(listed), web)
+            panels.append(Panel("list", f"{year} 年", Rows(rows)))
+        lead = _years(years, year, tag_uri(tag), lambda y: tag_uri(tag, y)) if year else ()
+        shown = tuple(panels if year == latest else panels[-1:])
+        found[tag_uri(tag, year if year != latest else None)] = Generated(tag, shown, lead)
+    return found
+
+
+def _timeline(web: Web) -> dict[str, Generated]:
+    years = _by_year(day for day in web.days if day.achieved)
+    if not years:
+        lead = ("还没有成果。写在一天的「今日成果」里，这里就有。",)
+        return {"timeline/index.md": Generated("时间线", (), lead)}
+    found = {}
+    for year, days in years.items():
+        panels = []
+        for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
+            rows = tuple(row for day in listed for row in _achieved(day, web))
+            panels.append(Panel("timeline", f"{year} 年 {month} 月", Rows(rows, "timeline")))
+        uri = "timeline/index.md" if year == max(years) else f"timeline/{year}.md"
+        lead = _years(years, year, "timeline/index.md", lambda y: f"timeline/{y}.md")
+        title = "时间线" if year == max(years) else f"{year} 年的时间线"
+        found[uri] = Generated(title, tuple(panels), lead)
+    return found
+
+
+def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
+    when = f"{day.date.month} 月 {day.date.day} 日"
+    for line in day.achieved:
+        yield Row((Link(weekday(day.date), web.uris[day.date]), f"　{line}"), when=when)
+
+
+def _notes(web: Web) -> Generated:
+    layers = reading_order([note for note in web.notes if not note.draft])
+    panels = [
+        Panel("list", name, Rows(note_rows(found, web))) for name, found in by_group(web.notes)
+    ]
+    if layers:
+        rows = tuple(
+            Row((f"{n}　", *_joined(note_link(note, web) for note in layer)))
+            for n, layer in enumerate(layers, 1)
+        )
+        order = Panel(
+            "list", "按先修读", Rows(rows), ("同一行的不分先后；读到哪一行，前面几行已经够用。",)
+        )
+        steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
+        panels = [Panel("before", "先修图", steps), order, *panels]
+    return Generated("笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
+
+
+def _joined(links: Iterable[Link]) -> list[Part]:
+    parts: list[Part] = []
+    for link in links:
+        parts += [link, "　"]
+    return parts
+
+
+def _lives(web: Web) -> dict[str, Generated]:
+    found = {}
+    for note in web.notes:
+        days = web.mentioned.get(str(note.path), [])
+        if len(days) > FIRST + LATEST:
+            chunks = [days[n : n + LIMIT] for n in range(0, len(days), LIMIT)]
+            for part, chunk in enumerate(chunks, 1):
+                others = [
+                    Link(f"第 {n} 页", life_uri(note, n))
+                    for n in range(1, len(chunks) + 1)
+                    if n != part
+                ]
+                lead: list[Part] = ["回到 ", note_link(note, web), "。", *_joined(others)]
+                panel = Panel("life", "", Rows(mention_rows(chunk, web)))
+                title = f"写到「{note.title}」的日子"
+                found[life_uri(note, part)] = Generated(title, (panel,), tuple(lead))
+    return found
+
+
+def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
+    return {year: list(found) for year, found in groupby(days, key=lambda d: d.date.year)}
+
+
+def _years(years: Mapping[int, object], here: int, latest: str, other) -> tuple[Part, ...]:  # type: ignore[no-untyped-def]
+    found: list[Part] = []
+    for year in sorted(years, reverse=True):
+        if year != here:
+            found += [Link(f"{year} 年", latest if year == max(years) else other(year)), "　"]
+    return ("别的年份：", *found) if found else ()

@@ -1,0 +1,278 @@
+"""首页、每一天、每篇笔记上的面板：由整张网算出来；纯函数。"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from rizhi import snippet
+from rizhi.index import Mention
+from rizhi.isoweek import week_of
+from rizhi.pages import weekday
+from rizhi.report import that_day
+from rizhi.todo import Todo, brief, still_open
+from rizhi.vault import Note, RizhiError
+from rizhi.web.blocks import Dim, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
+from rizhi.web.facts import DayFact, Web, plain
+
+FIRST, LATEST = 3, 5  # 笔记的来历只列最早与最近的几天，其余另有一页
+SHOWN = 10
+GROUPS = {
+    "attention": "注意力",
+    "model": "模型",
+    "training": "训练",
+    "pytorch": "PyTorch",
+    "python": "Python",
+    "algorithms": "算法",
+}
+_STATES = {"open": "还开着", "done": "完成", "dropped": "放弃"}
+_RECORDS = {
+    "fresh": "记录是新的",
+    "stale": "输出已过期",
+    "edited": "记录被改动过",
+    "missing": "还没有记录",
+}
+
+
+def home(web: Web) -> list[Panel]:
+    """首页：今天、开着的事、最近几天、一年的热力图、这一周、笔记的地图。"""
+    return [
+        _today(web),
+        _week(web),
+        _open(web),
+        Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web))),
+        Panel("heat", "这一年", _year(web)),
+        Panel("map", "笔记", Rows(tuple(_map(web)))),
+    ]
+
+
+def of_day(web: Web, day: date) -> list[Panel]:
+    """一天的页面：前后、那天、写下的事的去向、这个月。"""
+    panels = [Panel("trail", "", _trail(web, day))]
+    born = web.born.get(day, [])
+    if born:
+        panels.append(Panel("born", "写下的事，后来", Rows(tuple(_fates(web, born)), "todos")))
+    found = that_day(day, {d: Path(p) for d, p in web.uris.items()})
+    if found:
+        rows = (
+            Row((f"{ago} 天前　", day_link(web.by_day[d], web), Dim((f"　{web.by_day[d].title}",))))
+            for ago, d, _ in found
+        )
+        panels.append(Panel("that", "那天", Rows(tuple(rows))))
+    month = Month(day.replace(day=1), _of_month(web, day), day, web.today)
+    return [*panels, Panel("month", "这个月", month)]
+
+
+def of_note(web: Web, note: Note) -> list[Panel]:
+    """一篇笔记：片段的状态、先修与后续、写到它的日子、链接到它的笔记、没有链接的提到。"""
+    panels = [Panel("before", "先修与后续", steps(web, note))] if _has_steps(web, note) else []
+    panels += [_life(web, note)]
+    leads = web.leads.get(str(note.path), [])
+    if leads:
+        panels.append(Panel("leads", "链接到这里的笔记", Rows(note_rows(leads, web))))
+    hinted = web.hinted.get(str(note.path), [])
+    if hinted:
+        left = f"另有 {len(hinted) - LATEST} 天。" if len(hinted) > LATEST else ""
+        rows = day_rows(hinted[-LATEST:][::-1], web)
+        panels.append(Panel("hints", "提到过，没有链接", Rows(rows), (left,) if left else ()))
+    return [*panels, *_state(web, note)]
+
+
+def steps(web: Web, note: Note) -> Steps:
+    """先修 → 本篇 → 以它为先修的。"""
+    before = [web.by_slug[slug] for slug in note.prereq if slug in web.by_slug]
+    after = web.followers.get(note.slug, [])[:SHOWN]
+    own: tuple[Link | str, ...] = (note.title,)
+    groups = (_links(before, web), own, _links(after, web))
+    return Steps(tuple(group for group in groups if group))
+
+
+def day_link(day: DayFact, web: Web) -> Link:
+    """一天的链接，写成「11 月 23 日 星期一」；不是今年的写上年份。"""
+    year = f"{day.date.year} 年 " if day.date.year != web.today.year else ""
+    text = f"{year}{day.date.month} 月 {day.date.day} 日 {weekday(day.date)}"
+    return Link(text, web.uris[day.date])
+
+
+def day_rows(days: Iterable[DayFact], web: Web) -> tuple[Row, ...]:
+    """每天一行：日期与标题。"""
+    return tuple(
+        Row((day_link(day, web), *((Dim((f"　{day.title}",)),) if day.title else ())))
+        for day in days
+    )
+
+
+def note_link(note: Note, web: Web) -> Link:
+    """一篇笔记的链接。"""
+    return Link(note.title, web.uri(str(note.path)))
+
+
+def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
+    """每篇笔记一行。"""
+    return tuple(
+        Row((note_link(n, web), *((Dim(("（草稿）",)),) if n.draft else ()))) for n in notes
+    )
+
+
+def mention_rows(found: Iterable[tuple[DayFact, Mention]], web: Web) -> tuple[Row, ...]:
+    """每天一行：日期，与链接所在的那句话。"""
+    return tuple(
+        Row((day_link(day, web), Dim((f"　{plain(mention.sentence)}",)))) for day, mention in found
+    )
+
+
+def todo_row(todo: Todo, web: Web) -> Row:
+    """一件事一行：写了什么、自哪天起、顺延几次、期限。"""
+    since: list[Part | str] = ["　自 ", _date(web, todo.born), f"，{todo.age(web.today)} 天"]
+    since += [f"，顺延 {todo.carried} 次"] if todo.carried else []
+    since += [f"，期限 {todo.due}"] if todo.due else []
+    return Row(
+        (plain(brief(todo.text)), Dim(tuple(p for p in since if not isinstance(p, Dim)))), todo
+    )
+
+
+def life_uri(note: Note, part: int = 1) -> str:
+    """一篇笔记的全部日子另成的页。"""
+    tail = f"-{part}" if part > 1 else ""
+    return f"mentions/{note.group}/{note.slug}{tail}.md"
+
+
+def by_group(notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
+    """按组排好的笔记，组名用中文。"""
+    order = list(GROUPS)
+    groups: dict[str, list[Note]] = {}
+    for note in notes:
+        groups.setdefault(note.group, []).append(note)
+    names = sorted(groups, key=lambda g: (order.index(g) if g in order else len(order), g))
+    return [(GROUPS.get(name, name), groups[name]) for name in names]
+
+
+def _today(web: Web) -> Panel:
+    day = web.today
+    name = f"{day.month} 月 {day.day} 日 {weekday(day)}"
+    path = web.paths.get(day)
+    if path is None:
+        return Panel("today", "今天", Rows(()), (f"{name}，还没有写。运行 ", "rizhi new", "。"))
+    title = web.by_day[day].title if day in web.by_day else "建了页，还没有写"
+    return Panel("today", "今天", Rows((Row((Link(name, web.uri(path)), Dim((f"　{title}",)))),)))
+
+
+def _week(web: Web) -> Panel:
+    week = week_of(web.today)
+    days = [web.by_day[day] for day in week.days if day in web.by_day]
+    uri = web.week_uris.get(week.name)
+    note: tuple[Part, ...] = (
+        ("周报：", Link(week.name, uri)) if uri else (f"这一周是 {week.name}，还没有周报。",)
+    )
+    return Panel("week", f"这一周（写了 {len(days)} 天）", Rows(day_rows(days, web)), note)
+
+
+def _open(web: Web) -> Panel:
+    found = still_open(web.todos)
+    rows = tuple(todo_row(todo, web) for todo in found[:SHOWN])
+    note = (f"共 {len(found)} 件，", Link("待办板", "todos/index.md"))
+    return Panel("open", "开着的事", Rows(rows, "todos"), note)
+
+
+def _year(web: Web) -> Heat:
+    first = web.today - timedelta(days=364)
+    words = {day.date: day.words for day in web.days if day.date >= first}
+    return Heat(words, web.uris, first, web.today)
+
+
+def _map(web: Web) -> Iterable[Row]:
+    for name, notes in by_group(web.notes):
+        parts: list[Part] = [f"{name}　"]
+        for note in notes[: 3 * SHOWN]:
+            parts += [note_link(note, web), "　"]
+        more = len(notes) - 3 * SHOWN
+        parts += [Link(f"等 {len(notes)} 篇", "notes/index.md")] if more > 0 else []
+        yield Row(tuple(parts))
+
+
+def _trail(web: Web, day: date) -> Trail:
+    dates = [d.date for d in web.days]
+    earlier, later = _beside(dates, day)
+    week = week_of(day).name
+    uri = web.week_uris.get(week)
+    return Trail(
+        _arrow("← ", earlier, "", web),
+        Link(week, uri) if uri else week,
+        _arrow("", later, " →", web),
+    )
+
+
+def _beside(dates: Sequence[date], day: date) -> tuple[date | None, date | None]:
+    from bisect import bisect_left, bisect_right
+
+    before, after = bisect_left(dates, day), bisect_right(dates, day)
+    return (
+        dates[before - 1] if before else None,
+        dates[after] if after < len(dates) else None,
+    )
+
+
+def _arrow(head: str, day: date | None, tail: str, web: Web) -> Link | None:
+    if day is None:
+        return None
+    return Link(f"{head}{day.month} 月 {day.day} 日{tail}", web.uris[day])
+
+
+def _fates(web: Web, born: Iterable[Todo]) -> Iterable[Row]:
+    for todo in born:
+        if todo.state == "open":
+            times = f"，顺延 {todo.carried} 次" if todo.carried else ""
+            tail: tuple[str | Link, ...] = (f"　{_STATES['open']}{times}",)
+        else:
+            tail = ("　→ ", _date(web, todo.last), f" {_STATES[todo.state]}")
+        yield Row((plain(brief(todo.text)), Dim(tail)), todo)
+
+
+def _of_month(web: Web, day: date) -> dict[date, str]:
+    days = (day.replace(day=1) + timedelta(days=n) for n in range(31))
+    return {d: web.uris[d] for d in days if d in web.uris}
+
+
+def _date(web: Web, day: date) -> Link | str:
+    short = f"{day:%m-%d}" if day.year == web.today.year else str(day)
+    return Link(short, web.uris[day]) if day in web.uris else short
+
+
+def _links(notes: Iterable[Note], web: Web) -> tuple[Link | str, ...]:
+    return tuple(note_link(note, web) for note in notes)
+
+
+def _has_steps(web: Web, note: Note) -> bool:
+    return len(steps(web, note).groups) > 1
+
+
+def _life(web: Web, note: Note) -> Panel:
+    found = web.mentioned.get(str(note.path), [])
+    if not found:
+        return Panel("life", "写到它的日子", Rows(()), ("还没有哪一天链接到它。",))
+    rest = len(found) - FIRST - LATEST
+    if rest <= 0:
+        return Panel("life", "写到它的日子", Rows(mention_rows(found, web)))
+    shown = mention_rows(found[:FIRST] + found[-LATEST:], web)
+    note_ = (f"中间还有 {rest} 天：", Link(f"全部 {len(found)} 天", life_uri(note)))
+    return Panel("life", "写到它的日子", Rows(shown), note_)
+
+
+def _state(web: Web, note: Note) -> list[Panel]:
+    if not note.snippet:
+        return []
+    path = web.vault.snippets / f"{note.snippet}.py"
+    if not path.is_file():
+        return []
+    try:
+        state = _RECORDS[snippet.state(path, web.vault.root)]
+        record = snippet.read_record(web.vault.outputs, path.stem)
+        used = "、".join(snippet.sources(path, web.vault.root)) or "不用 llm"
+    except RizhiError as error:
+        message = str(error).replace(f"{web.vault.root}/", "")
+        return [Panel("state", "片段", Rows((Row((message,)),)))]
+    when = f"，录于 {record.recorded}" if record and record.recorded else ""
+    rows = (
+        Row((f"snippets/{path.name}", Dim((f"　{state}{when}",)))),
+        Row(("依据", Dim((f"　{used}",)))),
+    )
+    return [Panel("state", "片段", Rows(rows))]
