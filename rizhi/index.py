@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -101,7 +102,7 @@ class Names:
     def found(self, text: str) -> list[Note]:
         """文字里提到的笔记，各一次。"""
         folded = text.casefold()
-        seen = self._starts.keys() & set(map("".join, zip(folded, folded[1:], strict=False)))
+        seen = self._starts.keys() & set(map("".join, pairwise(folded)))
         names = [pair for start in sorted(seen) for pair in self._starts[start]]
         hits = {str(n.path): n for name, n in names if name in folded and _whole(folded, name)}
         return [hits[path] for path in sorted(hits)]

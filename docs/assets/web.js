@@ -34,7 +34,7 @@
   ];
 
   function addFilter(bar) {
-    const groups = [...bar.parentElement.querySelectorAll("ul.rz-todos")];
+    const groups = [...bar.closest("article").querySelectorAll("ul.rz-todos")];
     const items = groups.flatMap((group) => [...group.children]);
     if (!items.length) return;
     const words = new Map(items.map((item) => [item, fold(item.textContent)]));
@@ -110,15 +110,13 @@
 
   // ---- 热力图：先看最近的；月份标由格子自己的日期得出 ----
   function dressHeat(heat) {
-    if (!heat.querySelector(".rz-heat-months")) {
-      let last = "";
-      for (const week of heat.querySelectorAll(".rz-week")) {
-        const month = week.querySelector("[title]")?.title.slice(0, 7);
-        if (!month || month === last) continue;
-        // 头一列若只剩月尾，下一列就是新的月，两个标会叠在一起
-        if (last || !startsLate(week)) week.dataset.month = `${Number(month.slice(5))} 月`;
-        last = month;
-      }
+    let last = "";
+    for (const week of heat.querySelectorAll(".rz-week")) {
+      const month = week.querySelector("[title]")?.title.slice(0, 7);
+      if (!month || month === last) continue;
+      // 头一列若只剩月尾，下一列就是新的月，两个标会叠在一起
+      if (last || !startsLate(week)) week.dataset.month = `${Number(month.slice(5))} 月`;
+      last = month;
     }
     heat.scrollLeft = heat.scrollWidth;
   }

@@ -115,6 +115,12 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     return weave.woven(html, Loom.panels.get(uri, []), uri)
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+    head, mark, tail = output.partition('<div class="md-content"')
+    return re.sub(r"\s*\n\s*", "\n", head) + mark + tail
+
+
 @event_priority(100)  # 赶在搜索插件写盘之前
 def _complete(config: MkDocsConfig) -> None:
     incremental.finish(config, Loom.files)

@@ -1,0 +1,356 @@
+"""知识网的页面，像人一样点：热力图、待办、预览、键盘、打印；经服务器与 file:// 各来一遍。"""
+
+import os
+import subprocess
+import sys
+import unicodedata
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from pypdf import PdfReader
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+NOTE = "notes/attention/attention-mask.html"
+TO_NOTE = f"article a[href$='{NOTE}']"
+
+
+@pytest.fixture(scope="session")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`make offline` 的产物，建在别处。"""
+    folder = tmp_path_factory.mktemp("offline")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
+    environment = {**os.environ, "OFFLINE": "true"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+@pytest.fixture(params=["http", "file"])
+def root(request: pytest.FixtureRequest) -> str:
+    """站点的根：本机的服务器，或直接打开文件。"""
+    if request.param == "http":
+        return str(request.getfixturevalue("address"))
+    return request.getfixturevalue("offline").as_uri()
+
+
+@pytest.fixture
+def days(site) -> list[date]:
+    """写过的日子，从早到晚。"""
+    names = (path.stem for path in site.folder.glob("daily/*/????-??-??.html"))
+    return sorted(date.fromisoformat(name) for name in names)
+
+
+def _url(day: date) -> str:
+    return f"daily/{day.year}/{day}.html"
+
+
+def _arrive(page: Page, end: str) -> None:
+    page.wait_for_url(lambda url: url.endswith(end))
+
+
+# ---- 首页与热力图 ----
+
+
+def test_heatmap_opens_the_day(page: Page, root: str) -> None:
+    page.goto(f"{root}/index.html")
+    cell = page.locator("div.rz-heat a").last
+    day = (cell.get_attribute("title") or "")[:10]
+    cell.click()
+    _arrive(page, _url(date.fromisoformat(day)))
+    expect(page.locator("nav.rz-days")).to_be_visible()
+
+
+def test_heatmap_scrolls_by_itself_to_the_latest(page: Page, root: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{root}/index.html")
+    heat = page.locator("div.rz-heat")
+    assert heat.evaluate("node => node.scrollLeft >= node.scrollWidth - node.clientWidth - 1")
+    expect(page.locator("div.rz-heat a").last).to_be_in_viewport(ratio=0)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_panel_leaves_half_a_row_empty(page: Page, root: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{root}/index.html")
+    grid = page.locator(".rz-home").bounding_box()
+    boxes = [panel.bounding_box() for panel in page.locator(".rz-home > .rz-panel").all()]
+    assert grid and all(boxes)
+    rows: dict[float, list[float]] = {}
+    for box in filter(None, boxes):
+        rows.setdefault(round(box["y"]), []).append(box["x"] + box["width"])
+    assert len(rows) < len(boxes) if width == 1280 else len(rows) == len(boxes)
+    assert all(max(ends) >= grid["x"] + grid["width"] - 2 for ends in rows.values())
+
+
+# ---- 待办 ----
+
+
+def test_todo_filter(page: Page, root: str) -> None:
+    page.goto(f"{root}/todos/index.html")
+    items = page.locator("li.rz-todo")
+    total, count = items.count(), page.locator(".rz-count")
+    assert total > 0
+    expect(count).to_have_text(f"剩 {total} 条")
+    search = page.locator(".rz-filter input")
+    search.fill("找不到的词")
+    expect(count).to_have_text("剩 0 条")
+    expect(page.locator(".rz-none:visible").first).to_be_visible()
+    search.fill(items.first.locator(".rz-text").inner_text()[:8])
+    expect(items.first).to_be_visible()
+    search.fill("")
+    for name, key, value in (
+        ("有期限", "due", "2026-11-30"),
+        ("已逾期", "late", "1"),
+        ("顺延三次以上", "carried", "3"),
+    ):
+        page.evaluate(
+            """([key, value]) => document.querySelectorAll("li.rz-todo").forEach((item, i) => {
+              delete item.dataset[key];
+              if (i === 0) item.dataset[key] = value;
+            })""",
+            [key, value],
+        )
+        button = page.get_by_role("button", name=name)
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        expect(count).to_have_text("剩 1 条")
+    page.get_by_role("button", name="全部").click()
+    expect(count).to_have_text(f"剩 {total} 条")
+
+
+def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
+    page.goto(f"{root}/todos/index.html")
+    before = page.locator(".rz-count").inner_text()
+    page.evaluate(
+        """() => {
+          const input = document.querySelector(".rz-filter input");
+          input.value = "zhao'bu'dao";
+          input.dispatchEvent(new InputEvent("input", { isComposing: true }));
+        }"""
+    )
+    expect(page.locator(".rz-count")).to_have_text(before)
+
+
+def test_long_todo_is_folded_and_opens(page: Page, root: str) -> None:
+    long = "把注意力的数据流从头标到尾" * 400
+    page.add_init_script(
+        f"""new MutationObserver((_, observer) => {{
+          const text = document.querySelector("li.rz-todo .rz-text");
+          if (!text) return;
+          observer.disconnect();
+          text.textContent = {long!r};
+        }}).observe(document, {{ childList: true, subtree: true }});"""
+    )
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{root}/todos/index.html")
+    first = page.locator("li.rz-todo").first
+    folded = first.bounding_box()
+    more = first.get_by_role("button", name="展开")
+    more.click()
+    opened = first.bounding_box()
+    assert folded and opened and folded["height"] < 200 < opened["height"]
+    expect(first.get_by_role("button", name="收起")).to_have_attribute("aria-expanded", "true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---- 悬停预览 ----
+
+
+def _day_with_note(page: Page, root: str, days: list[date]) -> Locator:
+    """翻到一天，它链接着要看的那篇笔记。"""
+    for day in days:
+        page.goto(f"{root}/{_url(day)}")
+        if page.locator(TO_NOTE).count():
+            return page.locator(TO_NOTE).first
+    pytest.fail("没有哪一天链接到这篇笔记")
+
+
+def test_preview_by_mouse(page: Page, root: str, days: list[date]) -> None:
+    link, card = _day_with_note(page, root, days), page.locator(".rz-preview")
+    link.hover()
+    expect(card).to_contain_text("注意力掩码")
+    expect(card.locator("img")).to_be_visible()
+    box, size = card.bounding_box(), page.viewport_size
+    assert box and size and 0 <= box["x"] and box["x"] + box["width"] <= size["width"]
+    page.locator("article h1").hover()
+    expect(card).to_have_count(0)
+    link.hover()
+    expect(card).to_be_visible()
+    link.click()
+    _arrive(page, NOTE)
+
+
+def test_preview_flips_at_the_bottom(page: Page, root: str, days: list[date]) -> None:
+    link, card = _day_with_note(page, root, days), page.locator(".rz-preview")
+    line = link.bounding_box()
+    assert line
+    page.evaluate("bottom => scrollBy(0, bottom + 20 - innerHeight)", line["y"] + line["height"])
+    link.hover()
+    expect(card.locator("img")).to_be_visible()
+    box, line, size = card.bounding_box(), link.bounding_box(), page.viewport_size
+    assert box and line and size
+    assert box["y"] + box["height"] <= line["y"] + 1
+
+
+def test_preview_by_keyboard(page: Page, root: str, days: list[date]) -> None:
+    link, card = _day_with_note(page, root, days), page.locator(".rz-preview")
+    page.keyboard.press("Tab")  # 从这一下起，焦点算键盘给的
+    link.focus()
+    expect(card).to_contain_text("注意力掩码")
+    expect(link).to_have_attribute("aria-describedby", "rz-preview")
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)
+    expect(link).to_be_focused()
+
+
+def test_no_preview_for_touch(page: Page, root: str, days: list[date]) -> None:
+    link = _day_with_note(page, root, days)
+    link.evaluate(
+        """node => node.dispatchEvent(
+          new PointerEvent("pointerover", { bubbles: true, pointerType: "touch" }))"""
+    )
+    page.wait_for_timeout(500)
+    expect(page.locator(".rz-preview")).to_have_count(0)
+
+
+def test_missing_preview_is_asked_for_once(browser: Browser, address: str, days) -> None:
+    page = browser.new_page()
+    link = _day_with_note(page, address, days)
+    link.evaluate("node => node.href = node.href.replace('attention-mask', 'no-such-note')")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for _ in range(2):
+        link.hover()
+        page.wait_for_timeout(400)
+        page.locator("article h1").hover()
+    expect(page.locator(".rz-preview")).to_have_count(0)
+    assert len(asked) == 1 and asked[0].endswith("/previews/attention/no-such-note.js")
+    page.close()
+
+
+# ---- 键盘 ----
+
+
+def test_t_goes_to_today_or_the_last_day_written(page: Page, root: str, days: list[date]) -> None:
+    last = days[-1]
+    for now in (datetime(last.year, last.month, last.day, 12), datetime(last.year + 9, 1, 1, 12)):
+        page.clock.set_fixed_time(now)
+        page.goto(f"{root}/index.html")
+        page.keyboard.press("t")
+        _arrive(page, _url(last))
+
+
+def test_before_dawn_is_still_yesterday(page: Page, root: str, days: list[date]) -> None:
+    pairs = [(a, b) for a, b in pairwise(days) if b - a == timedelta(days=1)]
+    if not pairs:
+        pytest.skip("没有接连的两天")
+    evening, morning = pairs[-1]
+    page.clock.set_fixed_time(datetime(morning.year, morning.month, morning.day, 2))
+    page.goto(f"{root}/index.html")
+    page.keyboard.press("t")
+    _arrive(page, _url(evening))
+
+
+def test_brackets_turn_the_days(page: Page, root: str, days: list[date]) -> None:
+    page.goto(f"{root}/{_url(days[-1])}")
+    page.keyboard.press("]")  # 最后一天没有后一天
+    for earlier in reversed(days[-3:-1]):
+        page.keyboard.press("[")
+        _arrive(page, _url(earlier))
+    for later in days[-3:][1:]:
+        page.keyboard.press("]")
+        _arrive(page, _url(later))
+
+
+def test_keys_leave_typing_alone(page: Page, root: str, days: list[date]) -> None:
+    start = f"{root}/{NOTE}"
+    page.goto(start)
+    page.keyboard.press("/")
+    search = page.locator("input.md-search__input")
+    expect(search).to_be_focused()
+    page.keyboard.type("t[]")
+    expect(search).to_have_value("t[]")
+    page.keyboard.press("Escape")
+    page.goto(f"{root}/todos/index.html")
+    page.locator(".rz-filter input").press("t")
+    page.goto(start)
+    page.keyboard.press("Alt+t")
+    page.evaluate(
+        """() => document.body.dispatchEvent(
+          new KeyboardEvent("keydown", { key: "t", bubbles: true, isComposing: true }))"""
+    )
+    page.wait_for_timeout(300)
+    assert page.url == start
+
+
+# ---- 搜索、宽度、控制台 ----
+
+
+def test_search_works(page: Page, root: str) -> None:
+    page.goto(f"{root}/{NOTE}")
+    page.locator("input.md-search__input").click()
+    expect(page.locator(".md-search-result__meta")).to_have_text("键入以开始搜索", timeout=15_000)
+    page.locator("input.md-search__input").fill("注意力掩码")
+    page.keyboard.press("End")
+    result = page.locator(".md-search-result__item a.md-search-result__link").first
+    expect(result).to_be_visible(timeout=15_000)
+    assert "attention-mask" in (result.get_attribute("href") or "")
+
+
+def test_every_offline_page_is_quiet_and_narrow(page: Page, offline: Path) -> None:
+    """`page` 收尾时查控制台与外部请求；普通构建的同一件事在 test_site.py。"""
+    page.set_viewport_size({"width": 390, "height": 800})
+    for path in sorted(offline.rglob("*.html")):
+        if "downloads" not in path.parts and path.name != "404.html":
+            page.goto(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+# ---- 打印 ----
+
+
+def _print(page: Page, url: str, target: Path) -> tuple[PdfReader, str]:
+    page.emulate_media(color_scheme="dark")
+    page.goto(url)
+    page.pdf(path=target, prefer_css_page_size=True)
+    reader = PdfReader(target)
+    text = "\n".join(sheet.extract_text() for sheet in reader.pages)
+    return reader, unicodedata.normalize("NFKC", text)  # 字体会把「一」映成部首的「⼀」
+
+
+@pytest.mark.parametrize("what", ["day", "timeline", "board", "note"])
+def test_print(page: Page, root: str, days: list[date], tmp_path: Path, what: str) -> None:
+    paths = {
+        "day": _url(days[-1]),
+        "timeline": "timeline/index.html",
+        "board": "todos/index.html",
+        "note": NOTE,
+    }
+    reader, text = _print(page, f"{root}/{paths[what]}", tmp_path / "page.pdf")
+    title = page.locator("article h1").evaluate("node => node.firstChild.textContent")
+    flat = "".join(text.split())
+    assert flat.startswith("".join(unicodedata.normalize("NFKC", title).split()))  # 前面没有导航
+    assert len(reader.pages) <= 12 and all(sheet.extract_text().strip() for sheet in reader.pages)
+    box = reader.pages[0].mediabox
+    assert (round(box.width), round(box.height)) == (595, 842)
+    for foreign in ("Made with", "回到页面顶部", "顺延三次以上", "127.0.0.1", "file:", ".html"):
+        assert foreign not in text
+
+
+def test_print_is_light_and_code_fits(page: Page, root: str) -> None:
+    page.set_viewport_size({"width": 660, "height": 900})  # A4 去掉页边
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(f"{root}/{NOTE}")
+    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+    ground, ink = page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor,
+          getComputedStyle(document.querySelector("article p")).color]"""
+    )
+    assert ground in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)") and ink.startswith("rgba(0, 0, 0")
+    code = page.locator("article pre, article pre > code")
+    wide = "nodes => nodes.filter(node => node.scrollWidth > node.clientWidth + 1).length"
+    assert code.count() and code.evaluate_all(wide) == 0
