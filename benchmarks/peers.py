@@ -6,6 +6,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+from benchmarks.make_vault import make_vault
 from rizhi import snippet
 from rizhi.fence import find_object
 from rizhi.vault import Vault, find_vault
@@ -32,12 +33,35 @@ def bare(target: Path) -> Path:
     for page in vault.docs.rglob("*.md"):
         plain = _FENCE.sub(partial(_plain, vault, page), page.read_text("utf-8"))
         page.write_text(plain, encoding="utf-8")
-    config = (target / "mkdocs.yml").read_text("utf-8")
-    config = re.sub(r"^hooks:.*\n|^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
-    config = config.replace("  - rizhi.softbreak\n", "").replace("superfences:\n", "superfences\n")
-    (target / "mkdocs.yml").write_text(config, encoding="utf-8")
+    _unhook(target / "mkdocs.yml")
     shutil.rmtree(target / "rizhi")
     return target
+
+
+def grown(target: Path, days: int, notes: int) -> Path:
+    """写了许多天的知识库；没有参考页与笔记本，省去它们的插件：那是一笔定数，会把比值摊薄。"""
+    make_vault(target, days, notes)
+    shutil.copytree(ROOT / "docs/assets", target / "docs/assets")
+    (target / "docs/index.md").write_text("# 首页\n", encoding="utf-8")
+    config = (ROOT / "mkdocs.yml").read_text("utf-8")
+    start, stop = config.index("  - autorefs"), config.index("markdown_extensions:")
+    config = f"{config[:start]}\n{config[stop:]}".replace("watch: [llm]\n", "")
+    config = config.replace("rizhi/site/hook.py", str(ROOT / "rizhi/site/hook.py"))
+    (target / "mkdocs.yml").write_text(config, encoding="utf-8")
+    return target
+
+
+def grown_bare(target: Path, days: int, notes: int) -> Path:
+    """同样的 Markdown、同样的主题与搜索，没有钩子与扩展。"""
+    _unhook(grown(target, days, notes) / "mkdocs.yml")
+    return target
+
+
+def _unhook(path: Path) -> None:
+    config = path.read_text("utf-8")
+    config = re.sub(r"^hooks:.*\n|^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
+    config = config.replace("  - rizhi.softbreak\n", "").replace("superfences:\n", "superfences\n")
+    path.write_text(config, encoding="utf-8")
 
 
 def _plain(vault: Vault, page: Path, found: re.Match[str]) -> str:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from re import Pattern
-from typing import Any
+from typing import Any, TypeVar
 
 from rizhi import index
 from rizhi.account import lacking, own_text, words
@@ -19,6 +19,7 @@ from rizhi.vault import Day, Note
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"
 END = "<!-- /rizhi:week -->"
 DISTANCES = (1, 3, 7, 14, 30, 90, 180, 365)
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def refreshed(old: str, new: str) -> str | None:
     return old[: old.index(BEGIN)] + block + old[old.index(END) :]
 
 
-def that_day(today: date, paths: Mapping[date, Path]) -> list[tuple[int, date, Path]]:
-    """1、3、7、14、30、90、180、365 天以前写过的那几天。"""
+def that_day(today: date, pages: Mapping[date, P]) -> list[tuple[int, date, P]]:
+    """1、3、7、14、30、90、180、365 天以前写过的那几天；`pages` 是每一天的页面。"""
     found = ((n, today - timedelta(days=n)) for n in DISTANCES)
-    return [(n, day, paths[day]) for n, day in found if day in paths]
+    return [(n, day, pages[day]) for n, day in found if day in pages]
 
 
 def streak(days: Iterable[date], today: date) -> int:

@@ -1,5 +1,6 @@
 """mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
 
+import gc
 import logging
 import re
 from functools import cache
@@ -15,11 +16,11 @@ from mkdocs.structure.pages import Page
 
 from rizhi import fence, snippet, store
 from rizhi.clock import today
+from rizhi.pages import boilerplate
 from rizhi.site import follow, incremental, navigation, notebook, search, weave
 from rizhi.vault import RizhiError, Vault, find_vault, read_notes, read_text, snippet_files
-from rizhi.web.blocks import Panel
+from rizhi.web import render
 from rizhi.web.facts import Web, read_web
-from rizhi.web.render import panels_html
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -31,12 +32,15 @@ class Loom:
     """这一次构建用的整张网，与每一页的面板。"""
 
     web: Web
-    panels: dict[str, list[Panel]]
+    panels: dict[str, tuple[str, str]]
+    parts: dict[str, list[str]]
+    template: re.Pattern[str]
     files: Files
 
 
 @event_priority(100)  # 赶在搜索插件读词典之前
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    gc.set_threshold(100_000, 20, 50)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
     notes = read_notes(vault)
     words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
@@ -58,9 +62,13 @@ def on_pre_build(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
+    Loom.template = boilerplate(vault)
     web = Loom.web = read_web(vault, today(vault), incremental.STATE.memory)
-    for uri, text in {**weave.sources(web), **weave.scripts(web)}.items():
+    made = weave.sources(web)
+    texts = {uri: text for uri, (text, _) in made.items()} | weave.scripts(web)
+    for uri, text in texts.items():
         files.append(File.generated(config, uri, content=text))
+    Loom.parts = {uri: parts for uri, (_, parts) in made.items()}
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
@@ -72,8 +80,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
     Loom.files = files
-    Loom.panels = {f.src_uri: weave.of_page(web, f.src_uri) for f in files.documentation_pages()}
-    woven = {uri: panels_html(found, uri) for uri, found in Loom.panels.items() if found}
+    uris = [file.src_uri for file in files.documentation_pages()]
+    Loom.panels = {uri: weave.rendered(weave.of_page(web, uri), uri) for uri in uris}
+    woven = {u: "".join((*two, *Loom.parts.get(u, ()))) for u, two in Loom.panels.items()}
     incremental.mark_files(files, web, woven)
     return files
 
@@ -96,7 +105,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """接上面板；把下载的占位换成真的链接：没有这个钩子的引擎里它是空的。"""
+    """模板文字不进搜索；把下载的占位换成真的链接：没有这个钩子的引擎里它是空的。"""
     uri = page.file.src_uri
     incremental.STATE.rebuilt.add(uri)
     if uri.endswith(".ipynb"):
@@ -110,9 +119,14 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
 
     html = re.sub(r'<span class="rz-notebook" data-module="(\w+)"></span>', link, html)
-    if uri.startswith("daily/"):
-        html = weave.unindexed(html, _vault(config))
-    return weave.woven(html, Loom.panels.get(uri, []), uri)
+    return weave.unindexed(html, Loom.template) if uri.startswith("daily/") else html
+
+
+@event_priority(-100)  # 搜索插件读过正文之后：面板不进搜索，也不必让它解析
+def on_page_context(context: Any, page: Page, config: MkDocsConfig, nav: Navigation) -> None:
+    uri = page.file.src_uri
+    html = render.filled(page.content, Loom.parts.get(uri, ()))
+    page.content = weave.woven(html, *Loom.panels.get(uri, ("", "")))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rizhi import fence, snippet
-from rizhi.pages import boilerplate
 from rizhi.vault import Note, RizhiError, Vault, date_of
 from rizhi.web import generated, panels, render
 from rizhi.web.blocks import Panel, Trail
@@ -17,11 +16,13 @@ _BRIEF = re.compile(r"^## 一句话[ \t]*\n+(.+?)(?=\n\n|\n#|\Z)", re.M | re.S)
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 
 
-def sources(web: Web) -> dict[str, str]:
-    """算出来的页的原文；搜索不收，免得盖过真正写了那句话的页。"""
-    head = "---\nsearch:\n  exclude: true\n---\n\n"
-    made = generated.pages(web)
-    return {uri: head + render.page_source(page, uri) for uri, page in made.items()}
+def sources(web: Web) -> dict[str, tuple[str, list[str]]]:
+    """算出来的页的原文与各段 HTML；搜索不收，免得盖过真正写了那句话的页。"""
+    found = {}
+    for uri, page in generated.pages(web).items():
+        text, parts = render.page_source(page, uri)
+        found[uri] = (f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts)
+    return found
 
 
 def scripts(web: Web) -> dict[str, str]:
@@ -45,23 +46,24 @@ def of_page(web: Web, uri: str) -> list[Panel]:
     return panels.of_note(web, note) if note else []
 
 
-def woven(html: str, found: list[Panel], uri: str) -> str:
-    """面板接在正文之后；前后天放在标题之下。"""
+def rendered(found: list[Panel], uri: str) -> tuple[str, str]:
+    """一页的面板排成两段 HTML：标题之下的前后天，与正文之后的其余。"""
     trails = [panel for panel in found if isinstance(panel.content, Trail)]
     rest = render.panels_html((p for p in found if p not in trails), uri)
-    if trails:
-        top = render.panels_html(trails, uri)
+    name = "rz-home" if uri == "index.md" else "rz-web"
+    return render.panels_html(trails, uri), f'<div class="{name}">{rest}</div>' if rest else ""
+
+
+def woven(html: str, top: str, rest: str) -> str:
+    """面板接进一页。"""
+    if top:
         head, mark, tail = html.partition("</h1>")
         html = f"{head}{mark}{top}{tail}" if mark else top + html
-    if not rest:
-        return html
-    name = "rz-home" if uri == "index.md" else "rz-web"
-    return f'{html}\n<div class="{name}">{rest}</div>'
+    return f"{html}\n{rest}" if rest else html
 
 
-def unindexed(html: str, vault: Vault) -> str:
+def unindexed(html: str, template: re.Pattern[str]) -> str:
     """模板里原样的行不进搜索：十年里每一天都有同样的几句。"""
-    template = boilerplate(vault)
 
     def mark(found: re.Match[str]) -> str:
         name, text = found.groups()

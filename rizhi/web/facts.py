@@ -65,6 +65,10 @@ class Web:
         return {day.date: self.uri(day.path) for day in self.days}
 
     @cached_property
+    def dates(self) -> list[date]:
+        return [day.date for day in self.days]
+
+    @cached_property
     def by_day(self) -> dict[date, DayFact]:
         return {day.date: day for day in self.days}
 
@@ -135,7 +139,11 @@ class Web:
 
     def uri(self, path: str) -> str:
         """一个文件相对于 docs 的路径。"""
-        return os.path.relpath(path, self.vault.docs).replace(os.sep, "/")
+        return path.removeprefix(self._docs).replace(os.sep, "/")
+
+    @cached_property
+    def _docs(self) -> str:
+        return f"{self.vault.docs}{os.sep}"
 
 
 def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:

@@ -1,8 +1,8 @@
 """首页、每一天、每篇笔记上的面板：由整张网算出来；纯函数。"""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 
 from rizhi import snippet
 from rizhi.index import Mention
@@ -51,7 +51,7 @@ def of_day(web: Web, day: date) -> list[Panel]:
     born = web.born.get(day, [])
     if born:
         panels.append(Panel("born", "写下的事，后来", Rows(tuple(_fates(web, born)), "todos")))
-    found = that_day(day, {d: Path(p) for d, p in web.uris.items()})
+    found = that_day(day, web.uris)
     if found:
         rows = (
             Row((f"{ago} 天前　", day_link(web.by_day[d], web), Dim((f"　{web.by_day[d].title}",))))
@@ -190,8 +190,7 @@ def _map(web: Web) -> Iterable[Row]:
 
 
 def _trail(web: Web, day: date) -> Trail:
-    dates = [d.date for d in web.days]
-    earlier, later = _beside(dates, day)
+    earlier, later = _beside(web.dates, day)
     week = week_of(day).name
     uri = web.week_uris.get(week)
     return Trail(
@@ -202,8 +201,6 @@ def _trail(web: Web, day: date) -> Trail:
 
 
 def _beside(dates: Sequence[date], day: date) -> tuple[date | None, date | None]:
-    from bisect import bisect_left, bisect_right
-
     before, after = bisect_left(dates, day), bisect_right(dates, day)
     return (
         dates[before - 1] if before else None,

@@ -1,7 +1,6 @@
 """一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from html import escape
 from urllib.parse import quote
@@ -23,14 +22,20 @@ from rizhi.web.blocks import (
 )
 
 WEEKDAYS = "一二三四五六日"
+PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~!"} | {"\n": " "})
 
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
-    bare, mark, tail = uri.partition("#")
-    return os.path.relpath(bare, os.path.dirname(here) or ".").replace(os.sep, "/") + mark + tail  # noqa: PTH120
+    start, parts = here.split("/")[:-1], uri.split("/")
+    same = 0
+    for one, other in zip(start, parts[:-1], strict=False):
+        if one != other:
+            break
+        same += 1
+    return "/".join([".."] * (len(start) - same) + parts[same:])
 
 
 def html_url(here: str, uri: str) -> str:
@@ -80,11 +85,24 @@ def page_markdown(page: Generated, here: str) -> str:
     return f"# {title}\n\n{lead}{panels_markdown(page.panels, here)}"
 
 
-def page_source(page: Generated, here: str) -> str:
-    """站点里同一页的原文：标题是 Markdown，好进目录；内容已是 HTML，不必再解析一遍。"""
-    title = page.title.translate(_SPECIAL)
-    lead = f'<p class="rz-lead">{_parts(page.lead, here)}</p>\n\n' if page.lead else ""
-    return f"# {title}\n\n{lead}" + "\n\n".join(_section_source(p, here) for p in page.panels)
+def page_source(page: Generated, here: str) -> tuple[str, list[str]]:
+    """站点里同一页的原文与各段 HTML：原文只有标题与占位，标题好进目录，HTML 不必再解析一遍。"""
+    lines, parts = [f"# {page.title.translate(_SPECIAL)}"], []
+    if page.lead:
+        parts.append(f'<p class="rz-lead">{_parts(page.lead, here)}</p>')
+        lines.append(PLACE.format(0))
+    for panel in page.panels:
+        lines += [f"## {panel.title.translate(_SPECIAL)}"] if panel.title else []
+        lines.append(PLACE.format(len(parts)))
+        parts.append(_section(panel, here))
+    return "\n\n".join(lines), parts
+
+
+def filled(html: str, parts: Sequence[str]) -> str:
+    """占位换成各段 HTML。"""
+    for number, part in enumerate(parts):
+        html = html.replace(f"<p>{PLACE.format(number)}</p>", part, 1)
+    return html
 
 
 def panels_markdown(panels: Iterable[Panel], here: str) -> str:
@@ -97,11 +115,9 @@ def parts_markdown(parts: Iterable[Part], here: str) -> str:
     return "".join(_part_markdown(part, here) for part in parts)
 
 
-def _section_source(panel: Panel, here: str) -> str:
+def _section(panel: Panel, here: str) -> str:
     note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
-    body = f"<div>{content_html(panel.content, here)}{note}</div>"
-    title = panel.title.translate(_SPECIAL)
-    return f"## {title}\n\n{body}" if panel.title else body
+    return f'<div class="rz-part rz-{panel.kind}">{content_html(panel.content, here)}{note}</div>'
 
 
 def _parts(parts: Iterable[Part], here: str) -> str:
