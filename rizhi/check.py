@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from rizhi import index, snippet, todo
 from rizhi.account import Lack, lacking
-from rizhi.entry import Link, line_of, outside_code, parse
+from rizhi.entry import Link, line_of, outside_code, parse, unlinked
 from rizhi.pages import boilerplate
 from rizhi.vault import (
     SLUG,
@@ -198,6 +198,18 @@ def dues_exist(scene: Scene) -> Iterator[Problem]:
                     yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
 
 
+def notes_linked(scene: Scene) -> Iterator[Problem]:
+    known = index.Names(scene.notes)
+    for day in scene.days:
+        linked = {target for _, target in scene.targets[day.path]}
+        for note in known.found(unlinked(scene.prose(day))):
+            if str(note.path) not in linked:
+                line = _first_line(day, scene.prose(day), note)
+                message = f"提到了「{note.title}」，没有链接"
+                target = index.link(day.path, note.path)
+                yield Problem(day.path, line, "R208", message, f"可以链接到 {target}", "warning")
+
+
 def note_named(scene: Scene) -> Iterator[Problem]:
     for note in scene.notes:
         if not SLUG.fullmatch(note.slug) or len(note.slug) > 64:
@@ -283,6 +295,7 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R202": not_ahead,
         **{rule: _account(rule) for rule in ACCOUNT},
         "R207": dues_exist,
+        "R208": notes_linked,
         "R301": note_named,
         "R302": note_complete,
         "R303": note_questions,
@@ -305,6 +318,13 @@ def _inspect(path: Path) -> Iterator[Problem]:
     if not any("assert" in cell.source for cell in checks):
         message = "没有带断言的「检验…」单元格"
         yield Problem(path, 1, "R401", message, "加一格，用独立的算法核对结果")
+
+
+def _first_line(day: Day, prose: str, note: Note) -> int:
+    """笔记的标题或别名头一次出现的那一行。"""
+    folded = prose.casefold()
+    places = (folded.find(name.casefold()) for name in (note.title, *note.aliases))
+    return line_of(day.text, min((at for at in places if at >= 0), default=0))
 
 
 def _finished(scene: Scene) -> Iterator[Note]:

@@ -314,6 +314,19 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
     sys.exit(1 if errors else 0)
 
 
+@main.command()
+@click.option("--write", "folder", required=True, type=click.Path(path_type=Path), metavar="文件夹")
+@in_vault
+def index(vault: Vault, folder: Path) -> None:
+    """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""
+    from rizhi.web.facts import read_web
+    from rizhi.web.plain import write
+
+    web = read_web(vault, today_of(vault))
+    changed, gone = write(web, folder, lambda names: _progress(names, "写"))
+    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；docs/ 没有动。")
+
+
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
     from rizhi import daily, present
 

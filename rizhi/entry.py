@@ -189,6 +189,11 @@ def outside_code(text: str) -> str:
     return text
 
 
+def unlinked(text: str) -> str:
+    """链接（连同它的文字）换成等长的空白：剩下的才是没有链接的话。"""
+    return _LINK.sub(lambda found: " " * len(found[0]), text) if "](" in text else text
+
+
 def line_of(text: str, position: int) -> int:
     """字符位置在第几行，从 1 数起。"""
     return text.count("\n", 0, position) + 1

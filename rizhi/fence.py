@@ -117,7 +117,7 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
     if not path.is_file() or not module.isidentifier():
         known = "、".join(p.stem for p in snippet_files(vault)) or "（没有）"
         raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
-    parsed, record, trouble = _load(path, vault.root, _stamp(path, vault))
+    parsed, record, trouble = _load(path, vault.root, stamp(path, vault))
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
     boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
@@ -139,7 +139,7 @@ def _load(path: Path, root: Path, _: object) -> tuple[snippet.Snippet, snippet.R
     return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
 
 
-def _stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
+def stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
     """片段、它的记录与 `llm` 各文件的时间与大小：没变就不必再读一遍。"""
     record = (vault.outputs / path.stem).glob("*")
     files = [path, *record, *(vault.root / "llm").rglob("*.py")]

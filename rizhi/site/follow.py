@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -80,8 +80,7 @@ def _stale(vault: Vault, path: Path) -> bool:
     """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
     module = path.stem
     try:
-        key = snippet.key(path, vault.root)
-        fresh = snippet.state(path, vault.root) == "fresh"
+        key, fresh = _key_and_state(path, vault.root, fence.stamp(path, vault))
     except RizhiError as error:
         fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
         return False
@@ -90,6 +89,11 @@ def _stale(vault: Vault, path: Path) -> bool:
     fence.PLACE.failures.pop(module, None)
     STATE.tried.pop(module, None)
     return not fresh
+
+
+@lru_cache(maxsize=1024)  # 几百个片段，不必每次重建都重读
+def _key_and_state(path: Path, root: Path, _: object) -> tuple[str, bool]:
+    return snippet.key(path, root), snippet.state(path, root) == "fresh"
 
 
 def _record_all(vault: Vault, paths: list[Path]) -> None:

@@ -3,7 +3,7 @@
 import gc
 import logging
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rizhi.clock import today
 from rizhi.pages import boilerplate
 from rizhi.site import follow, incremental, navigation, notebook, search, weave
 from rizhi.vault import RizhiError, Vault, find_vault, read_notes, read_text, snippet_files
-from rizhi.web import render
+from rizhi.web import plain, render
 from rizhi.web.facts import Web, read_web
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -73,15 +73,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
         try:
-            record = snippet.read_record(vault.outputs, path.stem)
-            book = snippet.to_notebook(snippet.parse(path), record)
+            book = _book(path, vault, fence.stamp(path, vault))
         except RizhiError as error:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
-    Loom.panels = {uri: weave.rendered(weave.of_page(web, uri), uri) for uri in uris}
+    Loom.panels = {uri: weave.rendered(plain.of_page(web, uri), uri) for uri in uris}
     woven = {u: "".join((*two, *Loom.parts.get(u, ()))) for u, two in Loom.panels.items()}
     incremental.mark_files(files, web, woven)
     return files
@@ -125,7 +124,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 @event_priority(-100)  # 搜索插件读过正文之后：面板不进搜索，也不必让它解析
 def on_page_context(context: Any, page: Page, config: MkDocsConfig, nav: Navigation) -> None:
     uri = page.file.src_uri
-    html = render.filled(page.content, Loom.parts.get(uri, ()))
+    html = render.filled(page.content or "", Loom.parts.get(uri, ()))
     page.content = weave.woven(html, *Loom.panels.get(uri, ("", "")))
 
 
@@ -161,6 +160,12 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 @cache  # 每一页都要问几遍；改了 pyproject.toml 要重启 serve
 def _vault_at(folder: Path) -> Vault:
     return find_vault(folder)
+
+
+@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
+def _book(path: Path, vault: Vault, _: object) -> str:
+    record = snippet.read_record(vault.outputs, path.stem)
+    return snippet.to_notebook(snippet.parse(path), record)
 
 
 def _vault(config: MkDocsConfig) -> Vault:

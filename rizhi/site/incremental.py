@@ -126,7 +126,8 @@ def finish(config: MkDocsConfig, files: Files) -> None:
     """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
     for name in ("search", "material/search"):
         if name in config.plugins:
-            _complete(config.plugins[name].search_index, files)
+            plugin: Any = config.plugins[name]
+            _complete(plugin.search_index, files)
     _keep_inventory(Path(config.site_dir) / _INVENTORY)
     kept = set(STATE.fresh_places.values())
     for place in STATE.places.values():

@@ -52,9 +52,9 @@ def title_pages(files: Files, config: MkDocsConfig, web: Web) -> None:
         if file.page is None:
             Page(None, file, config)
     for uri, day in ((web.uri(day.path), day) for day in web.days):
-        file = files.get_file_from_path(uri)
-        if file is not None and file.page is not None and day.heading:
-            file.page.title = day.heading
+        found = files.get_file_from_path(uri)
+        if found is not None and found.page is not None and day.heading:
+            found.page.title = day.heading
 
 
 def chain_days(files: Files) -> None:

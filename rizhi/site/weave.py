@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rizhi import fence, snippet
-from rizhi.vault import Note, RizhiError, Vault, date_of
-from rizhi.web import generated, panels, render
+from rizhi.vault import Note, RizhiError, Vault
+from rizhi.web import generated, render
 from rizhi.web.blocks import Panel, Trail
 from rizhi.web.facts import Web, plain
 
@@ -33,17 +33,6 @@ def scripts(web: Web) -> dict[str, str]:
     for note in web.notes:
         found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note)
     return found
-
-
-def of_page(web: Web, uri: str) -> list[Panel]:
-    """一页的面板；没有面板的页返回空。"""
-    if uri == "index.md":
-        return panels.home(web)
-    if uri.startswith("daily/"):
-        day = date_of(Path(uri).stem)
-        return panels.of_day(web, day) if day else []
-    note = web.by_uri.get(uri)
-    return panels.of_note(web, note) if note else []
 
 
 def rendered(found: list[Panel], uri: str) -> tuple[str, str]:

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from rizhi import index, report
 from rizhi.account import own_text, words
-from rizhi.entry import outside_code, parse
+from rizhi.entry import outside_code, parse, unlinked
 from rizhi.pages import boilerplate
 from rizhi.todo import Mention as Said
 from rizhi.todo import Todo, lives, mentions
 from rizhi.vault import Note, Page, Vault, day_names, read_day, read_notes, read_weeks
 
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
-_ANY_LINK = re.compile(r"\[[^\]\n]*\]\([^)\n]*\)")
 Stamp = tuple[int, int, int, int]
 
 
@@ -193,7 +192,7 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     own = own_text(entry, template)
     found = [m for made in index.backlinks([page]).values() for m in made]
     achieved = report.achievements(report.Written(day, page, entry, own)) if own else []
-    prose = _ANY_LINK.sub(" ", outside_code(page.body))
+    prose = unlinked(outside_code(page.body))
     return DayFact(
         day, path, report.short_title(page, day), page.title, words(own), page.tags,
         tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found), prose,

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 
@@ -54,8 +54,7 @@ def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
 
 def _archive(web: Web) -> dict[str, Generated]:
     if not web.days:
-        lead = ("还没有写过。用 rizhi new 写第一天。",)
-        return {"daily/index.md": Generated("日总结", (), lead)}
+        return {"daily/index.md": Generated("日总结", (), ("还没有写过。用 rizhi new 写第一天。",))}
     years = _by_year(web.days)
     found = {}
     for year, days in years.items():
@@ -77,8 +76,9 @@ def _weeks(web: Web) -> dict[str, Generated]:
         if week:
             years.setdefault(week.year, []).append(page)
     if not years:
-        lead = ("还没有周报。用 rizhi week 写这一周的。",)
-        return {"weekly/index.md": Generated("周报", (), lead)}
+        return {
+            "weekly/index.md": Generated("周报", (), ("还没有周报。用 rizhi week 写这一周的。",))
+        }
     found = {}
     for year, listed in years.items():
         uri = "weekly/index.md" if year == max(years) else f"weekly/{year}/index.md"
@@ -165,8 +165,11 @@ def _tag(web: Web, tag: str, days: list[DayFact], notes: list[Note]) -> dict[str
 def _timeline(web: Web) -> dict[str, Generated]:
     years = _by_year(day for day in web.days if day.achieved)
     if not years:
-        lead = ("还没有成果。写在一天的「今日成果」里，这里就有。",)
-        return {"timeline/index.md": Generated("时间线", (), lead)}
+        return {
+            "timeline/index.md": Generated(
+                "时间线", (), ("还没有成果。写在一天的「今日成果」里，这里就有。",)
+            )
+        }
     found = {}
     for year, days in years.items():
         panels = []
@@ -234,7 +237,9 @@ def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
     return {year: list(found) for year, found in groupby(days, key=lambda d: d.date.year)}
 
 
-def _years(years: Mapping[int, object], here: int, latest: str, other) -> tuple[Part, ...]:  # type: ignore[no-untyped-def]
+def _years(
+    years: Mapping[int, object], here: int, latest: str, other: Callable[[int], str]
+) -> tuple[Part, ...]:
     found: list[Part] = []
     for year in sorted(years, reverse=True):
         if year != here:

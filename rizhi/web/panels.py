@@ -121,13 +121,15 @@ def mention_rows(found: Iterable[tuple[DayFact, Mention]], web: Web) -> tuple[Ro
 
 
 def todo_row(todo: Todo, web: Web) -> Row:
-    """一件事一行：写了什么、自哪天起、顺延几次、期限。"""
-    since: list[Part | str] = ["　自 ", _date(web, todo.born), f"，{todo.age(web.today)} 天"]
-    since += [f"，顺延 {todo.carried} 次"] if todo.carried else []
-    since += [f"，期限 {todo.due}"] if todo.due else []
-    return Row(
-        (plain(brief(todo.text)), Dim(tuple(p for p in since if not isinstance(p, Dim)))), todo
-    )
+    """一件事一行：写了什么、自哪天起；还开着的写几天了、顺延几次、期限，了结的写哪天了结。"""
+    tail: list[str | Link] = ["　自 ", _date(web, todo.born)]
+    if todo.state == "open":
+        tail += [f"，{todo.age(web.today)} 天"]
+        tail += [f"，顺延 {todo.carried} 次"] if todo.carried else []
+        tail += [f"，期限 {todo.due}"] if todo.due else []
+    else:
+        tail += ["，", _date(web, todo.last), f" {_STATES[todo.state]}"]
+    return Row((plain(brief(todo.text)), Dim(tuple(tail))), todo)
 
 
 def life_uri(note: Note, part: int = 1) -> str:
@@ -216,11 +218,14 @@ def _arrow(head: str, day: date | None, tail: str, web: Web) -> Link | None:
 
 def _fates(web: Web, born: Iterable[Todo]) -> Iterable[Row]:
     for todo in born:
+        state = _STATES[todo.state]
         if todo.state == "open":
             times = f"，顺延 {todo.carried} 次" if todo.carried else ""
-            tail: tuple[str | Link, ...] = (f"　{_STATES['open']}{times}",)
+            tail: tuple[str | Link, ...] = (f"　{state}{times}",)
+        elif todo.last == todo.born:
+            tail = (f"　当天{state}",)
         else:
-            tail = ("　→ ", _date(web, todo.last), f" {_STATES[todo.state]}")
+            tail = ("　→ ", _date(web, todo.last), f" {state}")
         yield Row((plain(brief(todo.text)), Dim(tail)), todo)
 
 

@@ -119,7 +119,9 @@ class Editor:
         path = self._one(self.notes())
         lines = path.read_text("utf-8").split("\n")
         new = self.rng.choice((f"门控缓存 {self._next()}", "<script>alert(1)</script>", "形状表"))
-        self._write(path, "\n".join(f"title: {new}" if s.startswith("title:") else s for s in lines))
+        self._write(
+            path, "\n".join(f"title: {new}" if s.startswith("title:") else s for s in lines)
+        )
         return f"改标题 {path.name}"
 
     def rename_note(self) -> str:
@@ -136,7 +138,9 @@ class Editor:
     def link(self) -> str:
         note = self._one(self.notes())
         target = note.relative_to(self.root / "docs").as_posix()
-        return self._append(self._one(self.days()), f"\n- 又见 [那篇](../../{target})，还有掩码 3。\n")
+        return self._append(
+            self._one(self.days()), f"\n- 又见 [那篇](../../{target})，还有掩码 3。\n"
+        )
 
     def require(self) -> str:
         path, other = self._one(self.notes()), self._one(self.notes())
@@ -179,7 +183,9 @@ def rebuild(root: Path, site: Path, dirty: bool) -> None:
 
 def differences(site: Path, clean: Path) -> list[str]:
     """两次构建不同的文件；站点地图里有建成的时刻，不比。"""
-    names = [{p.relative_to(at).as_posix() for p in at.rglob("*") if p.is_file()} for at in (site, clean)]
+    names = [
+        {p.relative_to(at).as_posix() for p in at.rglob("*") if p.is_file()} for at in (site, clean)
+    ]
     skipped = {"sitemap.xml", "sitemap.xml.gz"}
     found = sorted((names[0] ^ names[1]) - skipped)
     both = sorted((names[0] & names[1]) - skipped)
@@ -205,7 +211,9 @@ def main(root: Path, seed: int, edits: int, checks: int) -> int:
             subprocess.run(command, cwd=vault, check=True, capture_output=True)
             wrong = differences(site, clean)
             if wrong:
-                print(f"第 {number} 次之后不同：{wrong[:8]}；最近做的：{done[-(edits // checks) :]}")
+                print(
+                    f"第 {number} 次之后不同：{wrong[:8]}；最近做的：{done[-(edits // checks) :]}"
+                )
                 return 1
     print(f"{edits} 次改动，{checks} 次比较，全部相同")
     return 0

@@ -143,7 +143,9 @@ def _day(day: date) -> str:
 
 
 SMALL = {
-    _day(DAY): "---\ntags: [甲]\n---\n\n## 今日完成\n\n- [ ] 量一遍\n\n## 思考\n\n旋转，见[m](x.md)\n",
+    _day(
+        DAY
+    ): "---\ntags: [甲]\n---\n\n## 今日完成\n\n- [ ] 量一遍\n\n## 思考\n\n旋转，见[m](x.md)\n",
     _day(DAY + timedelta(days=1)): "## 今日完成\n\n- [x] 量一遍\n\n## 思考\n\n掩码\n",
     "notes/model/rope.md": "---\ntitle: 旋转\n---\n",
     "notes/attention/mask.md": "---\ntitle: 掩码\n---\n",

@@ -205,7 +205,9 @@ def test_home_shows_the_latest_days_the_week_and_what_is_open(make: Make, tmp_pa
     assert _leads(week) == [_uri(date(2026, 11, 25))] and week and "写了 1 天" in week.title
     opened = _find(found, "open")
     # 今天那一页的目标也是一件；写下最久的在前，最多十件
-    assert [row.partition("　")[0] for row in _rows(opened)] == [f"第{n}件" for n in range(14, 4, -1)]
+    assert [row.partition("　")[0] for row in _rows(opened)] == [
+        f"第{n}件" for n in range(14, 4, -1)
+    ]
     assert opened and "共 13 件" in _text(opened.note) and _uris(opened.note) == ["todos/index.md"]
 
 

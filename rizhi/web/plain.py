@@ -1,0 +1,86 @@
+"""整个站点写成普通的 Markdown：换一个没有钩子的引擎，也看得到同样的页。"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rizhi import store
+from rizhi.vault import RizhiError, Vault, date_of
+from rizhi.web import generated, panels, render
+from rizhi.web.blocks import Panel
+from rizhi.web.facts import Web
+
+MANIFEST = ".rizhi-index.json"
+
+
+def of_page(web: Web, uri: str) -> list[Panel]:
+    """一页的面板；没有面板的页返回空。"""
+    if uri == "index.md":
+        return panels.home(web)
+    if uri.startswith("daily/"):
+        day = date_of(Path(uri).stem)
+        return panels.of_day(web, day) if day else []
+    note = web.by_uri.get(uri)
+    return panels.of_note(web, note) if note else []
+
+
+def files(web: Web) -> dict[str, bytes]:
+    """docs/ 里的一切，加上算出来的页；有面板的页，面板接在后面。"""
+    docs = web.vault.docs
+    found = {p.relative_to(docs).as_posix(): p for p in sorted(docs.rglob("*")) if p.is_file()}
+    made = {uri: _with_panels(web, uri, path) for uri, path in found.items()}
+    pages = generated.pages(web).items()
+    return made | {uri: render.page_markdown(page, uri).encode() for uri, page in pages}
+
+
+def write(
+    web: Web, folder: Path, progress: Callable[[list[str]], Iterable[str]]
+) -> tuple[int, int]:
+    """写进 folder，返回写了几个、删了几个；它只能是空的，或上次由这里写的。
+
+    异常：folder 在 docs/ 里，或有别的东西，抛 RizhiError；什么也没有改动。
+    """
+    old = _owned(web.vault, folder)
+    made = files(web)
+    # 先记下要写哪些：中途被杀，下次认得出这些是自己写的
+    _list(folder, sorted(old | made.keys()))
+    changed = sum(store.replace(folder / uri, made[uri]) for uri in progress(sorted(made)))
+    gone = sorted(old - made.keys())
+    for uri in gone:
+        store.remove(folder / uri)
+    _list(folder, sorted(made))
+    return changed, len(gone)
+
+
+def _list(folder: Path, names: list[str]) -> None:
+    data = json.dumps(names, ensure_ascii=False, indent=0)
+    store.replace(folder / MANIFEST, data.encode())
+
+
+def _with_panels(web: Web, uri: str, path: Path) -> bytes:
+    data = path.read_bytes()
+    found = of_page(web, uri) if uri.endswith(".md") else []
+    return data + f"\n\n{render.panels_markdown(found, uri)}".encode() if found else data
+
+
+def _owned(vault: Vault, folder: Path) -> set[str]:
+    """上次写在这里的文件。"""
+    place = folder.resolve()
+    if place.is_relative_to(vault.docs) or vault.docs.is_relative_to(place):
+        raise RizhiError(f"{folder} 与 docs/ 套在一起；没有改动任何文件。换一个文件夹。")
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        return {uri for uri in _names(manifest) if (place / uri).resolve().is_relative_to(place)}
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RizhiError(f"{folder} 不是空文件夹；没有改动任何文件。换一个，或先清空它。")
+    return set()
+
+
+def _names(manifest: Path) -> list[str]:
+    try:
+        found = json.loads(manifest.read_bytes())
+    except ValueError:
+        found = None
+    if isinstance(found, list) and all(isinstance(name, str) for name in found):
+        return found
+    raise RizhiError(f"{manifest} 读不懂；没有改动任何文件。删掉它所在的文件夹再来。")
