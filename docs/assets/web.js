@@ -33,8 +33,8 @@
     ["顺延三次以上", (item) => Number(item.dataset.carried) >= 3],
   ];
 
-  function addFilter(bar) {
-    const groups = [...bar.closest("article").querySelectorAll("ul.rz-todos")];
+  function addFilter() {
+    const groups = [...document.querySelectorAll("article ul.rz-todos")];
     const items = groups.flatMap((group) => [...group.children]);
     if (!items.length) return;
     const words = new Map(items.map((item) => [item, fold(item.textContent)]));
@@ -70,9 +70,16 @@
     // 拼音还没上屏时不过滤，不然列表会跟着字母闪
     input.addEventListener("input", (event) => event.isComposing || apply());
     input.addEventListener("compositionend", apply);
-    bar.append(input, ...buttons, count);
-    bar.hidden = false;
+    const bar = make("div", { className: "rz-filter" }, input, ...buttons, count);
+    document.querySelector("article h2").before(bar);
     apply();
+  }
+
+  // 逾期与否要看读的这一天，不看建站的那一天
+  async function markLate() {
+    const dated = document.querySelectorAll(".rz-todo[data-state=open][data-due]");
+    const now = dated.length ? await today() : "";
+    for (const item of dated) if (item.dataset.due < now) item.dataset.late = "1";
   }
 
   function addHint(group) {
@@ -207,12 +214,18 @@
   let days = null;
   window.rizhiDays = (data) => (days = data);
 
-  async function goToday() {
-    if (!(await load("assets/days.js")) || !days?.days.length) return;
-    const now = new Date(Date.now() - days.ends * 3600e3); // 凌晨写的算前一天
+  // 今天是哪一天，如 "2026-11-24"；不知道就是空的。凌晨写的算前一天
+  async function today() {
+    if (!(await load("assets/days.js")) || !days) return "";
+    const now = new Date(Date.now() - days.ends * 3600e3);
     const two = (number) => String(number).padStart(2, "0");
-    const today = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-    const past = days.days.filter((day) => day <= today);
+    return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  }
+
+  async function goToday() {
+    const now = await today();
+    if (!days?.days.length) return;
+    const past = days.days.filter((day) => day <= now);
     const day = (past.length ? past : days.days).reduce((a, b) => (a > b ? a : b));
     const url = `${root}daily/${day.slice(0, 4)}/${day}.html`;
     if (url !== here) location.href = url;
@@ -232,7 +245,8 @@
     if (side) document.querySelector(`nav.rz-days a[rel=${side}]`)?.click();
   });
 
-  document.querySelectorAll(".rz-filter").forEach(addFilter);
+  if (here === `${root}todos/index.html`) addFilter();
+  markLate();
   document.querySelectorAll("div.rz-heat").forEach(dressHeat);
   foldLong();
 })();

@@ -73,7 +73,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
         try:
-            book = _book(path, vault, fence.stamp(path, vault))
+            book = _book(path, vault.outputs, fence.stamp(path, vault))
         except RizhiError as error:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
@@ -163,8 +163,8 @@ def _vault_at(folder: Path) -> Vault:
 
 
 @lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
-def _book(path: Path, vault: Vault, _: object) -> str:
-    record = snippet.read_record(vault.outputs, path.stem)
+def _book(path: Path, outputs: Path, _: object) -> str:
+    record = snippet.read_record(outputs, path.stem)
     return snippet.to_notebook(snippet.parse(path), record)
 
 

@@ -88,6 +88,35 @@ def test_no_panel_leaves_half_a_row_empty(page: Page, root: str, width: int) -> 
 # ---- 待办 ----
 
 
+def _change_first_todo(page: Page, script: str) -> None:
+    """赶在页面自己的脚本之前，改第一件还开着的事：不指望知识库里正好有这样一件。"""
+    page.add_init_script(
+        f"""new MutationObserver((_, observer) => {{
+          const todo = document.querySelector("li.rz-todo[data-state=open]:has(.rz-text)");
+          if (!todo) return;
+          observer.disconnect();
+          {script};
+        }}).observe(document, {{ childList: true, subtree: true }});"""
+    )
+
+
+@pytest.mark.parametrize(("hour", "late"), [(3, False), (5, True)])
+def test_late_is_told_by_the_day_of_reading(page: Page, root: str, hour: int, late: bool) -> None:
+    """到期那天的后一天凌晨三点还算当天，五点就逾期了；不管站点是哪天建的。"""
+    _change_first_todo(page, "todo.dataset.due = '2031-05-01'; todo.dataset.probe = '1'")
+    page.clock.set_fixed_time(datetime(2031, 5, 2, hour))
+    with page.expect_request("**/assets/days.js"):
+        page.goto(f"{root}/todos/index.html")
+    todo = page.locator("li[data-probe]")
+    if late:
+        expect(todo).to_have_attribute("data-late", "1")
+        page.get_by_role("button", name="已逾期").click()
+        expect(todo).to_be_visible()
+    else:
+        page.wait_for_timeout(300)
+        assert todo.get_attribute("data-late") is None
+
+
 def test_todo_filter(page: Page, root: str) -> None:
     page.goto(f"{root}/todos/index.html")
     items = page.locator("li.rz-todo")
@@ -135,18 +164,12 @@ def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
 
 
 def test_long_todo_is_folded_and_opens(page: Page, root: str) -> None:
-    long = "把注意力的数据流从头标到尾" * 400
-    page.add_init_script(
-        f"""new MutationObserver((_, observer) => {{
-          const text = document.querySelector("li.rz-todo .rz-text");
-          if (!text) return;
-          observer.disconnect();
-          text.textContent = {long!r};
-        }}).observe(document, {{ childList: true, subtree: true }});"""
+    _change_first_todo(
+        page, "todo.querySelector('.rz-text').textContent = '从头标到尾'.repeat(1000)"
     )
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"{root}/todos/index.html")
-    first = page.locator("li.rz-todo").first
+    first = page.locator("li.rz-todo[data-state=open]").first
     folded = first.bounding_box()
     more = first.get_by_role("button", name="展开")
     more.click()

@@ -1,5 +1,6 @@
 """面板：首页、每一天、每篇笔记上列的，正是该列的那几样。"""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from rizhi import pages
 from rizhi.report import DISTANCES
 from rizhi.vault import Vault, find_vault
 from rizhi.web import generated, panels, render
-from rizhi.web.blocks import Dim, Link, Month, Panel, Part, Rows, Trail
+from rizhi.web.blocks import Dim, Heat, Link, Month, Panel, Part, Rows, Trail
 from rizhi.web.facts import Web, read_web
 
 TODAY = date(2026, 11, 23)
@@ -295,3 +296,48 @@ def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:
     assert _leads(leads) == [links["a"].uri, links["c"].uri]
     assert _rows(leads) == ["甲", "丙（草稿）"]
     assert _find(panels.of_note(web, a), "leads") is None  # 链接到自己的不算
+
+
+def test_home_shows_a_year_of_heat_and_a_map_of_notes(make: Make) -> None:
+    days = {str(_day(n)): "## 思考\n\n写了三字\n" for n in (0, 364, 365)}
+    notes = {f"model/n{n:02}": f"# 第{n}篇\n" for n in range(33)} | {"别组/a": "# 甲\n"}
+    found = panels.home(make(days, notes))
+    heat = _find(found, "heat")
+    assert heat and isinstance(heat.content, Heat)
+    assert dict(heat.content.words) == {_day(364): 4, TODAY: 4}
+    assert (heat.content.first, heat.content.last) == (_day(364), TODAY)
+    model, other = _rows(_find(found, "map"))
+    assert model.startswith("模型") and model.endswith("第29篇　等 33 篇")
+    assert other == "别组　甲　"
+
+
+SOURCE = "# %% 构造\nx = 1\n# %% 检验\nassert x == 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("rope", SOURCE, ["snippets/rope.py　还没有记录", "依据　不用 llm"]),
+        ("rope", "# %% 构造\nx = (\n", None),  # 读不懂的，说出在哪里
+        ("gone", None, []),
+        ("../../../etc/passwd", None, []),
+        ("<b>", None, []),
+        ("a\0b", None, []),
+        ("x" * 5000, None, []),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_the_state_of_a_snippet(
+    make: Make, tmp_path: Path, name: str, source: str | None, said: list[str] | None
+) -> None:
+    if source:
+        (tmp_path / "snippets").mkdir()
+        (tmp_path / f"snippets/{name}.py").write_text(source, encoding="utf-8")
+    web = make({}, {"model/rope": f"---\nsnippet: {json.dumps(name)}\n---\n# 旋转\n"})
+    state = _find(panels.of_note(web, web.notes[0]), "state")
+    rows = _rows(state) if state else []
+    if said is None:
+        (line,) = rows
+        assert "snippets/rope.py" in line and str(tmp_path) not in line
+    else:
+        assert rows == said

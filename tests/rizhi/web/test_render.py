@@ -1,5 +1,6 @@
 """两种渲染：字与链接两边相同，也与数据相同；写了什么都只是字，不会变成会执行的东西。"""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,6 @@ import yaml
 from bs4 import BeautifulSoup
 from markdown import Markdown
 
-from rizhi.frontmatter import quoted
 from rizhi.vault import Vault, day_path, find_vault
 from rizhi.web import generated, panels, render
 from rizhi.web.blocks import Dim, Generated, Heat, Link, Month, Panel, Part, Rows, Steps, Trail
@@ -243,10 +243,11 @@ HOSTILE = {
 
 def _hostile(text: str) -> dict[str, str]:
     """同一段敌意的字，写进每一处会搬到别页去的地方。"""
-    front = f"tags: [{quoted(text)}]\n" if len(text) < 60 else "tags: [甲]\n"
+    said = json.dumps(text, ensure_ascii=False)  # 也是 YAML 里带引号的写法
+    front = f"tags: [{said}]\n" if len(text) < 99 else ""
     files = {
         "index.md": "# 首页\n",
-        "notes/model/a.md": f"---\ntitle: {quoted(text)}\naliases: [同名]\n{front}---\n\n[乙](b.md)\n",
+        "notes/model/a.md": f"---\ntitle: {said}\naliases: [同名]\n{front}---\n\n[乙](b.md)\n",
         "notes/model/b.md": f"---\naliases: [同名]\nprereq: [a]\n---\n# {text}\n\n[甲](a.md)\n",
         "weekly/2026-W47.md": f"# {text}\n",
     }
@@ -291,8 +292,7 @@ def test_hostile_words_look_the_same_in_both(tmp_path: Path, markdown: Markdown,
 
 @pytest.mark.parametrize("title", ["甲\n\n# 乙", "甲\r\r# 乙", "甲\u2028乙\x0b丙"])
 def test_a_title_of_many_lines_is_one_line(tmp_path: Path, markdown: Markdown, title: str) -> None:
-    escaped = title.encode("unicode_escape").decode()
-    front = f'---\ntitle: "{escaped}"\ntags: ["{escaped}"]\n---\n'
+    front = f"---\ntitle: {json.dumps(title)}\ntags: [{json.dumps(title)}]\n---\n"
     files = {"notes/model/a.md": front, "notes/model/b.md": f"{front}[甲](a.md)\n"}
     files["daily/2026/2026-11-20.md"] = f"{front}## 思考\n\n[甲](../../notes/model/a.md)\n"
     web = read_web(_vault(tmp_path, files), TODAY)
