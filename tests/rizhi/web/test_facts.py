@@ -116,7 +116,8 @@ def test_a_note_leads_exactly_where_it_links(notes: dict[str, list[tuple[str, st
 
 
 def test_only_the_first_link_of_a_day_is_quoted(tmp_path: Path) -> None:
-    text = "## 思考\n\n先看[甲](../../notes/model/rope.md)。\n\n再看[乙](../../notes/model/rope.md)。\n"
+    rope = "(../../notes/model/rope.md)。\n"
+    text = f"## 思考\n\n先看[甲]{rope}\n再看[乙]{rope}"
     web = read_web(_vault(tmp_path, {"daily/2026/2026-11-20.md": text}), TODAY)
     (((_, mention),),) = web.mentioned.values()
     assert mention.sentence.startswith("先看") and mention.line == 3

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -53,15 +53,15 @@ def _vault(root: Path, files: Mapping[str, str]) -> Vault:
     return find_vault(root)
 
 
-def _woven(web: Web) -> Iterator[tuple[str, str, list[Panel], Generated | None]]:
-    """站点上每一页算出来的东西：(种类, 网址, 面板, 算出来的页)。"""
+def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
+    """站点上每一页算出来的东西：在哪里、有哪些面板、是不是整页都是算出来的。"""
     for uri, page in generated.pages(web).items():
-        yield uri.split("/")[0], uri, list(page.panels), page
-    yield "首页", "index.md", panels.home(web), None
+        yield uri, list(page.panels), page
+    yield "index.md", panels.home(web), None
     for day, path in web.paths.items():
-        yield "一天", web.uri(path), panels.of_day(web, day), None
+        yield web.uri(path), panels.of_day(web, day), None
     for note in web.notes:
-        yield "笔记", web.uri(str(note.path)), panels.of_note(web, note), None
+        yield web.uri(str(note.path)), panels.of_note(web, note), None
 
 
 def _flat(parts: Iterable[Part]) -> list[str | Link]:
@@ -114,18 +114,34 @@ def _lines(soup: BeautifulSoup) -> list[str]:
     return [line for line in found if not HEAT.fullmatch(line)]
 
 
-def _soups(
+class Shown(NamedTuple):
+    """一页的两种渲染，与它们该说的话。"""
+
+    uri: str
+    panels: list[Panel]
+    page: Generated | None
+    sides: dict[str, BeautifulSoup]
+
+
+def _shown(web: Web, markdown: Markdown) -> list[Shown]:
+    return [
+        Shown(uri, found, page, _sides(uri, found, page, markdown))
+        for uri, found, page in _woven(web)
+    ]
+
+
+def _sides(
     uri: str, found: list[Panel], page: Generated | None, markdown: Markdown
-) -> tuple[BeautifulSoup, BeautifulSoup]:
+) -> dict[str, BeautifulSoup]:
     if page is None:
-        one = render.panels_html(found, uri)
-        other = render.panels_markdown(found, uri)
+        html = render.panels_html(found, uri)
+        plain = render.panels_markdown(found, uri)
     else:
         text, parts = render.page_source(page, uri)
-        one = render.filled(markdown.reset().convert(text), parts)
-        other = render.page_markdown(page, uri)
-    shown = BeautifulSoup(one, "html.parser")
-    return shown, BeautifulSoup(markdown.reset().convert(other), "html.parser")
+        html = render.filled(markdown.reset().convert(text), parts)
+        plain = render.page_markdown(page, uri)
+    both = {"HTML": html, "Markdown": markdown.reset().convert(plain)}
+    return {side: BeautifulSoup(text, "html.parser") for side, text in both.items()}
 
 
 def _titles(soup: BeautifulSoup) -> list[str]:
@@ -134,12 +150,11 @@ def _titles(soup: BeautifulSoup) -> list[str]:
     return [_bare(head.get_text()) for head in soup.select("h1, h2") if _bare(head.get_text())]
 
 
-def _checked(web: Web, markdown: Markdown) -> Iterator[tuple[str, BeautifulSoup]]:
-    """每一页两种渲染都与数据相同，链接都有去处；然后把两边交出来再查。"""
-    made = list(_woven(web))
-    known = {uri for _, uri, _, _ in made}
+def _same(web: Web, shown: list[Shown]) -> None:
+    """每一页两种渲染都与数据相同，链接都有去处。"""
+    known = {page.uri for page in shown}
     known |= {p.relative_to(web.vault.docs).as_posix() for p in web.vault.docs.rglob("*.md")}
-    for kind, uri, found, page in made:
+    for uri, found, page, sides in shown:
         lead = page.lead if page else ()
         rows = [
             _text(((f"{row.when}　",) if row.when else ()) + row.parts)
@@ -148,19 +163,17 @@ def _checked(web: Web, markdown: Markdown) -> Iterator[tuple[str, BeautifulSoup]
             for row in panel.content.rows
         ]
         wanted = _linked(found, lead)
+        assert wanted <= known, uri
         heads = [_bare(page.title)] if page else []
         heads += [_bare(p.title) for p in found if p.title and not isinstance(p.content, Trail)]
-        for side, soup in zip(
-            ("HTML", "Markdown"), _soups(uri, found, page, markdown), strict=True
-        ):
-            where = f"{uri}（{kind}，{side}）"
+        notes = [_text(lead), *(_text(panel.note) for panel in found)]
+        for side, soup in sides.items():
+            where = f"{uri}（{side}）"
             assert _titles(soup) == heads, where
             assert _lines(soup) == rows, where
             assert _targets(soup, uri) == wanted, where
-            assert wanted <= known, where
-            notes = [_text(panel.note) for panel in found if panel.note]
-            assert all(note in _bare(soup.get_text()) for note in (*notes, _text(lead))), where
-            yield where, soup
+            text = _bare(soup.get_text())
+            assert [note for note in notes if note not in text] == [], where
 
 
 # 一个什么都有的知识库
@@ -191,25 +204,24 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
 
 def test_the_rich_vault_has_every_kind_of_thing(rich: Web) -> None:
     made = list(_woven(rich))
-    kinds = {panel.kind for _, _, found, _ in made for panel in found}
+    kinds = {panel.kind for _, found, _ in made for panel in found}
     assert kinds >= {"trail", "born", "that", "month", "today", "week", "open", "latest", "heat"}
     assert kinds >= {"map", "before", "life", "leads", "hints", "due", "tags", "timeline"}
-    assert {kind for kind, _, _, _ in made} >= {"daily", "weekly", "todos", "mentions", "笔记"}
+    folders = {uri.split("/")[0] for uri, _, page in made if page}
+    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes", "mentions"}
 
 
 def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -> None:
-    assert len(list(_checked(rich, markdown))) > 2 * 40
+    _same(rich, _shown(rich, markdown))
 
 
 def test_a_month_in_markdown_is_a_table_of_the_same_days(rich: Web, markdown: Markdown) -> None:
     for day, path in rich.paths.items():
-        uri = rich.uri(path)
-        shown, plain = _soups(uri, panels.of_day(rich, day)[-1:], None, markdown)
-        one, other = ([_bare(td.text) for td in soup.select("td")] for soup in (shown, plain))
-        assert one == other and len(one) % 7 == 0
-        assert [_bare(a.text) for a in shown.select("td a")] == [
-            _bare(a.text) for a in plain.select("td a")
-        ]
+        month = panels.of_day(rich, day)[-1:]
+        one, other = _sides(rich.uri(path), month, None, markdown).values()
+        for wanted in ("td", "td a"):
+            cells = [[_bare(cell.text) for cell in soup.select(wanted)] for soup in (one, other)]
+            assert cells[0] == cells[1] and (wanted == "td a" or len(cells[0]) % 7 == 0)
 
 
 # 敌意
@@ -254,7 +266,8 @@ def _hostile(text: str) -> dict[str, str]:
     for n in (0, 1, 3, *range(10, 17)):
         day = TODAY - timedelta(days=n)
         files[f"daily/{day.year}/{day}.md"] = (
-            f"---\n{front}---\n\n# {day}　{text}\n\n## 今日完成\n\n- [ ] {text}{n}\n- [x] {n}{text}\n\n"
+            f"---\n{front}---\n\n# {day}　{text}\n\n"
+            f"## 今日完成\n\n- [ ] {text}{n}\n- [x] {n}{text}\n\n"
             f"## 今日成果\n\n1. {text}\n\n## 思考\n\n同名 [没了](../../notes/model/gone.md)\n\n"
             f"{text}[甲](../../notes/model/a.md)\n"
         )
@@ -270,24 +283,31 @@ def _harmless(soup: BeautifulSoup, where: str) -> None:
                 assert "javascript:" not in unquote(str(value)).lower(), (where, str(tag)[:200])
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_words_stay_words(tmp_path: Path, markdown: Markdown, name: str) -> None:
+@pytest.fixture(scope="module", params=HOSTILE)
+def hostile(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, markdown: Markdown
+) -> tuple[str, Web, list[Shown]]:
+    """一段敌意的字，写着它的知识库，与渲染出来的每一页。"""
+    text = HOSTILE[request.param]
+    web = read_web(_vault(tmp_path_factory.mktemp("hostile"), _hostile(text)), TODAY)
+    return text, web, _shown(web, markdown)
+
+
+def test_hostile_words_stay_words(hostile: tuple[str, Web, list[Shown]]) -> None:
     """不会执行；这一条红了是安全的问题。"""
-    web = read_web(_vault(tmp_path, _hostile(HOSTILE[name])), TODAY)
-    for _, uri, found, page in _woven(web):
-        for side, soup in zip(
-            ("HTML", "Markdown"), _soups(uri, found, page, markdown), strict=True
-        ):
-            _harmless(soup, f"{uri}（{side}）")
+    _, _, shown = hostile
+    for page in shown:
+        for side, soup in page.sides.items():
+            _harmless(soup, f"{page.uri}（{side}）")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_words_look_the_same_in_both(tmp_path: Path, markdown: Markdown, name: str) -> None:
+def test_hostile_words_look_the_same_in_both(hostile: tuple[str, Web, list[Shown]]) -> None:
     """两边都一字不差；这一条红了是转义的问题。"""
-    web = read_web(_vault(tmp_path, _hostile(HOSTILE[name])), TODAY)
-    seen = [_bare(soup.get_text()) for _, soup in _checked(web, markdown)]
-    shown = _bare(panels.note_link(web.by_slug["a"], web).text)
-    assert shown == _bare(HOSTILE[name]) and any(shown in text for text in seen)
+    text, web, shown = hostile
+    _same(web, shown)
+    assert {note.title for note in web.notes} >= {text}
+    home = next(page for page in shown if page.uri == "index.md")
+    assert all(_bare(text) in _bare(soup.get_text()) for soup in home.sides.values())
 
 
 @pytest.mark.parametrize("title", ["甲\n\n# 乙", "甲\r\r# 乙", "甲\u2028乙\x0b丙"])
@@ -297,7 +317,7 @@ def test_a_title_of_many_lines_is_one_line(tmp_path: Path, markdown: Markdown, t
     files["daily/2026/2026-11-20.md"] = f"{front}## 思考\n\n[甲](../../notes/model/a.md)\n"
     web = read_web(_vault(tmp_path, files), TODAY)
     assert {note.title for note in web.notes} == {title}
-    assert list(_checked(web, markdown))
+    _same(web, _shown(web, markdown))
 
 
 @pytest.mark.parametrize(
@@ -324,15 +344,20 @@ def test_pages_that_cannot_be_read_still_render(
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    for where, soup in _checked(read_web(vault, TODAY), markdown):
-        _harmless(soup, where)
+    web = read_web(vault, TODAY)
+    shown = _shown(web, markdown)
+    _same(web, shown)
+    for page in shown:
+        for side, soup in page.sides.items():
+            _harmless(soup, f"{page.uri}（{side}）")
 
 
 def test_prerequisites_in_a_circle_still_render(tmp_path: Path, markdown: Markdown) -> None:
     files = {
         f"notes/model/{a}.md": f"---\nprereq: [{b}]\n---\n" for a, b in ("ab", "bc", "ca", "dd")
     }
-    assert list(_checked(read_web(_vault(tmp_path, files), TODAY), markdown))
+    web = read_web(_vault(tmp_path, files), TODAY)
+    _same(web, _shown(web, markdown))
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
@@ -341,7 +366,8 @@ def test_the_first_and_the_last_day_there_can_be(
 ) -> None:
     """写错年份的文件名不该让整个站点建不起来。"""
     files = {f"daily/{day[:4]}/{day}.md": "## 思考\n\n写了\n", f"daily/2026/{TODAY}.md": "写了\n"}
-    assert list(_checked(read_web(_vault(tmp_path, files), TODAY), markdown))
+    web = read_web(_vault(tmp_path, files), TODAY)
+    _same(web, _shown(web, markdown))
 
 
 # 路径
