@@ -1,0 +1,155 @@
+# %% [markdown]
+# # repeat_kv：几个查询头共用一个键值头
+# 来源：Ainslie et al. 2023, GQA, §2.2；PyTorch 文档 `torch.repeat_interleave`
+
+# %% 两种重复
+import torch
+
+from llm.model import repeat_kv
+
+heads = torch.tensor([0, 1]).view(1, 2, 1, 1)  # (B, K, S, D)，K = 2，数字就是键值头的编号
+print("repeat_interleave:", heads.repeat_interleave(2, dim=1).flatten().tolist())
+print("repeat:           ", heads.repeat(1, 2, 1, 1).flatten().tolist())
+print("llm 的 repeat_kv: ", repeat_kv(heads, 2).flatten().tolist())
+print("查询头 h // 2:    ", [h // 2 for h in range(4)])
+
+# %% 形状
+torch.manual_seed(0)
+B, H, K, T, D = 1, 4, 2, 3, 8
+q = torch.randn(B, H, T, D)
+k, v = torch.randn(B, K, T, D), torch.randn(B, K, T, D)
+wide = repeat_kv(k, H // K)
+print(tuple(k.shape), "→", tuple(wide.shape))
+print("字节:", k.nbytes, "→", wide.nbytes)
+
+# %% 两条路
+from torch.nn.functional import scaled_dot_product_attention as sdpa
+
+from llm.model import attention_mask, attention_weights
+
+mask = attention_mask(T)  # (1, 1, T, S)
+by_hand = attention_weights(q, repeat_kv(k, H // K), mask) @ repeat_kv(v, H // K)  # (B, H, T, D)
+by_flag = sdpa(q, k, v, mask, enable_gqa=True)  # 键值不必先变宽
+print("两条路相同:", by_hand.allclose(by_flag, atol=1e-6))
+
+# %% 缓存省多少
+from transformers import GlmConfig, LlamaConfig, PretrainedConfig
+
+
+def bytes_per_token(config: PretrainedConfig, kv_heads: int, size: int = 2) -> int:
+    """每个词元的键与值，全部层，单位字节；size = 2 是 bf16。"""
+    return 2 * config.num_hidden_layers * kv_heads * config.head_dim * size
+
+
+for name, config in {"Llama-2-7b": LlamaConfig(), "glm-4-9b": GlmConfig()}.items():
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    used, mha = bytes_per_token(config, kv_heads), bytes_per_token(config, heads)
+    share = "就是 MHA" if used == mha else f"若是 MHA 要 {mha // 1024} KiB，省到 1/{mha // used}"
+    print(f"{name}：H = {heads}，K = {kv_heads}，每词元 {used // 1024} KiB；{share}")
+
+# %% 图
+import matplotlib.pyplot as plt
+
+figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.3))
+panels = {"MHA：K = 8": 8, "GQA：K = 2": 2, "MQA：K = 1": 1}
+for ax, (title, kv) in zip(axes, panels.items(), strict=True):
+    groups = 8 // kv
+    serves = repeat_kv(torch.arange(kv).view(1, kv, 1, 1), groups).flatten().tolist()
+    for h, used in enumerate(serves):
+        ax.plot([h, (used + 0.5) * groups - 0.5], [1, 0], color="#888888", linewidth=1)
+    ax.scatter(range(8), [1] * 8, s=70, color="#3f7fbf", zorder=2)
+    centre = [(used + 0.5) * groups - 0.5 for used in range(kv)]
+    ax.scatter(centre, [0] * kv, s=70, color="#d9822b", zorder=2, marker="s")
+    ax.set(title=title, ylim=(-0.4, 1.4), yticks=[0, 1], xticks=[])
+    ax.set_yticklabels(["键值头", "查询头"] if kv == 8 else [])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+figure.tight_layout()
+
+# %% 检验 逐头按定义
+for h in range(H):
+    own = h // (H // K)
+    scores = (q[0, h] @ k[0, own].T / D**0.5).masked_fill(~mask[0, 0], float("-inf"))
+    torch.testing.assert_close(by_hand[0, h], scores.softmax(-1) @ v[0, own])
+torch.testing.assert_close(by_hand, by_flag)
+
+# %% 检验 与 transformers 相同
+from transformers.models.llama.modeling_llama import repeat_kv as theirs
+
+for groups in (1, 2, 4):
+    assert repeat_kv(k, groups).equal(theirs(k, groups))
+
+# %% 检验 两头的极限
+from llm import LLMConfig
+from llm.model import Attention
+
+assert repeat_kv(k, 1).equal(k)  # K = H：就是 MHA
+one = k[:, :1]  # K = 1：就是 MQA，所有查询头看同一份
+assert repeat_kv(one, H).equal(one.expand(B, H, T, D))
+gqa = Attention(LLMConfig(hidden_size=32, num_attention_heads=4, num_key_value_heads=2))
+assert gqa.k_proj.weight.shape == gqa.v_proj.weight.shape == (16, 32)  # 投影本来就只有 K·D 行
+assert gqa.q_proj.weight.shape == (32, 32)
+try:
+    LLMConfig(num_attention_heads=4, num_key_value_heads=3)
+except ValueError as error:
+    print(error)
+else:
+    raise AssertionError("4 个查询头分不给 3 个键值头，应当报错")
+
+# %% 检验 GQA 是绑了权重的 MHA
+mha = Attention(LLMConfig(hidden_size=32, num_attention_heads=4))
+state = gqa.state_dict()
+for name in ("k_proj.weight", "v_proj.weight"):  # 每个键值头的 D 行各抄 2 遍
+    state[name] = state[name].view(2, 8, 32).repeat_interleave(2, dim=0).reshape(32, 32)
+mha.load_state_dict(state)
+x, cos, sin = torch.randn(1, 5, 32), torch.ones(1, 1, 5, 4), torch.zeros(1, 1, 5, 4)
+torch.testing.assert_close(mha(x, cos, sin)[0], gqa(x, cos, sin)[0])
+
+# %% 检验 梯度是同组之和
+shared = k.clone().requires_grad_()
+copies = repeat_kv(k, H // K).clone().requires_grad_()  # 假装各有各的
+(attention_weights(q, repeat_kv(shared, H // K), mask) @ repeat_kv(v, H // K)).pow(
+    2
+).sum().backward()
+(attention_weights(q, copies, mask) @ repeat_kv(v, H // K)).pow(2).sum().backward()
+torch.testing.assert_close(shared.grad, copies.grad.view(B, K, H // K, T, D).sum(2))
+
+# %% 检验 五维广播不必抄
+grouped = k[:, :, None].expand(B, K, H // K, T, D)  # 步长 0，还是 k 的内存
+assert grouped.data_ptr() == k.data_ptr() and grouped.stride(2) == 0
+assert grouped.reshape(B, H, T, D).data_ptr() != k.data_ptr()  # 并成四维就抄了
+scores = q.view(B, K, H // K, T, D) @ grouped.mT  # (B, K, groups, T, S)
+torch.testing.assert_close(scores.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
+
+# %% 坏 用了 repeat
+from llm import LLMForCausalLM
+from llm.mutations import MUTATIONS, mutate
+
+print(MUTATIONS["gqa_repeat"].text)
+small = LLMConfig(
+    vocab_size=32,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+)
+torch.manual_seed(0)
+model = LLMForCausalLM(small).eval()
+for parameter in model.parameters():
+    parameter.data += 0.1 * torch.randn_like(parameter)
+ids = torch.randint(32, (1, 8))
+with torch.no_grad():
+    right, wrong = model(ids).logits, mutate(model, "gqa_repeat")(ids).logits
+print(
+    "形状相同:", right.shape == wrong.shape, " logits 最多差:", f"{(right - wrong).abs().max():.2f}"
+)
+print("改了几个位置的预测:", int((right.argmax(-1) != wrong.argmax(-1)).sum()), "/ 8")
+
+# %% 坏 K 是 1 或 H 时看不出来
+for kv in (1, 4):
+    same = torch.arange(kv).view(1, kv, 1, 1)
+    print(
+        f"K = {kv}：repeat 与 repeat_interleave 相同:",
+        same.repeat(1, 4 // kv, 1, 1).equal(repeat_kv(same, 4 // kv)),
+    )
