@@ -1,0 +1,208 @@
+# %% [markdown]
+# # ForCausalLM：隐藏状态变成词表上的分数，再变成损失
+# 来源：Vaswani et al. 2017, §3.4；transformers 文档 *Causal language modeling*
+
+# %% 从隐藏状态到 logits
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llm import LLMConfig, LLMForCausalLM
+from llm.loss import next_token_loss
+
+torch.set_printoptions(precision=3, sci_mode=False)
+SHAPE = {
+    "vocab_size": 16,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+torch.manual_seed(0)
+model = LLMForCausalLM(LLMConfig(**SHAPE))
+ids = torch.randint(16, (2, 6))  # (B, T)
+hidden = model.model(ids).last_hidden_state  # (B, T, C)
+logits = model.lm_head(hidden)  # (B, T, V)
+print("隐藏状态:", tuple(hidden.shape), " lm_head.weight:", tuple(model.lm_head.weight.shape))
+print("logits:  ", tuple(logits.shape))
+print("与 model(ids).logits 相同:", logits.equal(model(ids).logits))
+
+# %% 装在什么里面
+out = model(ids, labels=ids)
+print(type(out).__name__, list(out.keys()))
+print("有 labels，out[0] 是 loss:  ", out[0] is out.loss)
+plain = model(ids)
+print("没有 labels，out[0] 是 logits:", plain[0] is plain.logits, " loss:", plain.loss)
+
+# %% 错一位
+text = torch.tensor([[5, 9, 2, 7]])
+for t in range(4):
+    seen = text[0, : t + 1].tolist()
+    answer = text[0, t + 1].item() if t < 3 else "没有答案，填 -100，不计"
+    print(f"位置 {t}：看见 {seen!s:13} 应答 {answer}")
+
+# %% 手算损失
+with torch.no_grad():
+    scores = model(text).logits.double()  # (1, 4, V)
+    terms = []
+    for t in range(3):
+        row = scores[0, t]
+        probability = row[text[0, t + 1]].exp() / row.exp().sum()
+        terms.append(-probability.log())
+    print("每个位置:", torch.stack(terms))
+    print(f"手算 {torch.stack(terms).mean():.5f}  模型 {model(text, labels=text).loss:.5f}")
+    print(f"瞎猜 ln 16 = {torch.tensor(16.0).log():.5f}")
+
+# %% 绑定
+with torch.device("meta"):  # 只数参数，不占内存
+    free = LLMForCausalLM(LLMConfig())
+    tied = LLMForCausalLM(LLMConfig(tie_word_embeddings=True))
+for name, each in {"各自一份": free, "绑定": tied}.items():
+    total = sum(parameter.numel() for parameter in each.parameters())
+    print(f"{name}: {total:,}", each.lm_head.weight is each.model.embed_tokens.weight)
+print(f"省下 V·C = {6400 * 512:,}")
+
+# %% 只算末尾
+last = model(ids, logits_to_keep=1).logits
+print("全部:", tuple(logits.shape), " 末尾一个:", tuple(last.shape))
+torch.testing.assert_close(last, logits[:, -1:])
+
+# %% 图
+import matplotlib.pyplot as plt
+
+
+def train(model: LLMForCausalLM, ids: Tensor, shift: bool = True, steps: int = 60) -> float:
+    """反复学同一句，返回最后的损失；`shift=False` 是故意写错的损失。"""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        logits = model(ids).logits
+        loss = next_token_loss(logits, ids) if shift else F.cross_entropy(logits[0], ids[0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+sentence = torch.randperm(16)[None, :12]  # (1, T)，每个词元只出现一次
+learner = LLMForCausalLM(LLMConfig(**SHAPE))
+panels = {"训练之前": learner(sentence).logits.softmax(-1).detach()}
+learned = train(learner, sentence)
+panels["训练 60 步之后"] = learner(sentence).logits.softmax(-1).detach()
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
+for ax, (title, shown) in zip(axes, panels.items(), strict=True):
+    ax.imshow(shown[0], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ax.plot(sentence[0, 1:], range(11), "o", color="#d9822b", fillstyle="none")
+    ax.set(title=title, xlabel="词表 V", xticks=range(0, 16, 3), yticks=range(12))
+axes[0].set_ylabel("位置 T")
+figure.suptitle("圆圈 = 下一个词元", fontsize=10)
+figure.tight_layout()
+print("最后的损失小于 0.1:", learned < 0.1)
+
+# %% 检验 与内建、transformers 相同
+from transformers import LlamaConfig, LlamaForCausalLM
+
+theirs = LlamaForCausalLM(LlamaConfig(**SHAPE)).eval()
+theirs.load_state_dict(model.state_dict(), strict=True)
+labels = ids.clone()
+labels[0, :2] = -100  # 例如提示部分不算损失
+got = model(ids, labels=labels).loss
+torch.testing.assert_close(got, theirs(ids, labels=labels).loss)
+builtin = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+torch.testing.assert_close(got, builtin)
+torch.testing.assert_close(torch.stack(terms).mean().float(), model(text, labels=text).loss)
+
+# %% 检验 瞎猜的损失
+flat = torch.zeros(2, 5, 16)
+torch.testing.assert_close(
+    next_token_loss(flat, torch.randint(16, (2, 5))), torch.tensor(16.0).log()
+)
+certain = F.one_hot(text, 16).float().roll(-1, dims=1) * 100.0  # 每个位置都押对下一个
+assert next_token_loss(certain, text) < 1e-6
+
+# %% 检验 不计的位置
+graded = logits.detach().requires_grad_(True)
+next_token_loss(graded, labels).backward()
+silent = (graded.grad == 0).all(-1)  # (B, T)
+print(silent.int())  # 1 = 没有梯度：位置 t 看的是 t+1 的标签；最后一个位置没有答案
+expected = torch.zeros(2, 6, dtype=torch.bool)
+expected[0, 0] = expected[:, -1] = True
+assert silent.equal(expected)
+assert next_token_loss(flat, torch.full((2, 5), -100)).isnan()  # 一个都不计：0 / 0
+
+# %% 检验 按词元数合并
+short, long = labels[:1], labels[1:]  # 前者 4 个答案，后者 5 个
+items = (labels[:, 1:] != -100).sum()
+parts = [next_token_loss(logits[:1], short, items), next_token_loss(logits[1:], long, items)]
+torch.testing.assert_close(sum(parts), got)
+means = [next_token_loss(logits[:1], short), next_token_loss(logits[1:], long)]
+assert not torch.isclose(sum(means) / 2, got, rtol=1e-4)  # 平均的平均不是平均
+
+# %% 检验 绑定之后梯度相加
+pair = [LLMForCausalLM(LLMConfig(**SHAPE, tie_word_embeddings=flag)) for flag in (False, True)]
+pair[0].load_state_dict(pair[1].state_dict(), strict=True)  # 同样的数，但各存一份
+for each in pair:
+    each(ids, labels=ids).loss.backward()
+apart, together = pair
+assert together.lm_head.weight is together.model.embed_tokens.weight
+torch.testing.assert_close(
+    together.lm_head.weight.grad, apart.lm_head.weight.grad + apart.model.embed_tokens.weight.grad
+)
+
+# %% 检验 存下的只有一份
+from pathlib import Path
+
+from transformers import logging
+
+logging.disable_progress_bar()
+for folder, each in {"apart": apart, "together": together}.items():
+    each.save_pretrained(folder)
+sizes = [Path(folder, "model.safetensors").stat().st_size for folder in ("apart", "together")]
+saved = sizes[0] - sizes[1]  # 少存一个 (V, C) 的矩阵，外加它在文件头里的那一行
+assert 16 * 32 * 4 <= saved < 16 * 32 * 4 + 200
+back = LLMForCausalLM.from_pretrained("together")
+assert back.lm_head.weight is back.model.embed_tokens.weight  # 读回来又绑上了
+torch.testing.assert_close(back(ids).logits, together(ids).logits, rtol=0, atol=0)
+
+# %% 检验 形状不对就报错
+try:
+    model(ids, labels=ids, logits_to_keep=1)
+except ValueError as error:
+    print(error)
+else:
+    raise AssertionError("labels 与 logits 不对齐，应当报错")
+
+# %% 坏 忘了错位
+copier = LLMForCausalLM(LLMConfig(**SHAPE))
+loss = train(copier, sentence, shift=False)
+guess = copier(sentence).logits.argmax(-1)  # (1, T)
+print("损失小于 0.1:", loss < 0.1)
+print("输入:", sentence[0].tolist())
+print("预测:", guess[0].tolist())  # 学会的是照抄
+print("真正的下一个词元，损失大于 1:", copier(sentence, labels=sentence).loss.item() > 1)
+assert guess.equal(sentence)
+
+# %% 坏 错了两位
+shifted = F.pad(sentence[:, 1:], (0, 1), value=-100)  # 自己先移了一位，模型里又移一位
+print("labels=ids，损失小于 0.1:   ", learner(sentence, labels=sentence).loss.item() < 0.1)
+print("labels 先移过，损失大于 1:  ", learner(sentence, labels=shifted).loss.item() > 1)
+double = LLMForCausalLM(LLMConfig(**SHAPE))
+optimizer = torch.optim.AdamW(double.parameters(), lr=1e-2)
+for _ in range(60):
+    optimizer.zero_grad()
+    double(sentence, labels=shifted).loss.backward()
+    optimizer.step()
+print("句子:", sentence[0].tolist())
+print("预测:", double(sentence).logits.argmax(-1)[0, :-2].tolist())  # 隔着一个
+assert double(sentence).logits.argmax(-1)[0, :-2].equal(sentence[0, 2:])
+
+# %% 坏 填充也算了损失
+padded = F.pad(sentence, (0, 6), value=0)  # 右边补 6 个 0
+right = padded.clone()
+right[:, 12:] = -100
+with torch.no_grad():
+    ignored = learner(padded, labels=right).loss
+    counted = learner(padded, labels=padded).loss
+print("填充写成 -100，损失小于 0.1:", ignored.item() < 0.1)
+print("填充照算，损失大于 1:       ", counted.item() > 1)
+torch.testing.assert_close(ignored, learner(sentence, labels=sentence).loss)
