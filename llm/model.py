@@ -43,7 +43,7 @@ class RMSNorm(nn.Module):
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
+        self.weight = nn.Parameter(torch.ones(dim))  # (n,)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,96 @@
+"""张量流的页面：读者填的数，图与源码旁的尺寸、参数、浮点运算、缓存都跟着变，并与 llm 算的相同。"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from llm import LLMConfig
+from llm.config import PRESETS
+from llm.flow import cache_bytes, flops, parameter_count
+from llm.shapes import trace
+
+pytestmark = pytest.mark.browser
+FIELDS = {"L": "num_hidden_layers", "C": "hidden_size", "H": "num_attention_heads"}
+FIELDS |= {"K": "num_key_value_heads", "D": "head_dim", "I": "intermediate_size", "V": "vocab_size"}
+GIVEN = {"B": 3, "T": 5, "past": 9, "L": 2, "C": 24, "H": 6, "K": 2, "D": 12, "I": 40, "V": 50}
+CHIPS = """() => Object.fromEntries([...document.querySelectorAll(".rz-flow-line span")].map(
+    span => [`${span.closest(".rz-flow-line").id} ${span.className}`, span.textContent]))"""
+URL = "notes/model/tensor-flow.html"
+
+
+def fill(page: Page, address: str, **values: Any) -> None:
+    page.goto(f"{address}/{URL}")
+    page.wait_for_selector(".rz-flow-svg")
+    for name, value in values.items():
+        field = page.locator(f"#rz-flow [name={name}]")
+        (field.fill if name not in ("family", "backend", "bytes") else field.select_option)(
+            str(value)
+        )
+
+
+def config(family: str, backend: str) -> LLMConfig:
+    sized = {FIELDS[name]: GIVEN[name] for name in FIELDS}
+    return LLMConfig.preset(family, **{**sized, "attention_backend": backend})
+
+
+@pytest.mark.parametrize("backend", ["sdpa", "manual"])
+@pytest.mark.parametrize("family", PRESETS)
+def test_numbers_are_the_ones_llm_gives(
+    page: Page, address: str, family: str, backend: str
+) -> None:
+    made = config(family, backend)
+    fill(page, address, family=family, backend=backend, bytes=2, **GIVEN)
+    cells = page.locator(".rz-flow-totals td").all_inner_texts()[1:]
+    numbers = [int(re.sub(r"\D", "", cell.partition("（")[0])) for cell in cells[:3]]
+    B, T, past = GIVEN["B"], GIVEN["T"], GIVEN["past"]
+    assert numbers == [parameter_count(made), flops(made, B, T), flops(made, B, 1, past)]
+    kept = [cache_bytes(made, B, S, 2) / 1024 for S in (T, past + 1)]
+    assert [float(re.sub(r"[^\d.]", "", cell)) for cell in cells[3:]] == pytest.approx(
+        kept, rel=0.01
+    )
+    chips = page.evaluate(CHIPS)
+    for side, how in (("prefill", (B, T, 0)), ("decode", (B, 1, past))):
+        for row in trace(made, *how):
+            if "[" in row.variable or "." in row.variable or "T+1" in row.letters:
+                continue  # 缓存里的各项在页面上只写总的
+            chip = chips[f"rz-line-{row.line} rz-{side}"]
+            size = "×".join(map(str, row.shape))
+            assert re.search(rf"(^|\s){row.variable} {size}($|\s)", chip), (row, chip)
+
+
+def test_wrong_sizes_are_explained(page: Page, address: str) -> None:
+    fill(page, address, H=6, K=4)
+    assert "整数倍" in page.locator(".rz-flow-trouble").inner_text()
+    page.locator("#rz-flow [name=K]").fill("3")
+    assert page.locator(".rz-flow-trouble").inner_text() == ""
+
+
+def test_boxes_link_to_notes_and_lines(page: Page, address: str, site: Any) -> None:
+    links = set()
+    for family in PRESETS:
+        fill(page, address, family=family, backend="manual")
+        links |= set(page.locator(".rz-flow-svg a").evaluate_all("a => a.map(x => x.href.baseVal)"))
+    lines = {link for link in links if link.startswith("#")}
+    notes = {link.partition("/notes/")[2] for link in links - lines}
+    assert len(lines) > 15 and len(notes) > 8
+    assert [n for n in notes if not (Path(site.folder) / "notes" / n).is_file()] == []
+    assert all(page.locator(link).count() == 1 for link in lines)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_readable_on_a_phone(page: Page, address: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 800})
+    fill(page, address, backend="manual", family="qwen3", B=32, T=32768, past=131072, H=64, K=8)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    boxes = page.locator(".rz-flow-svg .rz-box").evaluate_all(
+        "gs => gs.map(g => { const r = g.querySelector('rect').getBoundingClientRect();"
+        "return [...g.querySelectorAll('text')].every("
+        "t => t.getBoundingClientRect().right <= r.right + 1) })"
+    )
+    assert len(boxes) > 20 and all(boxes)  # 字都在框里
+    tall = page.locator(".rz-flow-svg .rz-size").first.bounding_box()
+    assert tall and tall["height"] >= 9
