@@ -119,17 +119,13 @@
   function dressHeat(heat) {
     let last = "";
     for (const week of heat.querySelectorAll(".rz-week")) {
-      const month = week.querySelector("[title]")?.title.slice(0, 7);
-      if (!month || month === last) continue;
+      const day = week.querySelector("[title]")?.title.slice(0, 10);
+      if (!day || day.slice(0, 7) === last) continue;
       // 头一列若只剩月尾，下一列就是新的月，两个标会叠在一起
-      if (last || !startsLate(week)) week.dataset.month = `${Number(month.slice(5))} 月`;
-      last = month;
+      if (last || day.slice(8) <= "14") week.dataset.month = `${Number(day.slice(5, 7))} 月`;
+      last = day.slice(0, 7);
     }
     heat.scrollLeft = heat.scrollWidth;
-  }
-
-  function startsLate(week) {
-    return Number(week.querySelector("[title]").title.slice(8, 10)) > 14;
   }
 
   // ---- 悬停预览 ----
