@@ -18,7 +18,7 @@ from pathlib import Path
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from benchmarks.make_vault import make_vault
+from benchmarks import peers
 
 ROOT = Path(__file__).resolve().parents[3]
 CLEAN = "import sys; from mkdocs.__main__ import cli; cli(['build', '-q', '-d', sys.argv[1]])"
@@ -27,22 +27,15 @@ TAGS = ("掩码", "缓存", "a/b", "<b>粗</b>")
 
 def prepare(root: Path) -> None:
     """四十天、十二篇笔记、两个真的片段。"""
-    make_vault(root, days=40, notes=12, seed=3)
-    config = (ROOT / "mkdocs.yml").read_text("utf-8")
-    start, stop = config.index("  - autorefs"), config.index("markdown_extensions:")
-    config = config[:start] + "\n" + config[stop:]  # 没有参考页与笔记本，省去它们的插件
-    config = config.replace("rizhi/site/hook.py", str(ROOT / "rizhi/site/hook.py"))
-    config = config.replace("watch: [llm]\n", "")
-    (root / "mkdocs.yml").write_text(config, encoding="utf-8")
-    (root / "docs/index.md").write_text("# 首页\n", encoding="utf-8")
+    peers.grown(root, 40, 12)
     shutil.copytree(ROOT / "llm", root / "llm", ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("cat_vs_stack", "sort_vs_sorted"):
-        shutil.copytree(ROOT / f"snippets/outputs/{module}", root / f"snippets/outputs/{module}")
-        shutil.copy(ROOT / f"snippets/{module}.py", root / f"snippets/{module}.py")
     for slug, group in (("cat-vs-stack", "pytorch"), ("sort-vs-sorted", "python")):
-        target = root / f"docs/notes/{group}/{slug}.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / f"docs/notes/{group}/{slug}.md", target)
+        module = slug.replace("-", "_")
+        for name in (f"snippets/outputs/{module}", f"docs/notes/{group}/{slug}.md"):
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target)
+        shutil.copy(ROOT / f"snippets/{module}.py", root / f"snippets/{module}.py")
 
 
 class Editor:
