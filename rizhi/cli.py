@@ -18,6 +18,7 @@ from rizhi.isoweek import Week
 from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
 
 chinese.speak()
+PLACE = click.Path(path_type=Path)
 _ANSWERS = click.Choice(["k", "s", "q"])
 
 
@@ -34,7 +35,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--root", type=click.Path(path_type=Path), help="知识库所在的文件夹。")
+@click.option("--root", type=PLACE, help="知识库所在的文件夹。")
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
@@ -315,7 +316,7 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 
 
 @main.command()
-@click.option("--write", "folder", required=True, type=click.Path(path_type=Path), metavar="文件夹")
+@click.option("--write", "folder", required=True, type=PLACE, metavar="文件夹", help="写到哪里。")
 @in_vault
 def index(vault: Vault, folder: Path) -> None:
     """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""

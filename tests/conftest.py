@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rizhi import runner
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
+settings.register_profile("rizhi", deadline=None)  # 机器忽快忽慢，时限不是结论
+settings.load_profile("rizhi")
 
 # 构建之后说出进程里有没有 torch；mkdocs 的命令会 sys.exit，所以放在 finally 里
 BUILD = """

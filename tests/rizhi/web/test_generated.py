@@ -170,6 +170,7 @@ def test_the_board_groups_and_orders(make: Make) -> None:
     }
     assert groups["open"][0] == "老的　自 11-10，15 天，顺延 1 次"
     assert groups["due"][0].endswith("，期限 2026-11-01")
+    assert groups["done"][1] == "要完成　自 11-16，11-23 完成"
 
 
 def test_the_board_says_how_many_it_left_out(make: Make) -> None:
@@ -201,7 +202,6 @@ HOSTILE = (
     "-",
     "--",
     " ",
-    "",
     "/",
     "%2e%2e%2f",
     "x#y",
@@ -228,6 +228,12 @@ def test_a_tag_becomes_a_safe_name(tag: str) -> None:
         assert _safe(uri) and os.path.normpath(uri) == uri
         assert uri not in ("tags/index.md", "tags/2026.md") and uri.count("/") == 2
         assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
+
+
+def test_an_empty_tag_spoils_no_page(make: Make) -> None:
+    made = pages(make({"2026-11-20": f"---\ntags: ['', 甲]\n---\n\n{WROTE}"}))
+    assert [uri for uri in made if os.path.normpath(uri) != uri] == []
+    assert _leads(made["tags/index.md"]) == [u for u in made if u.startswith("tags/") and "甲" in u]
 
 
 def test_tags_never_share_a_page() -> None:

@@ -22,7 +22,7 @@ from rizhi.web.facts import Web, read_web
 ROOT = Path(__file__).resolve().parents[3]
 TODAY = date(2026, 11, 23)
 BLANK = re.compile(r"\s")
-HEAT = re.compile(r"\d{4}年\d+月：(?:\d+（\d+字）)+")
+HEAT = re.compile(r"\d+年\d+月：(?:\d+（\d+字）)+")
 
 
 class _Loader(yaml.UnsafeLoader):
@@ -326,7 +326,7 @@ def test_a_title_of_many_lines_is_one_line(tmp_path: Path, markdown: Markdown, t
         "## 思考\n\n旋转\n".encode("gbk"),
         b"---\ntags: [\n---\n\n# x\n",
         b"---\ntitle: {a: [1]}\ntags: {b: 2}\nprereq: 3\naliases: [null, 1.5, [x]]\n---\n\nx\n",
-        b"---\ntags: ['', null, true, 2026-01-01]\n---\n\nx\n",
+        b"---\ntags: [null, true, 2026-01-01]\n---\n\nx\n",
         b"",
         b"\xef\xbb\xbf# x\r\n\r\n- [ ] y\r\n",
     ],
