@@ -301,12 +301,16 @@ def day_path(vault: Vault, day: date) -> Path:
 
 
 def date_of(name: str) -> date | None:
-    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天，返回 None。"""
+    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天，返回 None。
+
+    只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
+    """
     found = DAY_NAME.fullmatch(name)
     try:
-        return date(*map(int, found.groups())) if found else None
+        made = date(*map(int, found.groups())) if found else None
     except ValueError:
         return None
+    return made if made and 1900 <= made.year <= 9998 else None
 
 
 def module_of(slug: str) -> str:

@@ -101,7 +101,7 @@
     long.forEach((part) => part.classList.add("rz-clamp"));
     const short = long.filter((part) => part.scrollHeight <= part.clientHeight + 1);
     short.forEach((part) => part.classList.remove("rz-clamp"));
-    long.filter((part) => !short.includes(part)).forEach(addMore);
+    long.filter((part) => part.classList.contains("rz-clamp")).forEach(addMore);
   }
 
   function addMore(part) {

@@ -170,8 +170,11 @@ def plain(text: str) -> str:
 
 
 def stamp(path: str) -> Stamp:
-    """文件变没变，看时间、大小与编号。"""
-    found = os.stat(path)  # noqa: PTH116  十年的规模上，造 Path 就嫌慢了
+    """文件变没变，看时间、大小与编号；断了的链接、刚被删掉的是全 0。"""
+    try:
+        found = os.stat(path)  # noqa: PTH116  十年的规模上，造 Path 就嫌慢了
+    except OSError:
+        return 0, 0, 0, 0
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 

@@ -48,7 +48,7 @@ def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
         layer = [n for n in left if all(s in done or s not in known for s in n.prereq)] or left
         layers.append(layer)
         done |= {note.slug for note in layer}
-        left = [note for note in left if note.slug not in done]
+        left = [note for note in left if note not in layer]
     return layers
 
 
@@ -123,17 +123,18 @@ def _tags(web: Web) -> dict[str, Generated]:
     days: dict[str, list[DayFact]] = {}
     notes: dict[str, list[Note]] = {}
     for day in web.days:
-        for tag in dict.fromkeys(day.tags):
+        for tag in dict.fromkeys(filter(str.strip, day.tags)):
             days.setdefault(tag, []).append(day)
     for note in web.notes:
-        for tag in dict.fromkeys(note.tags):
+        for tag in dict.fromkeys(filter(str.strip, note.tags)):
             notes.setdefault(tag, []).append(note)
     names = sorted(days.keys() | notes.keys(), key=lambda t: (-len(days.get(t, [])), t))
     cloud = tuple(
         Row((Link(f"{t} {len(days.get(t, [])) + len(notes.get(t, []))}", tag_uri(t)),))
         for t in names[: 5 * LIMIT]
     )
-    lead = () if cloud else ("还没有标签。",)
+    left = len(names) - len(cloud)
+    lead = (f"只列最常用的，另有 {left} 个。",) if left else () if cloud else ("还没有标签。",)
     found = {"tags/index.md": Generated("标签", (Panel("tags", "", Rows(cloud, "tags")),), lead)}
     for tag in names:
         found |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
@@ -143,7 +144,9 @@ def _tags(web: Web) -> dict[str, Generated]:
 def tag_uri(tag: str, year: int | None = None) -> str:
     """一个标签的页；不能做文件名的字换掉，再补上校验和免得撞名。"""
     safe = re.sub(r"[^\w-]+", "-", tag).strip("-")
-    name = safe if safe == tag and tag != "index" else f"{safe[:40]}-{zlib.crc32(tag.encode()):08x}"
+    # 大写也算：有的文件系统不分大小写
+    plain = safe == tag == tag.lower() and tag != "index" and len(tag) <= 40
+    name = tag if plain else f"{safe[:40]}-{zlib.crc32(tag.encode()):08x}"
     return f"tags/{name}/{year}.md" if year else f"tags/{name}/index.md"
 
 
@@ -152,7 +155,9 @@ def _tag(web: Web, tag: str, days: list[DayFact], notes: list[Note]) -> dict[str
     latest = max(years, default=0)
     found = {}
     for year, listed in (years or {0: []}).items():
-        panels = [Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)))] if notes else []
+        more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
+        shown_notes = Rows(note_rows(notes[:LIMIT], web))
+        panels = [Panel("list", "笔记", shown_notes, more)] if notes else []
         if year:
             rows = day_rows(reversed(listed), web)
             panels.append(Panel("list", f"{year} 年", Rows(rows)))
@@ -184,9 +189,12 @@ def _timeline(web: Web) -> dict[str, Generated]:
 
 
 def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
+    """每样成果一行；日期只写在当天的头一行。"""
     when = f"{day.date.month} 月 {day.date.day} 日"
-    for line in day.achieved:
-        yield Row((Link(weekday(day.date), web.uris[day.date]), f"　{line}"), when=when)
+    first, *rest = day.achieved
+    yield Row((Link(weekday(day.date), web.uris[day.date]), f"　{first}"), when=when)
+    for line in rest:
+        yield Row((line,), when="　")
 
 
 def _notes(web: Web) -> Generated:

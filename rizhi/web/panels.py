@@ -1,5 +1,6 @@
 """首页、每一天、每篇笔记上的面板：由整张网算出来；纯函数。"""
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
@@ -68,7 +69,8 @@ def of_note(web: Web, note: Note) -> list[Panel]:
     panels += [_life(web, note)]
     leads = web.leads.get(str(note.path), [])
     if leads:
-        panels.append(Panel("leads", "链接到这里的笔记", Rows(note_rows(leads, web))))
+        more = (f"另有 {len(leads) - SHOWN} 篇。",) if len(leads) > SHOWN else ()
+        panels.append(Panel("leads", "链接到这里的笔记", Rows(note_rows(leads[:SHOWN], web)), more))
     hinted = web.hinted.get(str(note.path), [])
     if hinted:
         left = f"另有 {len(hinted) - LATEST} 天。" if len(hinted) > LATEST else ""
@@ -127,6 +129,8 @@ def todo_row(todo: Todo, web: Web) -> Row:
         tail += [f"，{todo.age(web.today)} 天"]
         tail += [f"，顺延 {todo.carried} 次"] if todo.carried else []
         tail += [f"，期限 {todo.due}"] if todo.due else []
+    elif todo.last == todo.born:
+        tail += [f"，当天{_STATES[todo.state]}"]
     else:
         tail += ["，", _date(web, todo.last), f" {_STATES[todo.state]}"]
     return Row((plain(brief(todo.text)), Dim(tuple(tail))), todo)
@@ -134,7 +138,7 @@ def todo_row(todo: Todo, web: Web) -> Row:
 
 def life_uri(note: Note, part: int = 1) -> str:
     """一篇笔记的全部日子另成的页。"""
-    tail = f"-{part}" if part > 1 else ""
+    tail = f"/{part}" if part > 1 else ""  # 不用连字符：rope-2 也可能是一篇笔记
     return f"mentions/{note.group}/{note.slug}{tail}.md"
 
 
@@ -231,7 +235,7 @@ def _fates(web: Web, born: Iterable[Todo]) -> Iterable[Row]:
 
 def _of_month(web: Web, day: date) -> dict[date, str]:
     days = (day.replace(day=1) + timedelta(days=n) for n in range(31))
-    return {d: web.uris[d] for d in days if d in web.uris}
+    return {d: web.uris[d] for d in days if d.month == day.month and d in web.uris}
 
 
 def _date(web: Web, day: date) -> Link | str:
@@ -260,9 +264,10 @@ def _life(web: Web, note: Note) -> Panel:
 
 
 def _state(web: Web, note: Note) -> list[Panel]:
-    if not note.snippet:
+    name = note.snippet or ""
+    if not re.fullmatch(r"\w{1,64}", name):
         return []
-    path = web.vault.snippets / f"{note.snippet}.py"
+    path = web.vault.snippets / f"{name}.py"
     if not path.is_file():
         return []
     try:

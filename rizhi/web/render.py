@@ -1,5 +1,6 @@
 """一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from html import escape
@@ -24,7 +25,9 @@ from rizhi.web.blocks import (
 WEEKDAYS = "一二三四五六日"
 PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~!"} | {"\n": " "})
+# 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
+_SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
+_MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 
 def relative(here: str, uri: str) -> str:
@@ -264,7 +267,7 @@ def _part_markdown(part: Part, here: str) -> str:
 def _content_markdown(content: Content, here: str) -> str:
     if isinstance(content, Rows):
         lines = [
-            f"- {row.when + ' ' if row.when else ''}{parts_markdown(row.parts, here)}"
+            f"- {row.when + ' ' if row.when else ''}{_line(parts_markdown(row.parts, here))}"
             for row in content.rows
         ]
         return "\n".join(lines) + "\n\n" if lines else ""
@@ -274,8 +277,13 @@ def _content_markdown(content: Content, here: str) -> str:
         return _month_markdown(content, here)
     if isinstance(content, Steps):
         groups = ("、".join(_part_markdown(one, here) for one in g) for g in content.groups)
-        return " → ".join(groups) + "\n\n"
+        return _line(" → ".join(groups)) + "\n\n"
     return ""
+
+
+def _line(text: str) -> str:
+    """行首的「1.」「-」不是他要写的列表。"""
+    return _MARKER.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text)
 
 
 def _trail_markdown(trail: Trail, here: str) -> str:

@@ -375,6 +375,8 @@ def test_print_is_light_and_code_fits(page: Page, root: str) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(media="print", color_scheme=scheme)
         page.goto(f"{root}/{NOTE}")
+        page.evaluate("localStorage.clear()")  # 主题会记住上一次的配色
+        page.reload()
         colours.append(
             page.evaluate(
                 """() => {

@@ -226,7 +226,7 @@ def _safe(uri: str) -> bool:
 def test_a_tag_becomes_a_safe_name(tag: str) -> None:
     for uri in (tag_uri(tag), tag_uri(tag, 2026)):
         assert _safe(uri) and os.path.normpath(uri) == uri
-        assert uri not in ("tags/index.md", "tags/2026.md") and uri.count("/") == 2
+        assert uri.count("/") == 2 and uri.split("/")[1] not in ("index", "index.md")
         assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
 
 
@@ -283,7 +283,7 @@ def test_every_hostile_tag_has_its_own_page(make: Make) -> None:
     front = "---\ntags:\n" + "".join(f"  - {quoted(tag)}\n" for tag in HOSTILE) + "---\n\n"
     made = pages(make({"2026-11-20": front + WROTE}))
     titles = sorted(page.title for uri, page in made.items() if uri.startswith("tags/"))
-    assert titles == sorted(("标签", *HOSTILE))
+    assert titles == sorted(("标签", *(tag for tag in HOSTILE if tag.strip())))  # 空白不是标签
 
 
 # 按先修的阅读次序
@@ -389,7 +389,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Web:
         ("todos", 3 * LIMIT),
         ("tags", 366 + LIMIT),
         ("mentions", LIMIT),
-        ("timeline", 366 + LIMIT),
+        ("timeline", 3 * 366),  # 一年一页，一天三样
         ("notes", 452 + 1),  # 每篇一行，再加一层先修
     ],
 )

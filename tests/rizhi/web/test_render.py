@@ -224,6 +224,17 @@ def test_a_month_in_markdown_is_a_table_of_the_same_days(rich: Web, markdown: Ma
             assert cells[0] == cells[1] and (wanted == "td a" or len(cells[0]) % 7 == 0)
 
 
+def test_the_heat_map_links_its_first_and_its_last_day(markdown: Markdown) -> None:
+    first, last = date(2026, 1, 1), date(2026, 12, 31)
+    days = {first: 1, date(2026, 2, 3): 0, date(2026, 5, 6): 700, last: 2}
+    days |= {first - timedelta(days=1): 9, last + timedelta(days=1): 9}
+    uris = {day: f"daily/{day.year}/{day}.md" for day in days}
+    heat = [Panel("heat", "", Heat(days, uris, first, last))]
+    wanted = {uris[day] for day in (first, date(2026, 5, 6), last)}
+    for soup in _sides("index.md", heat, None, markdown).values():
+        assert _targets(soup, "index.md") == wanted
+
+
 # 敌意
 
 HOSTILE = {
