@@ -86,6 +86,18 @@ def test_an_edited_note_is_refreshed(served: Served) -> None:
     served.wait(lambda page: "新写的一句。" in page)
 
 
+def test_a_served_page_opens_in_the_editor(served: Served) -> None:
+    page = served.wait(lambda page: "vscode://file/" in page)
+    path = f"{served.root}/docs/{MASK}.md".lstrip("/")
+    assert f'href="vscode://file/{path}"' in page
+
+
+def test_a_todo_reaches_home_and_board(served: Served) -> None:
+    served.edit("docs/daily/2026/2026-11-23.md", "## 今日总结", "- [ ] 刚想起的一件\n\n## 今日总结")
+    served.wait(lambda page: "刚想起的一件" in page, "todos/index")
+    served.wait(lambda page: "刚想起的一件" in page, "index")
+
+
 def test_a_new_day_appears(served: Served) -> None:
     path = served.root / "docs/daily/2026/2026-11-24.md"
     path.write_text("# 2026-11-24 星期二　新的一天\n\n## 思考\n\n- 有\n", encoding="utf-8")
