@@ -114,12 +114,35 @@ copies = repeat_kv(k, H // K).clone().requires_grad_()  # 假装各有各的
 (attention_weights(q, copies, mask) @ repeat_kv(v, H // K)).pow(2).sum().backward()
 torch.testing.assert_close(shared.grad, copies.grad.view(B, K, H // K, T, D).sum(2))
 
-# %% 检验 五维广播不必抄
+
+# %% 检验 怎样才不抄
+from collections.abc import Callable
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Copies(TorchDispatchMode):
+    """数一数其间整块复制了几次。"""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        self.count += func is torch.ops.aten.clone.default
+        return func(*args, **(kwargs or {}))
+
+
 grouped = k[:, :, None].expand(B, K, H // K, T, D)  # 步长 0，还是 k 的内存
 assert grouped.data_ptr() == k.data_ptr() and grouped.stride(2) == 0
 assert grouped.reshape(B, H, T, D).data_ptr() != k.data_ptr()  # 并成四维就抄了
-scores = q.view(B, K, H // K, T, D) @ grouped.mT  # (B, K, groups, T, S)
-torch.testing.assert_close(scores.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
+with Copies() as five:  # 留着五维去乘：matmul 内部还是抄了一份
+    scores = q.view(B, K, H // K, T, D) @ grouped.mT  # (B, K, groups, T, S)
+with Copies() as folded:  # 把 groups 并进 T：k 原样用，一次也不抄
+    flat = q.view(B, K, H // K * T, D) @ k.mT  # (B, K, groups*T, S)
+assert (five.count, folded.count) == (1, 0)
+for each in (scores, flat):
+    torch.testing.assert_close(each.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
 
 # %% 坏 用了 repeat
 from llm import LLMForCausalLM

@@ -131,7 +131,7 @@ def on_page_context(context: Any, page: Page, config: MkDocsConfig, nav: Navigat
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
     head, mark, tail = output.partition('<div class="md-content"')
-    return re.sub(r"\s*\n\s*", "\n", head) + mark + tail
+    return "\n".join(filter(None, map(str.strip, head.split("\n")))) + mark + tail
 
 
 @event_priority(100)  # 赶在搜索插件写盘之前

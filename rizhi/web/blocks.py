@@ -42,6 +42,16 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """中间折起来的一个列表：头几行、折起的、末几行。"""
+
+    head: Rows
+    middle: Rows
+    tail: Rows
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heat:
     """热力图：从 first 到 last，每天写了多少字。"""
 
@@ -77,7 +87,7 @@ class Steps:
     groups: tuple[tuple[Link | str, ...], ...]
 
 
-Content = Rows | Heat | Month | Trail | Steps
+Content = Rows | Folded | Heat | Month | Trail | Steps
 
 
 @dataclass(frozen=True, slots=True)

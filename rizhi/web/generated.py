@@ -13,8 +13,7 @@ from rizhi.vault import Note, Page
 from rizhi.web.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
 from rizhi.web.facts import DayFact, Web
 from rizhi.web.panels import (
-    FIRST,
-    LATEST,
+    FOLDED,
     by_group,
     day_rows,
     life_uri,
@@ -226,7 +225,7 @@ def _lives(web: Web) -> dict[str, Generated]:
     found = {}
     for note in web.notes:
         days = web.mentioned.get(str(note.path), [])
-        if len(days) > FIRST + LATEST:
+        if len(days) > FOLDED:
             chunks = [days[n : n + LIMIT] for n in range(0, len(days), LIMIT)]
             for part, chunk in enumerate(chunks, 1):
                 others = [

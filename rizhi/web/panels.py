@@ -12,10 +12,11 @@ from rizhi.pages import weekday
 from rizhi.report import that_day
 from rizhi.todo import Todo, brief, still_open
 from rizhi.vault import Note, RizhiError
-from rizhi.web.blocks import Dim, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
+from rizhi.web.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
 from rizhi.web.facts import DayFact, Web, plain
 
-FIRST, LATEST = 3, 5  # 笔记的来历只列最早与最近的几天，其余另有一页
+FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
+FOLDED = 100  # 其余的折起来；再多，就另成一页
 SHOWN = 10
 GROUPS = {
     "attention": "注意力",
@@ -258,9 +259,13 @@ def _life(web: Web, note: Note) -> Panel:
     rest = len(found) - FIRST - LATEST
     if rest <= 0:
         return Panel("life", "写到它的日子", Rows(mention_rows(found, web)))
-    shown = mention_rows(found[:FIRST] + found[-LATEST:], web)
+    head = Rows(mention_rows(found[:FIRST], web))
+    tail = Rows(mention_rows(found[-LATEST:], web))
+    if len(found) <= FOLDED:
+        middle = Rows(mention_rows(found[FIRST:-LATEST], web))
+        return Panel("life", "写到它的日子", Folded(head, middle, tail, f"中间还有 {rest} 天"))
     note_ = (f"中间还有 {rest} 天：", Link(f"全部 {len(found)} 天", life_uri(note)))
-    return Panel("life", "写到它的日子", Rows(shown), note_)
+    return Panel("life", "写到它的日子", Rows(head.rows + tail.rows), note_)
 
 
 def _state(web: Web, note: Note) -> list[Panel]:

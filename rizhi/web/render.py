@@ -10,6 +10,7 @@ from rizhi.todo import CARRIED_TOO_OFTEN
 from rizhi.web.blocks import (
     Content,
     Dim,
+    Folded,
     Generated,
     Heat,
     Link,
@@ -72,6 +73,10 @@ def content_html(content: Content, here: str) -> str:
     """一块内容。"""
     if isinstance(content, Rows):
         return _rows(content, here)
+    if isinstance(content, Folded):
+        inner = f"<summary>{escape(content.label)}</summary>{_rows(content.middle, here)}"
+        folded = f'<details class="rz-more">{inner}</details>'
+        return _rows(content.head, here) + folded + _rows(content.tail, here)
     if isinstance(content, Heat):
         return _heat(content, here)
     if isinstance(content, Month):
@@ -265,6 +270,8 @@ def _part_markdown(part: Part, here: str) -> str:
 
 
 def _content_markdown(content: Content, here: str) -> str:
+    if isinstance(content, Folded):
+        content = Rows((*content.head.rows, *content.middle.rows, *content.tail.rows))
     if isinstance(content, Rows):
         lines = [
             f"- {row.when + ' ' if row.when else ''}{_line(parts_markdown(row.parts, here))}"

@@ -12,7 +12,7 @@ from rizhi import pages
 from rizhi.report import DISTANCES
 from rizhi.vault import Vault, find_vault
 from rizhi.web import generated, panels, render
-from rizhi.web.blocks import Dim, Heat, Link, Month, Panel, Part, Rows, Trail
+from rizhi.web.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Rows, Trail
 from rizhi.web.facts import Web, read_web
 
 TODAY = date(2026, 11, 23)
@@ -214,7 +214,11 @@ def test_home_shows_the_latest_days_the_week_and_what_is_open(make: Make, tmp_pa
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 12])
-def test_a_long_life_is_shortened_and_kept_whole_elsewhere(make: Make, count: int) -> None:
+def test_a_long_life_is_shortened_and_kept_whole_elsewhere(
+    make: Make, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (panels, generated):
+        monkeypatch.setattr(module, "FOLDED", 8)  # 不折，好少造些日子
     text = "## 思考\n\n前一句。第 {} 次想到[旋转](../../" + ROPE + ")，`q @ k`。\n"
     days = [_day(n) for n in range(count * 40, 0, -40)]  # 跨年
     web = make({str(d): text.format(n) for n, d in enumerate(days)}, {"model/rope": "# 旋转\n"})
@@ -233,6 +237,20 @@ def test_a_long_life_is_shortened_and_kept_whole_elsewhere(make: Make, count: in
         assert whole and [_uri(day) for day in days] == _leads(whole.panels[0])
         assert _uris(whole.lead) == [ROPE]
     assert count or "还没有" in _text(life.note)
+
+
+def test_the_middle_of_a_life_is_folded(make: Make) -> None:
+    text = "## 思考\n\n想到[旋转](../../" + ROPE + ")。\n"
+    days = [_day(n) for n in range(12, 0, -1)]
+    web = make({str(d): text for d in days}, {"model/rope": "# 旋转\n"})
+    life = _find(panels.of_note(web, web.notes[0]), "life")
+    assert life and isinstance(life.content, Folded)
+    parts = (life.content.head, life.content.middle, life.content.tail)
+    assert [len(rows.rows) for rows in parts] == [3, 4, 5]
+    assert life.content.label == "中间还有 4 天"
+    links = [part.uri for r in parts for row in r.rows for part in row.parts if type(part) is Link]
+    assert links == [_uri(day) for day in days]
+    assert not [uri for uri in generated.pages(web) if uri.startswith("mentions/")]
 
 
 @pytest.mark.parametrize(

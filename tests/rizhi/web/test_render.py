@@ -16,7 +16,20 @@ from markdown import Markdown
 
 from rizhi.vault import Vault, day_path, find_vault
 from rizhi.web import generated, panels, render
-from rizhi.web.blocks import Dim, Generated, Heat, Link, Month, Panel, Part, Rows, Steps, Trail
+from rizhi.web.blocks import (
+    Dim,
+    Folded,
+    Generated,
+    Heat,
+    Link,
+    Month,
+    Panel,
+    Part,
+    Row,
+    Rows,
+    Steps,
+    Trail,
+)
 from rizhi.web.facts import Web, read_web
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,14 +89,20 @@ def _text(parts: Iterable[Part]) -> str:
     return _bare("".join(part.text if isinstance(part, Link) else part for part in _flat(parts)))
 
 
+def _rows_of(content: object) -> list[Row]:
+    if isinstance(content, Folded):
+        return [*content.head.rows, *content.middle.rows, *content.tail.rows]
+    return list(content.rows) if isinstance(content, Rows) else []
+
+
 def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
     """数据里有的全部链接。"""
     uris = {part.uri for part in _flat(lead) if isinstance(part, Link)}
     for panel in found:
         content = panel.content
         parts: list[Any] = [*panel.note]
-        if isinstance(content, Rows):
-            parts += [part for row in content.rows for part in row.parts]
+        if isinstance(content, Rows | Folded):
+            parts += [part for row in _rows_of(content) for part in row.parts]
         elif isinstance(content, Steps):
             parts += [one for group in content.groups for one in group]
         elif isinstance(content, Trail):
@@ -159,8 +178,7 @@ def _same(web: Web, shown: list[Shown]) -> None:
         rows = [
             _text(((f"{row.when}　",) if row.when else ()) + row.parts)
             for panel in found
-            if isinstance(panel.content, Rows)
-            for row in panel.content.rows
+            for row in _rows_of(panel.content)
         ]
         wanted = _linked(found, lead)
         assert wanted <= known, uri
@@ -208,7 +226,7 @@ def test_the_rich_vault_has_every_kind_of_thing(rich: Web) -> None:
     assert kinds >= {"trail", "born", "that", "month", "today", "week", "open", "latest", "heat"}
     assert kinds >= {"map", "before", "life", "leads", "hints", "due", "tags", "timeline"}
     folders = {uri.split("/")[0] for uri, _, page in made if page}
-    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes", "mentions"}
+    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes"}
 
 
 def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -> None:
