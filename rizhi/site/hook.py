@@ -40,7 +40,7 @@ class Loom:
 
 @event_priority(100)  # 赶在搜索插件读词典之前
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    gc.set_threshold(100_000, 20, 50)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
+    gc.set_threshold(200_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
     notes = read_notes(vault)
     words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
@@ -78,6 +78,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
+    gc.freeze()  # 整张网要留到下一次重建，不必再扫
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
     Loom.panels = {uri: weave.rendered(plain.of_page(web, uri), uri) for uri in uris}

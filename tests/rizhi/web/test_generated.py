@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rizhi.frontmatter import quoted
 from rizhi.vault import Note, find_vault
-from rizhi.web import panels
+from rizhi.web import generated, panels
 from rizhi.web.blocks import Dim, Generated, Heat, Link, Part, Rows, Steps
 from rizhi.web.facts import Web, read_web
 from rizhi.web.generated import LIMIT, pages, reading_order, tag_uri
@@ -408,9 +408,11 @@ def test_what_a_page_leaves_out_is_said(big: Web) -> None:
 
 @pytest.mark.parametrize(("slug", "count"), [("rope", 450), ("rope-2", 10)])
 def test_a_whole_life_is_cut_into_pages_that_lead_to_each_other(
-    big: Web, slug: str, count: int
+    big: Web, slug: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """rope 的第二页，也不能占了 rope-2 的第一页。"""
+    for module in (panels, generated):
+        monkeypatch.setattr(module, "FOLDED", 8)
     made, note = pages(big), big.by_slug[slug]
     life = next(panel for panel in panels.of_note(big, note) if panel.kind == "life")
     (first,) = _uris(life.note)
