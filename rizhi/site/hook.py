@@ -78,7 +78,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
-    gc.freeze()  # 整张网要留到下一次重建，不必再扫
+    if not incremental.STATE.marks:  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
+        gc.freeze()  # 整张网要留到下一次重建，不必再扫
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
     Loom.panels = {uri: weave.rendered(plain.of_page(web, uri), uri) for uri in uris}
