@@ -202,12 +202,12 @@ def notes_linked(scene: Scene) -> Iterator[Problem]:
     known = index.Names(scene.notes)
     for day in scene.days:
         linked = {target for _, target in scene.targets[day.path]}
-        for note in known.found(unlinked(scene.prose(day))):
+        for note, at in known.placed(unlinked(scene.prose(day)[day.offset :])):
             if str(note.path) not in linked:
-                line = _first_line(day, scene.prose(day), note)
                 message = f"提到了「{note.title}」，没有链接"
-                target = index.link(day.path, note.path)
-                yield Problem(day.path, line, "R208", message, f"可以链接到 {target}", "warning")
+                remedy = f"可以链接到 {index.link(day.path, note.path)}"
+                line = line_of(day.text, day.offset + at)
+                yield Problem(day.path, line, "R208", message, remedy, "warning")
 
 
 def note_named(scene: Scene) -> Iterator[Problem]:
@@ -318,13 +318,6 @@ def _inspect(path: Path) -> Iterator[Problem]:
     if not any("assert" in cell.source for cell in checks):
         message = "没有带断言的「检验…」单元格"
         yield Problem(path, 1, "R401", message, "加一格，用独立的算法核对结果")
-
-
-def _first_line(day: Day, prose: str, note: Note) -> int:
-    """笔记的标题或别名头一次出现的那一行。"""
-    folded = prose.casefold()
-    places = (folded.find(name.casefold()) for name in (note.title, *note.aliases))
-    return line_of(day.text, min((at for at in places if at >= 0), default=0))
 
 
 def _finished(scene: Scene) -> Iterator[Note]:

@@ -101,18 +101,26 @@ class Names:
 
     def found(self, text: str) -> list[Note]:
         """文字里提到的笔记，各一次。"""
+        return [note for note, _ in self.placed(text)]
+
+    def placed(self, text: str) -> list[tuple[Note, int]]:
+        """文字里提到的笔记，与头一次提到的字符位置。"""
         folded = text.casefold()
         seen = self._starts.keys() & set(map("".join, pairwise(folded)))
-        names = [pair for start in sorted(seen) for pair in self._starts[start]]
-        hits = {str(n.path): n for name, n in names if name in folded and _whole(folded, name)}
+        hits: dict[str, tuple[Note, int]] = {}
+        for name, note in (pair for start in sorted(seen) for pair in self._starts[start]):
+            match = _whole(folded, name) if name in folded else None
+            if match:
+                at = min(match.start(), hits.get(str(note.path), (note, match.start()))[1])
+                hits[str(note.path)] = (note, at)
         return [hits[path] for path in sorted(hits)]
 
 
-def _whole(text: str, name: str) -> bool:
+def _whole(text: str, name: str) -> re.Match[str] | None:
     """英文名要整词：sort 不在 sorted 里。"""
     start = r"(?<![a-z0-9_])" if name[0].isascii() else ""
     end = r"(?![a-z0-9_])" if name[-1].isascii() else ""
-    return bool(re.search(start + re.escape(name) + end, text))
+    return re.search(start + re.escape(name) + end, text)
 
 
 def _sentence(text: str, at: int) -> str:

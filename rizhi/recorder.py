@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from rizhi import runner, snippet, store
+from rizhi.clock import today
 from rizhi.vault import RizhiError, Vault
 
 
@@ -33,7 +33,7 @@ def record(vault: Vault, path: Path) -> Recorded:
     if figures and not run.has_font:
         return Recorded(error="图里要有中文字体才能记录：装上 Noto Sans CJK 再来。旧记录没有动。")
     folder = vault.outputs / path.stem
-    files = snippet.record_files(run.outputs, key, runner.versions(), str(date.today()))
+    files = snippet.record_files(run.outputs, key, runner.versions(), str(today(vault)))
     files["key.json"] = _dated(folder / "key.json", files["key.json"])
     return Recorded(done=_write(folder, files))
 

@@ -38,7 +38,8 @@ def begin(server: LiveReloadServer, vault: Vault) -> None:
     """记下浏览器在看哪一页；后台跑完时改一下标记文件，mkdocs 就会再建一遍。"""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
-        name = environ["PATH_INFO"].strip("/")
+        # WSGI 把路径的字节当 latin-1：中文名要还原
+        name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
         if name.endswith(".html") or not name:
             STATE.page = name.removesuffix(".html") or "index"
         return server.serve_request(environ, start_response)
@@ -60,6 +61,12 @@ def refresh(vault: Vault) -> None:
     _record_all(vault, [path for path in stale if path.stem in shown])
     STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
     fence.PLACE.running.update(path.stem for path in STATE.later)
+
+
+def abandon() -> None:
+    """这一遍没有建成：等着后台跑的还没有跑，下一遍再算。"""
+    fence.PLACE.running.difference_update(path.stem for path in STATE.later)
+    STATE.later = []
 
 
 def finish(vault: Vault) -> None:

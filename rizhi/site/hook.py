@@ -4,6 +4,7 @@ import gc
 import logging
 import re
 from functools import cache, lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = weave.sources(web)
     texts = {uri: text for uri, (text, _) in made.items()} | weave.scripts(web)
     for uri, text in texts.items():
-        files.append(File.generated(config, uri, content=text))
+        if files.get_file_from_path(uri):
+            log.warning(
+                "docs/%s 与算出来的页同名：显示的是你写的。要看算出来的，给它改个名字。", uri
+            )
+            made.pop(uri, None)
+        else:
+            files.append(File.generated(config, uri, content=text))
     Loom.parts = {uri: parts for uri, (_, parts) in made.items()}
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
@@ -98,6 +105,8 @@ def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     fence.PLACE.page = f"docs/{page.file.src_uri}"
     fence.PLACE.draft = page.meta.get("draft") is True
+    if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
+        page.meta["title"] = escape(str(page.meta["title"]))
     head = _DRAFT if fence.PLACE.draft else ""
     vault = _vault(config)
     if follow.STATE.serving and page.file.abs_src_path:
@@ -151,6 +160,7 @@ on_post_build = CombinedEvent(_complete, _conclude)
 
 def on_build_error(error: Exception) -> None:
     incremental.forget()
+    follow.abandon()
 
 
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:

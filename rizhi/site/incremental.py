@@ -26,8 +26,10 @@ from rizhi.vault import Page as PlainPage
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
 from rizhi.web.facts import Memory, Web, stamp
 
-_FENCE = re.compile(r"^ *```(?:snippet|source)\n(.*?)^ *```", re.M | re.S)
-_MODULE = re.compile(r"^ *([\w.]+)", re.M)
+_FENCE = re.compile(
+    r"^[ \t>]*(`{3,}|~{3,})[ \t]*\{?\.?(?:snippet|source)\b[^\n]*\n(.*?)^[ \t>]*\1", re.M | re.S
+)
+_MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _INVENTORY = "objects.inv"
 
 
@@ -43,6 +45,7 @@ class Built:
     inventory: bytes = b""
     memory: Memory = field(default_factory=Memory)
     salt: str = ""
+    site: str = ""
     fresh: dict[str, str] = field(default_factory=dict)  # 这一次的指纹，建成了才算数
     fresh_places: dict[str, str] = field(default_factory=dict)
     rebuilt: set[str] = field(default_factory=set)  # 这一次重建的页
@@ -58,11 +61,13 @@ def begin(config: MkDocsConfig, vault: Vault) -> None:
     if STATE.salt != salt:
         STATE.salt = salt
         forget()
+    if STATE.site != config.site_dir:
+        STATE.site, STATE.places = config.site_dir, {}
 
 
 def forget() -> None:
-    """什么也不沿用；页面的内容另有时间与大小作准，不必忘。"""
-    STATE.marks, STATE.places, STATE.entries = {}, {}, {}
+    """什么也不沿用；哪些产物是自己的还要记着，好在删了页之后清掉。"""
+    STATE.marks, STATE.entries = {}, {}
 
 
 def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
@@ -143,7 +148,7 @@ class Clues:
         self.web, self.known = web, known
         vault = web.vault
         self.facts = {web.uri(day.path): day for day in web.days}
-        self.llm = "".join(repr(stamp(str(p))) for p in sorted((vault.root / "llm").glob("*.py")))
+        self.llm = "".join(repr(stamp(str(p))) for p in sorted((vault.root / "llm").rglob("*.py")))
         pages = sorted((vault.docs / "reference").glob("*.md"))
         self.reference = self.llm + "".join(repr(stamp(str(p))) for p in pages)
 
@@ -158,7 +163,8 @@ class Clues:
             return own
         day = self.facts.get(file.src_uri)
         if day is not None:
-            return own + self._alive(mention.target for mention in day.mentions)
+            alive = self._alive(mention.target for mention in day.mentions)
+            return own + alive + self._embedded(day.fences)
         page = self.web.by_uri.get(file.src_uri) or _page(Path(file.abs_src_path))
         own += self._alive(target for _, target in index.targets(page))
         own += self._embedded(page.text)
@@ -169,7 +175,7 @@ class Clues:
 
     def _embedded(self, text: str) -> str:
         blocks = _FENCE.findall(text)
-        modules = {name for block in blocks for name in _MODULE.findall(block)}
+        modules = {name for _, block in blocks for name in _MODULE.findall(block)}
         own = "".join(self._module(name) for name in sorted(modules) if "." not in name)
         return own + self.llm if modules else ""
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _TITLE = re.compile(r"^(?:title: *(?P<meta>.+?)|# +(?P<head>.+?))[ \t]*\r?$", re
 def nav(vault: Vault, notes: list[Note]) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。"""
     groups = [
-        {name: [{note.title: _uri(vault, note.path)} for note in found]}
+        {escape(name): [{escape(note.title): _uri(vault, note.path)} for note in found]}
         for name, found in by_group(notes)
     ]
     books = sorted(vault.notebooks.glob("*.ipynb"))
@@ -54,7 +55,7 @@ def title_pages(files: Files, config: MkDocsConfig, web: Web) -> None:
     for uri, day in ((web.uri(day.path), day) for day in web.days):
         found = files.get_file_from_path(uri)
         if found is not None and found.page is not None and day.heading:
-            found.page.title = day.heading
+            found.page.title = escape(day.heading)
 
 
 def chain_days(files: Files) -> None:

@@ -102,7 +102,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """一个算出来的页：标题、导语与各节；`page` 为空时是现有的一页，只补上面板。"""
+    """一个算出来的页：标题、导语与各节。"""
 
     title: str
     panels: tuple[Panel, ...]

@@ -33,6 +33,7 @@ class DayFact(NamedTuple):
     said: tuple[Said, ...]
     achieved: tuple[str, ...]
     mentions: tuple[index.Mention, ...]
+    fences: str  # 写了围栏的一天才有：全文，看得出嵌了哪些片段
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
 
 
@@ -196,9 +197,10 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     found = [m for made in index.backlinks([page]).values() for m in made]
     achieved = report.achievements(report.Written(day, page, entry, own)) if own else []
     prose = unlinked(outside_code(page.body))
+    fences = page.text if "```" in page.text or "~~~" in page.text else ""
     return DayFact(
         day, path, report.short_title(page, day), page.title, words(own), page.tags,
-        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found), prose,
+        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found), fences, prose,
     )  # fmt: skip
 
 

@@ -42,12 +42,12 @@ def pages(web: Web) -> dict[str, Generated]:
 def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
     """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
     known = {note.slug for note in notes}
-    left, done, layers = list(notes), set[str](), list[list[Note]]()
+    left = [(note, {slug for slug in note.prereq if slug in known}) for note in notes]
+    done, layers = set[str](), list[list[Note]]()
     while left:
-        layer = [n for n in left if all(s in done or s not in known for s in n.prereq)] or left
-        layers.append(layer)
-        done |= {note.slug for note in layer}
-        left = [note for note in left if note not in layer]
+        layers.append([n for n, needs in left if needs <= done] or [n for n, _ in left])
+        left = [] if len(layers[-1]) == len(left) else [p for p in left if not p[1] <= done]
+        done |= {note.slug for note in layers[-1]}
     return layers
 
 

@@ -56,7 +56,7 @@ class Editor:
         actions: list[Callable[[], str]] = [
             self.add_day, self.change_day, self.change_day, self.tick, self.tag, self.delete_day,
             self.add_note, self.change_note, self.retitle_note, self.rename_note, self.delete_note,
-            self.link, self.require, self.change_snippet, self.change_record, self.break_head,
+            self.link, self.require, self.change_snippet, self.change_record, self.break_head, self.embed,
         ]  # fmt: skip
         return self.rng.choice(actions)()
 
@@ -149,6 +149,13 @@ class Editor:
         path = self._one(sorted((self.root / "snippets/outputs").rglob("*.txt")))
         return self._append(path, f"{self._next()}\n")
 
+    def embed(self) -> str:
+        opening = self.rng.choice(("```snippet", "``` snippet", "~~~snippet", "````snippet"))
+        module = self.rng.choice(("cat_vs_stack", "sort_vs_sorted"))
+        lines = ("", opening, module, opening[: 4 if opening[3] == "`" else 3], "")
+        block = self.rng.choice(("\n", "\r\n")).join(lines)
+        return self._append(self._one(self.days() + self.notes()), block)
+
     def break_head(self) -> str:
         path = self._one(self.days())
         self._write(path, "---\ntags: [没有关上\ndate: x: y\n---\n" + path.read_text("utf-8"))
@@ -166,7 +173,7 @@ class Editor:
         return f"改 {path.name}"
 
     def _write(self, path: Path, text: str) -> None:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="")  # 回车原样写
 
 
 def rebuild(root: Path, site: Path, dirty: bool) -> None:
