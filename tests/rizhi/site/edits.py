@@ -56,7 +56,8 @@ class Editor:
         actions: list[Callable[[], str]] = [
             self.add_day, self.change_day, self.change_day, self.tick, self.tag, self.delete_day,
             self.add_note, self.change_note, self.retitle_note, self.rename_note, self.delete_note,
-            self.link, self.require, self.change_snippet, self.change_record, self.break_head, self.embed,
+            self.link, self.require, self.change_snippet, self.change_record, self.break_head,
+            self.embed,
         ]  # fmt: skip
         return self.rng.choice(actions)()
 
