@@ -246,6 +246,16 @@ def read_notes(vault: Vault) -> list[Note]:
     return [_load(Note, vault, path, link) for path, link in _markdown(vault.notes)]
 
 
+def note_files(vault: Vault) -> list[Path]:
+    """全部笔记的路径，次序同 `read_notes`；不打开。"""
+    return [path for path, _ in _markdown(vault.notes)]
+
+
+def read_note(vault: Vault, path: Path) -> Note:
+    """一篇笔记。"""
+    return _load(Note, vault, path)
+
+
 def read_days(vault: Vault) -> list[Day]:
     """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
     return [_load(Day, vault, path, link) for path, link in _markdown(vault.daily)]

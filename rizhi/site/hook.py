@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import CombinedEvent, event_priority
@@ -19,9 +20,10 @@ from rizhi import fence, snippet, store
 from rizhi.clock import today
 from rizhi.pages import boilerplate
 from rizhi.site import follow, incremental, navigation, notebook, search, weave
-from rizhi.vault import RizhiError, Vault, find_vault, read_notes, read_text, snippet_files
+from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
 from rizhi.web import plain, render
 from rizhi.web.facts import Web, read_web
+from rizhi.web.facts import notes as read_notes
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -43,7 +45,7 @@ class Loom:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     gc.set_threshold(200_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
-    notes = read_notes(vault)
+    notes = read_notes(vault, incremental.STATE.memory)
     words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
     store.replace(path, words.encode())
     incremental.begin(config, vault)
@@ -89,7 +91,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         gc.freeze()  # 整张网要留到下一次重建，不必再扫
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
-    Loom.panels = {uri: weave.rendered(plain.of_page(web, uri), uri) for uri in uris}
+    Loom.panels = {uri: incremental.rendered(plain.of_page(web, uri), uri) for uri in uris}
     woven = {u: "".join((*two, *Loom.parts.get(u, ()))) for u, two in Loom.panels.items()}
     incremental.mark_files(files, web, woven)
     return files
@@ -100,6 +102,11 @@ def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
     navigation.chain_days(files)
     incremental.mark_navigation(nav, files)
     return nav
+
+
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    env.bytecode_cache = incremental.TEMPLATES
+    return env
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

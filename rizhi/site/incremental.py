@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import jieba
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
@@ -22,8 +24,10 @@ from mkdocs.structure.nav import Navigation, Section
 
 from rizhi import fence, index
 from rizhi.pages import boilerplate
+from rizhi.site import weave
 from rizhi.vault import Page as PlainPage
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
+from rizhi.web.blocks import Panel
 from rizhi.web.facts import Memory, Web, stamp
 
 _FENCE = re.compile(
@@ -41,6 +45,7 @@ class Built:
     places: dict[str, str] = field(default_factory=dict)
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     words: str | None = None
+    panels: dict[str, tuple[list[Panel], tuple[str, str]]] = field(default_factory=dict)
     recut: bool = False  # 词典换过，留着的条目要重切
     inventory: bytes = b""
     memory: Memory = field(default_factory=Memory)
@@ -52,6 +57,24 @@ class Built:
 
 
 STATE = Built()
+
+
+class Templates(BytecodeCache):
+    """主题的模板只编译一次：mkdocs 每次重建都换一个新的环境，编译要占去改一处的小一半时间。"""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """源文变了，校验和对不上，jinja2 自会重编。"""
+        if bucket.key in self.known:
+            bucket.bytecode_from_string(self.known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.known[bucket.key] = bucket.bytecode_to_string()
+
+
+TEMPLATES = Templates()
 
 
 def begin(config: MkDocsConfig, vault: Vault) -> None:
@@ -101,6 +124,15 @@ def use_words(config: MkDocsConfig, words: str, path: Path) -> None:
     jieba.load_userdict(str(path))
     STATE.recut = STATE.words is not None
     STATE.words = words
+
+
+def rendered(found: list[Panel], uri: str) -> tuple[str, str]:
+    """一页的面板排成 HTML；与上一次一样的不重排：比一比，比重排快得多。"""
+    known = STATE.panels.get(uri)
+    if known is None or known[0] != found:
+        known = (found, weave.rendered(found, uri))
+        STATE.panels[uri] = known
+    return known[1]
 
 
 def mark_files(files: Files, web: Web, woven: Mapping[str, str]) -> None:

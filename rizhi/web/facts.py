@@ -15,7 +15,7 @@ from rizhi.entry import outside_code, parse, unlinked
 from rizhi.pages import boilerplate
 from rizhi.todo import Mention as Said
 from rizhi.todo import Todo, lives, mentions
-from rizhi.vault import Note, Page, Vault, day_names, read_day, read_notes, read_weeks
+from rizhi.vault import Note, Page, Vault, day_names, note_files, read_day, read_note, read_weeks
 
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 Stamp = tuple[int, int, int, int]
@@ -42,6 +42,7 @@ class Memory:
     """上一次读到的：页面的时间、大小没变，就不重读。"""
 
     days: dict[str, tuple[Stamp, DayFact]] = field(default_factory=dict)
+    notes: dict[Path, tuple[Stamp, Note]] = field(default_factory=dict)
     template: str = ""
     hints: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -160,9 +161,19 @@ def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
     todos = lives((day.date, day.said) for day in days)
     written = tuple(day for day in days if day.words)
     return Web(
-        vault, today, written, dict(names), tuple(read_notes(vault)), tuple(read_weeks(vault)),
+        vault, today, written, dict(names), tuple(notes(vault, memory)), tuple(read_weeks(vault)),
         tuple(todos), memory,
     )  # fmt: skip
+
+
+def notes(vault: Vault, memory: Memory) -> list[Note]:
+    """全部笔记，同 `read_notes`；没改过的不重读。"""
+    kept: dict[Path, tuple[Stamp, Note]] = {}
+    for path in note_files(vault):
+        now, known = stamp(str(path)), memory.notes.get(path)
+        kept[path] = known if known and known[0] == now else (now, read_note(vault, path))
+    memory.notes = kept
+    return [note for _, note in kept.values()]
 
 
 def plain(text: str) -> str:
