@@ -67,7 +67,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
     Loom.template = boilerplate(vault)
     web = Loom.web = read_web(vault, today(vault), incremental.STATE.memory)
-    made = weave.sources(web)
+    made = weave.sources(web, incremental.STATE.sources)
     texts = {uri: text for uri, (text, _) in made.items()} | weave.scripts(web)
     for uri, text in texts.items():
         if files.get_file_from_path(uri):

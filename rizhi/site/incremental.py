@@ -27,7 +27,7 @@ from rizhi.pages import boilerplate
 from rizhi.site import weave
 from rizhi.vault import Page as PlainPage
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
-from rizhi.web.blocks import Panel
+from rizhi.web.blocks import Generated, Panel
 from rizhi.web.facts import Memory, Web, stamp
 
 _FENCE = re.compile(
@@ -46,6 +46,7 @@ class Built:
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     words: str | None = None
     panels: dict[str, tuple[list[Panel], tuple[str, str]]] = field(default_factory=dict)
+    sources: dict[str, tuple[Generated, weave.Source]] = field(default_factory=dict)
     recut: bool = False  # 词典换过，留着的条目要重切
     inventory: bytes = b""
     memory: Memory = field(default_factory=Memory)

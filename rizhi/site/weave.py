@@ -9,19 +9,25 @@ from urllib.parse import quote
 from rizhi import fence, snippet
 from rizhi.vault import Note, RizhiError, Vault
 from rizhi.web import generated, render
-from rizhi.web.blocks import Panel, Trail
+from rizhi.web.blocks import Generated, Panel, Trail
 from rizhi.web.facts import Web, plain
 
 _BRIEF = re.compile(r"^## 一句话[ \t]*\n+(.+?)(?=\n\n|\n#|\Z)", re.M | re.S)
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 
 
-def sources(web: Web) -> dict[str, tuple[str, list[str]]]:
-    """算出来的页的原文与各段 HTML；搜索不收，免得盖过真正写了那句话的页。"""
+Source = tuple[str, list[str]]  # 原文，与填进去的各段 HTML
+
+
+def sources(web: Web, known: dict[str, tuple[Generated, Source]]) -> dict[str, Source]:
+    """算出来的页；搜索不收，免得盖过真正写了那句话的页。`known` 留着上一次的，没变的不重排。"""
     found = {}
     for uri, page in generated.pages(web).items():
-        text, parts = render.page_source(page, uri)
-        found[uri] = (f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts)
+        if uri not in known or known[uri][0] != page:
+            text, parts = render.page_source(page, uri)
+            head = "---\nsearch:\n  exclude: true\n---\n\n"
+            known[uri] = (page, (f"{head}{text}\n", parts))
+        found[uri] = known[uri][1]
     return found
 
 
