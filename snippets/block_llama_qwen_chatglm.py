@@ -111,6 +111,7 @@ for family in ("glm", "glm4"):
     row = []
     for scale in (1, 10, 100):  # 把两个分支的最后一个矩阵放大
         model = build(family)
+        model.load_state_dict(build("glm").state_dict(), strict=False)  # 共有的权重相同
         for block in model.model.layers:
             block.self_attn.o_proj.weight.data *= scale
             block.mlp.down_proj.weight.data *= scale

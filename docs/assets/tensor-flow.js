@@ -294,8 +294,9 @@
   function chip(side, rows, letters) {
     const shown = rows.map(([name, shape]) => [name, size(shape, letters)]);
     const unique = [...new Map(shown.map((pair) => [pair.join(" "), pair])).values()];
-    const parts = unique.map(([name, value]) => `${name} ${value}`).join("　");
-    return html("span", { className: `rz-${side}` }, parts);
+    const parts = unique.map(([name, value]) => html("samp", {}, `${name} ${value}`));
+    const spaced = parts.flatMap((part, i) => (i ? ["　", part] : [part]));
+    return html("span", { className: `rz-${side}` }, ...spaced);
   }
 
   function sourceLine([number, code], state) {
