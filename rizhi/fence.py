@@ -19,7 +19,7 @@ import pygments
 from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
-from rizhi import snippet
+from rizhi import snippet, stamp
 from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
@@ -117,7 +117,7 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
     if not path.is_file() or not module.isidentifier():
         known = "、".join(p.stem for p in snippet_files(vault)) or "（没有）"
         raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
-    parsed, record, trouble = _load(path, vault.root, stamp(path, vault))
+    parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
     boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
@@ -137,14 +137,6 @@ def _load(path: Path, root: Path, _: object) -> tuple[snippet.Snippet, snippet.R
     except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
         trouble = str(error).replace(f"{root}/", "")
     return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
-
-
-def stamp(path: Path, vault: Vault) -> tuple[tuple[str, int, int], ...]:
-    """片段、它的记录与 `llm` 各文件的时间与大小：没变就不必再读一遍。"""
-    record = (vault.outputs / path.stem).glob("*")
-    files = [path, *record, *(vault.root / "llm").rglob("*.py")]
-    stats = [(str(file), file.stat()) for file in sorted(files)]
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
 def _cell(

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rizhi.stamp import stamp as stamp_of
 from rizhi.todo import Mention, mentions
 from rizhi.vault import RizhiError, Vault, day_files, read_inside
 
@@ -52,7 +52,7 @@ def _year(vault: Vault, year: int, files: Iterable[tuple[date, str]], memo: Memo
     old = _load(shard)
     new: dict[str, Any] = {}
     for day, path in files:
-        name, stamp = day.isoformat(), _stamp(path)
+        name, stamp = day.isoformat(), list(stamp_of(path))
         known = old.get(name)
         if known and known[0] == stamp:
             found = known[1]
@@ -75,11 +75,6 @@ def _read(vault: Vault, path: Path) -> list[Mention] | RizhiError:
         return mentions(read_inside(vault, path))
     except RizhiError as error:
         return error
-
-
-def _stamp(path: str) -> list[int]:
-    found = os.stat(path)  # noqa: PTH116
-    return [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
 
 
 def _load(shard: Path) -> dict[str, Any]:

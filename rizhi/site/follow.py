@@ -14,7 +14,7 @@ from typing import Any
 
 from mkdocs.livereload import LiveReloadServer
 
-from rizhi import fence, recorder, runner, snippet, store
+from rizhi import fence, recorder, runner, snippet, stamp, store
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -87,7 +87,7 @@ def _stale(vault: Vault, path: Path) -> bool:
     """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
     module = path.stem
     try:
-        key, fresh = _key_and_state(path, vault.root, fence.stamp(path, vault))
+        key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
     except RizhiError as error:
         fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
         return False

@@ -16,12 +16,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rizhi import fence, snippet, store
+from rizhi import fence, snippet, stamp, store
 from rizhi.clock import today
 from rizhi.pages import boilerplate
 from rizhi.site import follow, incremental, navigation, notebook, search, weave
 from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
-from rizhi.web import plain, render
+from rizhi.web import render
 from rizhi.web.facts import Web, read_web
 from rizhi.web.facts import notes as read_notes
 
@@ -67,7 +67,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     vault = _vault(config)
     Loom.template = boilerplate(vault)
     web = Loom.web = read_web(vault, today(vault), incremental.STATE.memory)
-    made = weave.sources(web, incremental.STATE.sources)
+    made = weave.sources(web)
     texts = {uri: text for uri, (text, _) in made.items()} | weave.scripts(web)
     for uri, text in texts.items():
         if files.get_file_from_path(uri):
@@ -82,7 +82,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
         try:
-            book = _book(path, vault.outputs, fence.stamp(path, vault))
+            book = _book(path, vault.outputs, stamp.of_snippet(vault, path))
         except RizhiError as error:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
@@ -91,16 +91,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         gc.freeze()  # 整张网要留到下一次重建，不必再扫
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
-    Loom.panels = {uri: incremental.rendered(plain.of_page(web, uri), uri) for uri in uris}
-    woven = {u: "".join((*two, *Loom.parts.get(u, ()))) for u, two in Loom.panels.items()}
-    incremental.mark_files(files, web, woven)
+    Loom.panels = {uri: weave.rendered(web, uri) for uri in uris}
     return files
 
 
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
     navigation.title_pages(files, config, Loom.web)
     navigation.chain_days(files)
-    incremental.mark_navigation(nav, files)
+    woven = {uri: (two, Loom.parts.get(uri)) for uri, two in Loom.panels.items()}
+    incremental.mark(files, nav, Loom.web, woven)
     return nav
 
 

@@ -4,12 +4,12 @@ mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变�
 里面有它的一切依据；与上一次不同的才重建。搜索的条目按页留着，没重建的页用上一次的。
 """
 
-import hashlib
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +21,38 @@ from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
+from mkdocs.structure.pages import Page
 
 from rizhi import fence, index
 from rizhi.pages import boilerplate
-from rizhi.site import weave
+from rizhi.stamp import stamp
 from rizhi.vault import Page as PlainPage
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
-from rizhi.web.blocks import Generated, Panel
-from rizhi.web.facts import Memory, Web, stamp
+from rizhi.web.facts import Memory, Web
 
 _FENCE = re.compile(
     r"^[ \t>]*(`{3,}|~{3,})[ \t]*\{?\.?(?:snippet|source)\b[^\n]*\n(.*?)^[ \t>]*\1", re.M | re.S
 )
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _INVENTORY = "objects.inv"
+# 一个文件的指纹：面板的 HTML 没变就是同一个对象，比起来不用看内容
+Mark = tuple[object, ...]
 
 
 @dataclass
 class Built:
     """上一次构建留下的：每个文件的指纹与去处、每一页的搜索条目。"""
 
-    marks: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     words: str | None = None
-    panels: dict[str, tuple[list[Panel], tuple[str, str]]] = field(default_factory=dict)
-    sources: dict[str, tuple[Generated, weave.Source]] = field(default_factory=dict)
     recut: bool = False  # 词典换过，留着的条目要重切
     inventory: bytes = b""
     memory: Memory = field(default_factory=Memory)
-    salt: str = ""
+    salt: Mark = ()
     site: str = ""
-    fresh: dict[str, str] = field(default_factory=dict)  # 这一次的指纹，建成了才算数
+    fresh: dict[str, Mark] = field(default_factory=dict)  # 这一次的指纹，建成了才算数
     fresh_places: dict[str, str] = field(default_factory=dict)
     rebuilt: set[str] = field(default_factory=set)  # 这一次重建的页
 
@@ -81,7 +81,7 @@ TEMPLATES = Templates()
 def begin(config: MkDocsConfig, vault: Vault) -> None:
     """换了产物的文件夹，或改了配置，就从头来。"""
     paths = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
-    salt = _digest(config.site_dir, boilerplate(vault).pattern, *(repr(stamp(p)) for p in paths))
+    salt = (config.site_dir, boilerplate(vault).pattern, *map(stamp, paths))
     if STATE.salt != salt:
         STATE.salt = salt
         forget()
@@ -127,37 +127,21 @@ def use_words(config: MkDocsConfig, words: str, path: Path) -> None:
     STATE.words = words
 
 
-def rendered(found: list[Panel], uri: str) -> tuple[str, str]:
-    """一页的面板排成 HTML；与上一次一样的不重排：比一比，比重排快得多。"""
-    known = STATE.panels.get(uri)
-    if known is None or known[0] != found:
-        known = (found, weave.rendered(found, uri))
-        STATE.panels[uri] = known
-    return known[1]
-
-
-def mark_files(files: Files, web: Web, woven: Mapping[str, str]) -> None:
+def mark(files: Files, nav: Navigation, web: Web, woven: Mapping[str, Mark]) -> None:
     """给每个文件算指纹；与上一次相同、产物又还在的，告诉 mkdocs 它没变。
 
-    `woven` 是每一页的面板：面板变了，页就变了。
+    `woven` 是每一页的面板：面板变了，页就变了。导航与前后页的标题也写在每一页上，一样算。
     """
     clues = Clues(web, frozenset(file.src_uri for file in files))
+    shapes = Shapes(nav)
     STATE.fresh, STATE.rebuilt = {}, set()
     STATE.fresh_places = {file.src_uri: file.abs_dest_path for file in files}
     for file in files:
-        _set(file, _digest(clues.of(file), woven.get(file.src_uri, "")))
-
-
-def mark_navigation(nav: Navigation, files: Files) -> None:
-    """导航与前后页的标题也写在每一页上：它们变了，页也要重建。"""
-    top = _shape(nav.items, frozenset())
-    for file in files.documentation_pages():
-        page = file.page
-        if page is not None:
-            above = frozenset(id(section) for section in page.ancestors)
-            shape = _shape(nav.items, above) if above else top
-            beside = [(p.title, p.url) if p else None for p in (page.previous_page, page.next_page)]
-            _set(file, _digest(STATE.fresh[file.src_uri], shape, repr(beside), str(page.title)))
+        uri = file.src_uri
+        made = (clues.of(file), woven.get(uri), *(shapes.of(file.page) if file.page else ()))
+        STATE.fresh[uri] = made
+        same = STATE.marks.get(uri) == made and os.path.isfile(file.abs_dest_path)  # noqa: PTH113
+        file.is_modified = partial(bool, not same)  # type: ignore[method-assign]
 
 
 def finish(config: MkDocsConfig, files: Files) -> None:
@@ -185,11 +169,11 @@ class Clues:
         pages = sorted((vault.docs / "reference").glob("*.md"))
         self.reference = self.llm + "".join(repr(stamp(str(p))) for p in pages)
 
-    def of(self, file: File) -> str:
+    def of(self, file: File) -> str | bytes:
         """除了面板与导航，一个文件的一切依据。"""
         content = file._content
         if content is not None:
-            return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
+            return content
         assert file.abs_src_path is not None  # noqa: S101  不是算出来的，就有源文件
         own = repr(stamp(file.abs_src_path))
         if not file.src_uri.endswith(".md"):
@@ -198,8 +182,9 @@ class Clues:
         if day is not None:
             alive = self._alive(mention.target for mention in day.mentions)
             return own + alive + self._embedded(day.fences)
-        page = self.web.by_uri.get(file.src_uri) or _page(Path(file.abs_src_path))
-        own += self._alive(target for _, target in index.targets(page))
+        note = self.web.by_uri.get(file.src_uri)
+        page = note or _page(Path(file.abs_src_path))
+        own += self._alive(self.web.targets(note) if note else (t for _, t in index.targets(page)))
         own += self._embedded(page.text)
         return own + (self.reference if file.src_uri.startswith("reference/") else "")
 
@@ -207,9 +192,8 @@ class Clues:
         return "".join(f"{t}{self.web.uri(t) in self.known}" for t in sorted(set(targets)))
 
     def _embedded(self, text: str) -> str:
-        blocks = _FENCE.findall(text)
-        modules = {name for _, block in blocks for name in _MODULE.findall(block)}
-        own = "".join(self._module(name) for name in sorted(modules) if "." not in name)
+        modules = _modules(text)
+        own = "".join(self._module(name) for name in modules if "." not in name)
         return own + self.llm if modules else ""
 
     def _module(self, name: str) -> str:
@@ -222,10 +206,27 @@ class Clues:
         return repr([stamp(str(p)) for p in paths]) + repr(state)
 
 
-def _set(file: File, mark: str) -> None:
-    STATE.fresh[file.src_uri] = mark
-    same = STATE.marks.get(file.src_uri) == mark and Path(file.abs_dest_path).is_file()
-    file.is_modified = partial(bool, not same)  # type: ignore[method-assign]
+@lru_cache(maxsize=4096)
+def _modules(text: str) -> tuple[str, ...]:
+    """一页的围栏嵌了哪些片段、哪些 `llm` 模块。"""
+    blocks = _FENCE.findall(text)
+    return tuple(sorted({name for _, block in blocks for name in _MODULE.findall(block)}))
+
+
+class Shapes:
+    """导航与前后页在一页上露出的样子。"""
+
+    def __init__(self, nav: Navigation) -> None:
+        self.nav = nav
+        self.known: dict[frozenset[int], str] = {}  # 同一栏目里的页，导航的样子相同
+
+    def of(self, page: Page) -> Mark:
+        """一页的标题、它看得见的导航、前后两页。"""
+        above = frozenset(id(section) for section in page.ancestors)
+        if above not in self.known:
+            self.known[above] = _shape(self.nav.items, above)
+        beside = ((p.title, p.url) if p else None for p in (page.previous_page, page.next_page))
+        return (page.title, self.known[above], *beside)
 
 
 def _shape(items: Iterable[Any], above: frozenset[int]) -> str:
@@ -284,7 +285,3 @@ def _page(path: Path) -> PlainPage:
     except RizhiError:
         text = ""  # mkdocs 自己会报告读不懂的页
     return PlainPage(path, text, {}, 0, 1, ())
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

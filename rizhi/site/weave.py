@@ -2,15 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
 from rizhi import fence, snippet
+from rizhi.stamp import stamp
 from rizhi.vault import Note, RizhiError, Vault
-from rizhi.web import generated, render
+from rizhi.web import generated, plain, render
 from rizhi.web.blocks import Generated, Panel, Trail
-from rizhi.web.facts import Web, plain
+from rizhi.web.facts import Web
+from rizhi.web.facts import plain as plainly
 
 _BRIEF = re.compile(r"^## 一句话[ \t]*\n+(.+?)(?=\n\n|\n#|\Z)", re.M | re.S)
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
@@ -19,16 +21,16 @@ _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 Source = tuple[str, list[str]]  # 原文，与填进去的各段 HTML
 
 
-def sources(web: Web, known: dict[str, tuple[Generated, Source]]) -> dict[str, Source]:
-    """算出来的页；搜索不收，免得盖过真正写了那句话的页。`known` 留着上一次的，没变的不重排。"""
-    found = {}
-    for uri, page in generated.pages(web).items():
-        if uri not in known or known[uri][0] != page:
-            text, parts = render.page_source(page, uri)
-            head = "---\nsearch:\n  exclude: true\n---\n\n"
-            known[uri] = (page, (f"{head}{text}\n", parts))
-        found[uri] = known[uri][1]
-    return found
+def sources(web: Web) -> dict[str, Source]:
+    """算出来的页；没变的不重排。"""
+    pages, kept = generated.pages(web), web.memory.kept
+    return {u: kept(("source", u), page, partial(_source, page, u)) for u, page in pages.items()}
+
+
+def _source(page: Generated, uri: str) -> Source:
+    text, parts = render.page_source(page, uri)
+    # 搜索不收，免得盖过真正写了那句话的页
+    return f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts
 
 
 def scripts(web: Web) -> dict[str, str]:
@@ -41,8 +43,13 @@ def scripts(web: Web) -> dict[str, str]:
     return found
 
 
-def rendered(found: list[Panel], uri: str) -> tuple[str, str]:
-    """一页的面板排成两段 HTML：标题之下的前后天，与正文之后的其余。"""
+def rendered(web: Web, uri: str) -> tuple[str, str]:
+    """一页的面板排成两段 HTML：标题之下的前后天，与正文之后的其余；没变的不重排。"""
+    found = plain.of_page(web, uri)
+    return web.memory.kept(("panels", uri), found, partial(_rendered, found, uri))
+
+
+def _rendered(found: list[Panel], uri: str) -> tuple[str, str]:
     trails = [panel for panel in found if isinstance(panel.content, Trail)]
     rest = render.panels_html((p for p in found if p not in trails), uri)
     name = "rz-home" if uri == "index.md" else "rz-web"
@@ -75,22 +82,31 @@ def edit_url(vault: Vault, path: str) -> str:
 
 
 def _preview(web: Web, note: Note) -> str:
-    brief = _BRIEF.search(note.body)
     data = {
         "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
         "title": note.title,
-        "brief": plain(brief[1].replace("\n", ""))[:200] if brief else "",
-        "figure": next(_figures(web.vault, note), ""),
+        "brief": _brief(note.text),
+        "figure": "",
     }
+    if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
+        index = web.vault.outputs / note.snippet / "key.json"
+        data["figure"] = _figure(web.vault.outputs, note.snippet, stamp(str(index)))
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
-def _figures(vault: Vault, note: Note) -> Iterator[str]:
-    """笔记的片段画的第一张图。"""
-    if note.snippet and re.fullmatch(r"\w+", note.snippet):
-        try:
-            record = snippet.read_record(vault.outputs, note.snippet)
-        except RizhiError:
-            return  # 读不懂的记录，笔记那一页会说明
-        for out in record.outputs if record else ():
-            yield from map(fence.data_uri, out.figures)
+@lru_cache(maxsize=4096)
+def _brief(text: str) -> str:
+    """「一句话」的头一段。"""
+    found = _BRIEF.search(text)
+    return plainly(found[1].replace("\n", ""))[:200] if found else ""
+
+
+@lru_cache(maxsize=1024)  # 记录的索引总是最后写：它没变，图就没变
+def _figure(outputs: Path, module: str, _: object) -> str:
+    """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
+    try:
+        record = snippet.read_record(outputs, module)
+    except RizhiError:
+        return ""
+    figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
+    return next(map(fence.data_uri, figures), "")

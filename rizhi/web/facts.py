@@ -2,23 +2,24 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rizhi import index, report
 from rizhi.account import own_text, words
 from rizhi.entry import outside_code, parse, unlinked
 from rizhi.pages import boilerplate
+from rizhi.stamp import Stamp, stamp
 from rizhi.todo import Mention as Said
 from rizhi.todo import Todo, lives, mentions
 from rizhi.vault import Note, Page, Vault, day_names, note_files, read_day, read_note, read_weeks
 
+T = TypeVar("T")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
-Stamp = tuple[int, int, int, int]
 
 
 class DayFact(NamedTuple):
@@ -42,9 +43,21 @@ class Memory:
     """上一次读到的：页面的时间、大小没变，就不重读。"""
 
     days: dict[str, tuple[Stamp, DayFact]] = field(default_factory=dict)
-    notes: dict[Path, tuple[Stamp, Note]] = field(default_factory=dict)
+    notes: dict[Path, tuple[Stamp, Note, tuple[str, ...]]] = field(default_factory=dict)
     template: str = ""
-    hints: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    made: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
+
+    def kept(self, key: Hashable, clues: object, make: Callable[[], T]) -> T:
+        """由 `clues` 算出来的东西：依据与上一次相等就沿用，不再算。
+
+        依据里多半是同样的对象，比起来不必看内容。
+        """
+        old = self.made.get(key)
+        if old is None or old[0] != clues:
+            old = (clues, make())
+            self.made[key] = old
+        made: T = old[1]
+        return made
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,14 @@ class Web:
         return {self.uri(str(note.path)): note for note in self.notes}
 
     @cached_property
+    def months(self) -> dict[date, dict[date, str]]:
+        """每个月写过的日子与它们的页面，键是那个月的一号。"""
+        found: dict[date, dict[date, str]] = {}
+        for day, uri in self.uris.items():
+            found.setdefault(day.replace(day=1), {})[day] = uri
+        return found
+
+    @cached_property
     def week_uris(self) -> dict[str, str]:
         """每一周的周报。"""
         return {page.path.stem: self.uri(str(page.path)) for page in self.weeks}
@@ -104,7 +125,7 @@ class Web:
         """每篇笔记被哪些笔记链接。"""
         found: dict[str, list[Note]] = {}
         for note in self.notes:
-            for target in dict.fromkeys(target for _, target in index.targets(note)):
+            for target in self.targets(note):
                 if target in self.by_path and target != str(note.path):
                     found.setdefault(target, []).append(note)
         return found
@@ -133,10 +154,15 @@ class Web:
         found: dict[str, list[DayFact]] = {}
         for day in self.days:
             linked = {mention.target for mention in day.mentions}
-            for path in _hints(self.memory, day, known):
+            seen = partial(_hints, day, known)
+            for path in self.memory.kept(("hints", day.date), (known.key, day), seen):
                 if path not in linked:
                     found.setdefault(path, []).append(day)
         return found
+
+    def targets(self, note: Note) -> tuple[str, ...]:
+        """一篇笔记链接到的本地文件，各一次。"""
+        return self.memory.notes[note.path][2]
 
     def uri(self, path: str) -> str:
         """一个文件相对于 docs 的路径。"""
@@ -168,26 +194,20 @@ def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
 
 def notes(vault: Vault, memory: Memory) -> list[Note]:
     """全部笔记，同 `read_notes`；没改过的不重读。"""
-    kept: dict[Path, tuple[Stamp, Note]] = {}
+    old, memory.notes = memory.notes, {}
     for path in note_files(vault):
-        now, known = stamp(str(path)), memory.notes.get(path)
-        kept[path] = known if known and known[0] == now else (now, read_note(vault, path))
-    memory.notes = kept
-    return [note for _, note in kept.values()]
+        now, known = stamp(str(path)), old.get(path)
+        if known is None or known[0] != now:
+            note = read_note(vault, path)
+            known = (now, note, tuple(dict.fromkeys(t for _, t in index.targets(note))))
+        memory.notes[path] = known
+    return [note for _, note, _ in memory.notes.values()]
 
 
+@lru_cache(maxsize=1 << 16)  # 同一句话，每次重建都要用
 def plain(text: str) -> str:
     """给列表用的一句：链接只留文字，去掉加粗与反引号。"""
     return _LINK.sub(r"\1", text).replace("**", "").replace("`", "").strip()
-
-
-def stamp(path: str) -> Stamp:
-    """文件变没变，看时间、大小与编号；断了的链接、刚被删掉的是全 0。"""
-    try:
-        found = os.stat(path)  # noqa: PTH116  十年的规模上，造 Path 就嫌慢了
-    except OSError:
-        return 0, 0, 0, 0
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _fact(
@@ -215,11 +235,6 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     )  # fmt: skip
 
 
-def _hints(memory: Memory, day: DayFact, known: "index.Names") -> Iterable[str]:
-    """一天里提到、却没有链接的笔记；名字与页面都没变就用上次的。"""
-    key = f"{known.key}{memory.days[day.path][0]}"
-    old = memory.hints.get(day.path)
-    if old is None or old[0] != key:
-        old = (key, tuple(str(note.path) for note in known.found(day.prose)))
-        memory.hints[day.path] = old
-    return old[1]
+def _hints(day: DayFact, known: index.Names) -> tuple[str, ...]:
+    """一天里提到的笔记，链接的也在其中。"""
+    return tuple(str(note.path) for note in known.found(day.prose))

@@ -3,10 +3,13 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
-from rizhi.isoweek import week_named, week_of
+from rizhi.isoweek import Week, week_named, week_of
 from rizhi.pages import weekday
 from rizhi.todo import still_open
 from rizhi.vault import Note, Page
@@ -23,6 +26,7 @@ from rizhi.web.panels import (
     todo_row,
 )
 
+T = TypeVar("T")
 LIMIT = 200  # 一页最多列这么多行，再多就分页
 
 
@@ -54,47 +58,43 @@ def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
 def _archive(web: Web) -> dict[str, Generated]:
     if not web.days:
         return {"daily/index.md": Generated("日总结", (), ("还没有写过。用 rizhi new 写第一天。",))}
-    years = _by_year(web.days)
-    found = {}
-    for year, days in years.items():
-        uri = "daily/index.md" if year == max(years) else f"daily/{year}/index.md"
-        heat = Heat({d.date: d.words for d in days}, web.uris, date(year, 1, 1), date(year, 12, 31))
-        panels = [Panel("heat", "", heat)]
-        for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
-            panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, web))))
-        lead = _years(years, year, "daily/index.md", lambda y: f"daily/{y}/index.md")
-        title = "日总结" if year == max(years) else f"{year} 年的日总结"
-        found[uri] = Generated(title, tuple(panels), (f"{year} 年写了 {len(days)} 天。", *lead))
-    return found
+    years, uri = _by_year(web.days), partial(_yearly, "daily/{}/index.md")
+    return _by_years(web, "日总结", uri, years, _archived)
+
+
+def _archived(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
+    words = {day.date: day.words for day in days}
+    uris = {day: web.uris[day] for day in words}
+    heat = Heat(words, uris, date(year, 1, 1), date(year, 12, 31))
+    panels = [Panel("heat", "", heat, (f"{year} 年写了 {len(days)} 天。",))]
+    for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
+        panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, web))))
+    return panels
 
 
 def _weeks(web: Web) -> dict[str, Generated]:
-    named = [(week_named(page.path.stem), page) for page in web.weeks]
-    years: dict[int, list[Page]] = {}
-    for week, page in named:
+    years: dict[int, list[tuple[Week, Page, int]]] = {}
+    for page in web.weeks:
+        week = week_named(page.path.stem)
         if week:
-            years.setdefault(week.year, []).append(page)
+            written = sum(day in web.uris for day in week.days)
+            years.setdefault(week.year, []).append((week, page, written))
     if not years:
-        return {
-            "weekly/index.md": Generated("周报", (), ("还没有周报。用 rizhi week 写这一周的。",))
-        }
-    found = {}
-    for year, listed in years.items():
-        uri = "weekly/index.md" if year == max(years) else f"weekly/{year}/index.md"
-        rows = tuple(_week_row(page, web) for page in reversed(listed))
-        lead = _years(years, year, "weekly/index.md", lambda y: f"weekly/{y}/index.md")
-        title = "周报" if year == max(years) else f"{year} 年的周报"
-        found[uri] = Generated(title, (Panel("list", f"{year} 年", Rows(rows)),), lead)
-    return found
+        lead = "还没有周报。用 rizhi week 写这一周的。"
+        return {"weekly/index.md": Generated("周报", (), (lead,))}
+    return _by_years(web, "周报", partial(_yearly, "weekly/{}/index.md"), years, _weekly)
 
 
-def _week_row(page: Page, web: Web) -> Row:
-    week = week_named(page.path.stem)
-    first, last = (week.days[0], week.days[-1]) if week else (web.today, web.today)
+def _weekly(web: Web, year: int, weeks: list[tuple[Week, Page, int]]) -> list[Panel]:
+    rows = tuple(_week_row(*one, web) for one in reversed(weeks))
+    return [Panel("list", f"{year} 年", Rows(rows))]
+
+
+def _week_row(week: Week, page: Page, written: int, web: Web) -> Row:
+    first, last = week.days[0], week.days[-1]
     span = f"{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    count = sum(day in web.uris for day in week.days) if week else 0
     link = Link(page.path.stem, web.uri(str(page.path)))
-    return Row((link, Dim((f"　{span}，写了 {count} 天",))))
+    return Row((link, Dim((f"　{span}，写了 {written} 天",))))
 
 
 def _board(web: Web) -> Generated:
@@ -150,41 +150,35 @@ def tag_uri(tag: str, year: int | None = None) -> str:
 
 
 def _tag(web: Web, tag: str, days: list[DayFact], notes: list[Note]) -> dict[str, Generated]:
-    years = _by_year(days)
-    latest = max(years, default=0)
-    found = {}
-    for year, listed in (years or {0: []}).items():
+    years, latest = _by_year(days), tag_uri(tag)
+    made = _by_years(web, tag, partial(tag_uri, tag), years, _tagged) if years else {}
+    found = {uri: replace(page, title=tag) for uri, page in made.items()}
+    if notes:
         more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
-        shown_notes = Rows(note_rows(notes[:LIMIT], web))
-        panels = [Panel("list", "笔记", shown_notes, more)] if notes else []
-        if year:
-            rows = day_rows(reversed(listed), web)
-            panels.append(Panel("list", f"{year} 年", Rows(rows)))
-        lead = _years(years, year, tag_uri(tag), lambda y: tag_uri(tag, y)) if year else ()
-        shown = tuple(panels if year == latest else panels[-1:])
-        found[tag_uri(tag, year if year != latest else None)] = Generated(tag, shown, lead)
+        listed = Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)), more)
+        page = found.get(latest, Generated(tag, ()))
+        found[latest] = replace(page, panels=(listed, *page.panels))
     return found
+
+
+def _tagged(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
+    return [Panel("list", f"{year} 年", Rows(day_rows(reversed(days), web)))]
 
 
 def _timeline(web: Web) -> dict[str, Generated]:
     years = _by_year(day for day in web.days if day.achieved)
     if not years:
-        return {
-            "timeline/index.md": Generated(
-                "时间线", (), ("还没有成果。写在一天的「今日成果」里，这里就有。",)
-            )
-        }
-    found = {}
-    for year, days in years.items():
-        panels = []
-        for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
-            rows = tuple(row for day in listed for row in _achieved(day, web))
-            panels.append(Panel("timeline", f"{year} 年 {month} 月", Rows(rows, "timeline")))
-        uri = "timeline/index.md" if year == max(years) else f"timeline/{year}.md"
-        lead = _years(years, year, "timeline/index.md", lambda y: f"timeline/{y}.md")
-        title = "时间线" if year == max(years) else f"{year} 年的时间线"
-        found[uri] = Generated(title, tuple(panels), lead)
-    return found
+        lead = "还没有成果。写在一天的「今日成果」里，这里就有。"
+        return {"timeline/index.md": Generated("时间线", (), (lead,))}
+    return _by_years(web, "时间线", partial(_yearly, "timeline/{}.md"), years, _lined)
+
+
+def _lined(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
+    panels = []
+    for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
+        rows = tuple(row for day in listed for row in _achieved(day, web))
+        panels.append(Panel("timeline", f"{year} 年 {month} 月", Rows(rows, "timeline")))
+    return panels
 
 
 def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
@@ -244,11 +238,26 @@ def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
     return {year: list(found) for year, found in groupby(days, key=lambda d: d.date.year)}
 
 
-def _years(
-    years: Mapping[int, object], here: int, latest: str, other: Callable[[int], str]
-) -> tuple[Part, ...]:
-    found: list[Part] = []
-    for year in sorted(years, reverse=True):
-        if year != here:
-            found += [Link(f"{year} 年", latest if year == max(years) else other(year)), "　"]
-    return ("别的年份：", *found) if found else ()
+def _by_years(
+    web: Web,
+    title: str,
+    uri: Callable[[int | None], str],
+    years: Mapping[int, list[T]],
+    make: Callable[[Web, int, list[T]], list[Panel]],
+) -> dict[str, Generated]:
+    """按年分页：最近一年是 index.md，别的年份各一页；哪一年的依据没变就沿用。"""
+    latest, found = max(years), {}
+    uris = {year: uri(year if year != latest else None) for year in years}
+    for year, listed in years.items():
+        key, clues = ("year", uris[year], year), (web.today.year, listed)
+        panels = web.memory.kept(key, clues, partial(make, web, year, listed))
+        links = [Link(f"{y} 年", uris[y]) for y in sorted(years, reverse=True) if y != year]
+        lead: tuple[Part, ...] = ("别的年份：", *_joined(links)) if links else ()
+        named = title if year == latest else f"{year} 年的{title}"
+        found[uris[year]] = Generated(named, tuple(panels), lead)
+    return found
+
+
+def _yearly(pattern: str, year: int | None) -> str:
+    """一年的页；最近一年的是那个文件夹的总览。"""
+    return pattern.format(year) if year else f"{pattern.partition('/')[0]}/index.md"

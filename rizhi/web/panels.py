@@ -4,8 +4,10 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from functools import lru_cache, partial
+from pathlib import Path
 
-from rizhi import snippet
+from rizhi import snippet, stamp
 from rizhi.index import Mention
 from rizhi.isoweek import week_of
 from rizhi.pages import weekday
@@ -48,19 +50,34 @@ def home(web: Web) -> list[Panel]:
 
 
 def of_day(web: Web, day: date) -> list[Panel]:
-    """一天的页面：前后、那天、写下的事的去向、这个月。"""
-    panels = [Panel("trail", "", _trail(web, day))]
+    """一天的页面：前后、那天、写下的事的去向、这个月；依据没变的沿用。"""
+    week, born = week_of(day).name, web.born.get(day, [])
+    beside, that = _beside(web.dates, day), that_day(day, web.by_day)
+    settled = [todo.last in web.uris for todo in born]  # 那天的页没写，就没有链接
+    month = web.months.get(day.replace(day=1), {})
+    clues = (web.today, beside, web.week_uris.get(week), born, settled, that, month)
+    make = partial(_of_day, web, day, beside, that)
+    return web.memory.kept(("day", day), clues, make)
+
+
+def _of_day(
+    web: Web,
+    day: date,
+    beside: tuple[date | None, date | None],
+    that: Iterable[tuple[int, date, DayFact]],
+) -> list[Panel]:
+    panels = [Panel("trail", "", _trail(web, day, *beside))]
     born = web.born.get(day, [])
     if born:
         panels.append(Panel("born", "写下的事，后来", Rows(tuple(_fates(web, born)), "todos")))
-    found = that_day(day, web.uris)
-    if found:
-        rows = (
-            Row((f"{ago} 天前　", day_link(web.by_day[d], web), Dim((f"　{web.by_day[d].title}",))))
-            for ago, d, _ in found
-        )
+    rows = (
+        Row((f"{ago} 天前　", day_link(found, web), Dim((f"　{found.title}",))))
+        for ago, _, found in that
+    )
+    if that:
         panels.append(Panel("that", "那天", Rows(tuple(rows))))
-    month = Month(day.replace(day=1), _of_month(web, day), day, web.today)
+    first = day.replace(day=1)
+    month = Month(first, web.months.get(first, {}), day, web.today)
     return [*panels, Panel("month", "这个月", month)]
 
 
@@ -91,9 +108,7 @@ def steps(web: Web, note: Note) -> Steps:
 
 def day_link(day: DayFact, web: Web) -> Link:
     """一天的链接，写成「11 月 23 日 星期一」；不是今年的写上年份。"""
-    year = f"{day.date.year} 年 " if day.date.year != web.today.year else ""
-    text = f"{year}{day.date.month} 月 {day.date.day} 日 {weekday(day.date)}"
-    return Link(text, web.uris[day.date])
+    return Link(_spelled(day.date, web.today.year), web.uris[day.date])
 
 
 def day_rows(days: Iterable[DayFact], web: Web) -> tuple[Row, ...]:
@@ -153,6 +168,12 @@ def by_group(notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
     return [(GROUPS.get(name, name), groups[name]) for name in names]
 
 
+@lru_cache(maxsize=1 << 14)  # 十年里每次重建要写上几万遍
+def _spelled(day: date, this_year: int) -> str:
+    year = f"{day.year} 年 " if day.year != this_year else ""
+    return f"{year}{day.month} 月 {day.day} 日 {weekday(day)}"
+
+
 def _today(web: Web) -> Panel:
     day = web.today
     name = f"{day.month} 月 {day.day} 日 {weekday(day)}"
@@ -196,8 +217,7 @@ def _map(web: Web) -> Iterable[Row]:
         yield Row(tuple(parts))
 
 
-def _trail(web: Web, day: date) -> Trail:
-    earlier, later = _beside(web.dates, day)
+def _trail(web: Web, day: date, earlier: date | None, later: date | None) -> Trail:
     week = week_of(day).name
     uri = web.week_uris.get(week)
     return Trail(
@@ -232,11 +252,6 @@ def _fates(web: Web, born: Iterable[Todo]) -> Iterable[Row]:
         else:
             tail = ("　→ ", _date(web, todo.last), f" {state}")
         yield Row((plain(brief(todo.text)), Dim(tail)), todo)
-
-
-def _of_month(web: Web, day: date) -> dict[date, str]:
-    days = (day.replace(day=1) + timedelta(days=n) for n in range(31))
-    return {d: web.uris[d] for d in days if d.month == day.month and d in web.uris}
 
 
 def _date(web: Web, day: date) -> Link | str:
@@ -275,16 +290,20 @@ def _state(web: Web, note: Note) -> list[Panel]:
     path = web.vault.snippets / f"{name}.py"
     if not path.is_file():
         return []
+    rows = _standing(path, web.vault.root, stamp.of_snippet(web.vault, path))
+    return [Panel("state", "片段", Rows(rows))]
+
+
+@lru_cache(maxsize=1024)  # 读记录、算指纹都慢；没变过的片段沿用
+def _standing(path: Path, root: Path, _: object) -> tuple[Row, ...]:
     try:
-        state = _RECORDS[snippet.state(path, web.vault.root)]
-        record = snippet.read_record(web.vault.outputs, path.stem)
-        used = "、".join(snippet.sources(path, web.vault.root)) or "不用 llm"
+        state = _RECORDS[snippet.state(path, root)]
+        record = snippet.read_record(path.parent / "outputs", path.stem)
+        used = "、".join(snippet.sources(path, root)) or "不用 llm"
     except RizhiError as error:
-        message = str(error).replace(f"{web.vault.root}/", "")
-        return [Panel("state", "片段", Rows((Row((message,)),)))]
+        return (Row((str(error).replace(f"{root}/", ""),)),)
     when = f"，录于 {record.recorded}" if record and record.recorded else ""
-    rows = (
+    return (
         Row((f"snippets/{path.name}", Dim((f"　{state}{when}",)))),
         Row(("依据", Dim((f"　{used}",)))),
     )
-    return [Panel("state", "片段", Rows(rows))]
