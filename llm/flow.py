@@ -92,7 +92,8 @@ def _volume(dims: Dims, letters: Mapping[str, int]) -> int:
 def boxes(rows: Sequence[Row]) -> List[Box]:
     """把一次跟踪收成框与箭头：从词元号到下一个词元，无关的支路不要。"""
     origin = _origins(rows)
-    owner = [_owner(rows, row) for row in rows]
+    calls = {row.call: (row.function, row.caller) for row in rows}
+    owner = [_owner(calls, row) for row in rows]
     members: Dict[Tuple[str, int], List[int]] = {}
     for index, row in enumerate(rows):
         if not row.alias or owner[index][0] == "call":
@@ -117,9 +118,8 @@ def _origins(rows: Sequence[Row]) -> List[int]:
     return found
 
 
-def _owner(rows: Sequence[Row], row: Row) -> Tuple[str, int]:
+def _owner(calls: Mapping[int, Tuple[str, Optional[int]]], row: Row) -> Tuple[str, int]:
     """这一行归哪个框：最外层那次要收起来的调用；没有就是它自己那条语句。"""
-    calls = {r.call: (r.function, r.caller) for r in rows}
     found, call = ("step", row.step), row.call
     while call in calls:
         function, caller = calls[call]

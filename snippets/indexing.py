@@ -96,7 +96,7 @@ for ax, (code, index) in zip(axes, chosen.items(), strict=True):
     hit[index] = 1
     for r in range(3):
         for c in range(4):
-            color, ink = ("#d9822b", "#202020") if hit[r, c] else ("#3f7fbf40", "#808080")
+            color, ink = ("#d9822b", "#202020") if hit[r, c] else ("#cfe0f0", "#404850")
             ax.add_patch(plt.Rectangle((c, r), 0.9, 0.9, color=color))
             style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink}
             ax.text(c + 0.45, r + 0.45, table[r, c].item(), **style)

@@ -75,7 +75,7 @@ def content_html(content: Content, here: str) -> str:
         return _rows(content, here)
     if isinstance(content, Folded):
         inner = f"<summary>{escape(content.label)}</summary>{_rows(content.middle, here)}"
-        folded = f'<details class="rz-more">{inner}</details>'
+        folded = f'<details class="rz-fold">{inner}</details>'
         return _rows(content.head, here) + folded + _rows(content.tail, here)
     if isinstance(content, Heat):
         return _heat(content, here)
@@ -125,7 +125,7 @@ def parts_markdown(parts: Iterable[Part], here: str) -> str:
 
 def _section(panel: Panel, here: str) -> str:
     note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
-    return f'<div class="rz-part rz-{panel.kind}">{content_html(panel.content, here)}{note}</div>'
+    return f'<div class="rz-part">{content_html(panel.content, here)}{note}</div>'
 
 
 def _parts(parts: Iterable[Part], here: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from webs import vault_of as _vault
 
-from rizhi.vault import Vault, day_path, find_vault
+from rizhi.vault import Vault, day_path
 from rizhi.web import facts
 from rizhi.web.facts import Memory, Web, read_web
 
@@ -51,15 +52,6 @@ DAYS = st.dictionaries(
     st.tuples(st.booleans(), PIECES),
     max_size=5,
 )
-
-
-def _vault(root: Path, files: Mapping[str, str]) -> Vault:
-    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
-    for name, text in files.items():
-        path = root / "docs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return find_vault(root)
 
 
 def _filled(pieces: list[tuple[str, str]], up: str) -> str:

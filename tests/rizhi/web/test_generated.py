@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from webs import pages_of, vault_of
+from webs import text as _text
+from webs import uris as _uris
 
 from rizhi.frontmatter import quoted
 from rizhi.vault import Note, find_vault
 from rizhi.web import generated, panels
-from rizhi.web.blocks import Dim, Generated, Heat, Link, Part, Rows, Steps
+from rizhi.web.blocks import Generated, Heat, Link, Rows, Steps
 from rizhi.web.facts import Web, read_web
 from rizhi.web.generated import LIMIT, pages, reading_order, tag_uri
 
@@ -29,29 +32,10 @@ def make(tmp_path: Path) -> Make:
     def made(
         days: Mapping[str, str], notes: Mapping[str, str] | None = None, weeks: Iterable[str] = ()
     ) -> Web:
-        (tmp_path / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
-        files = {f"daily/{day[:4]}/{day}.md": text for day, text in days.items()}
-        files |= {f"notes/{name}.md": text for name, text in (notes or {}).items()}
-        files |= {f"weekly/{name}.md": "# 周报\n" for name in weeks}
-        for name, text in files.items():
-            path = tmp_path / "docs" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        return read_web(find_vault(tmp_path), TODAY)
+        files = pages_of(days, notes) | {f"weekly/{name}.md": "# 周报\n" for name in weeks}
+        return read_web(vault_of(tmp_path, files), TODAY)
 
     return made
-
-
-def _flat(parts: Iterable[Part]) -> list[str | Link]:
-    return [one for part in parts for one in (_flat(part.parts) if type(part) is Dim else [part])]
-
-
-def _uris(parts: Iterable[Part]) -> list[str]:
-    return [part.uri for part in _flat(parts) if isinstance(part, Link)]
-
-
-def _text(parts: Iterable[Part]) -> str:
-    return "".join(part.text if isinstance(part, Link) else part for part in _flat(parts))
 
 
 def _lists(page: Generated) -> list[tuple[str, list[str]]]:

@@ -7,25 +7,20 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from webs import pages_of
+from webs import text as _text
+from webs import uris as _uris
+from webs import vault_of as _vault
 
 from rizhi import pages
 from rizhi.report import DISTANCES
-from rizhi.vault import Vault, find_vault
+from rizhi.vault import find_vault
 from rizhi.web import generated, panels, render
-from rizhi.web.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Rows, Trail
+from rizhi.web.blocks import Folded, Heat, Link, Month, Panel, Rows, Trail
 from rizhi.web.facts import Web, read_web
 
 TODAY = date(2026, 11, 23)
 ROPE = "notes/model/rope.md"
-
-
-def _vault(root: Path, files: Mapping[str, str]) -> Vault:
-    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
-    for name, text in files.items():
-        path = root / "docs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return find_vault(root)
 
 
 Make = Callable[..., Web]
@@ -36,9 +31,7 @@ def make(tmp_path: Path) -> Make:
     """`make({"2026-11-20": 正文}, {"model/rope": 正文})`：写好几天与几篇笔记，读成一张网。"""
 
     def made(days: Mapping[str, str], notes: Mapping[str, str] | None = None) -> Web:
-        files = {f"daily/{day[:4]}/{day}.md": text for day, text in days.items()}
-        files |= {f"notes/{name}.md": text for name, text in (notes or {}).items()}
-        return read_web(_vault(tmp_path, files), TODAY)
+        return read_web(_vault(tmp_path, pages_of(days, notes)), TODAY)
 
     return made
 
@@ -54,18 +47,6 @@ def _uri(day: date) -> str:
 def _blank(root: Path, day: date) -> str:
     """刚用模板建好、一个字没写的一页。"""
     return pages.new_day(find_vault(root), day, "标题", ["做一件事"], None)
-
-
-def _flat(parts: Iterable[Part]) -> list[str | Link]:
-    return [one for part in parts for one in (_flat(part.parts) if type(part) is Dim else [part])]
-
-
-def _uris(parts: Iterable[Part]) -> list[str]:
-    return [part.uri for part in _flat(parts) if isinstance(part, Link)]
-
-
-def _text(parts: Iterable[Part]) -> str:
-    return "".join(part.text if isinstance(part, Link) else part for part in _flat(parts))
 
 
 def _find(found: Iterable[Panel], kind: str) -> Panel | None:

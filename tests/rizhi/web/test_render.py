@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +13,13 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from markdown import Markdown
+from webs import flat as _flat
+from webs import text as _words
+from webs import vault_of as _vault
 
-from rizhi.vault import Vault, day_path, find_vault
+from rizhi.vault import day_path
 from rizhi.web import generated, panels, render
 from rizhi.web.blocks import (
-    Dim,
     Folded,
     Generated,
     Heat,
@@ -57,15 +59,6 @@ def markdown() -> Markdown:
     return Markdown(extensions=names, extension_configs=options)
 
 
-def _vault(root: Path, files: Mapping[str, str]) -> Vault:
-    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
-    for name, text in files.items():
-        path = root / "docs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
-    return find_vault(root)
-
-
 def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
     """站点上每一页算出来的东西：在哪里、有哪些面板、是不是整页都是算出来的。"""
     for uri, page in generated.pages(web).items():
@@ -77,16 +70,12 @@ def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
         yield web.uri(str(note.path)), panels.of_note(web, note), None
 
 
-def _flat(parts: Iterable[Part]) -> list[str | Link]:
-    return [one for part in parts for one in (_flat(part.parts) if type(part) is Dim else [part])]
-
-
 def _bare(text: str) -> str:
     return BLANK.sub("", text)
 
 
 def _text(parts: Iterable[Part]) -> str:
-    return _bare("".join(part.text if isinstance(part, Link) else part for part in _flat(parts)))
+    return _bare(_words(parts))
 
 
 def _rows_of(content: object) -> list[Row]:

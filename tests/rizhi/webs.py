@@ -1,0 +1,35 @@
+"""面板的几组测试共用：按文件造一个知识库，读出一行字里的文字与链接。"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rizhi.vault import Vault, find_vault
+from rizhi.web.blocks import Dim, Link, Part
+
+
+def vault_of(root: Path, files: Mapping[str, str]) -> Vault:
+    """`docs/` 下的几个文件，键是相对于 docs 的路径。"""
+    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
+    for name, text in files.items():
+        path = root / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return find_vault(root)
+
+
+def pages_of(days: Mapping[str, str], notes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`{"2026-11-20": 正文}` 与 `{"model/rope": 正文}` 写成的文件。"""
+    files = {f"daily/{day[:4]}/{day}.md": text for day, text in days.items()}
+    return files | {f"notes/{name}.md": text for name, text in (notes or {}).items()}
+
+
+def flat(parts: Iterable[Part]) -> list[str | Link]:
+    return [one for part in parts for one in (flat(part.parts) if type(part) is Dim else [part])]
+
+
+def uris(parts: Iterable[Part]) -> list[str]:
+    return [part.uri for part in flat(parts) if isinstance(part, Link)]
+
+
+def text(parts: Iterable[Part]) -> str:
+    return "".join(part.text if isinstance(part, Link) else part for part in flat(parts))
