@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+import string
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +12,7 @@ from rizhi.entry import Link, links
 from rizhi.vault import Note, Page
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.I)
+_WORD = frozenset(string.ascii_lowercase + string.digits + "_")
 _SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?]?")
 
 
@@ -87,16 +88,17 @@ def moved(text: str, source: Path, target: Path) -> str:
 class Names:
     """笔记的标题与别名：在文字里找，没有链接也算；太短的不算，免得处处都是。
 
-    先看文字里有哪些相邻的两个字，再只试以它们开头的名字：几千个名字也只比一个慢一点。
+    名字的头两个字在文字里的每一处，取各种长度的一段来查表：几千个名字也只比一个慢一点。
     """
 
     def __init__(self, notes: Iterable[Note]) -> None:
         pairs = [(name, note) for note in notes for name in (note.title, *note.aliases)]
-        self._starts: dict[str, list[tuple[str, Note]]] = {}
-        for name, note in pairs:
-            folded = name.casefold()
+        self._notes: dict[str, list[Note]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        for folded, note in ((name.casefold(), note) for name, note in pairs):
             if len(folded) > 1:
-                self._starts.setdefault(folded[:2], []).append((folded, note))
+                self._notes.setdefault(folded, []).append(note)
+                self._lengths.setdefault(folded[:2], set()).add(len(folded))
         self.key = str(hash(tuple((name, str(note.path)) for name, note in pairs)))
 
     def found(self, text: str) -> list[Note]:
@@ -106,21 +108,27 @@ class Names:
     def placed(self, text: str) -> list[tuple[Note, int]]:
         """文字里提到的笔记，与头一次提到的字符位置。"""
         folded = text.casefold()
-        seen = self._starts.keys() & set(map("".join, pairwise(folded)))
         hits: dict[str, tuple[Note, int]] = {}
-        for name, note in (pair for start in sorted(seen) for pair in self._starts[start]):
-            match = _whole(folded, name) if name in folded else None
-            if match:
-                at = min(match.start(), hits.get(str(note.path), (note, match.start()))[1])
-                hits[str(note.path)] = (note, at)
+        for at, end in self._spans(folded):
+            for note in self._notes.get(folded[at:end], ()):
+                if _whole(folded, at, end):
+                    first = min(at, hits.get(str(note.path), (note, at))[1])
+                    hits[str(note.path)] = (note, first)
         return [hits[path] for path in sorted(hits)]
 
+    def _spans(self, folded: str) -> Iterator[tuple[int, int]]:
+        """也许是一个名字的各段文字。"""
+        for start, lengths in self._lengths.items():
+            at = folded.find(start)
+            while at >= 0:
+                yield from ((at, at + n) for n in lengths if at + n <= len(folded))
+                at = folded.find(start, at + 1)
 
-def _whole(text: str, name: str) -> re.Match[str] | None:
+
+def _whole(text: str, at: int, end: int) -> bool:
     """英文名要整词：sort 不在 sorted 里。"""
-    start = r"(?<![a-z0-9_])" if name[0].isascii() else ""
-    end = r"(?![a-z0-9_])" if name[-1].isascii() else ""
-    return re.search(start + re.escape(name) + end, text)
+    starts = not text[at].isascii() or text[at - 1 : at] not in _WORD
+    return starts and (not text[end - 1].isascii() or text[end : end + 1] not in _WORD)
 
 
 def _sentence(text: str, at: int) -> str:

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ MAX_LINES = 20_000
 DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M)
-
 # 「---」也可能只是他随手画的分隔线：下一行像「键:」才是前置数据。
 _KEY = re.compile(r"\s*[\w-]+[ \t]*:", re.A)
 
@@ -310,6 +309,7 @@ def day_path(vault: Vault, day: date) -> Path:
     return vault.daily / f"{day:%Y}" / f"{day:%Y-%m-%d}.md"
 
 
+@lru_cache(maxsize=1 << 14)  # 同一个名字，一次构建要问好几遍
 def date_of(name: str) -> date | None:
     """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天，返回 None。
 

@@ -43,7 +43,7 @@ class Loom:
 
 @event_priority(100)  # 赶在搜索插件读词典之前
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    gc.set_threshold(200_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
+    gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
     notes = read_notes(vault, incremental.STATE.memory)
     words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
@@ -96,8 +96,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
-    navigation.title_pages(files, config, Loom.web)
-    navigation.chain_days(files)
+    navigation.chain_days(files, Loom.web)
     woven = {uri: (two, Loom.parts.get(uri)) for uri, two in Loom.panels.items()}
     incremental.mark(files, nav, Loom.web, woven)
     return nav
@@ -148,7 +147,7 @@ def on_page_context(context: Any, page: Page, config: MkDocsConfig, nav: Navigat
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
     head, mark, tail = output.partition('<div class="md-content"')
-    return "\n".join(filter(None, map(str.strip, head.split("\n")))) + mark + tail
+    return re.sub(r"\n\s+", "\n", head) + mark + tail
 
 
 @event_priority(100)  # 赶在搜索插件写盘之前

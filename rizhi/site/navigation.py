@@ -9,12 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 from rizhi.site.notebook import trouble
-from rizhi.vault import Note, RizhiError, Vault, date_of, read_text
+from rizhi.vault import Note, RizhiError, Vault, read_text
 from rizhi.web.facts import Web
 from rizhi.web.panels import by_group
 
@@ -47,23 +46,19 @@ def nav(vault: Vault, notes: list[Note]) -> list[Any]:
     return [part for part in parts if all(part.values())]
 
 
-def title_pages(files: Files, config: MkDocsConfig, web: Web) -> None:
-    """导航之外的页也要有标题：前后页的链接要用，而那一页这次也许没有读。"""
-    for file in files.documentation_pages():
-        if file.page is None:
-            Page(None, file, config)
-    for uri, day in ((web.uri(day.path), day) for day in web.days):
-        found = files.get_file_from_path(uri)
-        if found is not None and found.page is not None and day.heading:
-            found.page.title = escape(day.heading)
-
-
-def chain_days(files: Files) -> None:
-    """日总结不在导航里，mkdocs 不给它们上一页与下一页：按日期接上，隔几天没写也接得上。"""
-    pages = [f.page for f in files.documentation_pages() if f.src_uri.startswith("daily/")]
-    days = [page for page in pages if page and date_of(page.file.name)]
-    for earlier, later in pairwise(sorted(days, key=lambda page: page.file.name)):
+def chain_days(files: Files, web: Web) -> None:
+    """日总结不在导航里，mkdocs 不给它们标题、上一页与下一页：按日期接上，隔几天没写也接得上。"""
+    pages = {day: _page(files, web.uri(path)) for day, path in web.paths.items()}
+    for day, page in pages.items():
+        if page and day in web.by_day and web.by_day[day].heading:
+            page.title = escape(web.by_day[day].heading)
+    for earlier, later in pairwise(filter(None, pages.values())):
         earlier.next_page, later.previous_page = later, earlier
+
+
+def _page(files: Files, uri: str) -> Page | None:
+    found = files.get_file_from_path(uri)
+    return found.page if found else None
 
 
 def _folder(vault: Vault, name: str) -> list[dict[str, str]]:

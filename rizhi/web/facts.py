@@ -184,7 +184,8 @@ def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
     kept = {path: _fact(vault, day, path, template, memory) for day, path in names}
     memory.days = {p: known for p, known in memory.days.items() if p in kept}
     days = [fact for fact in kept.values() if fact is not None]
-    todos = lives((day.date, day.said) for day in days)
+    said = [(day.date, day.said) for day in days]
+    todos = memory.kept("lives", said, partial(lives, said))
     written = tuple(day for day in days if day.words)
     return Web(
         vault, today, written, dict(names), tuple(notes(vault, memory)), tuple(read_weeks(vault)),

@@ -101,8 +101,8 @@ def _board(web: Web) -> Generated:
     opened = still_open(web.todos)
     dated = [t for t in opened if t.due]
     aged = sorted((t for t in opened if not t.due), key=lambda t: t.born)
-    week = week_of(web.today)
-    ended = [t for t in web.todos if t.state != "open" and t.last in week.days]
+    week = week_of(web.today).days
+    ended = [t for t in web.todos if t.state != "open" and t.last in week]
     parts = (
         ("due", "有期限的", dated),
         ("open", "开着的，最久的在前", aged),

@@ -269,6 +269,11 @@ def _has_steps(web: Web, note: Note) -> bool:
 
 def _life(web: Web, note: Note) -> Panel:
     found = web.mentioned.get(str(note.path), [])
+    clues = (web.today.year, found)
+    return web.memory.kept(("life", str(note.path)), clues, partial(_lived, web, note, found))
+
+
+def _lived(web: Web, note: Note, found: Sequence[tuple[DayFact, Mention]]) -> Panel:
     if not found:
         return Panel("life", "写到它的日子", Rows(()), ("还没有哪一天链接到它。",))
     rest = len(found) - FIRST - LATEST

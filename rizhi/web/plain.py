@@ -19,7 +19,7 @@ def of_page(web: Web, uri: str) -> list[Panel]:
     if uri == "index.md":
         return panels.home(web)
     if uri.startswith("daily/"):
-        day = date_of(Path(uri).stem)
+        day = date_of(uri.rpartition("/")[2].removesuffix(".md"))
         return panels.of_day(web, day) if day else []
     note = web.by_uri.get(uri)
     return panels.of_note(web, note) if note else []

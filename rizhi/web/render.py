@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -42,10 +43,16 @@ def relative(here: str, uri: str) -> str:
     return "/".join([".."] * (len(start) - same) + parts[same:])
 
 
-def html_url(here: str, uri: str) -> str:
-    """从一页到另一页的网址。"""
-    bare, mark, tail = relative(here, uri).partition("#")
-    return quote(bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare) + mark + tail
+def href(here: str, uri: str) -> str:
+    """从一页到另一页的网址，可以写进属性。"""
+    return _href(here.rpartition("/")[0], uri)
+
+
+@lru_cache(maxsize=1 << 16)  # 同一个文件夹里的页，写的是同样的网址：一个月的日历有三十一份
+def _href(folder: str, uri: str) -> str:
+    bare, mark, tail = relative(f"{folder}/" if folder else "", uri).partition("#")
+    page = bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare
+    return escape(quote(page) + mark + tail)
 
 
 def level(count: int) -> int:
@@ -134,7 +141,7 @@ def _parts(parts: Iterable[Part], here: str) -> str:
 
 def _part(part: Part, here: str) -> str:
     if isinstance(part, Link):
-        return f'<a href="{escape(html_url(here, part.uri))}">{escape(part.text)}</a>'
+        return f'<a href="{href(here, part.uri)}">{escape(part.text)}</a>'
     if isinstance(part, Dim):
         return f'<span class="rz-dim">{_parts(part.parts, here)}</span>'
     return escape(part)
@@ -188,7 +195,7 @@ def _heat_cell(heat: Heat, day: date, here: str) -> str:
     count = heat.words.get(day, 0)
     if not count or day not in heat.uris:
         return f'<i class="rz-l0" title="{day}"></i>'
-    url = escape(html_url(here, heat.uris[day]))
+    url = href(here, heat.uris[day])
     label = f"{day}：{count} 字"
     shade = level(count)
     return f'<a class="rz-l{shade}" href="{url}" title="{label}" aria-label="{label}"></a>'
@@ -222,7 +229,7 @@ def _month_cell(month: Month, day: date | None, here: str) -> str:
     names = ["rz-here"] * (day == month.here) + ["rz-today"] * (day == month.today)
     mark = f' class="{" ".join(names)}"' if names else ""
     uri = month.uris.get(day)
-    body = f'<a href="{escape(html_url(here, uri))}">{day.day}</a>' if uri else str(day.day)
+    body = f'<a href="{href(here, uri)}">{day.day}</a>' if uri else str(day.day)
     return f"<td{mark}>{body}</td>"
 
 
@@ -230,7 +237,7 @@ def _trail(trail: Trail, here: str) -> str:
     def side(link: Link | None, rel: str) -> str:
         if link is None:
             return "<span></span>"
-        return f'<a rel="{rel}" href="{escape(html_url(here, link.uri))}">{escape(link.text)}</a>'
+        return f'<a rel="{rel}" href="{href(here, link.uri)}">{escape(link.text)}</a>'
 
     week = trail.week
     middle = _part(week, here).replace("<a ", '<a class="rz-weeklink" ', 1) if week else ""
@@ -242,7 +249,7 @@ def _steps(steps: Steps, here: str) -> str:
     groups = []
     for group in steps.groups:
         boxes = (
-            f'<a class="rz-box" href="{escape(html_url(here, one.uri))}">{escape(one.text)}</a>'
+            f'<a class="rz-box" href="{href(here, one.uri)}">{escape(one.text)}</a>'
             if isinstance(one, Link)
             else f'<span class="rz-box">{escape(one)}</span>'
             for one in group

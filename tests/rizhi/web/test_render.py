@@ -406,7 +406,7 @@ def test_the_first_and_the_last_day_there_can_be(
     ],
 )
 def test_where_a_link_points(here: str, uri: str, wanted: str) -> None:
-    assert render.html_url(here, uri) == wanted
+    assert render.href(here, uri) == wanted
 
 
 @pytest.mark.parametrize(
