@@ -12,7 +12,18 @@
     for (const node of document.querySelectorAll(".arithmatex")) {
       const tex = node.textContent.replace(/^\\[([]|\\[)\]]$/g, "");
       katex.render(tex, node, { displayMode: node.tagName === "DIV", throwOnError: false });
+      holdPoint(node);
     }
+  }
+
+  // 浏览器准在公式之后换行，逗号、句号便落到下一行的行首：与公式绑在一起
+  function holdPoint(node) {
+    const tail = node.nextSibling;
+    if (!tail || tail.nodeType !== Node.TEXT_NODE || !/^[，。；：、！？）」』》]/.test(tail.data)) return;
+    const held = Object.assign(document.createElement("span"), { className: "rz-held" });
+    node.replaceWith(held);
+    held.append(node, tail.data[0]);
+    tail.deleteData(0, 1);
   }
 
   function zoom(image) {

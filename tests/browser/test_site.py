@@ -82,6 +82,22 @@ def test_math_is_rendered(page: Page, address: str) -> None:
     assert page.locator(".katex-error").count() == 0
 
 
+@pytest.mark.parametrize("note", ["attention/rope", "model/swiglu"])
+def test_no_line_starts_with_a_point(page: Page, address: str, note: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{address}/notes/{note}.html")
+    expect(page.locator("article .katex").first).to_be_visible()
+    points = page.evaluate("""
+      () => Array.from(document.querySelectorAll("span.arithmatex"), node => {
+      const tail = node.nextSibling, range = document.createRange();
+      if (!/^[，。；：、]/.test(tail?.data ?? "")) return null;
+      range.setStart(tail, 0), range.setEnd(tail, 1);
+      const last = Array.from(node.getClientRects()).at(-1);
+      return last.bottom - range.getBoundingClientRect().top;
+    }).filter(found => found !== null)""")
+    assert points and min(points) > 2
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_sideways_scroll(page: Page, address: str, site, width: int, scheme: str) -> None:
