@@ -328,7 +328,7 @@ def _parts(note: Note) -> tuple[list[str], list[str]]:
     """二级标题与各自的正文；代码块里的「## 」不是标题。"""
     prose = outside_code(note.body)
     marks = list(re.finditer(r"^## (.+?)[ \t]*\r?$", prose, re.M))
-    stops = [*(mark.start() for mark in marks[1:]), len(prose)]
+    stops = [*(mark.start() for mark in marks), len(prose)][1:]
     bodies = [note.body[m.end() : stop] for m, stop in zip(marks, stops, strict=True)]
     return [mark[1] for mark in marks], bodies
 

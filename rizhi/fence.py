@@ -167,7 +167,7 @@ def _output(out: snippet.CellOutput, title: str, age: str) -> str:
     text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
     images = "".join(
         f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'
-        for figure in out.figures
+        for figure in filter(None, out.figures)  # 图的文件丢了，读出来是空的
     )
     return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
 

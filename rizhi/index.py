@@ -13,6 +13,9 @@ from rizhi.vault import Note, Page
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.I)
 _WORD = frozenset(string.ascii_lowercase + string.digits + "_")
+_ANY = re.compile(
+    r"\]\(\s*(?:<([^>\n]+)>|([^\s<>)]+))|^[ \t>]*\[[^\]\n]+\]:[ \t]*<?([^\s>]+)", re.M
+)
 _SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?]?")
 
 
@@ -42,6 +45,12 @@ def targets(page: Page) -> list[tuple[Link, str]]:
     folder = str(page.path.parent)
     found = ((link, resolve(folder, link.target)) for link in links(page.text))
     return [(link, target) for link, target in found if target is not None]
+
+
+def reachable(text: str, folder: str) -> tuple[str, ...]:
+    """一页也许链接到的本地文件，宁多勿少：跨行的、写成引用的也算。"""
+    found = ("".join(groups) for groups in _ANY.findall(text))
+    return tuple(sorted({place for place in (resolve(folder, one) for one in found) if place}))
 
 
 def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
@@ -95,7 +104,7 @@ class Names:
         pairs = [(name, note) for note in notes for name in (note.title, *note.aliases)]
         self._notes: dict[str, list[Note]] = {}
         self._lengths: dict[str, set[int]] = {}
-        for folded, note in ((name.casefold(), note) for name, note in pairs):
+        for folded, note in ((_folded(name), note) for name, note in pairs):
             if len(folded) > 1:
                 self._notes.setdefault(folded, []).append(note)
                 self._lengths.setdefault(folded[:2], set()).add(len(folded))
@@ -107,7 +116,7 @@ class Names:
 
     def placed(self, text: str) -> list[tuple[Note, int]]:
         """文字里提到的笔记，与头一次提到的字符位置。"""
-        folded = text.casefold()
+        folded = _folded(text)
         hits: dict[str, tuple[Note, int]] = {}
         for at, end in self._spans(folded):
             for note in self._notes.get(folded[at:end], ()):
@@ -123,6 +132,14 @@ class Names:
             while at >= 0:
                 yield from ((at, at + n) for n in lengths if at + n <= len(folded))
                 at = folded.find(start, at + 1)
+
+
+def _folded(text: str) -> str:
+    """不分大小写的写法，一个字还是一个字：İ 折叠之后成了两个，位置就错了。"""
+    folded = text.casefold()
+    if len(folded) == len(text):
+        return folded
+    return "".join(one if len(one.casefold()) > 1 else one.casefold() for one in text)
 
 
 def _whole(text: str, at: int, end: int) -> bool:

@@ -116,18 +116,19 @@ def key(path: Path, root: Path) -> str:
     digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
     for name in sources(path, root):
         digest.update(name.encode())
-        digest.update(_module(root / name, root)[0].encode())
+        digest.update(_module(root / name)[0].encode())
     return digest.hexdigest()[:32]
 
 
 def sources(path: Path, root: Path) -> tuple[str, ...]:
     """片段直接或间接用到的 `llm` 文件，相对于知识库。"""
     found: set[str] = set()
-    waiting = set(_imports(syntax_tree(path, read_text(path)), root))
-    while waiting - found:
-        name = (waiting - found).pop()
-        found.add(name)
-        waiting |= _module(root / name, root)[1]
+    waiting = set(_imports(syntax_tree(path, read_text(path))))
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (root / name).is_file():
+            found.add(name)
+            waiting |= _module(root / name)[1]
     return tuple(sorted(found))
 
 
@@ -252,18 +253,19 @@ def _naming(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:
         seen.add(cell.title)
 
 
-def _module(path: Path, root: Path) -> tuple[str, frozenset[str]]:
-    """一个 `llm` 文件的规范写法，与它 import 的 `llm` 文件。"""
-    return _analysed(path, read_text(path), root)
+def _module(path: Path) -> tuple[str, frozenset[str]]:
+    """一个 `llm` 文件的规范写法，与它也许 import 的 `llm` 文件。"""
+    return _analysed(path, read_text(path))
 
 
 @lru_cache(maxsize=64)  # 每个片段都要问一遍同样的几个文件；原文没变，答案就没变
-def _analysed(path: Path, source: str, root: Path) -> tuple[str, frozenset[str]]:
+def _analysed(path: Path, source: str) -> tuple[str, frozenset[str]]:
     tree = syntax_tree(path, source)
-    return _canonical(tree), frozenset(_imports(tree, root))
+    return _canonical(tree), frozenset(_imports(tree))
 
 
-def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """也许是 `llm` 的文件：import 的名字可能是模块，也可能只是里面的一个函数。"""
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
@@ -272,9 +274,7 @@ def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for parts in (name.split(".") for name in names if name.split(".")[0] == "llm"):
             # import llm.model 也会先执行 llm/__init__.py
-            for path in (*_packages(parts), "/".join(parts) + ".py"):
-                if (root / path).is_file():
-                    yield path
+            yield from (*_packages(parts), "/".join(parts) + ".py")
 
 
 def _packages(parts: list[str]) -> Iterator[str]:

@@ -43,6 +43,7 @@ class Loom:
 
 @event_priority(100)  # 赶在搜索插件读词典之前
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    _vault_at.cache_clear()  # 设置也许改过
     gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
     notes = read_notes(vault, incremental.STATE.memory)
@@ -87,7 +88,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
-    if not incremental.STATE.marks:  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
+    if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
         gc.freeze()  # 整张网要留到下一次重建，不必再扫
     Loom.files = files
     uris = [file.src_uri for file in files.documentation_pages()]
@@ -104,6 +105,7 @@ def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
 
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     env.bytecode_cache = incremental.TEMPLATES
+    incremental.recall_references(config)
     return env
 
 
@@ -174,7 +176,7 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
     return server
 
 
-@cache  # 每一页都要问几遍；改了 pyproject.toml 要重启 serve
+@cache  # 每一页都要问几遍
 def _vault_at(folder: Path) -> Vault:
     return find_vault(folder)
 

@@ -4,6 +4,7 @@ mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变�
 里面有它的一切依据；与上一次不同的才重建。搜索的条目按页留着，没重建的页用上一次的。
 """
 
+import io
 import logging
 import os
 import re
@@ -22,19 +23,23 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
+from mkdocstrings import Inventory
 
 from rizhi import fence, index
 from rizhi.pages import boilerplate
 from rizhi.stamp import stamp
-from rizhi.vault import Page as PlainPage
 from rizhi.vault import RizhiError, Vault, read_text, snippet_files
 from rizhi.web.facts import Memory, Web
 
 _FENCE = re.compile(
-    r"^[ \t>]*(`{3,}|~{3,})[ \t]*\{?\.?(?:snippet|source)\b[^\n]*\n(.*?)^[ \t>]*\1", re.M | re.S
+    # 只吃开头那一行：围栏里照样写着的「```snippet」不该把后面真的一个盖住
+    r"^[ \t>]*(`{3,}|~{3,})[ \t]*(?:\{[^}\n]*?)?\.?(?:snippet|source)\b[^\n]*\n"
+    r"(?=(.*?)^[ \t>]*\1)",
+    re.M | re.S,
 )
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _INVENTORY = "objects.inv"
+_REFERENCE = "reference/"
 # 一个文件的指纹：面板的 HTML 没变就是同一个对象，比起来不用看内容
 Mark = tuple[object, ...]
 
@@ -142,6 +147,27 @@ def mark(files: Files, nav: Navigation, web: Web, woven: Mapping[str, Mark]) -> 
         STATE.fresh[uri] = made
         same = STATE.marks.get(uri) == made and os.path.isfile(file.abs_dest_path)  # noqa: PTH113
         file.is_modified = partial(bool, not same)  # type: ignore[method-assign]
+    _all_references(files)
+
+
+def _all_references(files: Files) -> None:
+    """参考页要么都重建，要么都不：接口清单是一起写的，少一页就缺一页。"""
+    pages = [file for file in files if file.src_uri.startswith(_REFERENCE)]
+    if any(file.is_modified() for file in pages):
+        for file in pages:
+            file.is_modified = partial(bool, True)  # type: ignore[method-assign]
+
+
+def recall_references(config: MkDocsConfig) -> None:
+    """参考页没有重建，链接到它们的页照样要找得到：autorefs 只认得这一次排过的。"""
+    if "autorefs" in config.plugins and STATE.inventory and not _references_rebuilt():
+        plugin: Any = config.plugins["autorefs"]
+        for name, item in Inventory.parse_sphinx(io.BytesIO(STATE.inventory)).items():
+            plugin.register_url(name, item.uri)
+
+
+def _references_rebuilt() -> bool:
+    return any(uri.startswith(_REFERENCE) for uri in STATE.rebuilt)
 
 
 def finish(config: MkDocsConfig, files: Files) -> None:
@@ -180,16 +206,16 @@ class Clues:
             return own
         day = self.facts.get(file.src_uri)
         if day is not None:
-            alive = self._alive(mention.target for mention in day.mentions)
-            return own + alive + self._embedded(day.fences)
+            return own + self._alive(day.reach) + self._embedded(day.fences)
+        path = self.web.vault.docs / file.src_uri
         note = self.web.by_uri.get(file.src_uri)
-        page = note or _page(Path(file.abs_src_path))
-        own += self._alive(self.web.targets(note) if note else (t for _, t in index.targets(page)))
-        own += self._embedded(page.text)
-        return own + (self.reference if file.src_uri.startswith("reference/") else "")
+        text = note.text if note else _text(path)
+        own += self._alive(_reachable(text, str(path.parent))) + self._embedded(text)
+        documented = file.src_uri.startswith(_REFERENCE) or ":::" in text
+        return own + (self.reference if documented else "")
 
     def _alive(self, targets: Iterable[str]) -> str:
-        return "".join(f"{t}{self.web.uri(t) in self.known}" for t in sorted(set(targets)))
+        return "".join(f"{target}{self.web.uri(target) in self.known}" for target in targets)
 
     def _embedded(self, text: str) -> str:
         modules = _modules(text)
@@ -204,6 +230,9 @@ class Clues:
         paths = [path, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
         state = (name in fence.PLACE.running, fence.PLACE.failures.get(name))
         return repr([stamp(str(p)) for p in paths]) + repr(state)
+
+
+_reachable = lru_cache(maxsize=4096)(index.reachable)
 
 
 @lru_cache(maxsize=4096)
@@ -273,15 +302,14 @@ def _recut(search: Any) -> None:
 
 def _keep_inventory(path: Path) -> None:
     """没有重建参考页时，接口清单沿用上一次的。"""
-    if any(uri.startswith("reference/") for uri in STATE.rebuilt) or not STATE.inventory:
+    if _references_rebuilt() or not STATE.inventory:
         STATE.inventory = path.read_bytes() if path.is_file() else b""
     else:
         path.write_bytes(STATE.inventory)
 
 
-def _page(path: Path) -> PlainPage:
+def _text(path: Path) -> str:
     try:
-        text = read_text(path)
+        return read_text(path)
     except RizhiError:
-        text = ""  # mkdocs 自己会报告读不懂的页
-    return PlainPage(path, text, {}, 0, 1, ())
+        return ""  # mkdocs 自己会报告读不懂的页

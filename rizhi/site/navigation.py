@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import Files
-from mkdocs.structure.pages import Page
 
-from rizhi.site.notebook import trouble
+from rizhi.site import notebook
 from rizhi.vault import Note, RizhiError, Vault, read_text
 from rizhi.web.facts import Web
 from rizhi.web.panels import by_group
@@ -39,7 +38,7 @@ def nav(vault: Vault, notes: list[Note]) -> list[Any]:
             ]
         },
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
-        {"手写例子": [{_book_title(p): _notebook(vault, p)} for p in books]},
+        {"手写例子": [{escape(notebook.title(vault, p)): _notebook(vault, p)} for p in books]},
         {"参考": _folder(vault, "reference")},
         {"使用": _folder(vault, "guide")},
     ]
@@ -48,17 +47,14 @@ def nav(vault: Vault, notes: list[Note]) -> list[Any]:
 
 def chain_days(files: Files, web: Web) -> None:
     """日总结不在导航里，mkdocs 不给它们标题、上一页与下一页：按日期接上，隔几天没写也接得上。"""
-    pages = {day: _page(files, web.uri(path)) for day, path in web.paths.items()}
-    for day, page in pages.items():
-        if page and day in web.by_day and web.by_day[day].heading:
-            page.title = escape(web.by_day[day].heading)
-    for earlier, later in pairwise(filter(None, pages.values())):
+    pages = []
+    for day in web.pages:
+        file = files.get_file_from_path(web.uri(day.path))
+        if file is not None and file.page is not None:
+            file.page.title = escape(day.heading or str(day.date))
+            pages.append(file.page)
+    for earlier, later in pairwise(pages):
         earlier.next_page, later.previous_page = later, earlier
-
-
-def _page(files: Files, uri: str) -> Page | None:
-    found = files.get_file_from_path(uri)
-    return found.page if found else None
 
 
 def _folder(vault: Vault, name: str) -> list[dict[str, str]]:
@@ -71,21 +67,13 @@ def _title(path: Path) -> str:
         found = _TITLE.search(read_text(path))
     except RizhiError:
         return path.stem
-    return (found["meta"] or found["head"]).strip() if found else path.stem
-
-
-def _book_title(path: Path) -> str:
-    """笔记本里第一个一级标题；读不懂就用文件名。"""
-    try:
-        found = re.search(r'"# +(.+?)(?:\\n)?"', read_text(path))
-    except RizhiError:
-        return path.stem
-    return found[1] if found else path.stem
+    name = (found["meta"] or found["head"]).strip("\"'") if found else path.stem
+    return escape(name)
 
 
 def _notebook(vault: Vault, path: Path) -> str:
     """读不懂的笔记本换成了一页说明，见 `notebook.trouble`。"""
-    return _uri(vault, path.with_suffix(".md") if trouble(vault, path) else path)
+    return _uri(vault, path.with_suffix(".md") if notebook.trouble(vault, path) else path)
 
 
 def _uri(vault: Vault, path: Path) -> str:

@@ -10,6 +10,7 @@ from pymdownx.slugs import slugify
 
 from rizhi.vault import RizhiError, Vault, read_text
 
+_HEAD = re.compile(r"^# +(.+?)[ \t]*$", re.M)
 _HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)
 
 
@@ -24,6 +25,15 @@ def trouble(vault: Vault, path: Path) -> str:
         return str(error)
     good = isinstance(book, dict) and isinstance(book.get("cells"), list)
     return "" if good else f"{name}:1 读不懂，不是笔记本：没有 cells。"
+
+
+def title(vault: Vault, path: Path) -> str:
+    """笔记本里第一个一级标题；没有，或读不懂，就用文件名。"""
+    cells = [] if trouble(vault, path) else json.loads(read_text(path))["cells"]
+    written = (c for c in cells if isinstance(c, dict) and c.get("cell_type") == "markdown")
+    texts = ("".join(map(str, cell.get("source") or "")) for cell in written)  # 整个写，或一行一项
+    found = next(filter(None, map(_HEAD.search, texts)), None)
+    return found[1] if found else path.stem
 
 
 def name_headings(html: str, toc: TableOfContents) -> str:

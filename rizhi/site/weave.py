@@ -89,8 +89,8 @@ def _preview(web: Web, note: Note) -> str:
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
-        index = web.vault.outputs / note.snippet / "key.json"
-        data["figure"] = _figure(web.vault.outputs, note.snippet, stamp(str(index)))
+        files = sorted(map(str, (web.vault.outputs / note.snippet).glob("*")))
+        data["figure"] = _figure(web.vault.outputs, note.snippet, tuple(map(stamp, files)))
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
@@ -101,7 +101,7 @@ def _brief(text: str) -> str:
     return plainly(found[1].replace("\n", ""))[:200] if found else ""
 
 
-@lru_cache(maxsize=1024)  # 记录的索引总是最后写：它没变，图就没变
+@lru_cache(maxsize=1024)  # 没变过的记录，每次重建都沿用
 def _figure(outputs: Path, module: str, _: object) -> str:
     """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
     try:
@@ -109,4 +109,4 @@ def _figure(outputs: Path, module: str, _: object) -> str:
     except RizhiError:
         return ""
     figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
-    return next(map(fence.data_uri, figures), "")
+    return next(map(fence.data_uri, filter(None, figures)), "")

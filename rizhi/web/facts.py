@@ -34,6 +34,7 @@ class DayFact(NamedTuple):
     said: tuple[Said, ...]
     achieved: tuple[str, ...]
     mentions: tuple[index.Mention, ...]
+    reach: tuple[str, ...]  # 也许链接到的文件：它们在不在，页面就不一样
     fences: str  # 写了围栏的一天才有：全文，看得出嵌了哪些片段
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
 
@@ -62,12 +63,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Web:
-    """整张网；`days` 是真正写过的，从早到晚，`paths` 是建了页的每一天。"""
+    """整张网；`days` 是真正写过的，从早到晚，`pages` 是建了页的每一天。"""
 
     vault: Vault
     today: date
     days: tuple[DayFact, ...]
-    paths: dict[date, str]
+    pages: tuple[DayFact, ...]
     notes: tuple[Note, ...]
     weeks: tuple[Page, ...]
     todos: tuple[Todo, ...]
@@ -79,23 +80,33 @@ class Web:
         return {day.date: self.uri(day.path) for day in self.days}
 
     @cached_property
+    def paths(self) -> dict[date, str]:
+        """建了页的每一天在哪个文件。"""
+        return {page.date: page.path for page in self.pages}
+
+    @cached_property
     def dates(self) -> list[date]:
+        """写过的每一天，从早到晚。"""
         return [day.date for day in self.days]
 
     @cached_property
     def by_day(self) -> dict[date, DayFact]:
+        """按日期找写过的一天。"""
         return {day.date: day for day in self.days}
 
     @cached_property
     def by_path(self) -> dict[str, Note]:
+        """按文件找笔记。"""
         return index.by_path(self.notes)
 
     @cached_property
     def by_slug(self) -> dict[str, Note]:
+        """按名字找笔记。"""
         return {note.slug: note for note in self.notes}
 
     @cached_property
     def by_uri(self) -> dict[str, Note]:
+        """按相对于 docs 的路径找笔记。"""
         return {self.uri(str(note.path)): note for note in self.notes}
 
     @cached_property
@@ -181,14 +192,13 @@ def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
         memory.days.clear()
         memory.template = template.pattern
     names = day_names(vault)
-    kept = {path: _fact(vault, day, path, template, memory) for day, path in names}
-    memory.days = {p: known for p, known in memory.days.items() if p in kept}
-    days = [fact for fact in kept.values() if fact is not None]
-    said = [(day.date, day.said) for day in days]
+    pages = tuple(_fact(vault, day, path, template, memory) for day, path in names)
+    memory.days = {page.path: memory.days[page.path] for page in pages}
+    said = [(page.date, page.said) for page in pages]
     todos = memory.kept("lives", said, partial(lives, said))
-    written = tuple(day for day in days if day.words)
+    written = tuple(page for page in pages if page.words)
     return Web(
-        vault, today, written, dict(names), tuple(notes(vault, memory)), tuple(read_weeks(vault)),
+        vault, today, written, pages, tuple(notes(vault, memory)), tuple(read_weeks(vault)),
         tuple(todos), memory,
     )  # fmt: skip
 
@@ -211,9 +221,7 @@ def plain(text: str) -> str:
     return _LINK.sub(r"\1", text).replace("**", "").replace("`", "").strip()
 
 
-def _fact(
-    vault: Vault, day: date, path: str, template: re.Pattern[str], memory: Memory
-) -> DayFact | None:
+def _fact(vault: Vault, day: date, path: str, template: re.Pattern[str], memory: Memory) -> DayFact:
     now = stamp(path)
     known = memory.days.get(path)
     if known is None or known[0] != now:
@@ -228,11 +236,13 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     own = own_text(entry, template)
     found = [m for made in index.backlinks([page]).values() for m in made]
     achieved = report.achievements(report.Written(day, page, entry, own)) if own else []
+    reach = index.reachable(page.text, str(page.path.parent))
     prose = unlinked(outside_code(page.body))
     fences = page.text if "```" in page.text or "~~~" in page.text else ""
     return DayFact(
         day, path, report.short_title(page, day), page.title, words(own), page.tags,
-        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found), fences, prose,
+        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found),
+        reach, fences, prose,
     )  # fmt: skip
 
 

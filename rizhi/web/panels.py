@@ -53,9 +53,10 @@ def of_day(web: Web, day: date) -> list[Panel]:
     """一天的页面：前后、那天、写下的事的去向、这个月；依据没变的沿用。"""
     week, born = week_of(day).name, web.born.get(day, [])
     beside, that = _beside(web.dates, day), that_day(day, web.by_day)
-    settled = [todo.last in web.uris for todo in born]  # 那天的页没写，就没有链接
+    # 链接到的页挪了、没写了，链接也要跟着变
+    places = [web.uris.get(one) for one in (*beside, *(todo.last for todo in born)) if one]
     month = web.months.get(day.replace(day=1), {})
-    clues = (web.today, beside, web.week_uris.get(week), born, settled, that, month)
+    clues = (web.today, beside, places, web.week_uris.get(week), born, that, month)
     make = partial(_of_day, web, day, beside, that)
     return web.memory.kept(("day", day), clues, make)
 
@@ -64,7 +65,7 @@ def _of_day(
     web: Web,
     day: date,
     beside: tuple[date | None, date | None],
-    that: Iterable[tuple[int, date, DayFact]],
+    that: Sequence[tuple[int, date, DayFact]],
 ) -> list[Panel]:
     panels = [Panel("trail", "", _trail(web, day, *beside))]
     born = web.born.get(day, [])
@@ -108,7 +109,7 @@ def steps(web: Web, note: Note) -> Steps:
 
 def day_link(day: DayFact, web: Web) -> Link:
     """一天的链接，写成「11 月 23 日 星期一」；不是今年的写上年份。"""
-    return Link(_spelled(day.date, web.today.year), web.uris[day.date])
+    return Link(_spelled(day.date, web.today.year), web.uri(day.path))
 
 
 def day_rows(days: Iterable[DayFact], web: Web) -> tuple[Row, ...]:
@@ -284,8 +285,8 @@ def _lived(web: Web, note: Note, found: Sequence[tuple[DayFact, Mention]]) -> Pa
     if len(found) <= FOLDED:
         middle = Rows(mention_rows(found[FIRST:-LATEST], web))
         return Panel("life", "写到它的日子", Folded(head, middle, tail, f"中间还有 {rest} 天"))
-    note_ = (f"中间还有 {rest} 天：", Link(f"全部 {len(found)} 天", life_uri(note)))
-    return Panel("life", "写到它的日子", Rows(head.rows + tail.rows), note_)
+    more = (f"中间还有 {rest} 天：", Link(f"全部 {len(found)} 天", life_uri(note)))
+    return Panel("life", "写到它的日子", Rows(head.rows + tail.rows), more)
 
 
 def _state(web: Web, note: Note) -> list[Panel]:

@@ -140,6 +140,15 @@ def test_a_note_that_breaks_a_rule(vault: Vault, rule: str, change: Callable[[st
         assert _found(vault) == {}
 
 
+@pytest.mark.parametrize("body", ["", "正文\n", "# 掩码\n"])
+def test_a_note_without_headings_lacks_them(vault: Vault, body: str) -> None:
+    path = _note(vault)
+    _snippet(vault)
+    head = path.read_text("utf-8").split("---\n")[1]
+    path.write_text(f"---\n{head}---\n{body}", "utf-8")
+    assert "R302" in _found(vault)
+
+
 def test_a_heading_inside_code_is_no_heading(vault: Vault) -> None:
     path = _note(vault)
     _snippet(vault)

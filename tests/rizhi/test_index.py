@@ -67,6 +67,11 @@ def test_names_in_passing(text: str, found: list[str]) -> None:
     assert [note.slug for note in names.found(text)] == found
 
 
+def test_a_name_is_placed_where_it_stands() -> None:
+    names = index.Names([_note("rope", "旋转位置")])
+    assert [at for _, at in names.placed("İİİ旋转位置，又见旋转位置")] == [3]  # İ 折叠之后是两个字
+
+
 def test_text_moved_to_another_page_still_points_there() -> None:
     text = "见 [x](../../notes/model/rope.md#定义) 与 [y](https://a.b) ![z](img/p.png)"
     moved = index.moved(text, DAY, Path("/v/docs/weekly/2026-W48.md"))

@@ -89,6 +89,13 @@ def test_key_follows_what_the_snippet_uses(
     assert snippet.sources(path, vault.root) == ("llm/__init__.py", "llm/model.py", "llm/parts.py")
 
 
+def test_a_module_that_comes_later_counts(vault: Vault, path: Path) -> None:
+    (vault.root / "llm/model.py").write_text("from llm.later import x\n", "utf-8")
+    before = snippet.sources(path, vault.root)
+    (vault.root / "llm/later.py").write_text("x = 1\n", "utf-8")
+    assert set(snippet.sources(path, vault.root)) - set(before) == {"llm/later.py"}
+
+
 def _save(vault: Vault, path: Path, outputs: tuple[CellOutput, ...]) -> Path:
     key = snippet.key(path, vault.root)
     folder = vault.outputs / path.stem

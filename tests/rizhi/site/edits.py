@@ -193,6 +193,15 @@ def differences(site: Path, clean: Path) -> list[str]:
     return found + [n for n in both if not filecmp.cmp(site / n, clean / n, shallow=False)]
 
 
+def against_clean(vault: Path, site: Path) -> list[str]:
+    """另起进程从头建一遍，说出不同的文件。"""
+    clean = site.with_name("clean")
+    shutil.rmtree(clean, ignore_errors=True)
+    command = [sys.executable, "-c", CLEAN, str(clean)]
+    subprocess.run(command, cwd=vault, check=True, capture_output=True)
+    return differences(site, clean)
+
+
 def main(root: Path, seed: int, edits: int, checks: int) -> int:
     """改 edits 次，比 checks 次；有一处不同就停下来，留着两份产物。"""
     logging.getLogger("mkdocs").setLevel(logging.CRITICAL)
@@ -206,11 +215,7 @@ def main(root: Path, seed: int, edits: int, checks: int) -> int:
         done.append(editor.edit())
         rebuild(vault, site, dirty=True)
         if number % (edits // checks) == 0:
-            clean = root / "clean"
-            shutil.rmtree(clean, ignore_errors=True)
-            command = [sys.executable, "-c", CLEAN, str(clean)]
-            subprocess.run(command, cwd=vault, check=True, capture_output=True)
-            wrong = differences(site, clean)
+            wrong = against_clean(vault, site)
             if wrong:
                 print(
                     f"第 {number} 次之后不同：{wrong[:8]}；最近做的：{done[-(edits // checks) :]}"

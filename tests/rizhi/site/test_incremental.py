@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-EDITS = Path(__file__).with_name("edits.py")
+EDITS, WHOLE = (Path(__file__).with_name(name) for name in ("edits.py", "whole.py"))
 # 改一处，说出重建了哪些页
 ONE = """
 import json, os, sys
@@ -44,6 +44,12 @@ def test_two_hundred_edits_equal_a_clean_build(tmp_path: Path) -> None:
     run = _run(str(EDITS), str(tmp_path), "20261124", "200", "20")
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
     assert "200 次改动，20 次比较，全部相同" in run.stdout
+
+
+def test_the_whole_vault_equals_a_clean_build(tmp_path: Path) -> None:
+    run = _run(str(WHOLE), str(tmp_path))
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
+    assert "全部相同" in run.stdout
 
 
 def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
