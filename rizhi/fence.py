@@ -188,11 +188,12 @@ def _object(vault: Vault, line: str) -> tuple[str, str]:
         raise RizhiError(f"没有模块 {module}；现有：{known}。")
     first, source = find_object(path, dotted)
     last = first + source.count("\n")
+    lines = f"{first}–{last}" if last > first else str(first)
     name = f"{module}.{dotted}"
     file = vault.relative(path)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
-        f"第 {first}–{last} 行</span><span class='rz-title'>"
+        f"第 {lines} 行</span><span class='rz-title'>"
         f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
     )
     return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>', ""

@@ -87,6 +87,11 @@ def test_source_has_true_lines_and_a_link(topic: Path) -> None:
     assert page.select_one(".linenos")["data-linenos"].strip() == "11"
 
 
+def test_one_line_is_no_range(topic: Path) -> None:
+    page = _html(fence.source_fence("llm.model:SIZE"))
+    assert page.select_one(".rz-file").get_text() == "llm/model.py 第 3 行"
+
+
 @pytest.mark.parametrize("name", ["SIZE", "Block", "Block.scale"])
 def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
     assert f">{name}<" in fence.source_fence(f"llm.model:{name}")
