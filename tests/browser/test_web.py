@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unicodedata
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def _change_first_todo(page: Page, script: str) -> None:
           {script};
         }}).observe(document, {{ childList: true, subtree: true }});"""
     )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_steps_stand_in_one_row_or_one_column(page: Page, offline: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in sorted(offline.glob("notes/*/*.html")):
+        page.goto(path.as_uri())
+        boxes = [step.bounding_box() for step in page.locator(".rz-before .rz-step").all()]
+        across = all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes))
+        down = all(a["y"] + a["height"] < b["y"] for a, b in pairwise(boxes))
+        assert across or down, path
 
 
 @pytest.mark.parametrize(("hour", "late"), [(3, False), (5, True)])
