@@ -53,18 +53,26 @@ print("每次送进的词元数:", calls)
 print("提示", ids.shape[1], "个，生成", made.shape[1] - ids.shape[1], "个")
 
 # %% 没有缓存要多算多少
+from collections.abc import Callable
+from functools import partial
+
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def step_flops(S: int, cached: bool) -> int:
-    """已有 S 个词元（连同最新的）时，算出下一个词元要多少次浮点运算。"""
+def step(S: int, cached: bool) -> Callable[[], object]:
+    """已有 S 个词元（连同最新的）时，算出下一个词元的那一次调用。"""
     sequence = torch.zeros(1, S, dtype=torch.long)
     new, old = sequence, None
     if cached:
         old = tuple((torch.zeros(1, K, S - 1, D),) * 2 for _ in range(layers))
         new = sequence[:, -1:]
+    return partial(model, new, past_key_values=old, use_cache=cached, logits_to_keep=1)
+
+
+def step_flops(S: int, cached: bool) -> int:
+    """那一次调用要多少次浮点运算。"""
     with FlopCounterMode(display=False) as counter:
-        model(new, past_key_values=old, use_cache=cached, logits_to_keep=1)
+        step(S, cached)()
     return counter.get_total_flops()
 
 
@@ -73,6 +81,25 @@ with_cache = [step_flops(S, True) for S in lengths]
 without = [step_flops(S, False) for S in lengths]
 for S, few, many in zip(lengths, with_cache, without, strict=True):
     print(f"S = {S:3}：有缓存 {few:8,}  没有 {many:11,}  {many / few:5.0f} 倍")
+
+# %% 用钟量
+from time import process_time
+
+
+def seconds(S: int, cached: bool) -> float:
+    """那一次调用用的 CPU 秒，取九次里最快的：别的程序只会拖慢它。"""
+    call, times = step(S, cached), []
+    for _ in range(9):
+        start = process_time()
+        call()
+        times.append(process_time() - start)
+    return min(times)
+
+
+slower = {S: seconds(S, False) / seconds(S, True) for S in lengths}
+print("S = 512 时，没有缓存慢 5 倍以上:", slower[512] > 5)
+print("S = 16 时，没有缓存慢 5 倍以上: ", slower[16] > 5)
+print("比运算次数的倍数小得多:", slower[512] < without[-1] / with_cache[-1] / 2)
 
 # %% 一次调用里，读一遍权重能算多少
 read = {name: p.nbytes for name, p in model.named_parameters() if "embed_tokens" not in name}
