@@ -30,7 +30,7 @@ class Row:
 
     parts: tuple[Part, ...]
     todo: Todo | None = None
-    when: str = ""
+    when: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,11 +183,11 @@ def _lined(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
 
 def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
     """每样成果一行；日期只写在当天的头一行。"""
-    when = f"{day.date.month} 月 {day.date.day} 日"
+    name = f"{day.date.month} 月 {day.date.day} 日 {weekday(day.date)}"
     first, *rest = day.achieved
-    yield Row((Link(weekday(day.date), web.uris[day.date]), f"　{first}"), when=when)
+    yield Row((first,), when=Link(name, web.uri(day.path)))
     for line in rest:
-        yield Row((line,), when="　")
+        yield Row((line,))
 
 
 def _notes(web: Web) -> Generated:
@@ -251,7 +251,7 @@ def _by_years(
     for year, listed in years.items():
         key, clues = ("year", uris[year], year), (web.today.year, listed)
         panels = web.memory.kept(key, clues, partial(make, web, year, listed))
-        links = [Link(f"{y} 年", uris[y]) for y in sorted(years, reverse=True) if y != year]
+        links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
         lead: tuple[Part, ...] = ("别的年份：", *_joined(links)) if links else ()
         named = title if year == latest else f"{year} 年的{title}"
         found[uris[year]] = Generated(named, tuple(panels), lead)

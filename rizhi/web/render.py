@@ -163,7 +163,7 @@ def _rows(content: Rows, here: str) -> str:
 def _row(row: Row, here: str) -> str:
     body = _parts(row.parts, here)
     if row.when:
-        return f"<li><time>{escape(row.when)}</time><div>{body}</div></li>"
+        return f"<li><time>{_part(row.when, here)}</time><div>{body}</div></li>"
     if row.todo is None:
         return f"<li>{body}</li>"
     todo = row.todo
@@ -281,7 +281,8 @@ def _content_markdown(content: Content, here: str) -> str:
         content = Rows((*content.head.rows, *content.middle.rows, *content.tail.rows))
     if isinstance(content, Rows):
         lines = [
-            f"- {row.when + ' ' if row.when else ''}{_line(parts_markdown(row.parts, here))}"
+            f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
+            f"{_line(parts_markdown(row.parts, here))}"
             for row in content.rows
         ]
         return "\n".join(lines) + "\n\n" if lines else ""

@@ -92,12 +92,15 @@ def test_the_timeline_has_a_line_for_each_achievement(make: Make) -> None:
         "timeline/index.md",
     ]
     assert _lists(found["timeline/index.md"]) == [
-        ("2026 年 11 月", ["星期五　写完 x，见旋转", "量了"]),
-        ("2026 年 10 月", ["星期四　写完 x，见旋转", "量了"]),
+        ("2026 年 11 月", ["写完 x，见旋转", "量了"]),
+        ("2026 年 10 月", ["写完 x，见旋转", "量了"]),
     ]
     assert _uris(found["timeline/index.md"].lead) == ["timeline/2025.md"]
     rows = found["timeline/2025.md"].panels[0].content
-    assert isinstance(rows, Rows) and [row.when for row in rows.rows] == ["12 月 31 日", "　"]
+    assert isinstance(rows, Rows) and [row.when and row.when.text for row in rows.rows] == [
+        "12 月 31 日 星期三",
+        None,
+    ]
 
 
 def test_a_week_belongs_to_the_year_of_its_thursday(make: Make) -> None:

@@ -91,7 +91,7 @@ def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
         content = panel.content
         parts: list[Any] = [*panel.note]
         if isinstance(content, Rows | Folded):
-            parts += [part for row in _rows_of(content) for part in row.parts]
+            parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
         elif isinstance(content, Steps):
             parts += [one for group in content.groups for one in group]
         elif isinstance(content, Trail):
@@ -165,7 +165,7 @@ def _same(web: Web, shown: list[Shown]) -> None:
     for uri, found, page, sides in shown:
         lead = page.lead if page else ()
         rows = [
-            _text(((f"{row.when}　",) if row.when else ()) + row.parts)
+            _text(((row.when, "　") if row.when else ()) + row.parts)
             for panel in found
             for row in _rows_of(panel.content)
         ]
