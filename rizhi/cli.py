@@ -306,6 +306,8 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 
     problems = check_vault(vault, today_of(vault), strict=strict)
     wanted = [path.resolve() for path in paths]
+    for path in (path for path in wanted if not path.is_relative_to(vault.root)):
+        _fail(f"{path} 不在知识库里；什么也没有查。")
     if wanted:
         problems = [p for p in problems if any(p.path.is_relative_to(w) for w in wanted)]
     errors = sum(problem.level == "error" for problem in problems)
@@ -338,7 +340,7 @@ def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
         what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
         _fail("\n".join([what, *lines]))
     if not result.candidates:
-        _fail(f"没有开着的待办是 {wanted!r}；没有改动任何文件。rizhi todo 列出全部。")
+        _fail(f"开着的待办里没有「{wanted}」；没有改动任何文件。rizhi todo 列出开着的。")
     click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
 
 

@@ -93,21 +93,27 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 def settle(
     vault: Vault, today: date, wanted: str, mark: str, warn: Callable[[str], None]
 ) -> Settled:
-    """了结一条待办：在今天这一页就地打记号；不在就记到今日完成。"""
-    lives, _ = history(vault, warn)
-    found = todo.matching((t for t in lives if t.born <= today), wanted)
-    path = day_path(vault, today)
+    """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；提前写的几页里有它，也打上。"""
+    lives, paths = history(vault, warn)
+    found, path = todo.matching(lives, wanted), day_path(vault, today)
     if len(found) != 1:
         return Settled(found, path)
     one = found[0]
     line = f"{todo.brief(one.text)}（自 {one.born}）"
-    create(vault, today)
 
-    def change(old: str) -> str:
-        ticked = edit.settle(old, one.key, mark)
-        return edit.append(old, entry.DONE, line, mark) if ticked is None else ticked
+    def tick(old: str) -> str:
+        return edit.settle(old, one.key, mark) or old
 
-    _amend(vault, path, change)
+    def record(old: str) -> str:
+        return edit.settle(old, one.key, mark) or edit.append(old, entry.DONE, line, mark)
+
+    if one.born <= today:
+        create(vault, today)
+        _amend(vault, path, record)
+    else:
+        path = paths[one.born]
+    for later in (paths[day] for day in sorted(paths) if day > today):
+        _amend(vault, later, tick)
     return Settled(found, path, todo.brief(one.text))
 
 

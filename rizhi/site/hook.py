@@ -109,6 +109,20 @@ def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     return env
 
 
+def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
+    """读不懂的一页换成说明：mkdocs 遇到不是 UTF-8 的一页，整个站点都打不开了。"""
+    path = page.file.abs_src_path
+    if path is None or page.file.src_uri.endswith(".ipynb"):
+        return None
+    try:
+        read_text(Path(path))
+    except RizhiError as error:
+        message = str(error).replace(f"{_vault(config).root}/", "")
+        log.warning("%s", message)
+        return f'# {page.file.name}\n\n!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
+    return None
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     fence.PLACE.page = f"docs/{page.file.src_uri}"
     fence.PLACE.draft = page.meta.get("draft") is True

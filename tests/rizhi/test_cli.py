@@ -391,7 +391,7 @@ def test_done_ticks_where_it_stands_today(rz: Run, vault: Vault, write: Write) -
     gone, came = _changed_lines(old, _today(vault).read_bytes())
     assert came == [gone[0].replace(b"[ ]", b"[x]")] and len(gone) == 1
     again = rz("done", "画图")
-    assert again.exit_code == 1 and "没有开着的待办" in again.stderr
+    assert again.exit_code == 1 and "开着的待办里没有「画图」" in again.stderr
 
 
 def test_done_notes_under_finished_what_stands_only_in_an_older_day(rz: Run, write: Write) -> None:
@@ -401,6 +401,17 @@ def test_done_notes_under_finished_what_stands_only_in_an_older_day(rz: Run, wri
     assert rz("done", "画图").exit_code == 0
     assert "- [x] 画图（自 2026-11-19）\n" in today.read_text("utf-8")
     assert old.read_bytes() == before and "0 条开着" in rz("todo").stdout
+
+
+def test_done_reaches_the_days_written_ahead(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-11-19", "写了\n\n- [ ] 画图\n")
+    ahead = write("2026-12-01", "- [ ] 画图（自 2026-11-19）\n- [ ] 新的事\n")
+    assert rz("done", "画图").exit_code == 0
+    assert ahead.read_text("utf-8") == "- [x] 画图（自 2026-11-19）\n- [ ] 新的事\n"
+    (left,) = json.loads(rz("todo", "--json").stdout)
+    assert rz("drop", left["id"]).exit_code == 0  # todo 列出的，都了结得了
+    assert ahead.read_text("utf-8").endswith("- [-] 新的事\n")
+    assert "0 条开着" in rz("todo").stdout and "新的事" not in _today(vault).read_text("utf-8")
 
 
 def test_drop_marks_a_bare_label_and_todo_agrees(rz: Run, write: Write) -> None:
@@ -604,6 +615,8 @@ def test_check_reports_and_strict_makes_the_account_count(rz: Run, write: Write)
     assert {p["rule"] for p in found} == {"R203", "R204"}
     assert set(found[0]) == {"path", "line", "rule", "message", "remedy", "level"}
     assert rz("check", str(path.parent.parent / "2025")).exit_code == 2
+    outside = rz("check", str(Path(__file__)))
+    assert outside.exit_code == 1 and "不在知识库里" in outside.stderr
 
 
 # ---- 故障表，一行一个 ----

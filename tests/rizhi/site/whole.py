@@ -67,13 +67,16 @@ def main(root: Path) -> int:
     with Path("snippets/cat_vs_stack.py").open("a", encoding="utf-8") as file:
         file.write("\n# 改过\n")
     vault.replace("llm/loss.py", '"""', '"""改过的话。')
+    Path("docs/notes/model/swiglu.md").write_bytes("门控".encode("gbk"))
+    last.write_bytes("掩码".encode("gbk"))
     figure = next(vault.root.glob("snippets/outputs/attention_mask/*.svg"))
     figure.unlink()
     book = json.loads(Path("docs/notebooks/tensor-shapes.ipynb").read_text("utf-8"))
     book["cells"][0]["source"] = "# 张量 <b>形状</b>\\n\n一整段写成一个字符串。"
     vault.write("docs/notebooks/tensor-shapes.ipynb", json.dumps(book, ensure_ascii=False))
     vault.replace("pyproject.toml", "day_ends = 4", "day_ends = 3")
-    vault.check("改片段、源码、记录、笔记本、设置")
+    assert "像是 GBK" in (vault.site / "notes/model/swiglu.html").read_text("utf-8")
+    vault.check("改片段、源码、记录、笔记本、设置、编码")
     print("全部相同")
     return 0
 
