@@ -110,7 +110,7 @@ def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
 def rename_lines(plan: Plan, vault: Vault) -> list[str]:
     """改名做了什么。"""
     moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in plan.moves]
-    return [*moves, f"改了 {plan.links} 处链接，在 {len(plan.edits)} 个文件里。"]
+    return [*moves, f"改了 {len(plan.edits)} 个文件，其中 {plan.links} 处链接。"]
 
 
 def to_write(text: str) -> list[str]:
