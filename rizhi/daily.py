@@ -93,27 +93,28 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 def settle(
     vault: Vault, today: date, wanted: str, mark: str, warn: Callable[[str], None]
 ) -> Settled:
-    """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；提前写的几页里有它，也打上。"""
+    """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；写在以后的，打在那一页。"""
     lives, paths = history(vault, warn)
     found, path = todo.matching(lives, wanted), day_path(vault, today)
     if len(found) != 1:
         return Settled(found, path)
     one = found[0]
     line = f"{todo.brief(one.text)}（自 {one.born}）"
-
-    def tick(old: str) -> str:
-        return edit.settle(old, one.key, mark) or old
+    first = max(one.born, today)
+    if first == today:
+        create(vault, today)
+    path = path if first == today else paths[first]
 
     def record(old: str) -> str:
         return edit.settle(old, one.key, mark) or edit.append(old, entry.DONE, line, mark)
 
-    if one.born <= today:
-        create(vault, today)
-        _amend(vault, path, record)
-    else:
-        path = paths[one.born]
-    for later in (paths[day] for day in sorted(paths) if day > today):
-        _amend(vault, later, tick)
+    def carried(old: str) -> str:
+        # 写明自哪天顺延来的才是同一件；天天都有的「刷题」不是
+        return edit.settle(old, one.key, mark, f"自 {one.born}") or old
+
+    _amend(vault, path, record)
+    for later in (paths[day] for day in sorted(paths) if day > first):
+        _amend(vault, later, carried)
     return Settled(found, path, todo.brief(one.text))
 
 

@@ -43,9 +43,10 @@ def append(text: str, name: str, content: str, mark: str = "x") -> str:
     return _after_last(text, section, content, mark)
 
 
-def settle(text: str, key: str, mark: str) -> str | None:
-    """把今天这一页里的这件事都打上记号（x 或 -）；页里没有能打的地方就返回 None。"""
-    found = [i for i in by_key(parse(text).todos, key) if i.state in (None, "open") and i.bullet]
+def settle(text: str, key: str, mark: str, origin: str = "") -> str | None:
+    """把一页里的这件事都打上记号（x 或 -），给了 `origin` 就只打写着它的；没有能打的返回 None。"""
+    same = (item for item in by_key(parse(text).todos, key) if origin in item.text)
+    found = [item for item in same if item.state in (None, "open") and item.bullet]
     for item in reversed(found):
         if item.box >= 0:
             text = text[: item.box] + mark + text[item.box + 1 :]

@@ -119,7 +119,7 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
     except RizhiError as error:
         message = str(error).replace(f"{_vault(config).root}/", "")
         log.warning("%s", message)
-        return f'# {page.file.name}\n\n!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
+        return f"# {page.file.name}\n\n{_failure(message)}"
     return None
 
 
@@ -210,9 +210,13 @@ def _replace_broken(files: Files, config: MkDocsConfig, vault: Vault, path: Path
     found = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
     if trouble and found:
         log.warning("%s", trouble)
-        text = f'# {path.stem}\n\n!!! failure "{trouble}"\n    改好之后，这一页会自己回来。\n'
+        text = f"# {path.stem}\n\n{_failure(trouble)}"
         files.remove(found)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+
+
+def _failure(message: str) -> str:
+    return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
 
 
 def _reference(vault: Vault, found: re.Match[str]) -> str:
@@ -223,5 +227,5 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
     except RizhiError as error:
         message = str(error).replace(f"{vault.root}/", "")
         log.warning("%s：%s", fence.PLACE.page, message)
-        return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
+        return _failure(message)
     return found[0]

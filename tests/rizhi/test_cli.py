@@ -406,10 +406,12 @@ def test_done_notes_under_finished_what_stands_only_in_an_older_day(rz: Run, wri
 def test_done_reaches_the_days_written_ahead(rz: Run, vault: Vault, write: Write) -> None:
     write("2026-11-19", "写了\n\n- [ ] 画图\n")
     ahead = write("2026-12-01", "- [ ] 画图（自 2026-11-19）\n- [ ] 新的事\n")
+    daily = write("2026-12-02", "- [ ] 画图\n")  # 没写自哪天来的，是那天自己的
     assert rz("done", "画图").exit_code == 0
     assert ahead.read_text("utf-8") == "- [x] 画图（自 2026-11-19）\n- [ ] 新的事\n"
-    (left,) = json.loads(rz("todo", "--json").stdout)
-    assert rz("drop", left["id"]).exit_code == 0  # todo 列出的，都了结得了
+    assert daily.read_text("utf-8") == "- [ ] 画图\n"
+    for left in json.loads(rz("todo", "--json").stdout):
+        assert rz("drop", left["id"]).exit_code == 0  # todo 列出的，都了结得了
     assert ahead.read_text("utf-8").endswith("- [-] 新的事\n")
     assert "0 条开着" in rz("todo").stdout and "新的事" not in _today(vault).read_text("utf-8")
 
