@@ -30,7 +30,7 @@ from llm.hf import load_checkpoint
 from llm.loss import next_token_loss
 
 KeyValue = Tuple[Tensor, Tensor]  # 一层的键与值，各 (B, K, S, D)
-Device = Optional[torch.device]
+LayerPast = Optional[Union[Cache, KeyValue]]  # 一层看到的过去：共用的缓存，或它自己那一对
 Past = Union[Cache, Tuple[KeyValue, ...]]  # transformers 的缓存，或每层一对键与值
 
 
@@ -54,12 +54,10 @@ class RMSNorm(nn.Module):
 
 
 class RotaryEmbedding(nn.Module):
-    r"""旋转位置编码的查表：第 m 行是 $\cos m\theta_i$ 与 $\sin m\theta_i$。
-
-    $\theta_i = \text{base}^{-2i/R}$，$i = 0 … R/2-1$；表有 P = max_position_embeddings 行。
+    r"""旋转位置编码的查表：第 m 行是 $\cos m\theta_i$ 与 $\sin m\theta_i$，$i = 0 … R/2-1$。
 
     形状：位置 (B, T) → cos、sin 各 (B, 1, T, R/2)，中间的 1 对着头。
-    来源：Su et al. 2021, RoFormer, §3.2.2。
+    来源：Su et al. 2021, RoFormer, §3.2.2：$\theta_i = \text{base}^{-2i/R}$。
     """
 
     def __init__(self, config: LLMConfig) -> None:
@@ -111,7 +109,7 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False)
 
 
 def attention_mask(
-    T: int, past: int = 0, padding: Optional[Tensor] = None, *, device: Device = None
+    T: int, past: int = 0, padding: Optional[Tensor] = None, device: Optional[torch.device] = None
 ) -> Tensor:
     """因果掩码与填充掩码合成一张布尔掩码：True = 看得见。
 
@@ -169,9 +167,8 @@ class Attention(nn.Module):
         super().__init__()
         C, D = config.hidden_size, config.head_dim
         H, K = config.num_attention_heads, config.num_key_value_heads
-        self.layer_idx, self.groups = layer_idx, H // K
-        self.head_dim, self.interleaved = D, config.rope_interleaved
-        self.manual = config.attention_backend == "manual"
+        self.head_dim, self.groups, self.interleaved = D, H // K, config.rope_interleaved
+        self.layer_idx, self.manual = layer_idx, config.attention_backend == "manual"
         self.q_proj = nn.Linear(C, H * D, bias=config.attention_bias)
         self.k_proj = nn.Linear(C, K * D, bias=config.attention_bias)
         self.v_proj = nn.Linear(C, K * D, bias=config.attention_bias)
@@ -181,15 +178,18 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: Optional[Union[Cache, KeyValue]] = None,
+        mask: Optional[Tensor] = None, past_key_values: LayerPast = None, keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
-        """mask 为 None 表示纯因果、没有填充；past_key_values 是 Cache，或这一层的 (k, v)。"""
+        """mask 为 None 表示纯因果、没有填充；keep > 0 则只替末尾 keep 个位置查询，0 = 全部。"""
         B, T, _ = x.shape
-        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
         k = self.k_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
-        q = apply_rotary(self.q_norm(q), cos, sin, self.interleaved)
         k = apply_rotary(self.k_norm(k), cos, sin, self.interleaved)
+        if keep:  # 键与值已经算全，往下的 T 只数要查询的位置
+            T, mask = keep, mask if mask is None else mask[:, :, -keep:]  # (B, 1, T, S)
+            x, cos, sin = x[:, -T:], cos[:, :, -T:], sin[:, :, -T:]  # 各 (..., T, n)
+        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
+        q = apply_rotary(self.q_norm(q), cos, sin, self.interleaved)
         if isinstance(past_key_values, Cache):
             k, v = past_key_values.update(k, v, self.layer_idx)  # (B, K, S, D), (B, K, S, D)
         elif past_key_values is not None:
@@ -253,11 +253,11 @@ class TransformerBlock(GradientCheckpointingLayer):
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: Optional[Union[Cache, KeyValue]] = None,
+        mask: Optional[Tensor] = None, past_key_values: LayerPast = None, keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
         """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
-        y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values)
-        x = x + self.post_self_attn_layernorm(y)
+        y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values, keep)
+        x = (x[:, -keep:] if keep else x) + self.post_self_attn_layernorm(y)
         y = self.mlp(self.post_attention_layernorm(x))
         return x + self.post_mlp_layernorm(y), present
 
@@ -303,15 +303,14 @@ class LLMModel(LLMPreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
         position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
-        use_cache: Optional[bool] = None,
+        use_cache: Optional[bool] = None, keep: int = 0,
     ) -> BaseModelOutputWithPast:
         """给 Cache 还 Cache，给各层 (k, v) 的元组还元组；要缓存而没给，就用 DynamicCache。
 
         异常：输入的形状不对、超出旋转表，或缓存与梯度检查点同用，抛 ValueError。
         """
         replay = self.gradient_checkpointing and self.training
-        if use_cache is None:
-            use_cache = self.config.use_cache and not replay
+        use_cache = (self.config.use_cache and not replay) if use_cache is None else use_cache
         check_replay(replay, use_cache, past_key_values)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
@@ -326,9 +325,10 @@ class LLMModel(LLMPreTrainedModel):
         cos, sin = self.rotary_emb(position_ids, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
         by_layer = not (past_key_values is None or isinstance(past_key_values, Cache))
         presents: List[KeyValue] = []
+        last = self.layers[-1] if keep < T else None  # 它的输出只去头那里，要几个位置算几个
         for index, block in enumerate(self.layers):
             layer_past = past_key_values[index] if by_layer else past_key_values
-            x, present = block(x, cos, sin, mask, layer_past)
+            x, present = block(x, cos, sin, mask, layer_past, keep if block is last else 0)
             presents += [present] if by_layer else []  # Cache 已就地更新，不必再留一份
         present_cache = tuple(presents) if by_layer else past_key_values
         return BaseModelOutputWithPast(self.norm(x), present_cache if use_cache else None)
@@ -362,7 +362,8 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
         logits_to_keep: Union[int, Tensor] = 0, num_items_in_batch: Optional[Tensor] = None,
     ) -> CausalLMOutputWithPast:
         """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
-        out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache)
+        early = 0 if isinstance(logits_to_keep, Tensor) else logits_to_keep  # 点名的，算全了再挑
+        out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache, early)
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)
         loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch)

@@ -109,11 +109,15 @@ def _empty(config: LLMConfig, batch: int) -> tuple:
     chunks=st.lists(st.integers(1, 6), min_size=2, max_size=5),
     pads=st.one_of(st.none(), st.integers(0, 4)),
     short_mask=st.booleans(),
+    keep=st.sampled_from([0, 0, 1, 2, 9]),
 )
 def test_any_split_equals_the_full_forward(
-    models, family, backend, kind, chunks, pads, short_mask
+    models, family, backend, kind, chunks, pads, short_mask, keep
 ) -> None:
-    """预填充与解码随便怎么切，都与一次前向相同：两种缓存、有无左填充、掩码盖 S 或只盖 T。"""
+    """预填充与解码随便怎么切，都与一次前向相同：两种缓存、有无左填充、掩码盖 S 或只盖 T。
+
+    每段只留末尾几个位置也一样：留下的答案不变，后面各段看到的键与值也不变。
+    """
     model = models[family, backend]
     length = sum(chunks)
     ids = torch.arange(2 * length).view(2, length) * 7 % VOCABULARY
@@ -124,18 +128,21 @@ def test_any_split_equals_the_full_forward(
     with torch.no_grad():
         whole = model(ids, mask).logits
         past = DynamicCache() if kind == "cache" else _empty(model.config, 2)
-        parts, end = [], 0
+        parts, kept, end = [], [], 0
         for size in chunks:
             start, end = end, end + size
             # 过去没有填充时，才可以只给新词元的掩码
             first = start if short_mask and pads == 0 else 0
             part = None if mask is None else mask[:, first:end]
-            out = model(ids[:, start:end], part, past_key_values=past, use_cache=True)
+            out = model(
+                ids[:, start:end], part, past_key_values=past, use_cache=True, logits_to_keep=keep
+            )
             parts.append(out.logits)
+            kept += range(start, end)[-keep:]
             past = out.past_key_values
             assert type(past) is (DynamicCache if kind == "cache" else tuple)
-    real = slice(None) if mask is None else mask.bool()
-    torch.testing.assert_close(torch.cat(parts, 1)[real], whole[real], rtol=0, atol=1e-5)
+    real = slice(None) if mask is None else mask[:, kept].bool()
+    torch.testing.assert_close(torch.cat(parts, 1)[real], whole[:, kept][real], rtol=0, atol=1e-5)
 
 
 @every
@@ -212,6 +219,25 @@ def test_logits_to_keep(tiny) -> None:
     torch.testing.assert_close(last, logits[:, -2:], rtol=0, atol=1e-6)
     chosen = model(ids, logits_to_keep=torch.tensor([0, 4])).logits
     torch.testing.assert_close(chosen, logits[:, [0, 4]], rtol=0, atol=1e-6)
+
+
+@every
+@both
+@pytest.mark.parametrize("replay", [False, True])
+def test_the_last_block_works_for_the_kept_positions_only(tiny, family, backend, replay) -> None:
+    """最后一块的前馈层只收到留下的位置；梯度与先算全部、再取末尾的相同，重跑时也一样。"""
+    model, ids, widths = tiny(family, attention_backend=backend).train(), _ids(), []
+    model(ids).logits[:, -2:].square().mean().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    if replay:
+        model.activation_checkpointing_enable()
+    for layer in model.model.layers:
+        layer.mlp.register_forward_pre_hook(lambda _, given: widths.append(given[0].shape[1]))
+    model(ids, logits_to_keep=2).logits.square().mean().backward()
+    assert widths == [9, 2, *([2, 9] if replay else [])]
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-5, atol=1e-6)
 
 
 @every

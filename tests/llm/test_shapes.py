@@ -23,8 +23,9 @@ from llm.shapes import PROBES, SIZES, Row, evaluate, sizes, trace, watch
 
 SOURCE = Path(llm.model.__file__)
 SHAPE = re.compile(r"\([^()]*\)")
-B, T, PAST = 7, 13, 17
+B, T, PAST, KEPT = 7, 13, 17, 3
 LAYERS = {"num_hidden_layers": 2}
+LAST = "model.layers.1.self_attn"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,17 @@ def generate(made: LLMConfig) -> set[Seen]:
     return executions(inside, sizes(made, B, T))
 
 
+def kept(made: LLMConfig) -> set[Seen]:
+    """只留末尾几个位置的一次前向：最后一块的注意力里，裁短之后的 T 是留下的个数。"""
+    model = LLMForCausalLM(made).eval()
+    ids = torch.arange(B * T).view(B, -1) % made.vocab_size
+    with torch.no_grad(), watch(model) as rows:
+        model(ids, torch.ones(B, T), logits_to_keep=KEPT)
+    last = [r for r in rows if (r.module, r.function) == (LAST, "Attention.forward")]
+    (cut,) = (i for i, row in enumerate(last) if row.variable == "mask")
+    return executions(last[cut:], sizes(made, B, KEPT, T - KEPT))
+
+
 @pytest.fixture
 def seen() -> set[Seen]:
     """全部跟踪；只跑一次，跑的时候单线程那个约定已经生效。"""
@@ -154,11 +166,12 @@ def seen() -> set[Seen]:
 
 @cache
 def every_run() -> set[Seen]:
-    """五个家族、两种后端、有没有过去、有没有填充，再加手写的生成。"""
+    """五个家族、两种后端、有没有过去、有没有填充、留不留全部位置，再加手写的生成。"""
     found = generate(config("llama"))
     for family in PRESETS:
         for backend in ("sdpa", "manual"):
             made = config(family, backend)
+            found |= kept(made)
             for past, padded in (("", False), ("cache", False), ("tuple", True)):
                 found |= forward(made, past, padded)
     return found
@@ -271,7 +284,7 @@ def test_letters_are_the_ones_in_the_legend() -> None:
     assert named["Attention.forward", "q"] == "(B, H, T, D)"
     assert named["Attention.forward", "k"] == "(B, K, S, D)"
     assert named["Attention.forward", "weights"] == "(B, H, T, S)"
-    assert named["apply_rotary", "turned"] == "(B, K, T, R)"
+    assert named["apply_rotary", "turned"] == "(B, H, T, R)"
     assert named["LLMForCausalLM.forward", "logits"] == "(B, T, V)"
     assert {r.dtype for r in rows} == {"int64", "float32", "bool"}
 
