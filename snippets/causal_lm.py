@@ -64,9 +64,19 @@ for name, each in {"各自一份": free, "绑定": tied}.items():
 print(f"省下 V·C = {6400 * 512:,}")
 
 # %% 只算末尾
+from torch.utils.flop_counter import FlopCounterMode
+
 last = model(ids, logits_to_keep=1).logits
 print("全部:", tuple(logits.shape), " 末尾一个:", tuple(last.shape))
 torch.testing.assert_close(last, logits[:, -1:])
+for keep in (0, 1):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(ids, logits_to_keep=keep)
+    counted = counter.get_flop_counts()
+    parts = ("self_attn.k_proj", "self_attn.q_proj", "mlp")
+    paths = [*(f"model.layers.0.{part}" for part in parts), "lm_head"]
+    flops = {path: sum(counted[f"LLMForCausalLM.{path}"].values()) for path in paths}
+    print(f"logits_to_keep={keep}:", *(f"{p.split('.')[-1]} {n:,}" for p, n in flops.items()))
 
 # %% 图
 import matplotlib.pyplot as plt
