@@ -218,8 +218,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        C, inner = config.hidden_size, config.intermediate_size
-        self.fused = config.fused_mlp
+        C, inner, self.fused = config.hidden_size, config.intermediate_size, config.fused_mlp
         if self.fused:
             self.gate_up_proj = nn.Linear(C, 2 * inner, bias=False)  # 前一半 gate，后一半 up
         else:
@@ -230,9 +229,10 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.fused:
             gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (B, T, I), (B, T, I)
-        else:
-            gate, up = self.gate_proj(x), self.up_proj(x)  # (B, T, I), (B, T, I)
-        return self.down_proj(F.silu(gate) * up)  # (B, T, C)
+            gate = F.silu(gate)
+        else:  # 先过 SiLU 再算 up：未激活的 gate 不必陪着，整段少占一份 (B, T, I)
+            gate, up = F.silu(self.gate_proj(x)), self.up_proj(x)  # (B, T, I), (B, T, I)
+        return self.down_proj(gate * up)  # (B, T, C)
 
 
 class TransformerBlock(GradientCheckpointingLayer):

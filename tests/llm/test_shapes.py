@@ -226,8 +226,8 @@ EDITS = {
         ".mean(-1, keepdim=True).expand_as(wide) + self.eps)  # (..., 1)",
     ),
     "形状变了却没有注释：('flat',)": (
-        "        return self.down_proj(F.silu(gate) * up)",
-        "        flat = gate.flatten(0, 1)\n        return self.down_proj(F.silu(gate) * up)",
+        "        return self.down_proj(gate * up)",
+        "        flat = gate.flatten(0, 1)\n        return self.down_proj(gate * up)",
     ),
 }
 
