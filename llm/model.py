@@ -325,7 +325,7 @@ class LLMModel(LLMPreTrainedModel):
         cos, sin = self.rotary_emb(position_ids, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
         by_layer = not (past_key_values is None or isinstance(past_key_values, Cache))
         presents: List[KeyValue] = []
-        last = self.layers[-1] if keep < T else None  # 它的输出只去头那里，要几个位置算几个
+        last = self.layers[-1] if keep < T else None  # 它的输出只交给头，要几个位置就算几个
         for index, block in enumerate(self.layers):
             layer_past = past_key_values[index] if by_layer else past_key_values
             x, present = block(x, cos, sin, mask, layer_past, keep if block is last else 0)
@@ -362,7 +362,7 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
         logits_to_keep: Union[int, Tensor] = 0, num_items_in_batch: Optional[Tensor] = None,
     ) -> CausalLMOutputWithPast:
         """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
-        early = 0 if isinstance(logits_to_keep, Tensor) else logits_to_keep  # 点名的，算全了再挑
+        early = 0 if isinstance(logits_to_keep, Tensor) else logits_to_keep  # 点名的，算全再挑
         out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache, early)
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)
