@@ -164,6 +164,7 @@ def explained(model: LLMForCausalLM) -> dict[str, dict[str, object]]:
         "整段": {"input_ids": ids, "use_cache": False},
         "填充掩码": {"input_ids": ids, "attention_mask": mask},
         "标签": {"input_ids": ids, "labels": ids, "use_cache": False},
+        "留末尾": {"input_ids": ids, "attention_mask": mask, "logits_to_keep": 1},
         "位置": {"input_ids": ids, "position_ids": torch.arange(16)[None]},
         "元组缓存": {"input_ids": one, "past_key_values": pairs, "use_cache": True},
         "Cache 缓存": {"input_ids": one, "past_key_values": past, "use_cache": True},
