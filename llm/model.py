@@ -282,7 +282,7 @@ class LLMPreTrainedModel(PreTrainedModel):
 class LLMModel(LLMPreTrainedModel):
     """词嵌入、若干个块、最后一次归一化。
 
-    形状：input_ids (B, T) → last_hidden_state (B, T, C)。
+    形状：input_ids (B, T) → last_hidden_state (B, T, C)，keep > 0 时只有末尾 keep 个位置。
     来源：Touvron et al. 2023, LLaMA, §2.2。
     """
 

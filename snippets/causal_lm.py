@@ -69,14 +69,15 @@ from torch.utils.flop_counter import FlopCounterMode
 last = model(ids, logits_to_keep=1).logits
 print("全部:", tuple(logits.shape), " 末尾一个:", tuple(last.shape))
 torch.testing.assert_close(last, logits[:, -1:])
+counts = []
 for keep in (0, 1):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(ids, logits_to_keep=keep)
-    counted = counter.get_flop_counts()
-    parts = ("self_attn.k_proj", "self_attn.q_proj", "mlp")
-    paths = [*(f"model.layers.0.{part}" for part in parts), "lm_head"]
-    flops = {path: sum(counted[f"LLMForCausalLM.{path}"].values()) for path in paths}
-    print(f"logits_to_keep={keep}:", *(f"{p.split('.')[-1]} {n:,}" for p, n in flops.items()))
+    counts.append(counter.get_flop_counts())
+block = "model.layers.0"  # 只有一层，它就是最后一块
+for path in (f"{block}.self_attn.k_proj", f"{block}.self_attn.q_proj", f"{block}.mlp", "lm_head"):
+    every, one = (sum(count[f"LLMForCausalLM.{path}"].values()) for count in counts)
+    print(f"{path.split('.')[-1]:8}{every:7,} → {one:6,} 次运算")
 
 # %% 图
 import matplotlib.pyplot as plt

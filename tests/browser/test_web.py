@@ -116,8 +116,9 @@ def _change_first_todo(page: Page, script: str) -> None:
     )
 
 
-def test_steps_stand_in_one_row_or_one_column(page: Page, offline: Path) -> None:
-    page.set_viewport_size({"width": 1280, "height": 800})
+@pytest.mark.parametrize("width", [390, 1280])
+def test_steps_stand_in_one_row_or_one_column(page: Page, offline: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
     for path in sorted(offline.glob("notes/*/*.html")):
         page.goto(path.as_uri())
         boxes = [step.bounding_box() for step in page.locator(".rz-before .rz-step").all()]
