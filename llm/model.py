@@ -49,7 +49,7 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """归一化在 fp32 里算，转回原类型之后才乘权重（与 transformers 同序）。"""
         wide = x.float()
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)  # (..., 1)
+        scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + self.eps)  # (..., 1)
         return self.weight * (wide * scale).to(x.dtype)  # (..., n)
 
 
@@ -165,7 +165,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
         super().__init__()
-        C, D = config.hidden_size, config.head_dim
+        C, D, eps = config.hidden_size, config.head_dim, config.rms_norm_eps
         H, K = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, self.groups, self.interleaved = D, H // K, config.rope_interleaved
         self.layer_idx, self.manual = layer_idx, config.attention_backend == "manual"
@@ -173,8 +173,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(C, K * D, bias=config.attention_bias)
         self.v_proj = nn.Linear(C, K * D, bias=config.attention_bias)
         self.o_proj = nn.Linear(H * D, C, bias=config.attention_output_bias)
-        self.q_norm = RMSNorm(D, config.rms_norm_eps) if config.qk_norm else nn.Identity()
-        self.k_norm = RMSNorm(D, config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.q_norm = RMSNorm(D, eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(D, eps) if config.qk_norm else None
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
@@ -184,12 +184,12 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         k = self.k_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
-        k = apply_rotary(self.k_norm(k), cos, sin, self.interleaved)
+        k = apply_rotary(self.k_norm(k) if self.k_norm else k, cos, sin, self.interleaved)
         if keep:  # 键与值已经算全，往下的 T 只数要查询的位置
             T, mask = keep, mask if mask is None else mask[:, :, -keep:]  # (B, 1, T, S)
             x, cos, sin = x[:, -T:], cos[:, :, -T:], sin[:, :, -T:]  # 各 (..., T, n)
         q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
-        q = apply_rotary(self.q_norm(q), cos, sin, self.interleaved)
+        q = apply_rotary(self.q_norm(q) if self.q_norm else q, cos, sin, self.interleaved)
         if isinstance(past_key_values, Cache):
             k, v = past_key_values.update(k, v, self.layer_idx)  # (B, K, S, D), (B, K, S, D)
         elif past_key_values is not None:
@@ -245,11 +245,10 @@ class TransformerBlock(GradientCheckpointingLayer):
     def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
         super().__init__()
         norm = partial(RMSNorm, config.hidden_size, config.rms_norm_eps)
-        after = norm if config.sandwich_norm else nn.Identity
-        self.self_attn = Attention(config, layer_idx)
-        self.mlp = FeedForward(config)
+        self.self_attn, self.mlp = Attention(config, layer_idx), FeedForward(config)
         self.input_layernorm, self.post_attention_layernorm = norm(), norm()
-        self.post_self_attn_layernorm, self.post_mlp_layernorm = after(), after()
+        self.post_self_attn_layernorm = norm() if config.sandwich_norm else None
+        self.post_mlp_layernorm = norm() if config.sandwich_norm else None
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor,
@@ -257,9 +256,10 @@ class TransformerBlock(GradientCheckpointingLayer):
     ) -> Tuple[Tensor, KeyValue]:
         """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
         y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values, keep)
-        x = (x[:, -keep:] if keep else x) + self.post_self_attn_layernorm(y)
+        y = self.post_self_attn_layernorm(y) if self.post_self_attn_layernorm else y
+        x = (x[:, -keep:] if keep else x) + y
         y = self.mlp(self.post_attention_layernorm(x))
-        return x + self.post_mlp_layernorm(y), present
+        return x + (self.post_mlp_layernorm(y) if self.post_mlp_layernorm else y), present
 
 
 class LLMPreTrainedModel(PreTrainedModel):

@@ -82,7 +82,7 @@ class _UnweightedNorm(RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)  # (..., 1)
+        scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + self.eps)  # (..., 1)
         return (wide * scale).to(x.dtype)  # (..., n)
 
 
@@ -193,8 +193,7 @@ def _q_norm_weight_ignored(model: nn.Module) -> None:
 
 def _post_norms_skipped(model: nn.Module) -> None:
     for block in _parts(model, TransformerBlock):
-        block.post_self_attn_layernorm = nn.Identity()
-        block.post_mlp_layernorm = nn.Identity()
+        block.post_self_attn_layernorm = block.post_mlp_layernorm = None
 
 
 def _has_bias(config: LLMConfig) -> bool:

@@ -146,8 +146,10 @@ for family in ("llama", "qwen3"):
         attention = model.model.layers[0].self_attn
         attention.q_proj.weight.data *= scale
         x = catch(attention, lambda model=model: model(ids))  # (B, T, C)
-        q = attention.q_norm(attention.q_proj(x).view(2, 6, 4, 32))  # (B, T, H, D)
-        k = attention.k_norm(attention.k_proj(x).view(2, 6, 2, 32))  # (B, T, K, D)
+        q = attention.q_proj(x).view(2, 6, 4, 32)  # (B, T, H, D)
+        k = attention.k_proj(x).view(2, 6, 2, 32)  # (B, T, K, D)
+        if model.config.qk_norm:
+            q, k = attention.q_norm(q), attention.k_norm(k)
         k = repeat_kv(k.transpose(1, 2), 2)  # (B, H, S, D)
         scores = q.transpose(1, 2) @ k.transpose(-2, -1) / 32**0.5  # (B, H, T, S)
         row.append(round(scores.abs().max().item(), 2))
@@ -187,7 +189,7 @@ def executed(family: str) -> list[tuple[str, str]]:
     model = build(family, num_hidden_layers=1)
     block, ran = model.model.layers[0], []
     for name, part in block.named_modules():
-        if not list(part.children()) and not isinstance(part, nn.Identity):
+        if not list(part.children()):
             biased = getattr(part, "bias", None) is not None
             label = name.removeprefix("self_attn.").removeprefix("mlp.") + (
                 " + b" if biased else ""
