@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults import Counted, fork, kill_self, wait
 
 from rizhi import store
+from tests.rizhi.faults import Counted, fork, kill_self, wait
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="注入的是 POSIX 的系统调用")
 OLD, NEW = "旧".encode() * 100, "新".encode() * 40_000

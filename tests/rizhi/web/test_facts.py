@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from webs import vault_of as _vault
 
 from rizhi.vault import Vault, day_path
 from rizhi.web import facts
 from rizhi.web.facts import Memory, Web, read_web
+from tests.rizhi.webs import vault_of as _vault
 
 TODAY = date(2026, 11, 23)
 NOTES = ("model/rope", "model/kv-cache", "attention/mask")

@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from webs import pages_of, vault_of
-from webs import text as _text
-from webs import uris as _uris
 
 from rizhi.frontmatter import quoted
 from rizhi.vault import Note, find_vault
@@ -19,6 +16,9 @@ from rizhi.web import generated, panels
 from rizhi.web.blocks import Generated, Heat, Link, Rows, Steps
 from rizhi.web.facts import Web, read_web
 from rizhi.web.generated import LIMIT, pages, reading_order, tag_uri
+from tests.rizhi.webs import pages_of, vault_of
+from tests.rizhi.webs import text as _text
+from tests.rizhi.webs import uris as _uris
 
 TODAY = date(2026, 11, 25)
 WROTE = "## 思考\n\n写了\n"

@@ -5,10 +5,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from webs import pages_of, vault_of
 
 from rizhi.site import weave
 from rizhi.web.facts import Memory, Web, read_web
+from tests.rizhi.webs import pages_of, vault_of
 
 TODAY = date(2026, 11, 23)
 Change = Callable[[Path], object]
