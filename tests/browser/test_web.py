@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import unicodedata
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,29 +12,23 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
+from tests import vaults
+from tests.conftest import Site
+
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
 NOTE = "notes/attention/attention-mask.html"
 TO_NOTE = f"article a[href$='{NOTE}']"
 
 
 @pytest.fixture(scope="session")
-def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def offline(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
     """`make offline` 的产物，建在别处。"""
-    return _built_offline(ROOT, tmp_path_factory.mktemp("offline"))
-
-
-@pytest.fixture(scope="session")
-def two_days(tmp_path_factory: pytest.TempPathFactory, copy_vault) -> tuple[str, date, date]:
-    """抄一份知识库，接着最后一天再写一天：不指望自己的日记里正好有接连的两天。"""
-    folder = tmp_path_factory.mktemp("two-days")
-    copy_vault(folder)
-    first = max(date.fromisoformat(p.stem) for p in folder.glob("docs/daily/*/????-??-??.md"))
-    second = first + timedelta(days=1)
-    path = folder / f"docs/daily/{second.year}/{second}.md"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"# {second}\n\n## 今日成果\n\n1. 接着写。\n", encoding="utf-8")
-    return _built_offline(folder, folder / "site").as_uri(), first, second
+    target = tmp_path_factory.mktemp("offline")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
+    environment = {**os.environ, "OFFLINE": "true"}
+    run = subprocess.run(command, cwd=site.root, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return target
 
 
 @pytest.fixture(params=["http", "file"])
@@ -46,18 +40,9 @@ def root(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def days(site) -> list[date]:
-    """写过的日子，从早到晚。"""
-    names = (path.stem for path in site.folder.glob("daily/*/????-??-??.html"))
-    return sorted(date.fromisoformat(name) for name in names)
-
-
-def _built_offline(root: Path, target: Path) -> Path:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
-    environment = {**os.environ, "OFFLINE": "true"}
-    run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return target
+def days(site: Site) -> list[date]:
+    """写过的日子，从早到晚；最后两天是接连的。"""
+    return vaults.days(site.root)
 
 
 def _url(day: date) -> str:
@@ -267,7 +252,9 @@ def test_no_preview_for_touch(page: Page, root: str, days: list[date]) -> None:
     expect(page.locator(".rz-preview")).to_have_count(0)
 
 
-def test_missing_preview_is_asked_for_once(browser: Browser, address: str, days) -> None:
+def test_missing_preview_is_asked_for_once(
+    browser: Browser, address: str, days: list[date]
+) -> None:
     page = browser.new_page()
     _day_with_note(page, address, days).evaluate(
         "node => node.href = node.href.replace('attention-mask', 'no-such-note')"
@@ -297,16 +284,16 @@ def test_t_goes_to_today_or_the_last_day_written(page: Page, root: str, days: li
 
 
 @pytest.mark.parametrize("hour", [2, 5])
-def test_before_dawn_is_still_yesterday(page: Page, two_days, hour: int) -> None:
-    root, evening, morning = two_days
+def test_before_dawn_is_still_yesterday(page: Page, root: str, days: list[date], hour: int) -> None:
+    evening, morning = days[-2:]
     page.clock.set_fixed_time(datetime(morning.year, morning.month, morning.day, hour))
     page.goto(f"{root}/index.html")
     page.keyboard.press("t")
     _arrive(page, _url(evening if hour < 4 else morning))
 
 
-def test_brackets_turn_the_days(page: Page, two_days) -> None:
-    root, first, second = two_days
+def test_brackets_turn_the_days(page: Page, root: str, days: list[date]) -> None:
+    first, second = days[-2:]
     page.goto(f"{root}/{_url(second)}")
     page.keyboard.press("]")  # 最后一天没有后一天
     page.keyboard.press("[")
