@@ -19,7 +19,7 @@ offline: $(VENV)/.site  ## 构建到 site-offline/：拷走、双击 index.html 
 	OFFLINE=true $(RUN) mkdocs build -d site-offline
 
 test: check  ## 验证：静态检查、所有测试与片段、严格构建
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库的规则
 	$(RUN) ruff check .
