@@ -7,27 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 from nbclient import NotebookClient
 
 from benchmarks import peers
+from rizhi import cli, clock
 from rizhi.snippet import CellOutput, compare
 from rizhi.vault import find_vault, read_notes
 from tests import vaults
 
 BOOKS = sorted((vaults.ROOT / "docs/notebooks").glob("*.ipynb"))
-# 时钟停在那天晚上的一条命令：`python -c … 2026-12-01 new`
-AT_NIGHT = """
-import sys
-from datetime import datetime
-from rizhi import cli, clock
-clock.now = lambda: datetime.fromisoformat(sys.argv[1] + " 21:30")
-cli.main(sys.argv[2:], prog_name="rizhi")
-"""
 
 
 def _python(root: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -44,41 +38,37 @@ def test_the_vault_builds_strictly(tmp_path: Path) -> None:
 class Owner:
     """一个主人：每天晚上在副本里敲几条命令。"""
 
-    def __init__(self, root: Path, day: date) -> None:
+    def __init__(self, root: Path, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.day = root, day
+        monkeypatch.setattr(clock, "now", lambda: datetime.combine(self.day, time(21, 30)))
 
-    def types(self, *arguments: str) -> str:
-        run = _python(self.root, ["-c", AT_NIGHT, str(self.day), *arguments])
-        assert run.returncode == 0, f"{arguments}\n{run.stdout}{run.stderr}"
-        return run.stdout
+    def types(self, *arguments: str) -> None:
+        run = CliRunner().invoke(cli.main, ["--root", str(self.root), *arguments])
+        assert run.exit_code == 0, f"{arguments}\n{run.output}"
 
     def sleeps(self, nights: int = 1) -> None:
         self.day += timedelta(days=nights)
 
-    @property
-    def page(self) -> Path:
-        return self.root / f"docs/daily/{self.day:%Y}/{self.day}.md"
 
-
-def test_a_month_of_an_owners_life(tmp_path: Path) -> None:
-    """写日子、写笔记、留草稿、删掉第一天、给笔记改名，然后过三关。"""
+def test_a_month_of_an_owners_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """删掉第一天，写日子、写笔记、留草稿、给笔记改名，然后过三关。"""
     root = peers.ours(tmp_path / "vault")
     written = sorted(root.glob("docs/daily/*/????-??-??.md"))
     last = max([date.fromisoformat(path.stem) for path in written], default=date(2026, 11, 23))
-    owner = Owner(root, last + timedelta(days=1))
+    for path in written[:1]:  # 克隆来的人先删掉别人的第一天
+        path.unlink()
+    owner = Owner(root, last + timedelta(days=1), monkeypatch)
     for number in range(1, 31):
         if number % 7 == 0:  # 歇一天
             owner.sleeps()
             continue
         owner.types("new", "--title", f"第 {number} 天")
-        owner.types("add", "成果", f"写了第 {number} 段代码")
+        owner.types("add", "今日成果", f"写了第 {number} 段代码")
         owner.types("add", "思考", f"`view` 与 `reshape` 又想了一遍：{number}")
         owner.types("add", "明日计划", f"读第 {number}.1 节")
-        if number % 3 == 0:
-            owner.types("done", f"读第 {number - 1}.1 节")
+        if number % 3 == 2:
+            owner.types("done", f"读第 {number}.1 节")
         owner.sleeps()
-    for path in written[:1]:
-        path.unlink()
     owner.types("new")
     owner.types("note", "beam-search", "--group", "model", "--title", "束搜索")
     owner.types("add", "思考", "[束搜索](../../notes/model/beam-search.md)还没写完")
@@ -86,9 +76,8 @@ def test_a_month_of_an_owners_life(tmp_path: Path) -> None:
     for slug in slugs[:1]:
         owner.types("rename", slug, f"{slug}-again")
     owner.types("week")
-    # 后台的 pytest 不要在这里并行：外面已经占着两个核
+    owner.types("check")
     for arguments in (
-        ["-c", AT_NIGHT, str(owner.day), "check"],
         ["-m", "mkdocs", "build", "--strict", "-q"],
         ["-m", "pytest", "-q", "-p", "no:cacheprovider", "snippets"],
     ):
