@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.make_vault import make_vault
 from rizhi import snippet
-from rizhi.fence import find_object
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,5 +86,5 @@ def _cell(vault: Vault, page: Path, line: str) -> str:
 
 def _object(vault: Vault, page: Path, line: str) -> str:
     module, _, dotted = line.partition(":")
-    _, source = find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
+    _, source = snippet.find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
     return f"```python\n{source}\n```\n"
