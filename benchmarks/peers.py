@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.make_vault import make_vault
 from rizhi import snippet
+from rizhi.source import find_object
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,5 +87,5 @@ def _cell(vault: Vault, page: Path, line: str) -> str:
 
 def _object(vault: Vault, page: Path, line: str) -> str:
     module, _, dotted = line.partition(":")
-    _, source = snippet.find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
+    _, source = find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
     return f"```python\n{source}\n```\n"

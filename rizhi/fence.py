@@ -19,6 +19,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
 from rizhi import snippet, stamp
+from rizhi.source import find_object, module_file
 from rizhi.vault import RizhiError, Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
@@ -150,8 +151,8 @@ def data_uri(svg: str) -> str:
 
 def _object(vault: Vault, line: str) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
-    path = snippet.source_file(vault, module)
-    first, source = snippet.find_object(path, dotted)
+    path = module_file(vault, module)
+    first, source = find_object(path, dotted)
     last = first + source.count("\n")
     lines = f"{first}–{last}" if last > first else str(first)
     name = f"{module}.{dotted}"

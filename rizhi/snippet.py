@@ -123,34 +123,6 @@ def snippet_file(vault: Vault, module: str) -> Path:
     return path
 
 
-def source_file(vault: Vault, module: str) -> Path:
-    """围栏里写的 `llm.model` 在哪个文件。
-
-    异常：没有这个模块，抛 SnippetError，列出现有的。
-    """
-    path = vault.root / (module.replace(".", "/") + ".py")
-    if not module.startswith("llm.") or not path.is_file():
-        known = "、".join(f"llm.{p.stem}" for p in sorted((vault.root / "llm").glob("[!_]*.py")))
-        raise SnippetError(f"没有模块 {module}；现有：{known or '（没有）'}。")
-    return path
-
-
-def find_object(path: Path, dotted: str) -> tuple[int, str]:
-    """在一个文件里按名字找类、函数或方法，返回（起始行号, 源码）。
-
-    异常：没有这个名字，或文件有语法错误，抛 SnippetError。
-    """
-    text = read_text(path)
-    nodes = dict(_named(syntax_tree(path, text).body, ""))
-    if dotted not in nodes:
-        known = "、".join(name for name in nodes if "._" not in name)
-        raise SnippetError(f"{path.name} 里没有 {dotted}；现有：{known}。")
-    node = nodes[dotted]
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(d.lineno for d in decorators)])
-    return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-
-
 def key(path: Path, root: Path) -> str:
     """片段与它用到的 `llm` 模块的指纹：片段按原文算，`llm` 按语法树算，注释与文档字符串不算。"""
     digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
@@ -291,18 +263,6 @@ def _naming(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:
         elif cell.kind == "code" and cell.title in seen:
             yield cell.line, f"单元格「{cell.title}」重名：笔记要靠标题找到它"
         seen.add(cell.title)
-
-
-def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield prefix + node.name, node
-        if isinstance(node, ast.ClassDef):
-            yield from _named(node.body, f"{prefix}{node.name}.")
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield prefix + node.targets[0].id, node
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield prefix + node.target.id, node
 
 
 def _module(path: Path) -> tuple[str, frozenset[str]]:
