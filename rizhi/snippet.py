@@ -144,6 +144,16 @@ def sources(path: Path, root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def untracked(path: Path, root: Path) -> list[tuple[int, str]]:
+    """片段直接 import 的、知识库里 `llm` 之外的文件与行号：它们改了，记录也不会过期。"""
+    found: dict[str, int] = {}
+    for line, name in _named(syntax_tree(path, read_text(path))):
+        for file in _files(name):
+            if name[0] != "llm" and (root / file).is_file():
+                found.setdefault(file, line)
+    return [(line, file) for file, line in found.items()]
+
+
 def read_record(outputs: Path, module: str) -> Record | None:
     """读 `snippets/outputs/<module>/`；没有记录返回 None。
 
@@ -277,16 +287,23 @@ def _analysed(path: Path, source: str) -> tuple[str, frozenset[str]]:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """也许是 `llm` 的文件：import 的名字可能是模块，也可能只是里面的一个函数。"""
+    """也许是 `llm` 的文件。"""
+    return (file for _, name in _named(tree) if name[0] == "llm" for file in _files(name))
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[int, list[str]]]:
+    """import 的名字与行号：可能是模块，也可能只是里面的一个函数。"""
     for node in ast.walk(tree):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from ((node.lineno, alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for parts in (name.split(".") for name in names if name.split(".")[0] == "llm"):
-            # import llm.model 也会先执行 llm/__init__.py
-            yield from (*_packages(parts), "/".join(parts) + ".py")
+            yield from ((node.lineno, name.split(".")) for name in names)
+
+
+def _files(parts: list[str]) -> tuple[str, ...]:
+    # import llm.model 也会先执行 llm/__init__.py
+    return (*_packages(parts), "/".join(parts) + ".py")
 
 
 def _packages(parts: list[str]) -> Iterator[str]:

@@ -29,7 +29,8 @@ def find_object(path: Path, dotted: str) -> tuple[int, str]:
     nodes = dict(_named(syntax_tree(path, text).body, ""))
     if dotted not in nodes:
         known = "、".join(name for name in nodes if "._" not in name)
-        raise RizhiError(f"{path.name} 里没有 {dotted}；现有：{known}。")
+        what = f"{path.name} 里没有 {dotted}" if dotted else f"{path.name} 后面没有写「:名字」"
+        raise RizhiError(f"{what}；现有：{known}。")
     node = nodes[dotted]
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(d.lineno for d in decorators)])
