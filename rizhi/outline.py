@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rizhi.entry import line_of, outside_code
+from rizhi.entry import line_of, outside_blocks
 
 _TAIL = r"(?:[ \t]*\{[^}\n]*\})?[ \t]*\r?"  # 标题后面可以有 { #锚点 }
 _HEADING = re.compile(
@@ -52,19 +52,19 @@ class Fence(NamedTuple):
 
 def sections(text: str, offset: int = 0) -> list[Part]:
     """从 `offset` 起的各个二级标题与它们的正文；代码与注释里的不算。"""
-    prose = outside_code(text)
+    prose = outside_blocks(text)
     body = prose[offset:]
     marks = list(_HEADING.finditer(body))
     stops = [*(mark.start() for mark in marks), len(body)][1:]
     return [
-        _part(text, mark["atx"] or mark["setext"], offset + mark.start(), offset + mark.end(), end)
-        for mark, end in zip(marks, (offset + stop for stop in stops), strict=True)
+        _part(text, _plain(mark), offset + mark.start(), offset + mark.end(), offset + stop)
+        for mark, stop in zip(marks, stops, strict=True)
     ]
 
 
 def questions(text: str, section: Part) -> list[Part]:
     """一节里的 `??? question`，正文是缩进的答案；没有缩进的话不在框里，不是答案。"""
-    prose = outside_code(text)
+    prose = outside_blocks(text)
     found = []
     for mark in _QUESTION.finditer(prose, section.start, section.end):
         if "question" in mark["kinds"].casefold().split():
@@ -77,7 +77,7 @@ def questions(text: str, section: Part) -> list[Part]:
 
 def items(text: str, section: Part) -> list[Part]:
     """一节里顶格的条目，下一层的并在其中。"""
-    marks = list(_ITEM.finditer(outside_code(text), section.start, section.end))
+    marks = list(_ITEM.finditer(outside_blocks(text), section.start, section.end))
     stops = [*(mark.start() for mark in marks), section.end][1:]
     return [
         _part(text, "", mark.start(), mark.end(), stop)
@@ -101,6 +101,11 @@ def fences(text: str, offset: int = 0) -> Iterator[Fence]:
 
 def _part(text: str, name: str, at: int, start: int, end: int) -> Part:
     return Part(name, line_of(text, at), start, end, text[start:end])
+
+
+def _plain(mark: re.Match[str]) -> str:
+    """标题的字：反引号与星号只是样子。"""
+    return re.sub(r"[`*]", "", mark["atx"] or mark["setext"])
 
 
 def _fence(opened: re.Match[str], line: int, lines: list[str]) -> Fence:

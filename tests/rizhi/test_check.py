@@ -322,7 +322,7 @@ def test_a_fence_that_the_site_does_not_know(embedded: Vault, write: Write, head
 def test_headings_are_those_of_the_template(vault: Vault) -> None:
     _template(
         vault,
-        "---\ntitle: {{ yaml_title }}\n---\n{# ## 不是 #}\n## {{ title }}是什么\n"
+        "---\ntitle: {{ yaml_title }}\n## 注释\n---\n{# ## 不是 #}\n## {{ title }}是什么\n"
         "{% for h in ['例子', '问题'] %}## {{ h }}\n{% endfor %}\n```\n## 代码\n```\n",
     )
     _snippet(vault)
@@ -336,7 +336,9 @@ def test_headings_are_those_of_the_template(vault: Vault) -> None:
     assert _said(vault, "R302") == [(9, "error", message)]
 
 
-@pytest.mark.parametrize("head", ["## {} ##", "## {} { #甲 }", "##  {}\t", "{}\n------"])
+@pytest.mark.parametrize(
+    "head", ["## {} ##", "## {} { #甲 }", "##  {}\t", "{}\n------", "## `{}`", "## **{}**"]
+)
 def test_headings_in_other_hands(vault: Vault, head: str) -> None:
     path = _note(vault)
     _snippet(vault)
