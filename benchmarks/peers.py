@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.make_vault import make_vault
 from rizhi import snippet
-from rizhi.fence import find_object
+from rizhi.source import find_object
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -182,10 +182,16 @@ def links(text: str) -> list[Link]:
 
 def outside_code(text: str) -> str:
     """代码与注释换成等长的空白：位置不变，内容不算。"""
-    if "```" in text or "~~~" in text or "<!--" in text:
-        text = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    text = outside_blocks(text)
     if "`" in text:
         text = _INLINE.sub(lambda found: " " * len(found[0]), text)
+    return text
+
+
+def outside_blocks(text: str) -> str:
+    """代码块与注释换成等长的空白；行内的代码留着。"""
+    if "```" in text or "~~~" in text or "<!--" in text:
+        text = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     return text
 
 

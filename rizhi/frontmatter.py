@@ -1,10 +1,17 @@
 """前置数据：只造纯数据，标签一律不执行，键不许重复。"""
 
+import re
 from typing import Any
 
 import yaml
 
 Problem = tuple[int, str, str]  # 行号、原因、补救
+_BLOCK = re.compile(
+    r"\ufeff?---[ \t]*\r?\n(?P<block>.*?)(?:^(?P<end>---|\.\.\.)[ \t]*\r?$|\Z)", re.S | re.M
+)
+_KEY = re.compile(
+    r"\s*(?:date|title|created|aliases|tags|snippet|prereq|draft|pin|week)[ \t]*(?P<colon>[:：])"
+)
 
 
 def load(block: str) -> tuple[dict[str, Any], Problem | None]:
@@ -22,10 +29,34 @@ def load(block: str) -> tuple[dict[str, Any], Problem | None]:
     return data, None
 
 
+def overlooked(text: str) -> Problem | None:
+    """开头像前置数据、却被当成正文的一段；随手画的分隔线不算。"""
+    found = _BLOCK.match(text)
+    if not found:
+        return None
+    key = _KEY.match(found["block"])
+    if key and key["colon"] == "：":
+        return 2, "前置数据的冒号是全角的，这一段被当成了正文", "改成半角的冒号加一个空格"
+    if key and not found["end"]:
+        return 1, "前置数据没有收尾的「---」，被当成了正文", "在最后一个「键: 值」下面补一行「---」"
+    if found["end"] and isinstance(_plain(found["block"]), list | dict):
+        what = "开头的「---」之间第一行不是「键: 值」，这一段被当成了正文"
+        return 2, what, "每行写一个「键: 值」，键用英文字母；只是分隔线就在上面空一行"
+    return None
+
+
 def quoted(text: str) -> str:
     """一段文字在 YAML 里的写法：看着像别的东西时才加引号。"""
     line = yaml.dump(text, Dumper=yaml.CSafeDumper, allow_unicode=True, width=10_000)
     return line.removesuffix("\n").removesuffix("\n...")
+
+
+def _plain(block: str) -> object:
+    """一段 YAML 里的数据；读不懂的是 None。"""
+    try:
+        return yaml.load(block, Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _problem(error: Exception) -> Problem:
