@@ -23,6 +23,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from rizhi import figures
 from rizhi.snippet import CellOutput, Snippet, SnippetError, parse
 from rizhi.vault import RizhiError, read_text
 
@@ -33,20 +34,6 @@ _FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFan
 _PRELOAD = "RIZHI_PRELOAD"
 # numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
-    "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
-    "axes.unicode_minus": False,
-    "text.color": "#808080",
-    "axes.labelcolor": "#808080",
-    "axes.edgecolor": "#808080",
-    "xtick.color": "#808080",
-    "ytick.color": "#808080",
-    "grid.color": "#80808040",
-    "legend.framealpha": 0.0,
-    "figure.figsize": (7.0, 3.4),
-    "savefig.bbox": "tight",
-}
 
 
 @dataclass(frozen=True)
@@ -219,7 +206,7 @@ def _settle(snippet: Snippet) -> None:
 
         mpl.use("agg")
         settings: Any = mpl.rcParams
-        settings.update({**_STYLE, "font.family": [*_installed_fonts(), "DejaVu Sans"]})
+        settings.update({**figures.STYLE, "font.family": [*_installed_fonts(), "DejaVu Sans"]})
 
 
 def _installed(name: str) -> bool:
@@ -286,30 +273,12 @@ def _run_cell(title: str, source: str, module: ModuleType) -> CellOutput:
     try:
         # 运行片段正是这里要做的事
         exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
-        figures = _figures()
+        drawn = figures.collect()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        error, figures = _explain(title, raised, module), ()
+        error, drawn = _explain(title, raised, module), ()
     finally:
         sys.stdout = sys.__stdout__
-    return CellOutput(title, writer.text(), figures, error)
-
-
-def _figures() -> tuple[str, ...]:
-    """这一格结束时还开着的图，存成确定的 SVG，然后关掉。"""
-    if "matplotlib.pyplot" not in sys.modules:
-        return ()
-    import io
-
-    from matplotlib import pyplot
-
-    drawn = []
-    for number in pyplot.get_fignums():
-        buffer = io.StringIO()
-        about = {"Date": None, "Creator": None}
-        pyplot.figure(number).savefig(buffer, format="svg", transparent=True, metadata=about)
-        drawn.append("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n")
-    pyplot.close("all")
-    return tuple(drawn)
+    return CellOutput(title, writer.text(), drawn, error)
 
 
 def _explain(title: str, error: BaseException, module: ModuleType) -> str:
