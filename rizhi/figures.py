@@ -50,9 +50,10 @@ def prepare() -> None:
         os.environ |= {"MPLCONFIGDIR": folder, "MPL_IGNORE_SYSTEM_FONTS": "1"}
         import matplotlib as mpl
         from matplotlib import font_manager
+
+        mpl.rcdefaults()
     del os.environ["MPL_IGNORE_SYSTEM_FONTS"]  # 留着它，addfont 加的字体也不认
 
-    mpl.rcdefaults()
     mpl.use("agg")
     # 3.11 之前的 matplotlib 不认这个变量，系统里同名的字体会抢先
     manager, own = font_manager.fontManager, mpl.get_data_path()

@@ -123,8 +123,10 @@ def test_every_machine_records_the_same_outlines(
 ) -> None:
     here = runner.run(drawing, vault.root)
     assert not here.error
-    changes = prepare(tmp_path_factory.mktemp("machine"))
-    assert _record(vault, drawing, changes) == here.outputs[0].figures[0]
+    changes, scratch = prepare(tmp_path_factory.mktemp("machine")), tmp_path_factory.mktemp("tmp")
+    recorded = _record(vault, drawing, changes | {"TMPDIR": str(scratch)})
+    assert recorded == here.outputs[0].figures[0]
+    assert list(scratch.iterdir()) == []  # 临时的东西都收走了
 
 
 def test_figures_are_drawn_with_the_packaged_font(vault: Vault, drawing: Path) -> None:
