@@ -75,6 +75,17 @@ def test_figure_zooms_and_closes(page: Page, address: str) -> None:
     expect(page.locator("dialog.rz-zoom")).to_have_count(0)
 
 
+def test_chinese_is_shown_with_the_packaged_font(page: Page, address: str) -> None:
+    page.goto(f"{address}/{NOTE}")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("DOM.enable")
+    devtools.send("CSS.enable")
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    title = devtools.send("DOM.querySelector", {"nodeId": root, "selector": "article h1"})
+    used = devtools.send("CSS.getPlatformFontsForNode", {"nodeId": title["nodeId"]})
+    assert {font["familyName"] for font in used["fonts"]} == {"Noto Sans SC"}
+
+
 def test_math_is_rendered(page: Page, address: str) -> None:
     page.goto(f"{address}/{NOTE}")
     expect(page.locator(".arithmatex .katex").first).to_be_visible()
