@@ -95,11 +95,6 @@ def test_command_line_starts_light() -> None:
     assert run.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", package("rizhi") + package("llm"), ids=_id)
-def test_modules_can_be_held_in_mind(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
-
-
 def test_notes_and_snippets_come_in_pairs() -> None:
     from_notes = {vault.module_of(note.slug) for note in FINISHED if note.snippet}
     assert from_notes == {path.stem for path in SNIPPETS} - DRAFTS
