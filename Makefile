@@ -23,6 +23,7 @@ test: check  ## 验证：静态检查、所有测试与片段、严格构建
 
 check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库的规则
 	$(RUN) ruff check .
+	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/rizhi check
 
