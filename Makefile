@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -c $(FINE) || { \
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site offline test check new record bench
+.PHONY: serve site offline test check slow new record bench
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
@@ -33,6 +33,9 @@ check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库�
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/rizhi check
+
+slow: $(VENV)/.all  ## 平时略过的慢检查：十年的规模、故障注入……
+	$(RUN) pytest -m slow
 
 new: $(VENV)/.site  ## 写今天
 	$(BIN)/rizhi new
