@@ -36,6 +36,23 @@ class Ratio:
         )
 
 
+@dataclass(frozen=True)
+class Number:
+    """直接量出来的一个数，不与谁比；不超过 `target` 算达标。"""
+
+    name: str
+    value: float
+    target: float
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.target
+
+    def __str__(self) -> str:
+        verdict = "达标" if self.met else "未达标"
+        return f"{self.name}：{self.value:.3g}  目标 ≤ {self.target:g} {verdict}"
+
+
 def ratio(name: str, target: float, ours: list[float], theirs: list[float]) -> Ratio:
     """由两边各轮的数算出比值。"""
     each = [a / b for a, b in zip(ours, theirs, strict=True)]
@@ -57,7 +74,7 @@ def interleave(
     return found
 
 
-def report(name: str, results: Iterable[Ratio]) -> int:
+def report(name: str, results: Iterable[Ratio | Number]) -> int:
     """印表、写 JSON，返回未达标的项数。"""
     listed = list(results)
     for result in listed:
