@@ -36,6 +36,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--root", type=PLACE, help="知识库所在的文件夹。")
+@click.version_option(package_name="rizhi", message="rizhi %(version)s", help="显示版本。")
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
@@ -397,3 +398,7 @@ def _warn(message: str) -> None:
 def _fail(message: str) -> NoReturn:
     click.echo(click.style(message, fg="red"), err=True)
     sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -81,9 +81,9 @@ def test_a_day_is_listed_exactly_where_it_links(
         wanted = {str(vault.docs / f"notes/{to}.md"): dates for to, dates in ledger.items()}
         assert {to: [day.date for day, _ in listed] for to, listed in found.items()} == wanted
         for target, listed in found.items():
-            for day, mention in listed:
-                assert mention.target == target and str(mention.source) == day.path
-                lines = Path(day.path).read_text("utf-8").split("\n")
+            for fact, mention in listed:
+                assert mention.target == target and str(mention.source) == fact.path
+                lines = Path(fact.path).read_text("utf-8").split("\n")
                 assert Path(target).name in lines[mention.line - 1]
                 assert Path(target).name in mention.sentence
         assert web.dates == sorted(day for day, (written, _) in days.items() if written)

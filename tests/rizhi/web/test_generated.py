@@ -163,7 +163,7 @@ def test_the_board_groups_and_orders(make: Make) -> None:
 def test_the_board_says_how_many_it_left_out(make: Make) -> None:
     lines = "".join(f"- [ ] 第{n}件\n" for n in range(LIMIT + 7))
     board = pages(make({"2026-11-10": lines}))["todos/index.md"]
-    counts = {p.kind: (len(p.content.rows), _text(p.note)) for p in board.panels}  # type: ignore[union-attr]
+    counts = {p.kind: (len(p.content.rows), _text(p.note)) for p in board.panels}
     assert counts["open"][0] == LIMIT and "7 件" in counts["open"][1]
     assert counts["due"] == (0, "没有。") == counts["done"]
 

@@ -22,7 +22,7 @@ def _shown(web: Web) -> dict[str, object]:
     """每一页的面板，与算出来的页。"""
     docs = web.vault.docs
     uris = [path.relative_to(docs).as_posix() for path in sorted(docs.rglob("*.md"))]
-    return {uri: weave.rendered(web, uri) for uri in uris} | weave.sources(web)
+    return {**{uri: weave.rendered(web, uri) for uri in uris}, **weave.sources(web)}
 
 
 def _moved(old: str, new: str) -> Change:
