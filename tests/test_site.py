@@ -44,7 +44,7 @@ def test_every_link_and_anchor_resolves(site: Site, pages: Pages) -> None:
     broken, checked = [], 0
     for path, page in pages.items():
         for node in page.find_all(["a", "img", "link", "script"]):
-            url = urlsplit(node.get("href") or node.get("src") or "")
+            url = urlsplit(str(node.get("href") or node.get("src") or ""))
             if url.scheme or url.netloc or not (url.path or url.fragment):
                 continue
             target = (path.parent / unquote(url.path)).resolve() if url.path else path
@@ -63,10 +63,10 @@ def test_nothing_is_loaded_from_another_host(site: Site, pages: Pages) -> None:
     foreign = re.compile(r"(https?:)?//", re.I)
     for path, page in pages.items():
         for node in page.find_all(["script", "img", "iframe", "source", "video", "audio"]):
-            assert not foreign.match(node.get("src", "")), f"{path}: {node}"
+            assert not foreign.match(str(node.get("src", ""))), f"{path}: {node}"
         for node in page.find_all("link"):
-            loads = set(node.get("rel", [])) & {"stylesheet", "icon", "preload", "preconnect"}
-            assert not (loads and foreign.match(node.get("href", ""))), f"{path}: {node}"
+            loads = set(node.get("rel") or ()) & {"stylesheet", "icon", "preload", "preconnect"}
+            assert not (loads and foreign.match(str(node.get("href", "")))), f"{path}: {node}"
     for style in site.folder.rglob("*.css"):
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 

@@ -49,7 +49,7 @@ def browser(fonts: Path) -> Iterator[Browser]:
     if path is None:
         pytest.skip("没有 Chromium：装一个，或用环境变量 CHROMIUM 指一个")
     with sync_playwright() as playwright:
-        environment = os.environ | {"FONTCONFIG_FILE": str(fonts)}
+        environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts)}
         launched = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, env=environment)
         yield launched
         launched.close()
