@@ -162,7 +162,7 @@ def test_every_failing_system_call_leaves_whole_files(
 
 def _killed(folder: Path, action: str, nth: int) -> int:
     def run() -> None:
-        store.os = Counted(os, nth, kill_self)
+        store.os = Counted(os, nth, kill_self)  # type: ignore[assignment]
         ACTIONS[action](folder)
 
     return wait(fork(run))
