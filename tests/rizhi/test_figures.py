@@ -80,7 +80,7 @@ def _stale_font_cache(home: Path) -> dict[str, str | None]:
     other = str(_other_font(home / "other.ttf", "Noto Sans SC"))
     manager = copy(font_manager.fontManager)
     manager.ttflist = [
-        font_manager.FontEntry(fname=other, name=name)
+        font_manager.FontEntry(fname=other, name=name, size="scalable")
         for name in ("Noto Sans CJK SC", "Noto Sans SC")
     ]
     font_manager.json_dump(manager, home / f"fontlist-v{manager.__version__}.json")
