@@ -88,8 +88,12 @@ def test_a_month_of_an_owners_life(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
-def test_outputs_of_notebooks_are_what_the_code_gives(path: Path) -> None:
+def test_outputs_of_notebooks_are_what_the_code_gives(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """手写的笔记本：构建时不运行，这里把每一格重跑一遍，与入库的输出比较。"""
+    # 家目录里自己的 IPython 设置会改变输出；写不进去的家目录又会多出一条警告
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     committed = nbformat.read(path, as_version=4)
     nbformat.validate(committed)
     fresh = NotebookClient(nbformat.read(path, as_version=4), timeout=120).execute()

@@ -76,12 +76,12 @@ def _other_chinese_fonts(home: Path) -> dict[str, str | None]:
 
 
 def _stale_font_cache(home: Path) -> dict[str, str | None]:
-    """缓存里的字体一个已经不在，一个顶着同样的名字。"""
-    other = _other_font(home / "b.ttf", "Noto Sans SC")
+    """缓存写好之后字体换过：同样的名字，指着另一种字体。"""
+    other = str(_other_font(home / "other.ttf", "Noto Sans SC"))
     manager = copy(font_manager.fontManager)
     manager.ttflist = [
-        font_manager.FontEntry(fname=str(home / "gone.ttf"), name="Noto Sans CJK SC"),
-        font_manager.FontEntry(fname=str(other), name="Noto Sans SC"),
+        font_manager.FontEntry(fname=other, name=name, size="scalable")
+        for name in ("Noto Sans CJK SC", "Noto Sans SC")
     ]
     font_manager.json_dump(manager, home / f"fontlist-v{manager.__version__}.json")
     return {"MPLCONFIGDIR": str(home)}
