@@ -35,7 +35,7 @@ check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库�
 	$(BIN)/rizhi check
 
 slow: $(VENV)/.all  ## 平时略过的慢检查：十年的规模、故障注入……
-	$(RUN) pytest -m slow
+	$(RUN) pytest -n 2 --dist loadgroup -m slow
 
 new: $(VENV)/.site  ## 写今天
 	$(BIN)/rizhi new
