@@ -154,18 +154,28 @@ class Document:
         """链接从哪些位置开始。"""
         return frozenset(link.start for link in self.links)
 
+    def hidden(self, position: int) -> bool:
+        """这个位置是不是代码、公式、注释、HTML 或链接的目标。"""
+        place = bisect_right(self._hidden, (position, len(self.text))) - 1
+        return place >= 0 and position < self._hidden[place][1]
+
     @cached_property
     def blanked(self) -> str:
         """全文，代码、公式、注释与链接的目标换成等长的空白。"""
-        spans = [(s.start, s.end) for s in self.spans]
-        spans += [(k.start if k.kind == "auto" else k.close + 1, k.end) for k in self.links]
-        spans += [(d.dest, d.dest_end) for d in self.definitions.values()]
-        return blank(self.text, spans)
+        return blank(self.text, self._hidden)
 
     @cached_property
     def unlinked(self) -> str:
         """同 `blanked`，链接的文字也换成空白：剩下的才是没有链接的话。"""
         return blank(self.blanked, ((k.start, k.end) for k in self.links))
+
+    @cached_property
+    def _hidden(self) -> list[tuple[int, int]]:
+        """代码、公式、注释、HTML 与链接的目标，按起点排好，互不包含。"""
+        ranges = [(s.start, s.end) for s in self.spans]
+        ranges += [(k.start if k.kind == "auto" else k.close + 1, k.end) for k in self.links]
+        ranges += [(d.dest, d.dest_end) for d in self.definitions.values()]
+        return sorted(ranges)
 
     @cached_property
     def _lines(self) -> list[int]:
@@ -193,7 +203,12 @@ def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
     for start, end in sorted(spans):
         if end > at:
             start = max(start, at)
-            pieces += [text[at:start], re.sub(r"[^\r\n]", " ", text[start:end])]
+            hidden = text[start:end]
+            if "\n" in hidden or "\r" in hidden:
+                hidden = re.sub(r"[^\r\n]", " ", hidden)
+            else:
+                hidden = " " * len(hidden)
+            pieces += [text[at:start], hidden]
             at = end
     return "".join(pieces) + text[at:]
 

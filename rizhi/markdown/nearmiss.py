@@ -19,6 +19,7 @@ _NUMBER = re.compile(
 )
 _ORDERED = re.compile(r"\d{1,9}[.)][ \t]+\S")  # 不从 1 起的编号打断不了段落
 _HEADING = re.compile(r"(#{2,6})(?=[^\s#])|(#{1,6})\u3000+")
+_LINE = re.compile(r"[^\r\n]+")
 _CHINESE = re.compile(r"[（(]?[一二三四五六七八九十]{1,3}[)）]?[ \t]*[、.．:：)）][ \t\u3000]*")
 
 
@@ -51,13 +52,10 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
         return
     item = block.kind == "item"
     links = document.link_starts
-    for found in re.finditer(r"[^\r\n]+", document.blanked[block.start : block.end]):
-        start, end = (
-            block.start + found.start(),
-            block.start + len(found[0].rstrip()) + found.start(),
-        )
-        first = item and start == block.start
-        start += 0 if first else len(found[0]) - len(found[0].lstrip(" \t>"))
+    for found in _LINE.finditer(document.blanked, block.start, block.end):
+        first = item and found.start() == block.start
+        start = found.start() + (0 if first else _margin(found[0]))
+        end = found.start() + len(document.text[found.start() : found.end()].rstrip())
         if start in links or start >= end:
             continue
         text = document.text[start:end]
@@ -66,6 +64,11 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
             kind, right = made
             marker = f"{document.items[block.item].marker} " if first else ""
             yield NearMiss(kind, start, end, f"{marker}{right}")
+
+
+def _margin(line: str) -> int:
+    """缩进与引用记号占几个字。"""
+    return len(line) - len(line.lstrip(" \t>"))
 
 
 def _boxed(text: str) -> tuple[str, str] | None:

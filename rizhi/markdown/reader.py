@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from rizhi.markdown.document import (
@@ -25,6 +26,7 @@ _BESIDE_STRIKE = re.compile(
     r"[（(](?:已顺延|自 ?\d)[^）)]*[）)]|【待办】"
     r"|(?:[📅📆🗓]\ufe0f?|@)\s*\d{4}-\d{1,2}-\d{1,2}|[\s*_。.！!；;，,]"
 )
+_SPACES = " \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
@@ -87,11 +89,11 @@ class _Reader:
         """收尾；读了不止一份的，按位置排好。"""
         items = [Item._make([*row[:-1], row[-1][0], False]) for row in self.items]
         blocks = [Block._make(row) for row in self.blocks]
+        self.links.sort(key=attrgetter("start"))  # 图片外面的链接后读完
         if merged:
             items, blocks = _in_order(items, blocks)
-            self.links.sort(key=lambda link: link.start)
-            self.spans.sort(key=lambda span: span.start)
-            self.headings.sort(key=lambda heading: heading.start)
+            self.spans.sort(key=attrgetter("start"))
+            self.headings.sort(key=attrgetter("start"))
         return Document(
             self.text,
             tuple(self.headings),
@@ -120,6 +122,7 @@ class _Reader:
             self._block("rule", start, end)
         else:
             self.pieces.append("\n")
+            self.last = end
 
     def _paragraph(self, _: None, start: int, end: int) -> None:
         self._close()
@@ -148,6 +151,8 @@ class _Reader:
         self._open(start, "cell")
 
     def _list(self, _: Any, start: int, end: int) -> None:
+        while self.source[start] in " \t":
+            start += 1
         self._push("list", start)
 
     def _quote(self, _: Any, start: int, end: int) -> None:
@@ -170,6 +175,8 @@ class _Reader:
         frame = self.frames.pop()
         self.quotes -= frame.kind == "quote"
         self.depth -= 1
+        if frame.kind == "table":  # 行末的竖线不在任何一格里
+            self.reach = self.at[start] + len(self.text[self.at[start] : self.at[end]].rstrip())
         frame.block[2] = max(self.reach, frame.block[1])
 
     def _item(self, _: None, start: int, end: int) -> None:
@@ -214,7 +221,8 @@ class _Reader:
         self.verbatim = True
         hole = self.part.holes.get(start)
         if hole and not hole.tail:
-            self._hole(hole, start, end)
+            hole.owner, hole.depth = self.owners[-1], self.depth + 1
+            self._block("container", start, end)
             return
         if hole:
             hole.owner, hole.depth = self.owners[-1], self.depth
@@ -222,10 +230,6 @@ class _Reader:
         kind = "comment" if self.source.startswith("<!--", start) else "html"
         _, first, last, _, _ = self._block(kind, start, end)
         self.spans.append(Span(kind, first, last))
-
-    def _hole(self, hole: Part, start: int, end: int) -> None:
-        hole.owner, hole.depth = self.owners[-1], self.depth + 1
-        self._block("container", start, end)
 
     def _verbatim_end(self, start: int, end: int) -> None:
         self.verbatim = False
@@ -239,7 +243,9 @@ class _Reader:
     def _block(self, kind: str, start: int, end: int) -> list[Any]:
         first = last = self.at[start]
         if end > start:
-            last += len(self.text[first : self.at[end]].rstrip())
+            last = self.at[end]
+            if self.text[last - 1] in _SPACES:
+                last = first + len(self.text[first:last].rstrip())
         block = [kind, first, last, self.owners[-1], self.depth]
         self.blocks.append(block)
         if last > self.reach:
@@ -252,6 +258,8 @@ class _Reader:
         self.leaf = kind or ("item" if self.fresh else "paragraph")
         self.fresh = False
         self.begin = self.last = start
+        if start and self.source[start - 1] == "\\":  # 以转义开头的一段，事件从转义的字算起
+            self.begin -= 1
         self.boxed = False  # pyromark 认出了勾选框
         self.first_link = -1
         self.pieces: list[str] = []  # 去掉标记的文字
@@ -334,11 +342,7 @@ class _Reader:
 
     def _inline_html(self, _: str, start: int, end: int) -> None:
         source = self.source[start:end]
-        hole = self.part.holes.get(start)
-        if hole:
-            self._close()
-            self._hole(hole, start, end)
-        elif source.startswith("<!--"):
+        if source.startswith("<!--"):
             self._inline("comment", "", start, end)
         else:
             self._inline("html", source, start, end)
@@ -495,8 +499,8 @@ _ENDS: Mapping[str, _Handler] = {
 
 def _in_order(items: list[Item], blocks: list[Block]) -> tuple[list[Item], list[Block]]:
     """按位置排好，条目重新编号。"""
-    items.sort(key=lambda item: item.start)
+    items.sort(key=attrgetter("start"))
     place = {item.number: n for n, item in enumerate(items)} | {-1: -1}
     renumbered = [i._replace(number=place[i.number], parent=place[i.parent]) for i in items]
     moved = [block._replace(item=place[block.item]) for block in blocks]
-    return renumbered, sorted(moved, key=lambda block: block.start)
+    return renumbered, sorted(moved, key=attrgetter("start"))

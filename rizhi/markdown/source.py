@@ -138,17 +138,30 @@ def _prepare(part: Part) -> None:
     masked, found = _closed(flat) if fenced else (flat, events(flat))
     if opener or maths or fenced:
         hidden = _verbatim(found)
-        draft = bytearray(masked.encode())
         part.holes = dict(_tails(part, hidden))
+        draft = bytearray(masked.encode())
         for start, end, prefix in _maths(flat, hidden) if maths else ():
             _hide(draft, start, end, prefix)
-        for start, end in _containers(part.text, flat, hidden) if opener else ():
-            part.holes[start] = _inner(part, flat, start, end)
-            _stand_in(draft, start, end)
-        if draft != masked.encode():
-            masked = draft.decode()
-            found = events(masked)
+        places = list(_containers(part.text, flat, hidden)) if opener else []
+        if places or draft != masked.encode():
+            masked, found = _stood_in(draft.decode(), places)
+        part.holes |= {start: _inner(part, flat, start, end) for start, end in places}
     part.masked, part.events = masked, found
+
+
+def _stood_in(masked: str, places: _Ranges) -> tuple[str, Events]:
+    """容器换成占位；占位没有单独成块的（段落里缩进了的一行）不是容器，从 `places` 里去掉。"""
+    for turn in range(_MAX_PASSES):
+        draft = bytearray(masked.encode())
+        for start, end in places:
+            _stand_in(draft, start, end)
+        found = events(draft.decode())
+        starts = {start for start, _ in _verbatim(found)}
+        kept = [place for place in places if place[0] in starts]
+        if kept == places or turn == _MAX_PASSES - 1:
+            break
+        places[:] = kept
+    return draft.decode(), found
 
 
 def _verbatim(found: Events) -> _Ranges:
