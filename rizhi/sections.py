@@ -8,9 +8,11 @@
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from itertools import zip_longest
+from operator import attrgetter
+from typing import NamedTuple
 
 from rizhi.markdown import Block, Document, Heading, Item, parse
 from rizhi.markdown.document import one_line
@@ -20,12 +22,14 @@ CHALLENGE, PLAN = "遇到的挑战与明日计划", "明日计划"
 CANONICAL = (GOALS, "主线任务拆解", DONE, ACHIEVED, THOUGHTS, CHALLENGE, "今日总结", PLAN)
 
 TODO = "【待办】"
-_LABEL = r"(?:\*\*)?明日计划(?:\*\*)?[ \t]*[：:][ \t]*(?:\*\*)?"
-_CUT = re.compile(rf"^[ \t>]*(?P<label>{_LABEL})|{TODO}[^\r\n]*", re.M)
+_LABEL = re.compile(r"[ \t>]*((?:\*\*)?明日计划(?:\*\*)?[ \t]*[：:][ \t]*(?:\*\*)?)")
 _NUMBERING = re.compile(r"\(?(?:[一二三四五六七八九十]+|\d+)\)?\s*[.、:)]?\s*")
+_MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
+_LEAVES = frozenset(("paragraph", "item"))
 _PROSE = frozenset(("paragraph", "code", "html", "table"))
+_LINE = re.compile(r"[^\r\n]+")
 _MAX_QUESTION = 40
-_R = TypeVar("_R")
+_start = attrgetter("start")
 
 
 class Section(NamedTuple):
@@ -60,19 +64,50 @@ class _Cut(NamedTuple):
     at: int  # 这一条从哪里起
     text: int  # 文字从哪里起
     label: bool
+    leaf: Block
+
+
+class _Mark(NamedTuple):
+    """一节从哪里起。"""
+
+    start: int
+    body: int
+    name: str
+    level: int
+    stub: bool = False
 
 
 def sections(document: Document, offset: int) -> tuple[Section, ...]:
     """正文从 `offset` 起的各节。"""
-    found = _headed(document, offset)
-    cuts = _cuts(document, found)
-    for cut in (c for c in cuts if c.label):
-        place = bisect_right(found, cut.at, key=lambda s: s.start) - 1
-        whole = found[place]
-        plan = Section(PLAN, 0, cut.at, cut.at, whole.end)
-        found[place : place + 1] = [whole._replace(end=cut.at), plan]
+    marks, topics = _headed(document, offset)
+    cuts = _cuts(document, marks)
+    marks = sorted([*marks, *(_Mark(cut.at, cut.at, PLAN, 0) for cut in cuts if cut.label)])
     items, prose = _contents(document, cuts)
-    return tuple(_filled(document, section, items, prose) for section in found)
+    places = [item.start for item in items], [at for at, _ in prose], [h.start for h in topics]
+    stops = [*(mark.start for mark in marks[1:]), len(document.text)]
+    found = []
+    for mark, stop in zip(marks, stops, strict=True):
+        mine, said, deeper = (
+            slice(bisect_left(place, mark.start), bisect_left(place, stop)) for place in places
+        )
+        inside = tuple(items[mine])
+        lines = tuple(line for _, line in prose[said])
+        stub = mark.stub and not lines and not topics[deeper]
+        stub = stub and all(_is_question(document, item) for item in inside)
+        found.append(
+            Section(
+                mark.name,
+                mark.level,
+                mark.start,
+                mark.body,
+                stop,
+                inside,
+                lines,
+                tuple(topics[deeper]),
+                stub,
+            )
+        )
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
@@ -84,79 +119,90 @@ def canonical(heading: str) -> str:
     return plain if plain in CANONICAL else bare
 
 
-def _headed(document: Document, offset: int) -> list[Section]:
-    """标题分出的节，还没有内容；头一个标题之前的话也是一节，只是没有名字。"""
-    found: list[Section] = []
+def _headed(document: Document, offset: int) -> tuple[list[_Mark], list[Heading]]:
+    """标题分出的节，与节里更深的标题；头一个标题之前的话也是一节，只是没有名字。"""
+    marks: list[_Mark] = []
+    topics: list[Heading] = []
     for heading in document.headings:
         if heading.nested:
             continue
         name = canonical(heading.text)
-        if heading.level <= 2 or name in CANONICAL or not found:
+        if heading.level <= 2 or name in CANONICAL or not marks:
             start = max(document.line_start(heading.start), offset)
-            body = document.line_end(heading.end)
             stub = heading.level == 2 and name not in CANONICAL and not heading.setext
-            found.append(Section(name, heading.level, start, body, body, stub=stub))
+            body = document.line_end(heading.end)
+            marks.append(_Mark(start, body, name, heading.level, stub))
         else:
-            found[-1] = found[-1]._replace(topics=(*found[-1].topics, heading))
-    end = len(document.text)
-    if not found or found[0].start > offset:
-        found.insert(0, Section("", 1, offset, offset, offset))
-    starts = [*(s.start for s in found[1:]), end]
-    return [s._replace(end=stop) for s, stop in zip(found, starts, strict=True)]
+            topics.append(heading)
+    if not marks or marks[0].start > offset:
+        marks.insert(0, _Mark(offset, offset, "", 1))
+    return marks, topics
 
 
-def _cuts(document: Document, found: list[Section]) -> list[_Cut]:
+def _cuts(document: Document, marks: list[_Mark]) -> list[_Cut]:
     """段落里、条目的续行里，另起一条的地方。"""
-    text = document.text
-    if TODO not in text and PLAN not in text:
-        return []
-    leaves = [b for b in document.blocks if b.kind in ("paragraph", "item")]
+    places = sorted([*_occurrences(document, TODO), *_occurrences(document, PLAN)])
+    leaves = [b for b in document.blocks if b.kind in _LEAVES] if places else []
     cuts: list[_Cut] = []
     planned: set[int] = set()  # 已经有「明日计划：」的节
-    for match in _CUT.finditer(document.blanked):
-        label = match["label"] is not None
-        at = match.start("label") if label else match.start()
-        leaf = leaves[bisect_right(leaves, at, key=lambda b: b.start) - 1] if leaves else None
-        if leaf is None or not leaf.start <= at < leaf.end:
+    last = -1  # 最后一条在第几行
+    for at in places if leaves else ():
+        leaf = leaves[bisect_right(leaves, at, key=_start) - 1]
+        line = document.line(at)
+        if not leaf.start <= at < leaf.end or line == last:
             continue
-        first = document.line(at) == document.line(leaf.start)
-        if leaf.kind == "item" and first:
+        if leaf.kind == "item" and line == document.line(leaf.start):
             continue
-        if label:
-            place = bisect_right(found, at, key=lambda s: s.start) - 1
-            if found[place].name != CHALLENGE or place in planned:
-                continue
-            planned.add(place)
-        cuts.append(_Cut(at, match.end() if label else at, label))
+        if document.text.startswith(TODO, at):
+            cuts.append(_Cut(at, at, False, leaf))
+            last = line
+        elif label := _LABEL.match(document.text, document.line_start(at)):
+            place = bisect_right(marks, at, key=_start) - 1
+            if marks[place].name == CHALLENGE and place not in planned:
+                planned.add(place)
+                cuts.append(_Cut(label.start(1), label.end(), True, leaf))
+                last = line
     return cuts
+
+
+def _occurrences(document: Document, word: str) -> Iterator[int]:
+    """一个词在正文各处的位置，代码与注释里的不算。"""
+    at = document.text.find(word)
+    while at >= 0:
+        if not document.hidden(at):
+            yield at
+        at = document.text.find(word, at + 1)
 
 
 def _contents(document: Document, cuts: list[_Cut]) -> tuple[list[Item], list[tuple[int, str]]]:
     """全部条目与散文的各行，按位置排好。"""
     items = list(document.items)
-    extra: list[Item] = []
-    prose: list[tuple[int, str]] = []
-    starts = [cut.at for cut in cuts]
-    for block in document.blocks:
-        low, high = bisect_left(starts, block.start), bisect_left(starts, block.end)
-        mine = cuts[low:high] if block.kind in ("paragraph", "item") else []
-        end = mine[0].at if mine else block.end
-        if block.item < 0 and block.kind in _PROSE:
-            prose += _lines(document.text, block.start, end)
-        elif mine and block.kind == "item":
-            items[block.item] = _shortened(document, items[block.item], end)
-        stops = [*(cut.at for cut in mine[1:]), block.end]
-        extra += (_bare(document, block, cut, stop) for cut, stop in zip(mine, stops, strict=False))
-    if TODO in document.text:
-        items = [_labelled(document, item) for item in items]
-    return sorted([*items, *(e for e in extra if e.text)], key=lambda i: i.start), prose
+    # 另起一条的地方之前，才是这一段自己的
+    ends: dict[Block, int] = {cut.leaf: cut.at for cut in reversed(cuts)}
+    prose = [
+        line
+        for block in document.blocks
+        if block.item < 0 and block.kind in _PROSE
+        for line in _lines(document.text, block.start, ends.get(block, block.end))
+    ]
+    for leaf, end in ends.items():
+        if leaf.item >= 0 and leaf.kind == "item":
+            items[leaf.item] = _shortened(document, items[leaf.item], end)
+    for at in _occurrences(document, TODO):
+        _label(items, at)
+    for cut, after in zip_longest(cuts, cuts[1:]):
+        stop = after.at if after and after.leaf is cut.leaf else cut.leaf.end
+        made = _bare(document, cut, stop)
+        if made.text:
+            items.append(made)
+    return sorted(items, key=_start) if cuts else items, prose
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    for found in re.finditer(r"[^\r\n]+", text[start:end]):
+    for found in _LINE.finditer(text, start, end):
         line = found[0].strip().lstrip(">").strip()
         if line:
-            yield start + found.start(), line
+            yield found.start(), line
 
 
 def _shortened(document: Document, item: Item, end: int) -> Item:
@@ -166,7 +212,7 @@ def _shortened(document: Document, item: Item, end: int) -> Item:
     return item._replace(end=end, text=text, plain=_read(text).plain)
 
 
-def _bare(document: Document, block: Block, cut: _Cut, stop: int) -> Item:
+def _bare(document: Document, cut: _Cut, stop: int) -> Item:
     """没有记号的一条。"""
     source = document.text[cut.text : stop]
     text = one_line(source)
@@ -174,8 +220,8 @@ def _bare(document: Document, block: Block, cut: _Cut, stop: int) -> Item:
     end = cut.text + len(source.rstrip())
     return made._replace(
         number=-1,
-        parent=block.item,
-        depth=0 if block.item < 0 else document.items[block.item].depth + 1,
+        parent=cut.leaf.item,
+        depth=0 if cut.leaf.item < 0 else document.items[cut.leaf.item].depth + 1,
         start=cut.at,
         body=cut.text,
         end=end,
@@ -190,27 +236,16 @@ def _bare(document: Document, block: Block, cut: _Cut, stop: int) -> Item:
 
 def _read(text: str) -> Item:
     """一行文字当作一个条目来读，好去掉它的标记。"""
+    if _MARKUP.search(text) is None:
+        return Item(-1, -1, 0, 0, 0, 0, 0, "-", text=text, plain=text)
     return parse(f"- {text}").items[0]
 
 
-def _labelled(document: Document, item: Item) -> Item:
-    label = item.number >= 0 and TODO in document.blanked[item.body : item.end]
-    return item._replace(labelled=True) if label else item
-
-
-def _filled(
-    document: Document, section: Section, items: list[Item], prose: list[tuple[int, str]]
-) -> Section:
-    mine = _between(items, section, lambda item: item.start)
-    said = tuple(line for _, line in _between(prose, section, lambda line: line[0]))
-    stub = section.stub and not said and not section.topics
-    stub = stub and all(_is_question(document, item) for item in mine)
-    return section._replace(items=tuple(mine), prose=said, stub=stub)
-
-
-def _between(rows: list[_R], section: Section, key: Callable[[_R], int]) -> list[_R]:
-    low = bisect_left(rows, section.start, key=key)
-    return rows[low : bisect_left(rows, section.end, key=key)]
+def _label(items: list[Item], at: int) -> None:
+    """第一行里写了【待办】的条目，记下来。"""
+    place = bisect_right(items, at, key=_start) - 1
+    if place >= 0 and items[place].body <= at < items[place].end:
+        items[place] = items[place]._replace(labelled=True)
 
 
 def _is_question(document: Document, item: Item) -> bool:
