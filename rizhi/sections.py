@@ -207,17 +207,17 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 
 def _shortened(document: Document, item: Item, end: int) -> Item:
     """第一段只到 `end` 为止的条目。"""
-    text = one_line(document.text[item.body : end])
-    end = item.body + len(document.text[item.body : end].rstrip())
-    return item._replace(end=end, text=text, plain=_read(text).plain)
+    source = document.text[item.body : end].rstrip()
+    text = one_line(source)
+    return item._replace(end=item.body + len(source), text=text, plain=_read(text).plain)
 
 
 def _bare(document: Document, cut: _Cut, stop: int) -> Item:
     """没有记号的一条。"""
-    source = document.text[cut.text : stop]
+    source = document.text[cut.text : stop].rstrip()
     text = one_line(source)
     made = _read(text)
-    end = cut.text + len(source.rstrip())
+    end = cut.text + len(source)
     return made._replace(
         number=-1,
         parent=cut.leaf.item,
