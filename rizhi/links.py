@@ -78,12 +78,15 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
     found = []
     for link in links:
         leaf = leaves[bisect_right(leaves, link.start, key=lambda b: b.start) - 1]
+        first, last = leaf.start, leaf.end
+        if leaf.kind == "cell":  # 一格太短，整行才看得懂
+            first, last = document.line_start(link.start), document.line_end(link.start)
         before = bisect_right(stops, link.start, key=lambda s: s[1]) - 1
         after = bisect_right(stops, link.end - 1, key=lambda s: s[0])
-        start = max(leaf.start, stops[before][1] if before >= 0 else 0)
-        end = min(leaf.end, stops[after][1] if after < len(stops) else leaf.end)
-        text = document.text[start:end]
-        found.append(one_line(_MARKER.sub("", text, count=1) if start == leaf.start else text))
+        start = max(first, stops[before][1] if before >= 0 else 0)
+        end = min(last, stops[after][1] if after < len(stops) else last)
+        text = document.text[start:end].strip()
+        found.append(one_line(_MARKER.sub("", text, count=1) if start == first else text))
     return found
 
 
