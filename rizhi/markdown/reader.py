@@ -74,13 +74,21 @@ class _Reader:
         self.quotes = 0
         self.fresh = self.verbatim = False  # fresh：刚开始的条目还没有第一段
         self.leaf = ""
-        handlers, line_break = _HANDLERS, self._line_break
         for event, place in part.events:
-            if event.__class__ is dict:
-                for key, value in event.items():
-                    handlers[key](self, value, place["start"], place["end"])
+            if event.__class__ is str:
+                self._line_break(event, place["start"], place["end"])
+                continue
+            ((key, value),) = event.items()
+            if key == "End":
+                tag = value if value.__class__ is str else next(iter(value))
+                _ENDS[tag](self, place["start"], place["end"])
+            elif key != "Start":
+                _INLINES[key](self, value, place["start"], place["end"])
+            elif value.__class__ is str:
+                _STARTS[value](self, None, place["start"], place["end"])
             else:
-                line_break(event, place["start"], place["end"])
+                ((tag, detail),) = value.items()
+                _STARTS[tag](self, detail, place["start"], place["end"])
         for hole in part.holes.values():
             if hole.depth < 0:  # 占位没有单独成块：里面照样要读
                 hole.owner, hole.depth = part.owner, self.depth + 1
@@ -105,16 +113,6 @@ class _Reader:
         )
 
     # -- 块 --
-
-    def _start(self, value: Any, start: int, end: int) -> None:
-        if value.__class__ is str:
-            _STARTS[value](self, None, start, end)
-        else:
-            for tag, detail in value.items():
-                _STARTS[tag](self, detail, start, end)
-
-    def _end(self, value: Any, start: int, end: int) -> None:
-        _ENDS[value if value.__class__ is str else next(iter(value))](self, start, end)
 
     def _line_break(self, event: str, start: int, end: int) -> None:
         if event == "Rule":
@@ -445,10 +443,8 @@ def _nothing(*_: Any) -> None:
     """这个事件里没有要记的。"""
 
 
-_HANDLERS: Mapping[str, _Handler] = {
+_INLINES: Mapping[str, _Handler] = {
     "Text": _Reader._text,
-    "Start": _Reader._start,
-    "End": _Reader._end,
     "Code": _Reader._code,
     "TaskListMarker": _Reader._task,
     "InlineMath": _Reader._math,

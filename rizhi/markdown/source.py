@@ -15,7 +15,7 @@ from pyromark import Markdown, Options
 
 from rizhi.markdown.document import Definition
 
-Events = list[Any]
+Events = Iterable[Any]
 _Ranges = list[tuple[int, int]]
 
 _OPTIONS = (
@@ -59,7 +59,7 @@ class Part:
     at: Sequence[int]
     tail: bool = False
     masked: str = ""
-    events: Events = field(default_factory=list)
+    events: Events = ()
     holes: dict[int, "Part"] = field(default_factory=dict)
     level: int = 0
     owner: int = -1
@@ -83,8 +83,8 @@ def events(masked: str, resolve: Callable[[Any], tuple[str, str]] | None = None)
     if wide or resolve:
         options = _OPTIONS if wide else _OPTIONS | Options.ENABLE_TABLES
         engine = Markdown(options=options, broken_link_callback=resolve)
-        return list(engine.events_with_range(masked))
-    return list(_ENGINE.events_with_range(masked))
+        return engine.events_with_range(masked)
+    return _ENGINE.events_with_range(masked)
 
 
 def definitions(parts: Iterable[Part]) -> dict[str, Definition]:
@@ -135,8 +135,9 @@ def _prepare(part: Part) -> None:
     opener = signed and _OPENER.search(flat)
     maths = "$$" in flat and _MATHS.search(flat)
     fenced = "```" in flat or "~~~" in flat or "<!--" in flat
-    masked, found = _closed(flat) if fenced else (flat, events(flat))
+    masked, found = flat, events(flat)
     if opener or maths or fenced:
+        masked, found = _closed(flat)
         hidden = _verbatim(found)
         part.holes = dict(_tails(part, hidden))
         draft = bytearray(masked.encode())
@@ -155,7 +156,7 @@ def _stood_in(masked: str, places: _Ranges) -> tuple[str, Events]:
         draft = bytearray(masked.encode())
         for start, end in places:
             _stand_in(draft, start, end)
-        found = events(draft.decode())
+        found = list(events(draft.decode()))
         starts = {start for start, _ in _verbatim(found)}
         kept = [place for place in places if place[0] in starts]
         if kept == places or turn == _MAX_PASSES - 1:
@@ -182,7 +183,7 @@ def _closed(flat: str) -> tuple[str, Events]:
     范围里套着列表的才要再来一次，至多 _MAX_PASSES 次，之后范围里的围栏一概不认。
     """
     for turn in range(_MAX_PASSES + 1):
-        found = events(flat)
+        found = list(events(flat))
         draft = bytearray(flat.encode())
         for start, end in _verbatim(found):
             if flat.startswith("<!--", start):
