@@ -19,15 +19,14 @@ Events = Iterable[Any]
 _Ranges = list[tuple[int, int]]
 
 _OPTIONS = (
-    Options.ENABLE_TASKLISTS
+    Options.ENABLE_TABLES
+    | Options.ENABLE_TASKLISTS
     | Options.ENABLE_STRIKETHROUGH
     | Options.ENABLE_FOOTNOTES
     | Options.ENABLE_MATH
     | Options.ENABLE_GFM
 )
-_ENGINE = Markdown(options=_OPTIONS | Options.ENABLE_TABLES)
-# 表格的每一行都补足到表头那么多格，事件数是行数乘格数：一行的竖线太多就不当表格
-_MAX_CELLS = 200
+_ENGINE = Markdown(options=_OPTIONS)
 _MAX_PASSES = 8
 _MAX_LEVELS = 100  # 容器套容器，里面的要解析这么多遍
 _PLACEHOLDER = "\x7f"
@@ -77,14 +76,8 @@ def parts_of(text: str, offset: int) -> list[Part]:
 
 def events(masked: str, resolve: Callable[[Any], tuple[str, str]] | None = None) -> Events:
     """pyromark 的全部事件；`resolve` 给没有定义的引用一个去处。"""
-    wide = masked.count("|") > _MAX_CELLS and any(
-        line.count("|") > _MAX_CELLS for line in masked.split("\n")
-    )
-    if wide or resolve:
-        options = _OPTIONS if wide else _OPTIONS | Options.ENABLE_TABLES
-        engine = Markdown(options=options, broken_link_callback=resolve)
-        return engine.events_with_range(masked)
-    return _ENGINE.events_with_range(masked)
+    engine = Markdown(options=_OPTIONS, broken_link_callback=resolve) if resolve else _ENGINE
+    return engine.events_with_range(masked)
 
 
 def definitions(parts: Iterable[Part]) -> dict[str, Definition]:
@@ -105,7 +98,7 @@ def label(text: str) -> str:
 def _listed(part: Part) -> Iterator[tuple[str, Definition]]:
     text, at, last = _unflattened(part), 0, 0
     data = text.encode("utf-8", "surrogatepass")
-    for name, made in Markdown(options=_OPTIONS).reference_definitions(text).items():
+    for name, made in _ENGINE.reference_definitions(text).items():
         at += len(data[last : made["span"]["start"]].decode())
         last = made["span"]["start"]
         place = _DEFINITION.match(part.text, at)
@@ -179,7 +172,7 @@ def _verbatim(found: Events) -> _Ranges:
 def _closed(flat: str) -> tuple[str, Events]:
     """没有合上的围栏与注释换成文字，返回（文字, 事件）。
 
-    一个围栏合不合得上，从它的范围的末尾往回看一遍就知道，同一层的一次全部换掉；
+    一个围栏合不合得上，看它的范围里后面有没有够长的就知道，同一层的一次全部换掉；
     范围里套着列表的才要再来一次，至多 _MAX_PASSES 次，之后范围里的围栏一概不认。
     """
     for turn in range(_MAX_PASSES + 1):
@@ -205,15 +198,25 @@ def _shut(source: str) -> bool:
 
 
 def _open_up(draft: bytearray, flat: str, start: int, end: int, every: bool) -> None:
-    """一个没有合上的围栏：它与它的范围里别的合不上的，都换成文字。"""
-    longest = {"`": 0, "~": 0}
-    for found in reversed(list(_FENCE.finditer(flat[start:end]))):
-        run, sign = found[1], found[1][0]
-        if every or len(run) > longest[sign]:
-            at = start + found.start(1)
-            draft[at : at + len(run)] = b"'" * len(run)
-        if not found[2].strip():
-            longest[sign] = max(longest[sign], len(run))
+    """一个没有合上的围栏：它与它的范围里别的合不上的，都换成文字；合得上的跳过去。"""
+    fences = list(_FENCE.finditer(flat[start:end]))
+    longest = [{"`": 0, "~": 0}]  # 从后往前：每一行之后，合得上多长的
+    for fence in reversed(fences):
+        after = dict(longest[-1])
+        if not fence[2].strip():
+            after[fence[1][0]] = max(after[fence[1][0]], len(fence[1]))
+        longest.append(after)
+    longest.reverse()
+    at = 0
+    while at < len(fences):
+        run, place = fences[at][1], start + fences[at].start(1)
+        at += 1
+        if every or at == 1 or len(run) > longest[at][run[0]]:
+            draft[place : place + len(run)] = b"'" * len(run)
+            continue
+        while not (fences[at][1].startswith(run) and not fences[at][2].strip()):
+            at += 1
+        at += 1
 
 
 def _tails(part: Part, hidden: _Ranges) -> Iterator[tuple[int, Part]]:

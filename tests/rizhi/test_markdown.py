@@ -142,6 +142,8 @@ def test_due_dates_stay_in_the_text() -> None:
         ("- [x](y) 画图", "[x](y) 画图", None),
         ("- \\[x] 画图", "\\[x] 画图", None),
         ("- [1] 文献", "[1] 文献", None),
+        ("- [/] 是链接\n\n[/]: u", "[/] 是链接", None),
+        ("- [ ] ~画图~", "~画图~", "open"),
     ],
 )
 def test_one_item(line: str, text: str | None, state: str | None) -> None:
@@ -179,6 +181,8 @@ def test_lines_that_are_no_items(line: str) -> None:
         ("??? question\n    ```\n    - [ ] 代码\n    ```\n\n    - [ ] 三\n", ["三"]),
         ('=== "甲"\n\n    ??? tip\n        - [ ] 深处的\n', ["深处的"]),
         ("- [ ] 外\n\n    ???+ note\n        - [ ] 里\n", ["外", "里"]),
+        ("甲\n      !!! note\n          假\n\n!!! note\n    - [ ] 真\n", ["真"]),
+        ("\n".join("~" * k for k in range(30, 2, -1)) + "\n```\n- [ ] 里\n```\n- [ ] 外\n", ["外"]),
         ("!!!太好了。\n\n    - [ ] 缩进代码\n", []),
         ("| 甲 |\n|---|\n| - [ ] 表里的 |\n", []),
     ],
@@ -392,7 +396,6 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "定义": lambda n: "".join(f"[甲{k}]: b\n" for k in range(n)) + "\n" + "[甲1] " * n,
     "链接": lambda n: "[甲](b.md)。" * n,
     "待办": lambda n: "甲【待办】乙\n" * n,
-    "竖线": lambda n: "|甲" * n + "|\n" + "|-" * n + "|\n" + "|乙|\n" * n,
 }
 
 

@@ -180,6 +180,12 @@ def test_a_plan_may_be_a_line_or_a_section() -> None:
     assert elsewhere.section("思考")[0].prose == ("明日计划：不算",)
 
 
+def test_a_second_label_in_one_section_is_text() -> None:
+    day = _day("## 遇到的挑战与明日计划\n\n明日计划：画图\n\n明日计划：再说一遍\n")
+    (plan,) = day.section("明日计划")
+    assert _texts(day, "明日计划") == ["画图"] and plan.prose == ("明日计划：再说一遍",)
+
+
 def test_a_plan_after_a_list_item_is_no_part_of_it() -> None:
     day = _day("## 遇到的挑战与明日计划\n- 挑战：难\n明日计划：画图\n")
     assert _texts(day, "遇到的挑战与明日计划") == ["挑战：难"]
