@@ -13,25 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import frontmatter, index, pages, snippet, todo
+from rizhi import index, pages, snippet, todo
 from rizhi.account import Lack, lacking
 from rizhi.entry import Link, line_of, outside_code, parse, unlinked
 from rizhi.outline import Fence, Part, fences, items, questions, sections
+from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
 from rizhi.source import find_object, module_file
-from rizhi.vault import (
-    SLUG,
-    Day,
-    Note,
-    Page,
-    RizhiError,
-    Vault,
-    module_of,
-    read_days,
-    read_notes,
-    read_text,
-    read_weeks,
-    snippet_files,
-)
+from rizhi.vault import SLUG, RizhiError, Vault, module_of, read_text, snippet_files
 
 QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
@@ -173,10 +161,6 @@ def readable(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
         for fault in page.faults:
             yield Problem(page.path, fault.line, "R101", fault.message.rstrip("。"), fault.remedy)
-        if page.offset <= 1 and page.text.startswith(("---", "\ufeff---")):
-            found = frontmatter.overlooked(page.text)
-            if found:
-                yield Problem(page.path, found[0], "R101", *found[1:])
 
 
 def harmless(scene: Scene) -> Iterator[Problem]:

@@ -248,7 +248,7 @@ def import_(
 def show(vault: Vault, day: date, as_json: bool) -> None:
     """读出来的一天：章节、条目、待办、链接与待写的主题。"""
     from rizhi import entry, present
-    from rizhi.vault import read_day
+    from rizhi.page import read_day
 
     path = day_path(vault, day)
     if not path.is_file():

@@ -1,34 +1,27 @@
 """一个文件：字节 → 前置数据与 Markdown → 页、笔记、日总结；只解析一次，坏的前置数据是毛病。"""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import yaml
-
+from rizhi.frontmatter import FrontMatter, body_start, front_matter
 from rizhi.markdown import Document, Item, NearMiss, near_misses, parse
 from rizhi.sections import CANONICAL, Section, canonical, sections
-from rizhi.vault import Fault, RizhiError, date_of, decode
+from rizhi.vault import (
+    Fault,
+    RizhiError,
+    Vault,
+    date_of,
+    decode,
+    markdown_files,
+    read_inside,
+    read_page,
+)
 
-_FENCE = re.compile(r"---[ \t]*\r?\n")
-# 「---」也可能只是他随手画的分隔线：下一行像「key:」才是前置数据
-_KEY = re.compile(r"[ \t]*[\w-]+[ \t]*:", re.A)
-_CLOSE = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.M)
-_ONE_LINE = frozenset(("date", "created"))
-_REMEDY = "改成「键: 值」；没有任何内容被执行"
 MAX_LINES = 20_000
-
-
-class FrontMatter(NamedTuple):
-    """前置数据：`offset` 是正文开始的字符位置。"""
-
-    meta: Mapping[str, Any]
-    offset: int
-    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True)
@@ -170,91 +163,38 @@ def read(kind: type[_P], path: Path, data: bytes) -> _P:
     return kind(path, text)
 
 
-def body_start(text: str) -> int:
-    """正文从第几个字符开始：第一行是 `---`、第二行是 `key:`，到下一个 `---` 为止。"""
-    start, end = _fences(text)
-    return end if end >= 0 else start
+def read_notes(vault: Vault) -> list[Note]:
+    """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
+    return [_load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
 
 
-def front_matter(text: str) -> FrontMatter:
-    """读出前置数据；只认纯数据，标签一律不执行。"""
-    start, end = _fences(text)
-    if end < 0:
-        opened = end == _OPEN
-        fault = Fault(1, "前置数据的 --- 没有合上", "在前置数据下面加一行 ---")
-        return FrontMatter({}, start, (fault,) if opened else ())
-    first = _FENCE.match(text, start)
-    block = text[first.end() if first else start : end].rstrip()
-    data, faults = _load(block[: -len("---")])
-    return FrontMatter(data, end, faults)
+def read_note(vault: Vault, path: Path) -> Note:
+    """一篇笔记。"""
+    return _load(Note, vault, path)
 
 
-_NONE, _OPEN = -1, -2
+def read_days(vault: Vault) -> list[Day]:
+    """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
+    return [_load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
 
 
-def _fences(text: str) -> tuple[int, int]:
-    """前置数据从哪里到哪里；没有是 _NONE，没有合上是 _OPEN。"""
-    start = int(text.startswith("\ufeff"))
-    first = _FENCE.match(text, start)
-    if not first or not _KEY.match(text, first.end()):
-        return start, _NONE
-    close = _CLOSE.search(text, first.end())
-    return start, close.end() if close else _OPEN
+def read_day(vault: Vault, path: Path) -> Day:
+    """一天的总结。"""
+    return _load(Day, vault, path)
 
 
-def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
+def read_weeks(vault: Vault) -> list[Page]:
+    """全部周报，从早到晚。"""
+    return [_load(Page, vault, path, link) for path, link in markdown_files(vault.weekly)]
+
+
+def _load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
     try:
-        data = yaml.load(block, Loader=_Loader)  # noqa: S506  _Loader 只造纯数据
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return {}, (_fault(error, block),)
-    if data is None:
-        return {}, ()
-    if not isinstance(data, dict):
-        what = f"前置数据应是「键: 值」，却是 {type(data).__name__}"
-        return {}, (Fault(2, what, "每行写一个「键: 值」"),)
-    return data, ()
-
-
-def _fault(error: Exception, block: str) -> Fault:
-    if isinstance(error, yaml.reader.ReaderError):
-        why = f"有不该有的控制字符 {chr(error.character)!r}"
-        return Fault(2 + block.count("\n", 0, error.position), f"前置数据读不懂：{why}", "删掉它")
-    mark = getattr(error, "problem_mark", None)
-    why = getattr(error, "problem", None) or str(error)
-    return Fault(mark.line + 2 if mark else 2, f"前置数据读不懂：{why}", _REMEDY)
-
-
-class _Loader(yaml.CSafeLoader):
-    """只造纯数据，拒绝重复的键、不存在的与写成两行的日期，并说出它们在哪一行。"""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"{name} 写了两次", problem_mark=key.start_mark)
-            if name in _ONE_LINE and value.end_mark.line != key.start_mark.line and value.value:
-                why = f"{name} 写成了两行；写在一行里"
-                raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
-            seen.add(name)
-        made: dict[Any, Any] = super().construct_mapping(node, deep)
-        return made
-
-    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
-        try:
-            return super().construct_yaml_timestamp(node)
-        except ValueError as error:
-            why = f"{node.value} 不是真有的日期"
-            raise yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark) from error
-
-
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
-
-
-def quoted(text: str) -> str:
-    """一段文字在 YAML 里的写法：看着像别的东西时才加引号。"""
-    line = yaml.dump(text, Dumper=yaml.CSafeDumper, allow_unicode=True, width=10_000)
-    return line.removesuffix("\n").removesuffix("\n...")
+        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
+        text = read_inside(vault, path) if link else read_page(path)
+    except RizhiError as error:
+        return kind(path, "", unread=(Fault(1, str(error), "改好或移走这个文件"),))
+    return kind(path, text)
 
 
 def _names(value: Any) -> tuple[str, ...]:

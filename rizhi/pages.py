@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from rizhi.account import own_text
 from rizhi.entry import Entry, parse
+from rizhi.frontmatter import body_start
 from rizhi.outline import sections
-from rizhi.vault import RizhiError, Vault, front_matter_end, read_inside, read_text
+from rizhi.vault import RizhiError, Vault, read_inside, read_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WEEKDAYS = "一二三四五六日"
@@ -96,7 +97,7 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     """
     values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
     text = render(vault, "note.md", **values, created=date(2000, 1, 1))
-    return tuple(part.name for part in sections(text, front_matter_end(text)))
+    return tuple(part.name for part in sections(text, body_start(text)))
 
 
 def _values(line: str, instead: str) -> str:

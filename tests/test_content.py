@@ -17,8 +17,9 @@ from nbclient import NotebookClient
 
 from benchmarks import peers
 from rizhi import cli, clock
+from rizhi.page import read_notes
 from rizhi.snippet import CellOutput, compare
-from rizhi.vault import find_vault, read_notes
+from rizhi.vault import find_vault
 from tests import vaults
 
 BOOKS = sorted((vaults.ROOT / "docs/notebooks").glob("*.ipynb"))

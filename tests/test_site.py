@@ -11,7 +11,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi import check
-from rizhi.vault import find_vault, read_notes
+from rizhi.page import read_notes
+from rizhi.vault import find_vault
 from tests import vaults
 from tests.conftest import Site
 

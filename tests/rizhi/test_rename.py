@@ -8,7 +8,8 @@ from click.testing import Result
 
 from rizhi import store
 from rizhi.index import targets
-from rizhi.vault import Vault, read_days, read_notes
+from rizhi.page import read_days, read_notes
+from rizhi.vault import Vault
 
 Run = Callable[..., Result]
 Write = Callable[[str, str], Path]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi.frontmatter import quoted
-from rizhi.vault import Note, find_vault
+from rizhi.page import Note
+from rizhi.vault import find_vault
 from rizhi.web import generated, panels
 from rizhi.web.blocks import Generated, Heat, Link, Rows, Steps
 from rizhi.web.facts import Web, read_web
@@ -278,7 +279,7 @@ def test_every_hostile_tag_has_its_own_page(make: Make) -> None:
 
 def _note(slug: str, prereq: Iterable[str], group: str = "model") -> Note:
     path = Path(f"/v/docs/notes/{group}/{slug}.md")
-    return Note(path, "", {"prereq": list(prereq)}, 0, 1, ())
+    return Note(path, f"---\nprereq: [{', '.join(prereq)}]\n---\n")
 
 
 SLUGS = "abcdefg"
