@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from rizhi.markdown import Definition, Document, Link, parse
+from rizhi.markdown import Definition, Document, Link, parse, spliced
 from rizhi.markdown.document import one_line
 from rizhi.page import Note, Page
 
@@ -130,15 +130,6 @@ def moved(
     for made in document.definitions.values():
         edits[made.dest, made.dest_end] = _moved(made.target, source, target)
     return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
-
-
-def spliced(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
-    """几处换成新的文字，别的字节不动；各处不重叠。"""
-    pieces, at = [], 0
-    for start, end, new in sorted(edits):
-        pieces += [text[at:start], new]
-        at = end
-    return "".join(pieces) + text[at:]
 
 
 def _moved(link: str, source: Path, target: Path) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rizhi.markdown import Document, Item, near_misses, parse
+from rizhi.markdown import Document, Item, near_misses, parse, spliced
 from rizhi.markdown import source as prepared
 
 CASES = Path(__file__).parent / "cases"
@@ -347,6 +347,23 @@ def test_every_range_lies_in_the_text(text: str) -> None:
     assert len(document.blanked) == len(document.unlinked) == len(text)
     for miss in near_misses(document):
         assert 0 <= miss.start < miss.end <= len(text)
+
+
+@given(ANY)
+def test_ticking_a_box_changes_that_box_only(text: str) -> None:
+    document = parse(text)
+    for item in (item for item in document.items if item.mark and item.mark in " /<>?!"):
+        ticked = parse(spliced(text, [(item.box, item.box + 1, "x")]))
+        expected = [
+            (i.start, i.end, "done" if i is item else i.state, i.plain) for i in document.items
+        ]
+        assert [(i.start, i.end, i.state, i.plain) for i in ticked.items] == expected
+
+
+def test_splices_keep_every_other_byte() -> None:
+    assert spliced("甲乙丙\r\n", [(2, 3, ""), (0, 1, "一二")]) == "一二乙\r\n"
+    with pytest.raises(ValueError, match="第 1 个字被改了两次"):
+        spliced("甲乙丙", [(0, 2, ""), (1, 3, "")])
 
 
 def _shape(text: str, offset: Callable[[int], int]) -> list[tuple[Any, int]]:
