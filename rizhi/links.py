@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from rizhi.markdown import Definition, Document, Link, parse
+from rizhi.markdown import Definition, Document, Link, parse, spliced
 from rizhi.markdown.document import one_line
 from rizhi.page import Note, Page
 
@@ -18,6 +18,7 @@ _UNSAFE = re.compile(r"[\s%()<>\"\\#?]")
 _WORD = frozenset(string.ascii_lowercase + string.digits + "_")
 _STOP = re.compile(r"[。！？!?]+[」』”’）)]*")
 _MARKER = re.compile(r"(?:\[[^\w\[\]]\]|\[[xX]\])[ \t\u3000]+")
+_MAX_SIDE = 200  # 没有句号的一大段，链接两边各取这么多字
 _LEAVES = frozenset(("paragraph", "item", "heading", "cell"))
 
 
@@ -70,7 +71,10 @@ def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
 
 
 def sentences(document: Document, links: list[Link]) -> list[str]:
-    """每个链接所在的句子：在它的那一段里，折成几行的接成一行；句末的标点在代码与目标里不算。"""
+    """每个链接所在的句子：在它的那一段里，折成几行的接成一行，太长的截去两头。
+
+    句末的标点，在代码与链接的目标里的不算。
+    """
     if not links:
         return []
     leaves = [block for block in document.blocks if block.kind in _LEAVES]
@@ -85,8 +89,10 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
         after = bisect_right(stops, link.end - 1, key=lambda s: s[0])
         start = max(first, stops[before][1] if before >= 0 else 0)
         end = min(last, stops[after][1] if after < len(stops) else last)
-        text = document.text[start:end].strip()
-        found.append(one_line(_MARKER.sub("", text, count=1) if start == first else text))
+        head, tail = max(start, link.start - _MAX_SIDE), min(end, link.end + _MAX_SIDE)
+        text = document.text[head:tail].strip()
+        text = one_line(_MARKER.sub("", text, count=1) if head == first else text)
+        found.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
     return found
 
 
@@ -130,15 +136,6 @@ def moved(
     for made in document.definitions.values():
         edits[made.dest, made.dest_end] = _moved(made.target, source, target)
     return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
-
-
-def spliced(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
-    """几处换成新的文字，别的字节不动；各处不重叠。"""
-    pieces, at = [], 0
-    for start, end, new in sorted(edits):
-        pieces += [text[at:start], new]
-        at = end
-    return "".join(pieces) + text[at:]
 
 
 def _moved(link: str, source: Path, target: Path) -> str | None:

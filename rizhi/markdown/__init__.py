@@ -14,6 +14,7 @@ from rizhi.markdown.document import (
     Span,
     blank,
     joined,
+    spliced,
 )
 from rizhi.markdown.nearmiss import NearMiss, near_misses
 from rizhi.markdown.reader import parse
@@ -31,4 +32,5 @@ __all__ = [
     "joined",
     "near_misses",
     "parse",
+    "spliced",
 ]

@@ -213,6 +213,17 @@ def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join(pieces) + text[at:]
 
 
+def spliced(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
+    """几处（起, 止, 新的文字）换掉，别的字节不动；各处不许重叠。"""
+    pieces, at = [], 0
+    for start, end, new in sorted(edits):
+        if start < at:
+            raise ValueError(f"第 {start} 个字被改了两次")
+        pieces += [text[at:start], new]
+        at = end
+    return "".join(pieces) + text[at:]
+
+
 def joined(lines: Iterable[str]) -> str:
     """几行接成一行：汉字与标点之间不加空格，其余隔一格。"""
     made = ""

@@ -20,8 +20,9 @@ from rizhi.markdown.document import (
 from rizhi.markdown.source import DESTINATION, Part, definitions, events, label, parts_of
 
 _MARKER = re.compile(r"[-+*]|\d{1,9}[.)]", re.A)
-# 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x
-_BOX = re.compile(r"\[([^\w\[\]\\\r\n]|[xX])\](?=[ \t\u3000\xa0\r\n]|\Z)")
+# 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x；
+# 行内记号（`、$、~、&）会与后面的配成一对，也不认
+_BOX = re.compile(r"\[([^\w\[\]\\\r\n`$~&]|[xX])\](?=[ \t\u3000\xa0\r\n]|\Z)")
 _BESIDE_STRIKE = re.compile(
     r"[（(](?:已顺延|自 ?\d)[^）)]*[）)]|【待办】"
     r"|(?:[📅📆🗓]\ufe0f?|@)\s*\d{4}-\d{1,2}-\d{1,2}|[\s*_。.！!；;，,]"

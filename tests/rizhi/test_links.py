@@ -1,10 +1,12 @@
 """链接：有链接处才有反向链接，句子取得对，搬了地方还指着同一个文件。"""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import assert_linear, steps
 
 from rizhi import links
 from rizhi.markdown import parse
@@ -73,6 +75,12 @@ def test_backlinks_carry_their_sentence() -> None:
 )
 def test_the_sentence_around_a_link(text: str, sentence: str) -> None:
     assert _sentences(text) == [sentence]
+
+
+def test_a_paragraph_without_a_stop_is_cut_around_each_link() -> None:
+    found = _sentences("[甲](a.md)，" * 5_000)
+    assert len(found) == 5_000 and max(map(len, found)) < 500
+    assert found[0].endswith("…") and found[2_500].startswith("…")
 
 
 def test_pictures_and_unused_definitions_are_reachable_but_no_backlinks() -> None:
@@ -186,3 +194,24 @@ def test_moving_there_and_back_points_to_the_same_files(text: str) -> None:
 
     assert places(WEEK, there) == places(DAY, text)
     assert places(DAY, links.moved(there, WEEK, DAY)) == places(DAY, text)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: "[甲](a.md)，" * n,
+        lambda n: "[甲](a.md)。" * n,
+        lambda n: "[![甲](a.md)" * n + "](b.md)" * n,
+        lambda n: "".join(f"[甲{k}]: a.md\n" for k in range(n)) + "\n" + "[甲1] " * n,
+        lambda n: "甲。\n\n" * n + "[甲](a.md)",
+    ],
+    ids=["没有句号", "有句号", "图套图", "定义", "许多段"],
+)
+def test_work_grows_with_the_length_only(make: Callable[[int], str]) -> None:
+    def run(count: int) -> None:
+        page = Page(DAY, make(count))
+        links.backlinks([page])
+        links.moved(page.text, DAY, WEEK)
+
+    assert_linear(lambda n: steps(lambda: run(n)))
+    run(10_000)  # 若随长度的平方走，这里要几分钟

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from steps import assert_linear, steps
 
 from rizhi.markdown import joined
 from rizhi.page import Day
@@ -372,3 +373,18 @@ def test_any_text_is_given_back_and_cut_without_gaps(text: str) -> None:
     assert at == len(text)
     numbers = [item.number for item in day.items if item.number >= 0]
     assert numbers == list(range(len(day.document.items)))  # 没有一个条目丢了
+
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "节": lambda n: "## 甲\n- [ ] 乙\n\n丙\n" * n,
+    "小节": lambda n: "## 甲\n" + "### 乙\n" * n,
+    "标签": lambda n: "## 遇到的挑战与明日计划\n明日计划：画图\n" * n,
+    "一条里的待办": lambda n: "- 甲\n" + "  【待办】乙\n" * n,
+    "条目里的段落": lambda n: "- 甲\n\n" + "    段\n\n" * n,
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_work_grows_with_the_length_only(make: Callable[[int], str]) -> None:
+    assert_linear(lambda n: steps(lambda: (_day(make(n)).near_misses, _day(make(n)).sections)))
+    assert len(_day(make(10_000)).sections) > 0  # 若随长度的平方走，这里要几分钟
