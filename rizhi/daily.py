@@ -1,6 +1,7 @@
 """写一天、添一行、了结一条待办：把纯函数与 store 接起来。"""
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,8 +95,13 @@ def settle(
     vault: Vault, today: date, wanted: str, mark: str, warn: Callable[[str], None]
 ) -> Settled:
     """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；写在以后的，打在那一页。"""
+    path = day_path(vault, today)
     lives, paths = history(vault, warn)
-    found, path = todo.matching(lives, wanted), day_path(vault, today)
+    found = todo.matching(lives, wanted)
+    while not found and store.touched(path):  # 今天这一页正存到一半，那条待办还没写回来
+        time.sleep(0.1)
+        lives, paths = history(vault, warn)
+        found = todo.matching(lives, wanted)
     if len(found) != 1:
         return Settled(found, path)
     one = found[0]

@@ -35,7 +35,7 @@ else:
 _VERSION = 1
 _ATTEMPTS = 5
 _LOCK_SECONDS = 10.0
-_RECENT = 1.0  # 一秒之内动过的文件，编辑器可能正存到一半：截断了，还没有写
+_RECENT = 2.0  # 两秒之内动过的文件，编辑器可能正存到一半：截断了，还没有写
 _PAUSE = 0.05
 _WATCH = 0.1  # 换上新文件之后再看多久
 _PATIENCE = 5.0
@@ -224,11 +224,16 @@ def settle(root: Path) -> list[str]:
         raise
 
 
+def touched(path: Path) -> bool:
+    """两秒之内这个文件、或它所在的文件夹动过：编辑器可能正存到一半。"""
+    return abs(time.time() - _look(path)[1][1]) < _RECENT
+
+
 def read_stable(path: Path, known: bytes | None = None) -> bytes | None:
     """读到不再变为止；没有这个文件返回 None。
 
     `known` 是上次写下的内容：原样未动就不必等；刚被改短、清空的，多半是编辑器正存到一半，
-    等它写完，最多等到一秒没有人动。
+    等它写完，最多等到两秒没有人动。
 
     异常：一直在变，抛 ChangedError；不是普通文件、读不到，抛 OSError。
     """
@@ -353,10 +358,13 @@ def _prepare(root: Path, entry: _Entry) -> None:
 def _carry_out(entry: _Entry) -> bool:
     """照打算做；被别的程序打断就退回并返回 False。"""
     try:
-        for swap in entry.swaps:
-            _apply(swap)
-        for source, target in entry.moves:
-            _move(source, target)
+        try:
+            for swap in entry.swaps:
+                _apply(swap)
+            for source, target in entry.moves:
+                _move(source, target)
+        except (FileExistsError, FileNotFoundError) as error:
+            raise _DisturbedError from error  # 编辑器存盘时，会把旧文件改名拿走片刻
         clean = _undisturbed(entry)
         if clean:
             _mark(entry, "done")
@@ -374,10 +382,7 @@ def _carry_out(entry: _Entry) -> bool:
 
 def _apply(swap: _Swap) -> None:
     if swap.old is None:
-        try:
-            create_new(swap.path, swap.new or b"")
-        except FileExistsError as error:
-            raise _DisturbedError from error
+        create_new(swap.path, swap.new or b"")
     elif _content(swap.path) != swap.old:
         raise _DisturbedError
     elif swap.new is None:
@@ -392,8 +397,11 @@ def _undisturbed(entry: _Entry) -> bool:
     replaced = [swap for swap in entry.swaps if swap.old is not None]
     if replaced:
         time.sleep(_WATCH)
+    if any(os.path.lexists(source) for source, _ in entry.moves):
+        return True  # 编辑器按旧名又存了一份，搬不回去了：留给 `settle` 去说
     late = [swap for swap in replaced if _content(swap.kept) not in (None, swap.old)]
-    return not late and not any(_lost(swap, _content(swap.path)) for swap in replaced if swap.new)
+    now = [(swap, _content(_moved(swap.path, entry.moves))) for swap in replaced]
+    return not late and not any(_lost(swap, data) for swap, data in now)
 
 
 def _revert(entry: _Entry) -> None:
@@ -432,7 +440,7 @@ def _mark(entry: _Entry, state: str) -> None:
 
 
 def _steps_back(root: Path, entry: _Entry) -> list[Edit | Move]:
-    edits = [Edit(_moved(swap.path, [entry]), _back(root, entry, swap)) for swap in entry.swaps]
+    edits = [Edit(_moved(swap.path, entry.moves), _back(root, entry, swap)) for swap in entry.swaps]
     for source, target in entry.moves:
         if os.path.lexists(source) or not os.path.lexists(target):
             raise UndoError(
@@ -452,7 +460,7 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
         before = before if os.path.lexists(before) else swap.kept
         where = f"那之前的在 {_name(root, before)}" if swap.old is not None else "它是那时新建的"
         raise UndoError(
-            f"{_name(root, _moved(swap.path, [entry]))} 在 rizhi {entry.command} 之后又改过，"
+            f"{_name(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
             f"退回会盖掉后来的字；没有改动任何文件。{where}，自己对照着改。"
         )
 
@@ -494,7 +502,7 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     late = read_stable(swap.kept, base) if os.path.lexists(swap.kept) else None
     if not late or late in (base, swap.new):
         return []
-    path = _moved(swap.path, since)
+    path = _moved(swap.path, _moves(since))
     now = read_stable(path)
     merged = late if now is None else merge_lines(base or b"", now, late)
     where = _name(root, path)
@@ -527,7 +535,7 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         told = entry.folder / "told"
         gone: list[_Swap] = []
         for swap in entry.swaps:
-            path = _moved(swap.path, entries[number:])
+            path = _moved(swap.path, _moves(entries[number:]))
             if path not in whole and not os.path.lexists(told) and _lost(swap, _content(path)):
                 gone.append(swap)
             else:
@@ -542,7 +550,7 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
 def _lost_line(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> str:
     lines = "；".join(line.decode("utf-8", "replace").strip() for line in _added(swap))
     return (
-        f"{_name(root, _moved(swap.path, since))} 里没有了 rizhi {entry.command} 的改动："
+        f"{_name(root, _moved(swap.path, _moves(since)))} 里没有了 rizhi {entry.command} 的改动："
         f"编辑器把先前打开的旧内容存了回来，或是你删了它。少的是「{lines}」；要它就再运行一次。"
     )
 
@@ -608,13 +616,16 @@ def _lines(data: bytes | None) -> list[bytes]:
     return (data or b"").splitlines(keepends=True)
 
 
-def _moved(path: Path, since: Sequence[_Entry]) -> Path:
-    """一个路径经过这些改动之后在哪里。"""
-    for entry in since:
-        for source, target in entry.moves if entry.state == "done" else ():
-            if path == source or source in path.parents:
-                path = target / path.relative_to(source)
+def _moved(path: Path, moves: Iterable[tuple[Path, Path]]) -> Path:
+    """一个路径这样搬过之后在哪里。"""
+    for source, target in moves:
+        if path == source or source in path.parents:
+            path = target / path.relative_to(source)
     return path
+
+
+def _moves(since: Iterable[_Entry]) -> list[tuple[Path, Path]]:
+    return [move for entry in since if entry.state == "done" for move in entry.moves]
 
 
 # ---- `.rizhi/` ----
