@@ -133,8 +133,9 @@ def undo(vault: Vault) -> None:
     from rizhi import store
 
     undone = store.undo(vault.root)
-    names = "、".join(vault.relative(path) for path in undone.paths)
-    click.echo(f"退回了 rizhi {undone.command}：{names}")
+    names = "、".join(vault.relative(path) for path in undone.paths[:3])
+    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
+    click.echo(f"退回了 rizhi {undone.command}：{names}{more}")
 
 
 @main.command()

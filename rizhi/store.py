@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 if sys.platform == "win32":
@@ -41,6 +42,7 @@ _WATCH = 0.1  # 换上新文件之后再看多久
 _PATIENCE = 5.0
 _KEPT_CHANGES = 50
 _KEPT_BYTES = 16 << 20
+_NUMBER = re.compile(r"\d{6,}", re.A)  # 一次改动的文件夹
 # 临时文件名里写着进程号：进程已经不在了，它就是被杀掉的那次运行的残留。
 _LEFTOVER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.rizhi-tmp")
 # 文件系统不支持硬链接、对调、扩展属性时的几种说法
@@ -241,7 +243,7 @@ def read_stable(path: Path, known: bytes | None = None) -> bytes | None:
     data, stamp = _look(path)
     while data != known and abs(time.time() - stamp[1]) < _RECENT:
         if time.monotonic() > until:
-            raise ChangedError(f"{path} 一直有别的程序在写；没有改动任何文件。稍后再试。")
+            raise ChangedError(f"{path} 一直有别的程序在写；没有写入，稍后再试。")
         time.sleep(_PAUSE)
         before = data, stamp
         data, stamp = _look(path)
@@ -304,7 +306,7 @@ def _change(
             return paths
         entries = _entries(root)[0]
     names = "、".join(_name(root, path) for path in paths[:3])
-    raise ChangedError(f"{names} 一直有别的程序在写；没有改动任何文件。稍后再试。")
+    raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
 
 
 def _plan(
@@ -318,6 +320,8 @@ def _plan(
     known = {swap.path: swap.new for e in entries if e.state == "done" for swap in e.swaps}
     texts: dict[Path, tuple[bytes | None, bytes | None]] = {}
     for step in (step for step in steps if isinstance(step, Edit)):
+        if os.path.lexists(step.path) and not os.path.exists(step.path):
+            raise StoreError(f"{_name(root, step.path)} 是断了的链接；没有改动任何文件。请移走它。")
         path = _inside(root, step.path.resolve())  # 顺着符号链接改它指的文件，链接本身不动
         if path not in texts:
             texts[path] = (read_stable(path, known.get(path)),) * 2
@@ -334,7 +338,8 @@ def _plan(
     changed = [(path, old, new) for path, (old, new) in texts.items() if old != new]
     if not changed and not moves:
         return None
-    folder = _state(root) / "undo" / f"{max((e.number for e in entries), default=0) + 1:06}"
+    numbers = (int(name) for name in os.listdir(_undo_folder(root)) if _NUMBER.fullmatch(name))
+    folder = _undo_folder(root) / f"{max(numbers, default=0) + 1:06}"
     swaps = tuple(_Swap(*one, folder / str(k)) for k, one in enumerate(changed))
     entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves))
     _prepare(root, entry)
@@ -489,7 +494,7 @@ def _settle(root: Path) -> list[str]:
     for number, entry in enumerate(entries):
         if os.path.lexists(entry.folder / "killed"):
             os.unlink(entry.folder / "killed")
-            said.append(f"上次的 rizhi {entry.command} 中途断了，已经退回；要的话再运行一次。")
+            said.append(f"上次的 rizhi {entry.command} 中途断了，已经退回；后来又改过的页没有动。")
         for swap in entry.swaps:
             said += _rescue(root, entry, swap, entries[number:])
     return said + _overwritten(root, _entries(root)[0])
@@ -507,8 +512,7 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     merged = late if now is None else merge_lines(base or b"", now, late)
     where = _name(root, path)
     if merged is None:
-        copy = _free_name(_state(root) / "aside", path.name)
-        _make_folder(copy.parent)
+        copy = _free_name(state_folder(root, "aside"), path.name)
         replace(copy, late)
         said = (
             f"编辑器在 rizhi {entry.command} 之后存的字，与 {where} 现在的对不上：页没有动，"
@@ -632,25 +636,30 @@ def _moves(since: Iterable[_Entry]) -> list[tuple[Path, Path]]:
 
 
 def _has_state(root: Path) -> bool:
-    folder = root / ".rizhi"
-    if not os.path.lexists(folder):
+    if not os.path.lexists(root / ".rizhi"):
         return False
-    names = os.listdir(_state(root))
-    return "unfinished.json" in names or bool(os.listdir(folder / "undo"))
+    return os.path.lexists(root / ".rizhi/unfinished.json") or bool(os.listdir(_undo_folder(root)))
 
 
-def _state(root: Path) -> Path:
-    """`.rizhi/` 与其中的 `undo/`，没有就建；链接、文件、别人的都不用。"""
-    folder = root / ".rizhi"
-    for path in (folder, folder / "undo"):
-        _make_folder(path)
+def state_folder(root: Path, name: str = "") -> Path:
+    """`.rizhi/`，或其中名叫 `name` 的文件夹；没有就建。
+
+    异常：是链接、是文件、是别人的，抛 StoreError。
+    """
+    for path in dict.fromkeys((root / ".rizhi", root / ".rizhi" / name)):
+        if not os.path.lexists(path):
+            _make_folder(path)
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode):
             what = "是链接" if stat.S_ISLNK(found.st_mode) else "不是文件夹"
             raise StoreError(f"{_name(root, path)} {what}，没有用它；请移走它，rizhi 会自己重建。")
         if not _ours(root, found):
             raise StoreError(f"{_name(root, path)} 是别人的，没有用它；请移走它或改它的所有者。")
-    return folder
+    return root / ".rizhi" / name
+
+
+def _undo_folder(root: Path) -> Path:
+    return state_folder(root, "undo")
 
 
 def _ours(root: Path, found: os.stat_result) -> bool:
@@ -662,11 +671,9 @@ def _entries(root: Path) -> tuple[list[_Entry], list[tuple[Path, str]]]:
     """读得懂的记录，从旧到新；读不懂的与原因。没写下打算就断了的，没有动过任何文件，扫掉。"""
     entries: list[_Entry] = []
     bad: list[tuple[Path, str]] = []
-    folder = _state(root) / "undo"
-    for name in sorted(os.listdir(folder)):
+    folder = _undo_folder(root)
+    for name in filter(_NUMBER.fullmatch, sorted(os.listdir(folder))):
         path = folder / name
-        if not re.fullmatch(r"\d{6,9}", name, re.A):
-            continue
         try:
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 raise ValueError("不是文件夹")
@@ -677,7 +684,7 @@ def _entries(root: Path) -> tuple[list[_Entry], list[tuple[Path, str]]]:
                 _discard(path)
         except _OutsideError:
             bad.append((path, "里有知识库之外的路径"))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             bad.append((path, str(error) if type(error) is ValueError else "内容认不出"))
         except OSError as error:
             if error.errno not in _DAMAGED:
@@ -754,8 +761,7 @@ def _name(root: Path, path: Path) -> str:
 
 
 def _set_aside(root: Path, path: Path, why: str) -> str:
-    target = _free_name(_state(root) / "aside", path.name)
-    _make_folder(target.parent)
+    target = _free_name(state_folder(root, "aside"), path.name)
     try:
         os.rename(path, target)
     except OSError:
@@ -764,15 +770,16 @@ def _set_aside(root: Path, path: Path, why: str) -> str:
 
 
 def _free_name(folder: Path, name: str) -> Path:
-    return next(path for k in range(1, 1 << 30) if not (path := folder / f"{k}-{name}").exists())
+    names = (folder / f"{k}-{name}" for k in count(1))
+    return next(path for path in names if not os.path.lexists(path))
 
 
 def _sweep_old(entries: Sequence[_Entry]) -> None:
     """旧文件至多留五十次改动的、共 16 MiB 的记录；最近一次总是留着。"""
     size = 0
-    for count, entry in enumerate(reversed(entries), 1):
+    for nth, entry in enumerate(reversed(entries), 1):
         size += os.stat(entry.folder / f"{entry.state}.json").st_size
-        if count > 1 and (count > _KEPT_CHANGES or size > _KEPT_BYTES):
+        if nth > 1 and (nth > _KEPT_CHANGES or size > _KEPT_BYTES):
             _discard(entry.folder)
 
 
@@ -918,7 +925,7 @@ def _look(path: Path) -> tuple[bytes | None, tuple[int, float]]:
     data = _content(path)
     try:
         found = os.stat(path if data is not None else path.parent)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None, (0, 0.0)
     return data, (found.st_ino if data is not None else 0, found.st_mtime)
 
@@ -993,7 +1000,7 @@ def _locked(root: Path, wait: bool = True) -> Iterator[None]:
 
     Windows 上用 msvcrt.locking，语义相同，没有在那里试过。
     """
-    path = _state(root) / "lock"
+    path = state_folder(root) / "lock"
     until = time.monotonic() + (_LOCK_SECONDS if wait else 0)
     while True:
         handle = _open_lock(root, path)

@@ -62,7 +62,7 @@ def test_amend_gives_up_when_someone_else_keeps_writing(tmp_path: Path) -> None:
         path.write_bytes(b"theirs %d" % next(count))
         return old + b"!"
 
-    with pytest.raises(store.ChangedError, match=r"day\.md 一直有别的程序在写；没有改动任何文件"):
+    with pytest.raises(store.ChangedError, match=r"day\.md 一直有别的程序在写；已经退回"):
         _amend(path, change)
     assert path.read_bytes() == b"theirs 4" and _leftovers(tmp_path) == []
 
