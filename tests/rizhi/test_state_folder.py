@@ -216,3 +216,18 @@ def test_a_read_only_vault_can_still_be_read(
     monkeypatch.setattr(store, "_open_lock", read_only)
     result = rz("todo")
     assert result.exit_code == 0 and "画图" in result.stdout
+
+
+def test_a_build_says_what_is_wrong_with_the_state_folder(
+    vault: Vault, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.exceptions import PluginError
+
+    from rizhi.site import hook
+
+    (vault.root / ".rizhi").symlink_to(outside)
+    monkeypatch.setattr(hook, "_vault", lambda _: vault)
+    with pytest.raises(PluginError, match=r"\.rizhi 是链接，没有用它"):
+        hook.on_config(MkDocsConfig())
+    assert sorted(p.name for p in outside.iterdir()) == ["x.md"]

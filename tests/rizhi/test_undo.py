@@ -163,6 +163,62 @@ def test_text_saved_into_the_replaced_file_is_put_back(rz: Run, write: Write) ->
     assert rz("todo").stderr == ""
 
 
+def test_text_saved_into_the_replaced_file_at_once_is_there_when_the_command_ends(
+    rz: Run, vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """换上之后一百毫秒之内就看得见：换回编辑器的字，在那上面重做。"""
+    path, real, count = write("2026-11-23", PAGE), store._exchange, iter(range(9))
+
+    def exchange(kept: Path, page: Path) -> None:
+        real(kept, page)
+        if next(count) == 0:
+            kept.write_text(PAGE + "编辑器写的\n", "utf-8")
+
+    monkeypatch.setattr(store, "_exchange", exchange)
+    assert rz("add", "思考", "二").exit_code == 0 and next(count) == 2
+    both = PAGE.replace("- 一\n", "- 一\n- 二\n") + "编辑器写的\n"
+    assert path.read_text("utf-8") == both and store.settle(vault.root) == []
+
+
+def test_an_older_text_saved_over_ours_at_once_gets_our_line_again(
+    rz: Run, vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, count = write("2026-11-23", PAGE), store._exchange, iter(range(9))
+
+    def exchange(kept: Path, page: Path) -> None:
+        real(kept, page)
+        if next(count) == 0:
+            fresh = page.with_name("fresh")
+            fresh.write_text(PAGE + "编辑器写的\n", "utf-8")
+            fresh.replace(page)
+
+    monkeypatch.setattr(store, "_exchange", exchange)
+    assert rz("add", "思考", "二").exit_code == 0
+    both = PAGE.replace("- 一\n", "- 一\n- 二\n") + "编辑器写的\n"
+    assert path.read_text("utf-8") == both and store.settle(vault.root) == []
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_new_file_put_in_place_between_reading_and_replacing(
+    rz: Run, vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    path, real, count = write("2026-11-23", PAGE), store._apply, iter(range(9))
+
+    def apply(swap: store._Swap) -> None:
+        if next(count) == 0:
+            fresh = swap.path.with_name("fresh")
+            fresh.write_text(PAGE + "编辑器写的\n", "utf-8")
+            fresh.replace(swap.path)
+        real(swap)
+
+    monkeypatch.setattr(store, "_apply", apply)
+    if not exchanges:
+        monkeypatch.setattr(store, "_renamed_both", lambda *_: False)
+    assert rz("add", "思考", "二").exit_code == 0
+    both = PAGE.replace("- 一\n", "- 一\n- 二\n") + "编辑器写的\n"
+    assert path.read_text("utf-8") == both and store.settle(vault.root) == []
+
+
 def test_it_keeps_saving_into_the_replaced_file(rz: Run, write: Write) -> None:
     path = write("2026-11-23", PAGE)
     with path.open("a", encoding="utf-8") as editor:
