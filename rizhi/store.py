@@ -50,6 +50,7 @@ _UNSUPPORTED = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno
 _ELSEWHERE = _UNSUPPORTED | {errno.EXDEV}
 # 记录里有文件夹、管道、链接，或没有权限：它坏了；别的错误（磁盘出错）不是它的毛病
 _DAMAGED = {errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTEMPTY}
+_NO_FILE = {errno.EISDIR, errno.EINVAL, errno.ELOOP}
 _NO_ATTRIBUTES = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # O_BINARY 只有 Windows 有
@@ -79,6 +80,10 @@ class _OutsideError(StoreError):
 
 class _DisturbedError(Exception):
     """读入之后、换上之前，文件又变了：从头再来。"""
+
+
+class _ConflictError(Exception):
+    """两边改了同一行，合不起来。"""
 
 
 @dataclass(frozen=True)
@@ -422,7 +427,7 @@ def _put_back(swap: _Swap) -> None:
     kept = _content(swap.kept)
     if kept is not None and _same_file(swap.kept, swap.path):
         os.unlink(swap.kept)  # 多挂了一个名字就断了，还没有换
-    elif _content(swap.path) != swap.new:
+    elif _text_of(swap.path) != swap.new or (swap.new is None and os.path.lexists(swap.path)):
         return
     elif swap.old is None:
         _take_away(swap.path, swap.kept)
@@ -508,22 +513,28 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     if not late or late in (base, swap.new):
         return []
     path = _moved(swap.path, _moves(since))
-    now = read_stable(path)
-    merged = late if now is None else merge_lines(base or b"", now, late)
     where = _name(root, path)
-    if merged is None:
-        copy = _free_name(state_folder(root, "aside"), path.name)
-        replace(copy, late)
+
+    def joined(now: bytes | None) -> bytes:
+        merged = late if now is None else merge_lines(base or b"", now, late)
+        if merged is None:
+            raise _ConflictError
+        return merged
+
+    try:
+        changed = _change(root, "", [Edit(path, joined)])
+        said = f"编辑器把 {where} 存进了被换下的旧文件；那些字已经放回页里，与现在的合在一起。"
+    except (_ConflictError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_FILE:
+            raise
+        changed = [_free_name(state_folder(root, "aside"), path.name)]
+        replace(changed[0], late)
         said = (
             f"编辑器在 rizhi {entry.command} 之后存的字，与 {where} 现在的对不上：页没有动，"
-            f"编辑器存的在 {_name(root, copy)}。自己合并。"
+            f"编辑器存的在 {_name(root, changed[0])}。自己合并。"
         )
-    else:
-        if merged != now:
-            _change(root, "", [Edit(path, lambda _: merged)])
-        said = f"编辑器把 {where} 存进了被换下的旧文件；那些字已经放回页里，rizhi 的改动也在。"
     replace(seen, late)
-    return [said] if merged != now else []
+    return [said] if changed else []
 
 
 def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
@@ -540,7 +551,7 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         gone: list[_Swap] = []
         for swap in entry.swaps:
             path = _moved(swap.path, _moves(entries[number:]))
-            if path not in whole and not os.path.lexists(told) and _lost(swap, _content(path)):
+            if path not in whole and not os.path.lexists(told) and _lost(swap, _text_of(path)):
                 gone.append(swap)
             else:
                 whole.add(path)
@@ -939,6 +950,16 @@ def _content(path: Path) -> bytes | None:
     try:
         return _read(path)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _text_of(path: Path) -> bytes | None:
+    """一页现在的内容；没有，或换成了文件夹、管道之类，返回 None。"""
+    try:
+        return _content(path)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return None
 
 

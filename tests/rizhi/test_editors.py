@@ -172,7 +172,7 @@ def _vim(path: Path, backup: str, marker: str, typing: float, rng: random.Random
         f"set encoding=utf-8 backupskip= writebackup backupcopy={backup}",
         f"call append(min([{line}, line('$')]), '- {marker}')",
         f"sleep {int(typing * 1000)}m",
-        "wq!",
+        "try | wq! | catch | call writefile([v:exception], '../../vim.log') | cquit | endtry",
     ]
     arguments = [part for command in commands for part in ("-c", command)]
     os.chdir(path.parent)
@@ -255,6 +255,9 @@ def play(folder: Path, one: Round) -> str:
     saved = any(marker in text for text in pages.values())
     if code and not saved and not path.exists():
         return "打开之前就改了名，编辑器自己报错"
+    log = path.parents[2] / "vim.log"
+    if code and not saved and log.exists() and "E949" in log.read_text("utf-8", "replace"):
+        return "vim 报 E949（存的时候文件换了）不肯存，字还在编辑器里"
     outcome = _outcome(vault, one, pages, "\n".join(said), trouble)
     assert outcome, f"{one} {code} {trouble} {said} {pages}"
     if saved:

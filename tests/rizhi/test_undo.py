@@ -1,5 +1,6 @@
 """退回，与编辑器后来写进旧文件的字：放回页里，或说出两份各在哪里。"""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_text_saved_into_the_replaced_file_is_put_back(rz: Run, write: Write) ->
         editor.truncate()
         editor.write(text.replace("收尾\n", "收尾\n编辑器写的\n"))
     said = rz("todo")
-    assert said.exit_code == 0 and "已经放回页里，rizhi 的改动也在" in said.stderr
+    assert said.exit_code == 0 and "已经放回页里，与现在的合在一起" in said.stderr
     assert (
         path.read_text("utf-8") == PAGE.replace("- 一\n", "- 一\n- rizhi 添的\n") + "编辑器写的\n"
     )
@@ -270,6 +271,26 @@ def test_a_file_caught_half_saved_is_not_the_page(rz: Run, write: Write) -> None
         editor.write(text + "编辑器写的\n")
     rz("todo")
     assert path.read_text("utf-8").endswith("收尾\n编辑器写的\n")
+
+
+@pytest.mark.parametrize("what", ["文件夹", "管道", "没有了"])
+def test_a_page_that_became_something_else_stops_no_command(
+    rz: Run, vault: Vault, write: Write, what: str
+) -> None:
+    path = write("2026-11-23", PAGE)
+    write("2026-11-22", "- [ ] 看书\n")
+    with path.open("a", encoding="utf-8") as editor:
+        rz("add", "思考", "二")
+        editor.write("编辑器写的\n")
+    path.unlink()
+    if what == "文件夹":
+        path.mkdir()
+    elif what == "管道":
+        os.mkfifo(path)
+    first, second = rz("todo"), rz("todo")
+    assert first.exit_code == 0 and "看书" in first.stdout and second.stderr.count("编辑器") == 0
+    place = path if what == "没有了" else vault.root / ".rizhi/aside/1-2026-11-23.md"
+    assert "编辑器写的" in place.read_text("utf-8") and place.name in first.stderr
 
 
 # ---- 编辑器把旧内容整个存回来 ----
