@@ -13,6 +13,7 @@
 # ruff: noqa: PTH101, PTH102, PTH104, PTH105, PTH106, PTH108, PTH110, PTH112, PTH113, PTH116
 # ruff: noqa: PTH121, PTH208
 
+import dataclasses
 import errno
 import json
 import os
@@ -482,27 +483,36 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
 
 def _recovered(root: Path) -> list[_Entry]:
     """拿着锁：没做完的一定是被杀掉的，退回它。返回全部记录，从旧到新。"""
-    entries, _ = _entries(root)
-    for entry in entries:
-        if entry.state == "unfinished":
-            _revert(entry)
-            _mark(entry, "reverted")
-            replace(entry.folder / "killed", b"")
-    return _entries(root)[0] if any(e.state == "unfinished" for e in entries) else entries
+    return [_reverted(entry) for entry in _entries(root)[0]]
+
+
+def _reverted(entry: _Entry) -> _Entry:
+    if entry.state != "unfinished":
+        return entry
+    _revert(entry)
+    _mark(entry, "reverted")
+    replace(entry.folder / "killed", b"")
+    return dataclasses.replace(entry, state="reverted")
 
 
 def _settle(root: Path) -> list[str]:
     old_log = root / ".rizhi" / "unfinished.json"
-    bad = [(old_log, "上一版没做完的改动")] if os.path.lexists(old_log) else []
-    said = [_set_aside(root, path, why) for path, why in (*bad, *_entries(root)[1])]
-    entries = _recovered(root)
-    for number, entry in enumerate(entries):
+    found, bad = _entries(root)
+    if os.path.lexists(old_log):
+        bad.append((old_log, "上一版没做完的改动"))
+    said = [_set_aside(root, path, why) for path, why in bad]
+    entries = [_reverted(entry) for entry in found]
+    for entry in entries:
         if os.path.lexists(entry.folder / "killed"):
             os.unlink(entry.folder / "killed")
             said.append(f"上次的 rizhi {entry.command} 中途断了，已经退回；后来又改过的页没有动。")
-        for swap in entry.swaps:
-            said += _rescue(root, entry, swap, entries[number:])
-    return said + _overwritten(root, _entries(root)[0])
+    put_back = [
+        line
+        for number, entry in enumerate(entries)
+        for swap in entry.swaps
+        for line in _rescue(root, entry, swap, entries[number:])
+    ]
+    return [*said, *put_back, *_overwritten(root, _recovered(root) if put_back else entries)]
 
 
 def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> list[str]:
