@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import date
 from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,11 +26,25 @@ _ANSWERS = click.Choice(["k", "s", "q"])
 class _Group(click.Group):
     """把给人看的错误打印成一行中文，退出码 1。"""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        for argument in args:
+            if not _is_text(argument):
+                _fail(f"参数 {argument!r} 不是 UTF-8；没有改动任何文件。换成 UTF-8 再来。")
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
+        from rizhi.store import StoreError
+
         try:
             return super().invoke(context)
-        except RizhiError as error:
+        except (RizhiError, StoreError) as error:
             _fail(str(error))
+        except BrokenPipeError:
+            raise  # 输出接到 head 之类，读够就走了：click 会安静地结束
         except OSError as error:
             _fail(f"{chinese.cause(error)}旧文件都还在。")
 
@@ -46,17 +61,16 @@ def main(context: click.Context, root: Path | None) -> None:
 
 
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
-    """给命令递上知识库；上次改名中途被杀，先把它做完。"""
+    """给命令递上知识库；上次改动中途被杀、编辑器存进了旧文件，先善后。"""
 
     @click.pass_context
     @wraps(command)
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
-        vault = find_vault(Path.cwd(), context.obj)
-        if _journal(vault).exists():
-            from rizhi import store
+        from rizhi import store
 
-            store.recover(_journal(vault))
-            _warn("上次的改动中途断了，现在已经做完（或退回）。")
+        vault = find_vault(Path.cwd(), context.obj)
+        for line in store.settle(vault.root):
+            _warn(line)
         command(vault, *args, **kwargs)
 
     return with_vault
@@ -114,6 +128,18 @@ def drop(vault: Vault, wanted: str) -> None:
 
 
 @main.command()
+@in_vault
+def undo(vault: Vault) -> None:
+    """退回最近一条命令的改动；那些页后来又改过就不退。"""
+    from rizhi import store
+
+    undone = store.undo(vault.root)
+    names = "、".join(vault.relative(path) for path in undone.paths[:3])
+    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
+    click.echo(f"退回了 rizhi {undone.command}：{names}{more}")
+
+
+@main.command()
 @click.option("--all", "everything", is_flag=True, help="连已了结的也列出。")
 @click.option("--stale", type=click.IntRange(0), metavar="天数", help="只列放了这么多天以上的。")
 @JSON
@@ -156,8 +182,8 @@ def rename(vault: Vault, old: str, new: str) -> None:
     """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
     from rizhi import notes, present
 
-    plan = notes.rename(vault, check_slug(old), check_slug(new))
-    _lines(present.rename_lines(plan, vault))
+    made = notes.rename(vault, check_slug(old), check_slug(new))
+    _lines(present.rename_lines(made, vault))
 
 
 @main.command()
@@ -229,9 +255,9 @@ def import_(
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
     stopped = dry_run or (bad and not keep_going)
-    for one in _progress([] if stopped else fresh, "写"):
-        assert one.path is not None  # noqa: S101  新的都有路径
-        store.create_new(contained(vault, one.path), one.data)
+    if fresh and not stopped:
+        steps = [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+        store.change(vault.root, "import", steps)
     lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
     wrote = 0 if stopped else len(fresh)
     tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
@@ -357,14 +383,16 @@ def _walk(vault: Vault, material: Any) -> None:
         answer = click.prompt("用 k、不用 s、停下 q", type=_ANSWERS, show_choices=False)
         if answer == "q":
             break
-        store.append(contained(vault, path), answer_line(day, answer, today))
+        line = answer_line(day, answer, today)
+        store.append(vault.root, "resume --walk", contained(vault, path), line)
         just.add(day)
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
 
 
 def _report(as_json: bool, data: Any, lines: Iterable[str]) -> None:
     if as_json:
-        click.echo(json_.dumps(data, ensure_ascii=False, indent=2))
+        utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        click.echo(json_.dumps(data, ensure_ascii=not utf8, indent=2))
     else:
         _lines(lines)
 
@@ -387,8 +415,12 @@ def _coloured(line: str, level: str) -> str:
     return click.style(line, fg="red" if level == "error" else "yellow")  # 不是终端就自动去掉
 
 
-def _journal(vault: Vault) -> Path:
-    return vault.root / ".rizhi" / "unfinished.json"
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _warn(message: str) -> None:

@@ -1,6 +1,7 @@
 """写一天、添一行、了结一条待办：把纯函数与 store 接起来。"""
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class Created:
 
 
 @dataclass(frozen=True)
+class _Draft:
+    text: str
+    goals: int
+    known: memo.Memo
+
+
+@dataclass(frozen=True)
 class Settled:
     """了结一条待办的结果；对上的不是恰好一条时，什么也没有写。"""
 
@@ -49,26 +57,16 @@ def create(vault: Vault, day: date, title: str = "", now: date | None = None) ->
     path = contained(vault, day_path(vault, day))
     if path.exists():
         return Created(path, False)
-    names = day_names(vault)
-    known = memo.before(vault, day, names)
-    previous = pages.last_written(vault, day, names)
-    planned = previous.entry.section(entry.PLAN) if previous else ()
-    lives = todo.lives(known.days)
-    written = date_of(previous.path.stem) if previous else None
-    over = todo.settled_since(lives, written) if written else set()
-    plan = [i for s in planned for i in s.items if i.text and i.state in (None, "open")]
-    plan = [item for item in plan if todo.normalised(item.text) not in over]
-    goals = todo.goals(plan, todo.still_open(lives), day)
-    text = pages.new_day(vault, day, _one_line(title), goals, previous)
+    drafted = _draft(vault, day, title)
     try:
-        store.create_new(path, text.encode())
+        store.change(vault.root, "new", [store.creation(path, drafted.text.encode())])
     except FileExistsError:  # 另一个 rizhi 抢先建好了
         return Created(path, False)
-    _remember(vault, known.changed)
-    ahead = [d for d, _ in names[-1:] if now and d > now]
+    _remember(vault, drafted.known.changed)
+    ahead = [d for d, _ in day_names(vault)[-1:] if now and d > now]
     clock = [f"时钟被拨回了？最近写的一天是 {d}，晚于今天 {now}。" for d in ahead]
-    skipped = [f"{line}（跳过这一页）" for line in known.unread]
-    return Created(path, True, len(goals), (*clock, *skipped))
+    skipped = [f"{line}（跳过这一页）" for line in drafted.known.unread]
+    return Created(path, True, drafted.goals, (*clock, *skipped))
 
 
 def add(vault: Vault, today: date, section: str, text: str, image: Path | None = None) -> Path:
@@ -79,14 +77,17 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
     line = _one_line(text)
     if not line:
         raise RizhiError("要添的文字是空的；没有改动任何文件。")
-    picture = _picture(vault, today, image) if image else None
-    if picture:
-        line = f"{line} ![{line}](img/{picture[0].name})"
+    steps: list[store.Edit | store.Move] = []
+    if image:
+        picture, data = _picture(vault, today, image)
+        line = f"{line} ![{line}](img/{picture.name})"
+        # 图片按内容命名：已有的就是这一张
+        steps.append(
+            store.Edit(contained(vault, picture), lambda old: data if old is None else old)
+        )
     path = day_path(vault, today)
-    if not path.exists():
-        _check_section(vault, today, section)
-    create(vault, today)
-    _amend(vault, path, lambda old: edit.append(old, section, line), picture)
+    steps.append(_today(vault, today, lambda old: edit.append(old, section, line)))
+    store.change(vault.root, f"add {section} {text}", steps)
     return path
 
 
@@ -94,15 +95,18 @@ def settle(
     vault: Vault, today: date, wanted: str, mark: str, warn: Callable[[str], None]
 ) -> Settled:
     """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；写在以后的，打在那一页。"""
+    path = day_path(vault, today)
     lives, paths = history(vault, warn)
-    found, path = todo.matching(lives, wanted), day_path(vault, today)
+    found = todo.matching(lives, wanted)
+    while not found and store.touched(path):  # 今天这一页正存到一半，那条待办还没写回来
+        time.sleep(0.1)
+        lives, paths = history(vault, warn)
+        found = todo.matching(lives, wanted)
     if len(found) != 1:
         return Settled(found, path)
     one = found[0]
     line = f"{todo.brief(one.text)}（自 {one.born}）"
     first = max(one.born, today)
-    if first == today:
-        create(vault, today)
     path = path if first == today else paths[first]
 
     def record(old: str) -> str:
@@ -112,9 +116,9 @@ def settle(
         # 写明自哪天顺延来的才是同一件；天天都有的「刷题」不是
         return edit.settle(old, one.key, mark, f"自 {one.born}") or old
 
-    _amend(vault, path, record)
-    for later in (paths[day] for day in sorted(paths) if day > first):
-        _amend(vault, later, carried)
+    steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
+    steps += [_amendment(vault, paths[day], carried) for day in sorted(paths) if day > first]
+    store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
     return Settled(found, path, todo.brief(one.text))
 
 
@@ -130,21 +134,35 @@ def history(vault: Vault, warn: Callable[[str], None]) -> tuple[list[Todo], dict
     return todo.lives(days), paths
 
 
-def _amend(
-    vault: Vault,
-    path: Path,
-    change: Callable[[str], str],
-    picture: tuple[Path, bytes] | None = None,
-) -> None:
-    """先写图片再改页面：中途被杀，至多多一张没人链接的图片。页面在哪里，`create` 已经查过。"""
-    if picture and not picture[0].exists():
-        store.create_new(contained(vault, picture[0]), picture[1])
-    store.amend(path, lambda old: change(decode(old, path)).encode())
+def _draft(vault: Vault, day: date, title: str = "") -> _Draft:
+    """新的一天写成什么样；不写盘。"""
+    names = day_names(vault)
+    known = memo.before(vault, day, names)
+    previous = pages.last_written(vault, day, names)
+    planned = previous.entry.section(entry.PLAN) if previous else ()
+    lives = todo.lives(known.days)
+    written = date_of(previous.path.stem) if previous else None
+    over = todo.settled_since(lives, written) if written else set()
+    plan = [i for s in planned for i in s.items if i.text and i.state in (None, "open")]
+    plan = [item for item in plan if todo.normalised(item.text) not in over]
+    goals = todo.goals(plan, todo.still_open(lives), day)
+    text = pages.new_day(vault, day, _one_line(title), goals, previous)
+    return _Draft(text, len(goals), known)
 
 
-def _check_section(vault: Vault, today: date, section: str) -> None:
-    """今天还没写时，先确认模板里有这一节，免得建了页又添不上。"""
-    edit.append(pages.new_day(vault, today, "", [], None), section, "x")
+def _today(vault: Vault, today: date, change: Callable[[str], str]) -> store.Edit:
+    """改今天这一页的那一步；还没有这一页，就在新的一页上改。"""
+    path = contained(vault, day_path(vault, today))
+
+    def changed(old: bytes | None) -> bytes:
+        text = _draft(vault, today).text if old is None else decode(old, path)
+        return change(text).encode()
+
+    return store.Edit(path, changed)
+
+
+def _amendment(vault: Vault, path: Path, change: Callable[[str], str]) -> store.Edit:
+    return store.amendment(contained(vault, path), lambda old: change(decode(old, path)).encode())
 
 
 def _picture(vault: Vault, today: date, image: Path) -> tuple[Path, bytes]:

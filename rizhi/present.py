@@ -8,7 +8,7 @@ from typing import Any
 
 from rizhi.entry import Entry, Item, Link, line_of
 from rizhi.importer import Incoming, commands
-from rizhi.rename import Plan
+from rizhi.notes import Renamed
 from rizhi.todo import Todo, brief, due, shown
 from rizhi.vault import Vault
 
@@ -107,10 +107,10 @@ def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
     return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
 
 
-def rename_lines(plan: Plan, vault: Vault) -> list[str]:
+def rename_lines(made: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in plan.moves]
-    return [*moves, f"改了 {len(plan.edits)} 个文件，其中 {plan.links} 处链接。"]
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
+    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
 
 
 def to_write(text: str) -> list[str]:

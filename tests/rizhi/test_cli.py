@@ -766,15 +766,22 @@ def test_a_day_that_is_a_link_out_of_the_vault_is_refused(
     assert outside.read_text("utf-8") == "## 思考\n"
 
 
-def test_a_killed_rename_is_finished_by_the_next_command(rz: Run, vault: Vault) -> None:
+@pytest.mark.parametrize("outside", [True, False])
+def test_an_unfinished_change_of_the_last_version_is_set_aside(
+    rz: Run, vault: Vault, tmp_path_factory: pytest.TempPathFactory, outside: bool
+) -> None:
+    """上一版的打算里是绝对路径：可能是从别处拷来、别人放的，不照它做。"""
+    folder = tmp_path_factory.mktemp("outside") if outside else vault.notes
     journal = vault.root / ".rizhi/unfinished.json"
     journal.parent.mkdir()
-    (vault.notes / "a.md").write_text("旧", "utf-8")
-    plan = {"edits": [], "moves": [[str(vault.notes / "a.md"), str(vault.notes / "b.md")]]}
+    (folder / "a.md").write_text("旧", "utf-8")
+    plan = {"edits": [], "moves": [[str(folder / "a.md"), str(folder / "b.md")]]}
     journal.write_text(json.dumps(plan), "utf-8")
     result = rz("todo")
-    assert result.exit_code == 0 and "中途断了" in result.stderr
-    assert (vault.notes / "b.md").is_file() and not journal.exists()
+    assert result.exit_code == 0 and "没有照它改动任何文件" in result.stderr
+    assert (folder / "a.md").is_file() and not journal.exists()
+    assert (vault.root / ".rizhi/aside/1-unfinished.json").is_file()
+    assert rz("todo").stderr == ""
 
 
 # ---- 外表 ----
