@@ -370,7 +370,7 @@ def test_lines_of_two_sides(base: bytes, ours: bytes, theirs: bytes, both: bytes
 
 
 def test_a_process_that_was_killed_says_what_was_taken_back(rz: Run, write: Write) -> None:
-    from faults import fork, kill_self, wait
+    from tests.rizhi.faults import fork, kill_self, wait
 
     path = write("2026-11-23", PAGE)
 
