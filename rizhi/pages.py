@@ -11,6 +11,7 @@ from rizhi.account import own_text
 from rizhi.entry import Entry, parse
 from rizhi.frontmatter import body_start
 from rizhi.outline import sections
+from rizhi.page import Day
 from rizhi.vault import RizhiError, Vault, read_inside, read_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -75,9 +76,9 @@ def last_written(vault: Vault, before: date, names: list[tuple[date, str]]) -> P
     for day, name in reversed(names):
         if day < before:
             with suppress(RizhiError):
-                found = parse(read_inside(vault, Path(name)))
-                if own_text(found, template):
-                    return Previous(Path(name), found)
+                text = read_inside(vault, Path(name))
+                if own_text(Day(Path(name), text), template):
+                    return Previous(Path(name), parse(text))
     return None
 
 

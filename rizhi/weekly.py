@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi import changes, daily, index, pages, report, store
+from rizhi import changes, daily, links, pages, report, store
 from rizhi.isoweek import Week, week_of
 from rizhi.page import read_days, read_notes
 from rizhi.vault import RizhiError, Vault, contained, decode
@@ -62,7 +62,7 @@ def _values(
     template = pages.boilerplate(vault)
     mine = [day for day in read_days(vault) if day.date in week.days]
     todos, _ = daily.history(vault, warn)
-    changed = changes.changed(vault, notes, week.days[0], week.days[-1])
+    changed = changes.changed(vault, notes, week.days[0], week.days[-1], today)
     days = report.written(mine, template)
-    known = index.by_path(notes)
+    known = links.by_path(notes)
     return report.week_values(week, days, todos, known, changed, today, template, path)
