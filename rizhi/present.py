@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rizhi.importer import Incoming, commands
-from rizhi.markdown import Item
+from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
 from rizhi.page import Day
 from rizhi.sections import Section, nested
@@ -149,13 +149,18 @@ def _section_lines(page: Day, section: Section) -> list[str]:
 
 def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> list[str]:
     """一个条目、它下面的话与子条目。"""
-    text = page.text
-    notes = [n for n in page.document.notes(item) if item.last >= n.end]
-    below = [(n.start, text[n.start : n.end].splitlines()) for n in notes]
+    below = [(note.start, _dedented(page, note)) for note in page.document.notes(item)]
     inside = [child for child in children.get(item.number, ()) if child.text]
     below += [(child.start, _branch(page, child, children)) for child in inside]
     more = [f"  {line}" for _, lines in sorted(below, key=lambda pair: pair[0]) for line in lines]
     return [f"{_STATES.get(_state(item) or '', '-')} {shown(item.text)}", *more]
+
+
+def _dedented(page: Day, note: Block) -> list[str]:
+    """条目下面的一段话或代码，去掉它在条目里的缩进。"""
+    column = note.start - page.document.line_start(note.start)
+    first, *rest = page.text[note.start : note.end].splitlines()
+    return [first, *(line[min(column, len(line) - len(line.lstrip())) :] for line in rest)]
 
 
 def _count(items: Iterable[Item]) -> int:

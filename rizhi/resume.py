@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rizhi import links
-from rizhi.markdown import Definition, Item
+from rizhi.markdown import Definition, Item, parse
 from rizhi.page import Note
 from rizhi.report import Written, achieved, said
 from rizhi.sections import ACHIEVED, Section, nested
@@ -142,7 +142,7 @@ def _prose(day: Written, section: Section, notes: Mapping[str, Note]) -> Iterato
     """一行散文也是一条；代码、表格与「下面是：」这样的话不是。"""
     for at, line in zip(section.places, section.prose, strict=True):
         if not (day.page.document.hidden(at) or line.startswith("|") or line.endswith(("：", ":"))):
-            yield _made(day, line, (at, at + len(line)), section.topic(at), (), notes)
+            yield _made(day, line, section.topic(at), (), notes)
 
 
 def _of_item(
@@ -162,7 +162,7 @@ def _of_item(
             yield from _of_item(day, child, label[1].strip(), children, notes)
         return
     details = tuple(_details(day, inside, children))
-    yield _made(day, said(day.page, item), (item.start, item.last), topic, details, notes)
+    yield _made(day, said(day.page, item), topic, details, notes)
 
 
 def _details(
@@ -177,21 +177,26 @@ def _details(
 def _made(
     day: Written,
     text: str,
-    place: tuple[int, int],
     heading: str,
     details: tuple[str, ...],
     notes: Mapping[str, Note],
 ) -> Achievement:
-    inside = [
-        (link, target)
-        for link, target in links.targets(day.page)
-        if place[0] <= link.start < place[1] and not link.image
-    ]
-    linked = links.linked(inside, notes)
+    known = day.page.document.definitions
+    # 明天要做的，写进简历时去掉了，它链接到的笔记也不是凭据
+    told = "\n\n".join(statement(line) for line in (_bare(text), *details))
+    linked = _linked(told, day.page.path, known, notes)
     tags = (*(note.tags[0] for note in linked if note.tags), *day.page.tags, "其他")
     topic = heading or _lead(text) or tags[0]
-    known = day.page.document.definitions
     return Achievement(day.date, text, topic, tuple(linked), day.page.path, details, known)
+
+
+def _linked(
+    text: str, source: Path, known: Mapping[str, Definition], notes: Mapping[str, Note]
+) -> list[Note]:
+    """一段话自己链接到的笔记，各一次。"""
+    found = parse(text, known=known).links
+    places = (links.resolve(str(source.parent), k.target) for k in found if not k.image)
+    return [notes[place] for place in dict.fromkeys(places) if place and place in notes]
 
 
 def _lead(text: str) -> str:
