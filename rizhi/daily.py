@@ -98,7 +98,7 @@ def settle(
     path = day_path(vault, today)
     lives, paths = history(vault, warn)
     found = todo.matching(lives, wanted)
-    while not found and store.touched(path):  # 今天这一页正存到一半，那条待办还没写回来
+    if not found and store.touched(path):  # 编辑器存盘时，会把今天这一页改名拿走片刻
         time.sleep(0.1)
         lives, paths = history(vault, warn)
         found = todo.matching(lives, wanted)

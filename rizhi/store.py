@@ -758,7 +758,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 def _logged_path(root: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
-    if not parts or parts[0] == "/" or any(re.search(r"^\.|[\\:\0]", part) for part in parts):
+    odd = r"^\.|\0|[\\:]" if sys.platform == "win32" else r"^\.|\0"
+    if not parts or parts[0] == "/" or any(re.search(odd, part) for part in parts):
         raise _OutsideError(name)
     return _inside(root, root.joinpath(*parts))
 
@@ -1002,7 +1003,11 @@ def _link(temporary: Path, path: Path) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # 先占住名字
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(path)
+            raise
 
 
 def _sweep(folder: Path) -> None:

@@ -350,6 +350,19 @@ def test_without_hard_links_it_still_does_not_overwrite(
     assert (tmp_path / "a").read_bytes() == b"1"
 
 
+def test_without_hard_links_a_failure_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "不支持")
+
+    monkeypatch.setattr(store.os, "link", fail)
+    monkeypatch.setattr(store.os, "replace", fail)
+    with pytest.raises(PermissionError):
+        store.create_new(tmp_path / "a", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_read_only_folder_keeps_the_old_file(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root 不受文件夹权限约束，这里试不出来")
