@@ -1,13 +1,20 @@
 # 用法见 README.md。首次使用会自建 .venv；之后 pyproject.toml 或 constraints.txt 变了才重装。
-PYTHON ?= python3
+FINE = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+# python3 太旧或太新，就用 PATH 上合适的另一个；也可以用 make PYTHON=… 指明
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c $(FINE) 2>/dev/null && { echo $$p; exit; }; done; echo python3)
+WANTED = 这里要 Python 3.11、3.12 或 3.13。
 VENV ?= .venv
 BIN = $(VENV)/bin
 RUN = $(BIN)/python -m
-INSTALL = $(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constraints.txt -e
+INSTALL = $(BIN)/python -c $(FINE) || { \
+  echo "$(VENV) 里是 $$($(BIN)/python -V)。$(WANTED)删掉 $(VENV) 再来。"; exit 1; }; \
+  $(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constraints.txt -e
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site offline test check new record bench
+.PHONY: serve site offline test check slow new record bench
+.DELETE_ON_ERROR:
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
 	$(RUN) mkdocs serve
@@ -19,12 +26,16 @@ offline: $(VENV)/.site  ## 构建到 site-offline/：拷走、双击 index.html 
 	OFFLINE=true $(RUN) mkdocs build -d site-offline
 
 test: check  ## 验证：静态检查、所有测试与片段、严格构建
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库的规则
 	$(RUN) ruff check .
+	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/rizhi check
+
+slow: $(VENV)/.all  ## 平时略过的慢检查：十年的规模、故障注入……
+	$(RUN) pytest -n 2 --dist loadgroup -m slow
 
 new: $(VENV)/.site  ## 写今天
 	$(BIN)/rizhi new
@@ -36,9 +47,11 @@ bench: $(VENV)/.all  ## 与同类比较：中位数与比值，不设时限
 	$(RUN) benchmarks
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "需要 Python 3.11 以上；用 make PYTHON=python3.12 … 指定一个。没有改动任何文件。"; exit 1; }
-	@echo "新建虚拟环境 $(VENV) …"
+	@$(PYTHON) -c $(FINE) 2>/dev/null || { \
+	  echo "$(PYTHON) 的版本：$$($(PYTHON) -V 2>/dev/null || echo 找不到)。$(WANTED)"; \
+	  echo "装一个合适的；已经装在别处，就指明它：make PYTHON=/路径/python3.12 …"; \
+	  echo "没有改动任何文件。"; exit 1; }
+	@echo "用 $(PYTHON) 新建虚拟环境 $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
 # 已有 torch（例如自己装的 CUDA 版）就沿用，不按 constraints.txt 换掉；包索引沿用 pip 自己的配置。

@@ -60,7 +60,7 @@ def settle(root: Path) -> None:
 
 def compared(name: str, ours: Callable[[], float], theirs: Callable[[], float]) -> compare.Ratio:
     print(name, flush=True)
-    return compare.ratio(name, TARGET, *compare.interleave(ours, theirs, ROUNDS))
+    return compare.ratio(name, TARGET, *compare.interleave(ours, theirs, compare.rounds(ROUNDS)))
 
 
 def main() -> int:

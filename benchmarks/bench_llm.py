@@ -7,15 +7,14 @@
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -25,11 +24,11 @@ import transformers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.compare import quartiles, save
 from llm import LLMConfig, LLMForCausalLM
 from llm.model import greedy_generate
 
-RESULTS = Path(__file__).parent / "results" / "llm.json"
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 6400,
     "hidden_size": 512,
     "intermediate_size": 1408,
@@ -46,8 +45,8 @@ class Case:
     """一项比较：两边各自的一轮，与要达到的比值。"""
 
     name: str
-    theirs: Callable[[], object]
-    ours: Callable[[], object]
+    theirs: Callable[[], Any]
+    ours: Callable[[], Any]
     target: float
 
 
@@ -130,13 +129,14 @@ def cpu_seconds(action: Callable[[], object]) -> float:
 
 def measure(case: Case, rounds: int) -> Result:
     """轮流跑，次序每轮对调：机器忽快忽慢时，同一轮的两边受到同样的影响。"""
-    theirs, ours = [], []
+    theirs: list[float] = []
+    ours: list[float] = []
     for index in range(rounds):
         pair = [(theirs, case.theirs), (ours, case.ours)]
         for times, action in pair if index % 2 else reversed(pair):
             times.append(cpu_seconds(action))
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
-    low, ratio, high = statistics.quantiles(ratios, n=4)
+    low, ratio, high = quartiles(ratios)
     medians = statistics.median(theirs), statistics.median(ours)
     return Result(case.name, ratio, low, high, *medians, rounds, case.target)
 
@@ -171,13 +171,14 @@ def explained(model: LLMForCausalLM) -> dict[str, dict[str, object]]:
     }
 
 
-def environment() -> dict[str, str]:
+def arithmetic() -> dict[str, object]:
+    """torch 用什么算：线程数与编进去的库。"""
     return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "cpu": platform.machine(),
-        "线程": str(torch.get_num_threads()),
+        "线程": torch.get_num_threads(),
+        "mkl": torch.backends.mkl.is_available(),
+        "mkldnn": torch.backends.mkldnn.is_available(),
+        "openmp": torch.backends.openmp.is_available(),
+        "指令集": torch.backends.cpu.get_cpu_capability(),
     }
 
 
@@ -228,10 +229,7 @@ def main() -> int:
     breaks = graph_breaks() if args.only in (None, "断图") else {}
     for name, count in breaks.items():
         print(f"断图 {name}：{count}")
-    report = {"环境": environment(), "比较": [asdict(r) for r in results], "断图": breaks}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    print(f"已写入 benchmarks/results/{RESULTS.name}")
+    save("llm", {"torch": arithmetic(), "比较": [asdict(r) for r in results], "断图": breaks})
     return int(any(r.ratio < r.target for r in results) or any(breaks.values()))
 
 

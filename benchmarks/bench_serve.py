@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from benchmarks import compare, peers
 from rizhi import runner, snippet
@@ -27,22 +27,28 @@ NOTE = "docs/notes/attention/attention-mask.md"
 PAGE = "notes/attention/attention-mask.html"
 SNIPPET = "snippets/attention_mask.py"
 MODEL = "llm/model.py"
+LIMIT = 300  # 秒；慢的机器上把全部片段重跑一遍也够
 _marks = count(100_000)
+_open = build_opener(ProxyHandler({})).open  # 本机的地址，设了代理也不经过它
 
 
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
-    """开一个 `mkdocs serve`，给出它的地址。"""
+    """开一个 `mkdocs serve`，给出它的地址；等不到时说出它最后的话。"""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mkdocs", "serve", "-q", "-a", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    log = root / "serve.log"
+    with log.open("w") as said:
+        process = subprocess.Popen(command, cwd=root, stderr=said)
     url = f"http://127.0.0.1:{port}/{PAGE}"
     try:
         wait_for(url, "<html")
         time.sleep(1.0)  # 先开服务，再给文件拍第一张快照：早改的一笔会看不见
         yield url
+    except TimeoutError as late:
+        raise TimeoutError(f"{late}\n{log.read_text('utf-8')[-3000:]}") from late
     finally:
         process.terminate()
         process.wait(20)
@@ -50,16 +56,16 @@ def serving(root: Path) -> Iterator[str]:
 
 def wait_for(url: str, text: str, *, gone: bool = False) -> None:
     """等到页面里出现 `text`；`gone` 则是等它消失。"""
-    until = time.monotonic() + 120
+    until = time.monotonic() + LIMIT
     while time.monotonic() < until:
         try:
-            with urlopen(url, timeout=10) as answer:  # noqa: S310 本机的地址
+            with _open(url, timeout=10) as answer:
                 if (text in answer.read().decode()) is not gone:
                     return
         except (OSError, HTTPError):
             pass  # 还没开起来，或正在重建
         time.sleep(0.02)
-    raise TimeoutError(f"两分钟里 {url} 没有出现 {text}")
+    raise TimeoutError(f"{LIMIT} 秒里 {url} {'还有' if gone else '没有出现'} {text}")
 
 
 def edit(root: Path, name: str, after: str, line: str) -> None:
@@ -99,7 +105,11 @@ def change_llm(root: Path, url: str) -> float:
 
 def settle(root: Path, url: str) -> None:
     """等后台把别的片段跑完、站点再建好：下一轮从闲着的时候算起。"""
-    while any(snippet.state(p, root) != "fresh" for p in snippet_files(find_vault(root, root))):
+    until = time.monotonic() + LIMIT
+    paths = snippet_files(find_vault(root, root))
+    while stale := [path.stem for path in paths if snippet.state(path, root) != "fresh"]:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{LIMIT} 秒里没有重录好：{'、'.join(stale)}")
         time.sleep(0.1)
     other = url.replace("attention-mask", "masked-fill")
     wait_for(other, "rz-running", gone=True)
@@ -114,19 +124,23 @@ def one_run(root: Path) -> float:
 
 
 def main() -> int:
+    rounds = compare.rounds(ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         ours, bare = peers.ours(Path(folder) / "ours"), peers.bare(Path(folder) / "bare")
         runner.warm_up(ours)
         one_run(ours)
         with serving(ours) as mine, serving(bare) as theirs:
             results = [
-                compare.ratio(name, TARGET, *compare.interleave(mine_, theirs_, ROUNDS))
+                compare.ratio(name, TARGET, *compare.interleave(mine_, theirs_, rounds))
                 for name, mine_, theirs_ in _cases(ours, mine, bare, theirs)
             ]
     return compare.report("serve", results)
 
 
-def _cases(ours: Path, mine: str, bare: Path, theirs: str) -> Iterator[tuple]:
+Case = tuple[str, Callable[[], float], Callable[[], float]]
+
+
+def _cases(ours: Path, mine: str, bare: Path, theirs: str) -> Iterator[Case]:
     def peer() -> float:
         return change_note(bare, theirs)
 

@@ -27,7 +27,7 @@ def seconds(root: Path, arguments: list[str]) -> float:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     start = time.perf_counter()
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-3000:]
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     return time.perf_counter() - start
 
 
@@ -56,6 +56,7 @@ def slope(root: Path, few: list[str], many: list[str], *options: str) -> float:
 
 
 def main() -> int:
+    rounds = compare.rounds(ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         root = peers.ours(Path(folder))
         originals = snippet_files(find_vault(root, root))[:MANY]
@@ -64,7 +65,7 @@ def main() -> int:
         times = compare.interleave(
             lambda: slope(root, paths[::COPIES], paths),
             lambda: slope(root, books[:FEW], books, "--nbmake"),
-            ROUNDS,
+            rounds,
         )
     return compare.report("snippets", [compare.ratio("多一个文件（秒）", TARGET, *times)])
 

@@ -44,23 +44,6 @@ _marks = count(1)
 
 
 @dataclass(frozen=True)
-class Number:
-    """直接量出来的一个数，不与谁比；不超过 `target` 算达标。"""
-
-    name: str
-    value: float
-    target: float
-
-    @property
-    def met(self) -> bool:
-        return self.value <= self.target
-
-    def __str__(self) -> str:
-        verdict = "达标" if self.met else "未达标"
-        return f"{self.name}：{self.value:.3g}  目标 ≤ {self.target:g} {verdict}"
-
-
-@dataclass(frozen=True)
 class Pair:
     """同样多的天数，我方与对方各一份知识库。"""
 
@@ -78,15 +61,15 @@ def pages(site: Path) -> int:
     return sum(1 for _ in site.rglob("*.html"))
 
 
-def sizes(site: Path) -> Iterator[Number]:
+def sizes(site: Path) -> Iterator[compare.Number]:
     """产物摊到每一页的字节，与压缩过的搜索索引。"""
     total = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
-    yield Number("站点每页 KB", total / pages(site) / 1e3, PAGE_KB)
+    yield compare.Number("站点每页 KB", total / pages(site) / 1e3, PAGE_KB)
     index = (site / "search/search_index.json").read_bytes()
-    yield Number("搜索索引压缩之后 MB", len(gzip.compress(index)) / 1e6, SEARCH_MB)
+    yield compare.Number("搜索索引压缩之后 MB", len(gzip.compress(index)) / 1e6, SEARCH_MB)
 
 
-def cold(long: Pair, short: Pair, rounds: int) -> Iterator[compare.Ratio | Number]:
+def cold(long: Pair, short: Pair, rounds: int) -> Iterator[compare.Ratio | compare.Number]:
     """冷建两种规模；小的一份只建我方，用来算每一页的代价有没有跟着规模涨。"""
     print(f"{long.days} 天，冷建", flush=True)
     ours, bare = compare.interleave(
@@ -105,7 +88,7 @@ def cold(long: Pair, short: Pair, rounds: int) -> Iterator[compare.Ratio | Numbe
         f"小 {each[1] * 1e3:.2f}（{built[1]} 页）；每多一页 {more * 1e3:.2f}",
         flush=True,
     )
-    yield Number(f"每页 CPU，{long.days} 天÷{short.days} 天", each[0] / each[1], FLAT)
+    yield compare.Number(f"每页 CPU，{long.days} 天÷{short.days} 天", each[0] / each[1], FLAT)
 
 
 def refresh(both: Pair) -> Iterator[compare.Ratio]:

@@ -64,7 +64,8 @@ def make_vault(folder: Path, days: int = 3650, notes: int = 2000, seed: int = 0)
 
 def _calendar(count: int, rng: random.Random) -> list[date]:
     """从最后一天往回数，偶尔歇一天。"""
-    found, day = [], LAST
+    found: list[date] = []
+    day = LAST
     while len(found) < count:
         found.append(day)
         day -= timedelta(days=1 if rng.random() < 0.93 else rng.choice((2, 2, 3)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.make_vault import make_vault
 from rizhi import snippet
-from rizhi.fence import find_object
+from rizhi.source import find_object
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,7 +18,8 @@ _FENCE = re.compile(r"^( *)```(snippet|source)\n(.*?)^ *```$", re.M | re.S)
 def ours(target: Path) -> Path:
     """这个知识库的副本，git 忽略的不带。"""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

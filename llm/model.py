@@ -177,8 +177,13 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(D, eps) if config.qk_norm else None
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: LayerPast = None, keep: int = 0,
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Optional[Tensor] = None,
+        past_key_values: LayerPast = None,
+        keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
         """mask 为 None 表示纯因果、没有填充；keep > 0 则只替末尾 keep 个位置查询，0 = 全部。"""
         B, T, _ = x.shape
@@ -251,8 +256,13 @@ class TransformerBlock(GradientCheckpointingLayer):
         self.post_mlp_layernorm = norm() if config.sandwich_norm else None
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor,
-        mask: Optional[Tensor] = None, past_key_values: LayerPast = None, keep: int = 0,
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Optional[Tensor] = None,
+        past_key_values: LayerPast = None,
+        keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
         """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
         y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values, keep)
@@ -301,9 +311,13 @@ class LLMModel(LLMPreTrainedModel):
 
     @can_return_tuple
     def forward(
-        self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
-        position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
-        use_cache: Optional[bool] = None, keep: int = 0,
+        self,
+        input_ids: Tensor,
+        attention_mask: Optional[Tensor] = None,
+        position_ids: Optional[Tensor] = None,
+        past_key_values: Optional[Past] = None,
+        use_cache: Optional[bool] = None,
+        keep: int = 0,
     ) -> BaseModelOutputWithPast:
         """给 Cache 还 Cache，给各层 (k, v) 的元组还元组；要缓存而没给，就用 DynamicCache。
 
@@ -356,10 +370,15 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
 
     @can_return_tuple
     def forward(
-        self, input_ids: Tensor, attention_mask: Optional[Tensor] = None,
-        position_ids: Optional[Tensor] = None, past_key_values: Optional[Past] = None,
-        labels: Optional[Tensor] = None, use_cache: Optional[bool] = None,
-        logits_to_keep: Union[int, Tensor] = 0, num_items_in_batch: Optional[Tensor] = None,
+        self,
+        input_ids: Tensor,
+        attention_mask: Optional[Tensor] = None,
+        position_ids: Optional[Tensor] = None,
+        past_key_values: Optional[Past] = None,
+        labels: Optional[Tensor] = None,
+        use_cache: Optional[bool] = None,
+        logits_to_keep: Union[int, Tensor] = 0,
+        num_items_in_batch: Optional[Tensor] = None,
     ) -> CausalLMOutputWithPast:
         """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
         early = 0 if isinstance(logits_to_keep, Tensor) else logits_to_keep  # 点名的，算全再挑
@@ -371,8 +390,11 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
 
 
 def greedy_generate(
-    model: PreTrainedModel, input_ids: Tensor, max_new_tokens: int,
-    attention_mask: Optional[Tensor] = None, eos_token_id: Optional[int] = None,
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    max_new_tokens: int,
+    attention_mask: Optional[Tensor] = None,
+    eos_token_id: Optional[int] = None,
 ) -> Tensor:
     """每步取概率最大的词元；先吃下整段提示，此后每步只送一个新词元，其余靠键值缓存。
 

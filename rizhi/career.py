@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rizhi import index, pages, report, resume
-from rizhi.vault import (
-    Vault,
-    day_files,
-    read_checks,
-    read_day,
-    read_days,
-    read_notes,
-    read_text,
-)
+from rizhi.page import read_day, read_days, read_notes
+from rizhi.vault import Vault, day_files, read_checks, read_text
 
 
 @dataclass(frozen=True)

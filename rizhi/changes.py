@@ -4,7 +4,8 @@ import subprocess
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from rizhi.vault import Note, Vault, module_of, snippet_files
+from rizhi.page import Note
+from rizhi.vault import Vault, module_of, snippet_files
 
 
 def changed(

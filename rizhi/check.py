@@ -1,44 +1,36 @@
 """约定的每一条规则：一个函数，看一眼知识库，说出哪里不对、怎么改。"""
 
+import ast
+import io
 import os
 import re
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import index, snippet, todo
+from rizhi import index, pages, snippet, todo
 from rizhi.account import Lack, lacking
 from rizhi.entry import Link, line_of, outside_code, parse, unlinked
-from rizhi.pages import boilerplate
-from rizhi.vault import (
-    SLUG,
-    Day,
-    Note,
-    Page,
-    RizhiError,
-    Vault,
-    module_of,
-    read_days,
-    read_notes,
-    read_weeks,
-    snippet_files,
-)
+from rizhi.outline import Fence, Part, fences, items, questions, sections
+from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
+from rizhi.source import find_object, module_file
+from rizhi.vault import SLUG, RizhiError, Vault, module_of, read_text, snippet_files
 
-HEADINGS = (
-    "一句话",
-    "为什么需要",
-    "定义与形状",
-    "在 llm 里",
-    "跑一跑",
-    "它会怎样坏",
-    "自测",
-    "来源",
-)
+QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
+EMBEDDED = ("snippet", "source")
+PYTHON = ("python", "python3", "py", "pycon", "ipython")
 _DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
+_NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
+_ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
+_LETTER = r"(?:\d*[A-Z]|\d+)"
+_TERM = rf"(?:{_LETTER}(?:\s*[·*×/+-]\s*{_LETTER})*|-1|…|\.\.\.)"
+_SHAPE = re.compile(rf"(?<![\w.\]])\(\s*({_TERM})(?:\s*,\s*{_TERM}){{2,}}\s*,?\s*\)")
 
 
 @dataclass(frozen=True)
@@ -77,6 +69,7 @@ class Scene:
     days: list[Day]
     weeks: list[Page]
     _prose: dict[Path, str] = field(default_factory=dict)
+    _snippets: dict[Path, snippet.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
     def pages(self) -> list[Page]:
@@ -95,7 +88,7 @@ class Scene:
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
         """写完的每一天缺了什么。"""
-        template = boilerplate(self.vault)
+        template = pages.boilerplate(self.vault)
         found = []
         for day in self.days:
             if day.text and day.date and day.date < self.today:
@@ -107,6 +100,47 @@ class Scene:
     @cached_property
     def targets(self) -> dict[Path, list[tuple[Link, str]]]:
         return {page.path: index.targets(page) for page in self.pages}
+
+    @cached_property
+    def finished(self) -> list[Note]:
+        """读得出、不是草稿的笔记。"""
+        return [note for note in self.notes if not note.draft and note.text]
+
+    @cached_property
+    def checked(self) -> list[Path]:
+        """草稿之外的片段。"""
+        drafts = {module_of(note.slug) for note in self.notes if note.draft}
+        return [path for path in snippet_files(self.vault) if path.stem not in drafts]
+
+    @cached_property
+    def template(self) -> tuple[tuple[str, ...], str]:
+        """笔记模板的二级标题，与模板排不出来时的原因。"""
+        try:
+            return pages.note_headings(self.vault), ""
+        except RizhiError as error:
+            return (), str(error)
+
+    @cached_property
+    def parts(self) -> dict[Path, list[Part]]:
+        """每篇写完的笔记的各节。"""
+        return {note.path: sections(note.text, note.offset) for note in self.finished}
+
+    def section(self, name: str) -> Iterator[tuple[Note, Part]]:
+        """写完的笔记里叫这个名字的一节；模板里没有这一节，就一篇也不看。"""
+        for note in self.finished if name in self.template[0] else ():
+            yield from ((note, part) for part in self.parts[note.path] if part.name == name)
+
+    def snippet(self, path: Path) -> snippet.Snippet:
+        """读一个片段，各读一次。异常：读不懂，抛 RizhiError。"""
+        if path not in self._snippets:
+            try:
+                self._snippets[path] = snippet.parse(path)
+            except RizhiError as error:
+                self._snippets[path] = error
+        found = self._snippets[path]
+        if isinstance(found, RizhiError):
+            raise found
+        return found
 
     def prose(self, page: Page) -> str:
         """代码与注释换成空白之后的全文。"""
@@ -156,6 +190,14 @@ def links_alive(scene: Scene) -> Iterator[Problem]:
             if target not in known and not Path(target).exists():
                 message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
                 yield Problem(page.path, link.line, "R104", message, "改正路径，或先写那一页")
+
+
+def fences_resolve(scene: Scene) -> Iterator[Problem]:
+    for page in scene.pages:
+        if not isinstance(page, Note) or not page.draft:
+            for fence in fences(page.text, page.offset):
+                if fence.lang.lower() in EMBEDDED:
+                    yield from _unresolved(scene, page, fence)
 
 
 def dated(scene: Scene) -> Iterator[Problem]:
@@ -220,26 +262,29 @@ def note_named(scene: Scene) -> Iterator[Problem]:
 
 
 def note_complete(scene: Scene) -> Iterator[Problem]:
-    for note in _finished(scene):
-        headings, bodies = _parts(note)
-        if tuple(headings) != HEADINGS:
-            message = f"二级标题应依次是 {'、'.join(HEADINGS)}；现在是 {'、'.join(headings)}"
-            yield Problem(note.path, note.line, "R302", message, "补齐，或标上 draft: true")
-        for name, body in zip(headings, bodies, strict=False):
-            if not re.sub(r"<!--.*?-->", "", body, flags=re.S).strip():
-                yield Problem(note.path, note.line, "R302", f"「{name}」是空的", "写上内容")
+    wanted, fault = scene.template
+    if fault:
+        path = scene.vault.root / "rizhi/templates/note.md"
+        yield Problem(path, 1, "R302", fault.rstrip("。"), "改好模板，才知道笔记该有哪些标题")
+    for note in scene.finished if wanted else ():
+        parts = scene.parts[note.path]
+        yield from _headings(note, parts, wanted)
+        for part in parts:
+            if part.empty:
+                message = f"「{part.name}」是空的"
+                yield Problem(note.path, part.line, "R302", message, "写上内容")
 
 
 def note_questions(scene: Scene) -> Iterator[Problem]:
-    for note in _finished(scene):
-        count = len(re.findall(r"^\?\?\?\+? question ", note.body, re.M))
-        if count < 3:
+    for note, part in scene.section(QUESTIONS):
+        count = len(questions(note.text, part))
+        if count < 3 and not part.empty:
             message = f"自测只有 {count} 题"
-            yield Problem(note.path, note.line, "R303", message, "至少三题，写成 ??? question")
+            yield Problem(note.path, part.line, "R303", message, "至少三题，写成 ??? question")
 
 
 def note_paired(scene: Scene) -> Iterator[Problem]:
-    for note in _finished(scene):
+    for note in scene.finished:
         wanted = module_of(note.slug)
         if note.snippet != wanted:
             message = f"snippet 应是 {wanted}，现在是 {note.snippet}"
@@ -256,33 +301,111 @@ def prerequisites(scene: Scene) -> Iterator[Problem]:
             if slug not in graph:
                 message = f"先修 {slug} 不存在"
                 yield Problem(note.path, 2, "R305", message, "改名，或先写那一篇")
-            elif _reaches(graph, slug, note.slug, frozenset()):
+            elif _reaches(graph, slug, note.slug):
                 message = f"先修成环：{slug} 又要先读 {note.slug}"
                 yield Problem(note.path, 2, "R305", message, "去掉其中一条")
 
 
+def answers_given(scene: Scene) -> Iterator[Problem]:
+    for note, part in scene.section(QUESTIONS):
+        for question in questions(note.text, part):
+            if question.empty:
+                message = f"这一题没有答案：{question.name[:40]}"
+                yield Problem(
+                    note.path, question.line, "R306", message, "答案缩进四格，写在题目下面"
+                )
+
+
+def code_runs(scene: Scene) -> Iterator[Problem]:
+    for note in scene.finished:
+        for fence in fences(note.text, note.offset):
+            if fence.lang.lower() in PYTHON:
+                message = f"手写的 {fence.lang} 代码没有运行过"
+                remedy = "写进片段，用 snippet 围栏嵌入"
+                yield Problem(note.path, fence.line, "R307", message, remedy, "warning")
+
+
+def shapes_named(scene: Scene) -> Iterator[Problem]:
+    dims = _dims(scene.vault)
+    if not dims:
+        return
+    texts = [(note.path, note.line, note.body) for note in scene.finished]
+    for path in scene.checked:
+        texts += [(path, line, text) for line, text in _comments(path)]
+    for path, first, text in texts:
+        for at, shape, letters in _foreign(text, dims):
+            message = f"形状 {shape} 里的 {'、'.join(letters)} 不在图例 {dims} 里"
+            remedy = "换成图例里的字母，或把它加进 pyproject.toml 的 dims"
+            yield Problem(path, first + text.count("\n", 0, at), "R308", message, remedy, "warning")
+
+
+def sources_named(scene: Scene) -> Iterator[Problem]:
+    for note, part in scene.section(SOURCES):
+        for item in items(note.text, part):
+            if not _NAMED.search(item.text):
+                message = f"照着这一条找不到出处：{' '.join(item.text.split())[:20]}"
+                remedy = "写上论文名、网址、年份，或加书名号的书名"
+                yield Problem(note.path, item.line, "R309", message, remedy, "warning")
+
+
+def brief_stands(scene: Scene) -> Iterator[Problem]:
+    graph = {note.slug: note.prereq for note in scene.notes}
+    for note, part in scene.section(BRIEF):
+        for link, target in scene.targets[note.path]:
+            needed = scene.by_path.get(target) if part.start <= link.start < part.end else None
+            if needed and not _reaches(graph, note.slug, needed.slug):
+                message = f"「一句话」要先读过「{needed.title}」，它不在先修里"
+                remedy = f"在 prereq 里加上 {needed.slug}，或把这个链接挪到后面的节"
+                yield Problem(note.path, link.line, "R310", message, remedy, "warning")
+
+
 def snippets_checked(scene: Scene) -> Iterator[Problem]:
-    drafts = {module_of(note.slug) for note in scene.notes if note.draft}
     owned = {module_of(note.slug) for note in scene.notes}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
             message, remedy = "没有一篇笔记用它", "写出同名的笔记"
             yield Problem(path, 1, "R401", message, remedy)
-        if path.stem not in drafts:
-            yield from _inspect(path)
+    for path in scene.checked:
+        try:
+            checks = _checks(scene.snippet(path))
+        except RizhiError as error:
+            message = str(error).removeprefix(f"{path}:").rstrip("。")
+            yield Problem(path, 1, "R401", message, "改好再运行 rizhi record")
+            continue
+        if not checks:
+            message, remedy = "没有「检验…」单元格", "加一格，用独立的算法核对结果"
+            yield Problem(path, 1, "R401", message, remedy)
 
 
 def recorded(scene: Scene) -> Iterator[Problem]:
-    drafts = {module_of(note.slug) for note in scene.notes if note.draft}
-    for path in snippet_files(scene.vault):
+    for path in scene.checked:
         try:
             state = snippet.state(path, scene.vault.root)
         except RizhiError:
             continue  # 读不懂的片段由 R401 说明
-        if state != "fresh" and path.stem not in drafts:
+        if state != "fresh":
             names = {"stale": "过期", "edited": "被改动过", "missing": "没有"}
             remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
             yield Problem(path, 1, "R402", f"输出的记录{names[state]}", remedy)
+
+
+def checks_assert(scene: Scene) -> Iterator[Problem]:
+    for path, parsed in _readable(scene):
+        trees = [ast.parse(cell.source) for cell in parsed.code_cells]
+        helpers = _helpers(trees)
+        for cell in _checks(parsed):
+            if not _asserts(ast.parse(cell.source), helpers):
+                message = f"「{cell.title}」没有核对任何东西"
+                remedy = "写一条 assert，拿结果与独立算出的值比；assert True 不算"
+                yield Problem(path, cell.line, "R403", message, remedy)
+
+
+def imports_tracked(scene: Scene) -> Iterator[Problem]:
+    for path, _ in _readable(scene):
+        for line, file in snippet.untracked(path, scene.vault.root):
+            message = f"用到了 {file}：它改了，这里的记录不会过期"
+            remedy = "把要用的几行写进这个片段，或搬进 llm"
+            yield Problem(path, line, "R404", message, remedy)
 
 
 RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
@@ -291,6 +414,7 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R102": harmless,
         "R103": markdown_links,
         "R104": links_alive,
+        "R105": fences_resolve,
         "R201": dated,
         "R202": not_ahead,
         **{rule: _account(rule) for rule in ACCOUNT},
@@ -301,47 +425,152 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R303": note_questions,
         "R304": note_paired,
         "R305": prerequisites,
+        "R306": answers_given,
+        "R307": code_runs,
+        "R308": shapes_named,
+        "R309": sources_named,
+        "R310": brief_stands,
         "R401": snippets_checked,
         "R402": recorded,
+        "R403": checks_assert,
+        "R404": imports_tracked,
     }
 )
 
 
-def _inspect(path: Path) -> Iterator[Problem]:
-    try:
-        cells = snippet.parse(path).code_cells
-    except RizhiError as error:
-        message = str(error).removeprefix(f"{path}:").rstrip("。")
-        yield Problem(path, 1, "R401", message, "改好再运行 rizhi record")
+def _unresolved(scene: Scene, page: Page, fence: Fence) -> Iterator[Problem]:
+    """围栏里不存在的名字；同一个毛病在一个围栏里只说一次。"""
+    lang, said = fence.lang.lower(), set[str]()
+    if fence.options or fence.lang != lang:
+        message = f"站点认不出写成 {fence.lang} {fence.options}".rstrip() + " 的围栏"
+        yield Problem(page.path, fence.line, "R105", message, f"只写 {lang}")
+    for line, name in enumerate(fence.lines, fence.line + 1):
+        try:
+            _resolve(scene, lang, name.strip("> \t\r"))
+        except RizhiError as error:
+            message = str(error).replace(f"{scene.vault.root}/", "").rstrip("。")
+            if message not in said:
+                said.add(message)
+                yield Problem(page.path, line, "R105", message, "改成现有的名字")
+
+
+def _resolve(scene: Scene, lang: str, name: str) -> None:
+    """异常：围栏里的名字没有对应的单元格、模块或对象，抛 RizhiError。"""
+    module, _, inside = (part.strip() for part in name.partition(":"))
+    if not name:
         return
-    checks = [cell for cell in cells if cell.title.startswith("检验")]
-    if not any("assert" in cell.source for cell in checks):
-        message = "没有带断言的「检验…」单元格"
-        yield Problem(path, 1, "R401", message, "加一格，用独立的算法核对结果")
+    if lang == "source":
+        find_object(module_file(scene.vault, module), inside)
+        return
+    parsed = scene.snippet(snippet.snippet_file(scene.vault, module))
+    if inside:
+        parsed.cell(inside)
 
 
-def _finished(scene: Scene) -> Iterator[Note]:
-    return (note for note in scene.notes if not note.draft and note.text)
+def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Iterator[Problem]:
+    """二级标题与模板逐个比，位置是头一个对不上的地方。"""
+    names = [part.name for part in parts]
+    pairs = list(zip(names, wanted, strict=False))
+    at = next((n for n, (name, want) in enumerate(pairs) if not _fits(name, want)), len(pairs))
+    if at == len(names) == len(wanted):
+        return
+    line = parts[at].line if at < len(parts) else note.text.count("\n") + 1
+    lacking = [want for want in wanted if not any(_fits(name, want) for name in names)]
+    extra = [name for name in names if not any(_fits(name, want) for want in wanted)]
+    shown = "、".join(wanted).replace(pages.VALUE, "…")
+    message = f"二级标题应依次是 {shown}"
+    if lacking:
+        message += f"；缺 {'、'.join(lacking).replace(pages.VALUE, '…')}"
+    if extra:
+        message += f"；多了 {'、'.join(extra)}"
+    yield Problem(note.path, line, "R302", message, "照模板补齐，或标上 draft: true")
 
 
-def _parts(note: Note) -> tuple[list[str], list[str]]:
-    """二级标题与各自的正文；代码块里的「## 」不是标题。"""
-    prose = outside_code(note.body)
-    marks = list(re.finditer(r"^## (.+?)[ \t]*\r?$", prose, re.M))
-    stops = [*(mark.start() for mark in marks), len(prose)][1:]
-    bodies = [note.body[m.end() : stop] for m, stop in zip(marks, stops, strict=True)]
-    return [mark[1] for mark in marks], bodies
+def _fits(name: str, wanted: str) -> bool:
+    return bool(re.fullmatch(re.escape(wanted).replace(pages.VALUE, ".+"), name))
+
+
+def _dims(vault: Vault) -> str:
+    """形状字母的图例；没有设就是空的。"""
+    dims = vault.config.get("dims", "")
+    if not isinstance(dims, str) or not re.fullmatch("[A-Z]*", dims):
+        raise RizhiError(
+            f"pyproject.toml 的 [tool.rizhi] dims 应是一串大写字母，例如 BTCHD，现在是 {dims!r}。"
+            "没有改动任何文件。"
+        )
+    return dims
+
+
+def _foreign(text: str, dims: str) -> Iterator[tuple[int, str, list[str]]]:
+    """像形状、却用了图例之外的字母的：三维以上，第一维与至少两个字母认得，免得错怪别的括号。"""
+    for found in _SHAPE.finditer(text):
+        letters = dict.fromkeys(re.findall("[A-Z]", found[0]))
+        strange = [letter for letter in letters if letter not in dims]
+        if strange and len(letters) - len(strange) >= 2 and not set(strange) & set(found[1]):
+            yield found.start(), found[0], strange
+
+
+def _comments(path: Path) -> Iterator[tuple[int, str]]:
+    """片段里的注释与行号；字符串里的「#」不算。"""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(read_text(path)).readline))
+    except (RizhiError, tokenize.TokenError, SyntaxError):
+        return  # 读不懂的片段由 R401 说明
+    yield from ((t.start[0], t.string) for t in tokens if t.type == tokenize.COMMENT)
+
+
+def _readable(scene: Scene) -> Iterator[tuple[Path, snippet.Snippet]]:
+    """草稿之外、读得懂的片段；读不懂的由 R401 说明。"""
+    for path in scene.checked:
+        with suppress(RizhiError):
+            yield path, scene.snippet(path)
+
+
+def _checks(parsed: snippet.Snippet) -> list[snippet.Cell]:
+    return [cell for cell in parsed.code_cells if cell.title.startswith("检验")]
+
+
+def _helpers(trees: list[ast.Module]) -> set[str]:
+    """片段自己定义的、里面真有断言的函数。"""
+    defined = {
+        node.name: node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    known: set[str] = set()
+    while True:
+        found = {name for name, node in defined.items() if _asserts(node, known)}
+        if found == known:
+            return known
+        known = found
+
+
+def _asserts(tree: ast.AST, helpers: set[str]) -> bool:
+    return any(_is_check(node, helpers) for node in ast.walk(tree))
+
+
+def _is_check(node: ast.AST, helpers: set[str]) -> bool:
+    """断言、抛错，或调用会断言的函数；断言一个常量、一个非空的元组，永远成立。"""
+    if isinstance(node, ast.Assert):
+        return not isinstance(node.test, ast.Constant | ast.Tuple)
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func).rpartition(".")[2]
+        return name in helpers or bool(_ASSERTING.search(name))
+    return isinstance(node, ast.Raise)
 
 
 def _strictly(problem: Problem) -> Problem:
     return replace(problem, level="error") if problem.rule in ACCOUNT else problem
 
 
-def _reaches(
-    graph: Mapping[str, tuple[str, ...]], start: str, goal: str, seen: frozenset[str]
-) -> bool:
-    if start == goal:
-        return True
-    if start in seen:
-        return False
-    return any(_reaches(graph, s, goal, seen | {start}) for s in graph.get(start, ()))
+def _reaches(graph: Mapping[str, tuple[str, ...]], start: str, goal: str) -> bool:
+    seen, left = set[str](), [start]
+    while left:
+        slug = left.pop()
+        if slug == goal:
+            return True
+        if slug not in seen:
+            seen.add(slug)
+            left += graph.get(slug, ())
+    return False

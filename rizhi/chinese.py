@@ -86,6 +86,9 @@ def speak() -> None:
         if isinstance(module, ModuleType) and "_" in vars(module):
             vars(module)["_"] = _translated
             vars(module)["ngettext"] = _plural
+    # 「缺少参数」末尾的句点写死在 click 里，不经过 gettext
+    missing = click.MissingParameter.format_message
+    setattr(click.MissingParameter, "format_message", lambda e: f"{missing(e).rstrip('.。')}。")  # noqa: B010
 
 
 def _translated(message: str) -> str:

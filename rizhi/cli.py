@@ -51,6 +51,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--root", type=PLACE, help="知识库所在的文件夹。")
+@click.version_option(package_name="rizhi", message="rizhi %(version)s", help="显示版本。")
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
@@ -273,7 +274,7 @@ def import_(
 def show(vault: Vault, day: date, as_json: bool) -> None:
     """读出来的一天：章节、条目、待办、链接与待写的主题。"""
     from rizhi import entry, present
-    from rizhi.vault import read_day
+    from rizhi.page import read_day
 
     path = day_path(vault, day)
     if not path.is_file():
@@ -434,3 +435,7 @@ def _warn(message: str) -> None:
 def _fail(message: str) -> NoReturn:
     click.echo(click.style(_shown(message), fg="red"), err=True)
     sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

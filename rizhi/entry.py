@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from rizhi.vault import front_matter_end
+from rizhi.frontmatter import body_start
 
 GOALS, DONE, ACHIEVED, THOUGHTS = "今日目标", "今日完成", "今日成果", "思考"
 CHALLENGE, PLAN = "遇到的挑战与明日计划", "明日计划"
@@ -132,7 +132,7 @@ class Link(NamedTuple):
 
 def parse(text: str) -> Entry:
     """读一页总结。"""
-    offset = front_matter_end(text)
+    offset = body_start(text)
     tokens = list(_tokens(text))
     heads = [n for n, token in enumerate(tokens) if token[0] in ("heading", "plan")]
     starts = [tokens[n][2] for n in heads]
@@ -182,10 +182,16 @@ def links(text: str) -> list[Link]:
 
 def outside_code(text: str) -> str:
     """代码与注释换成等长的空白：位置不变，内容不算。"""
-    if "```" in text or "~~~" in text or "<!--" in text:
-        text = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    text = outside_blocks(text)
     if "`" in text:
         text = _INLINE.sub(lambda found: " " * len(found[0]), text)
+    return text
+
+
+def outside_blocks(text: str) -> str:
+    """代码块与注释换成等长的空白；行内的代码留着。"""
+    if "```" in text or "~~~" in text or "<!--" in text:
+        text = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     return text
 
 
@@ -210,7 +216,7 @@ def canonical(heading: str) -> str:
 
 def _tokens(text: str) -> Iterator[_Token]:
     """认得出的块；围栏里的一概跳过。"""
-    offset = front_matter_end(text)
+    offset = body_start(text)
     inside, topic, level = "", "", 0
     for match in _TOKEN.finditer("\n" + text[offset:]):
         start = offset + match.start()

@@ -4,10 +4,9 @@
 superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
 """
 
-import ast
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
@@ -20,7 +19,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
 from rizhi import snippet, stamp
-from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
+from rizhi.source import find_object, module_file
+from rizhi.vault import RizhiError, Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
@@ -56,34 +56,6 @@ def source_fence(source: str, *_: Any, **__: Any) -> str:
     return _guarded(_object, source)
 
 
-def find_object(path: Path, dotted: str) -> tuple[int, str]:
-    """在一个文件里按名字找类、函数或方法，返回（起始行号, 源码）。
-
-    异常：没有这个名字，或文件有语法错误，抛 RizhiError。
-    """
-    text = read_text(path)
-    nodes = dict(_named(snippet.syntax_tree(path, text).body, ""))
-    if dotted not in nodes:
-        known = "、".join(name for name in nodes if "._" not in name)
-        raise RizhiError(f"{path.name} 里没有 {dotted}；现有：{known}。")
-    node = nodes[dotted]
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(d.lineno for d in decorators)])
-    return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-
-
-def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield prefix + node.name, node
-        if isinstance(node, ast.ClassDef):
-            yield from _named(node.body, f"{prefix}{node.name}.")
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield prefix + node.targets[0].id, node
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield prefix + node.target.id, node
-
-
 def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
     parts, said = [], set()
@@ -113,10 +85,7 @@ def _trouble(message: str) -> str:
 
 def _cells(vault: Vault, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
-    path = vault.snippets / f"{module}.py"
-    if not path.is_file() or not module.isidentifier():
-        known = "、".join(p.stem for p in snippet_files(vault)) or "（没有）"
-        raise RizhiError(f"没有片段 snippets/{module}.py；现有：{known}。")
+    path = snippet.snippet_file(vault, module)
     parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
@@ -182,10 +151,7 @@ def data_uri(svg: str) -> str:
 
 def _object(vault: Vault, line: str) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
-    path = vault.root / (module.replace(".", "/") + ".py")
-    if not module.startswith("llm") or not path.is_file():
-        known = "、".join(f"llm.{p.stem}" for p in sorted((vault.root / "llm").glob("[!_]*.py")))
-        raise RizhiError(f"没有模块 {module}；现有：{known}。")
+    path = module_file(vault, module)
     first, source = find_object(path, dotted)
     last = first + source.count("\n")
     lines = f"{first}–{last}" if last > first else str(first)

@@ -1,49 +1,95 @@
-"""前置数据：只造纯数据，标签一律不执行，键不许重复。"""
+"""前置数据：从哪里到哪里，读成纯数据；标签一律不执行，键不许重复，坏的说出行号。"""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import yaml
 
-Problem = tuple[int, str, str]  # 行号、原因、补救
+from rizhi.vault import Fault
+
+_FENCE = re.compile(r"---[ \t]*\r?\n")
+# 「---」也可能只是他随手画的分隔线：下一行像「key:」才是前置数据
+_KEY = re.compile(r"[ \t]*[\w-]+[ \t]*:", re.A)
+_CLOSE = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.M)
+_ONE_LINE = frozenset(("date", "created"))
+_REMEDY = "改成「键: 值」；没有任何内容被执行"
+_OPENING = re.compile(
+    r"\ufeff?---[ \t]*\r?\n(?P<block>.*?)(?:^(?P<end>---|\.\.\.)[ \t]*\r?$|\Z)", re.S | re.M
+)
+_KNOWN = re.compile(
+    r"\s*(?:date|title|created|aliases|tags|snippet|prereq|draft|pin|week)[ \t]*(?P<colon>[:：])"
+)
 
 
-def load(block: str) -> tuple[dict[str, Any], Problem | None]:
-    """读两条横线之间的文字，返回（数据, 毛病）；有毛病时数据是空的。"""
+class FrontMatter(NamedTuple):
+    """前置数据：`offset` 是正文开始的字符位置。"""
+
+    meta: Mapping[str, Any]
+    offset: int
+    faults: tuple[Fault, ...]
+
+
+def body_start(text: str) -> int:
+    """正文从第几个字符开始：第一行是 `---`、第二行是 `key:`，到下一个 `---` 为止。"""
+    start, end = _fences(text)
+    return end if end >= 0 else start
+
+
+def front_matter(text: str) -> FrontMatter:
+    """读出前置数据；只认纯数据，标签一律不执行。"""
+    start, end = _fences(text)
+    if end < 0:
+        return FrontMatter({}, start, _overlooked(text))
+    first = _FENCE.match(text, start)
+    block = text[first.end() if first else start : end].rstrip()
+    data, faults = _load(block[: -len("---")])
+    return FrontMatter(data, end, faults)
+
+
+def _fences(text: str) -> tuple[int, int]:
+    """前置数据从哪里到哪里；没有，或没有合上，终点是 -1。"""
+    start = int(text.startswith("\ufeff"))
+    first = _FENCE.match(text, start)
+    if not first or not _KEY.match(text, first.end()):
+        return start, -1
+    close = _CLOSE.search(text, first.end())
+    return start, close.end() if close else -1
+
+
+def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
     try:
-        # _Loader 派生自 CSafeLoader：只造纯数据
-        data = yaml.load(block, Loader=_Loader)  # noqa: S506
+        data = yaml.load(block, Loader=_Loader)  # noqa: S506  _Loader 只造纯数据
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return {}, _problem(error)
+        return {}, (_fault(error, block),)
     if data is None:
-        return {}, None
+        return {}, ()
     if not isinstance(data, dict):
         what = f"前置数据应是「键: 值」，却是 {type(data).__name__}"
-        return {}, (2, what, "每行写一个「键: 值」")
-    return data, None
+        return {}, (Fault(2, what, "每行写一个「键: 值」"),)
+    return data, ()
 
 
-def quoted(text: str) -> str:
-    """一段文字在 YAML 里的写法：看着像别的东西时才加引号。"""
-    line = yaml.dump(text, Dumper=yaml.CSafeDumper, allow_unicode=True, width=10_000)
-    return line.removesuffix("\n").removesuffix("\n...")
-
-
-def _problem(error: Exception) -> Problem:
+def _fault(error: Exception, block: str) -> Fault:
+    if isinstance(error, yaml.reader.ReaderError):
+        why = f"有不该有的控制字符 {chr(error.character)!r}"
+        return Fault(2 + block.count("\n", 0, error.position), f"前置数据读不懂：{why}", "删掉它")
     mark = getattr(error, "problem_mark", None)
     why = getattr(error, "problem", None) or str(error)
-    line = mark.line + 2 if mark else 2
-    return line, f"前置数据读不懂：{why}", "改成「键: 值」；没有任何内容被执行"
+    return Fault(mark.line + 2 if mark else 2, f"前置数据读不懂：{why}", _REMEDY)
 
 
 class _Loader(yaml.CSafeLoader):
-    """只造纯数据，拒绝重复的键与不存在的日期，并说出它们在哪一行。"""
+    """只造纯数据，拒绝重复的键、不存在的与写成两行的日期，并说出它们在哪一行。"""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                why = f"{name} 写了两次"
+                raise yaml.MarkedYAMLError(problem=f"{name} 写了两次", problem_mark=key.start_mark)
+            if name in _ONE_LINE and value.end_mark.line != key.start_mark.line and value.value:
+                why = f"{name} 写成了两行；写在一行里"
                 raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
             seen.add(name)
         made: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -58,3 +104,36 @@ class _Loader(yaml.CSafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
+
+
+def _overlooked(text: str) -> tuple[Fault, ...]:
+    """开头像前置数据、却被当成正文的一段；随手画的分隔线不算。"""
+    found = _OPENING.match(text)
+    if not found:
+        return ()
+    key = _KNOWN.match(found["block"])
+    if key and key["colon"] == "：":
+        what = "前置数据的冒号是全角的，这一段被当成了正文"
+        return (Fault(2, what, "改成半角的冒号加一个空格"),)
+    if key and not found["end"]:
+        what = "前置数据没有收尾的「---」，被当成了正文"
+        return (Fault(1, what, "在最后一个「键: 值」下面补一行「---」"),)
+    if found["end"] and isinstance(_plain(found["block"]), list | dict):
+        what = "开头的「---」之间第一行不是「键: 值」，这一段被当成了正文"
+        remedy = "每行写一个「键: 值」，键用英文字母；只是分隔线就在上面空一行"
+        return (Fault(2, what, remedy),)
+    return ()
+
+
+def quoted(text: str) -> str:
+    """一段文字在 YAML 里的写法：看着像别的东西时才加引号。"""
+    line = yaml.dump(text, Dumper=yaml.CSafeDumper, allow_unicode=True, width=10_000)
+    return line.removesuffix("\n").removesuffix("\n...")
+
+
+def _plain(block: str) -> object:
+    """一段 YAML 里的数据；读不懂的是 None。"""
+    try:
+        return yaml.load(block, Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None

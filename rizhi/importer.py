@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rizhi.entry import Entry, parse
+from rizhi.frontmatter import body_start, front_matter
 from rizhi.pages import heading
-from rizhi.vault import RizhiError, Vault, day_path, front_matter_end, read_page, split_front_matter
+from rizhi.vault import RizhiError, Vault, day_path, read_page
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_ITEMS = 2_000
@@ -120,7 +121,7 @@ def _day(source: Path, text: str, given: date | None, today: date) -> date:
 
 
 def _in_meta(text: str) -> date | None:
-    meta, _, faults = split_front_matter(text)
+    meta, _, faults = front_matter(text)
     if faults:
         return None
     value = meta.get("date")
@@ -130,12 +131,12 @@ def _in_meta(text: str) -> date | None:
 
 
 def _in_heading(text: str) -> date | None:
-    found = _HEADING.search(text, front_matter_end(text))
+    found = _HEADING.search(text, body_start(text))
     return date_in(found[1]) if found else None
 
 
 def _made(vault: Vault, source: Path, text: str, day: date) -> Incoming:
-    _, end, faults = split_front_matter(text)
+    _, end, faults = front_matter(text)
     if faults:
         where, why = f"{source}:{faults[0].line}", f"{faults[0].message}。{faults[0].remedy}"
         raise RizhiError(f"{where} {why}。没有改动任何文件。")

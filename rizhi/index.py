@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from rizhi.entry import Link, links
-from rizhi.vault import Note, Page
+from rizhi.page import Note, Page
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.I)
 _WORD = frozenset(string.ascii_lowercase + string.digits + "_")

@@ -9,15 +9,8 @@ from pathlib import Path
 from rizhi import pages, store
 from rizhi import rename as renaming
 from rizhi.frontmatter import quoted
-from rizhi.vault import (
-    SLUG,
-    RizhiError,
-    Vault,
-    contained,
-    decode,
-    module_of,
-    read_notes,
-)
+from rizhi.page import read_notes
+from rizhi.vault import SLUG, RizhiError, Vault, contained, decode, module_of
 
 GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
 

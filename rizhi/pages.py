@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 from rizhi.account import own_text
 from rizhi.entry import Entry, parse
+from rizhi.frontmatter import body_start
+from rizhi.outline import sections
 from rizhi.vault import RizhiError, Vault, read_inside, read_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WEEKDAYS = "一二三四五六日"
+VALUE = "\ue000"  # 代替填进模板的值；正文里不会有这个字
 _TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
 
 
@@ -85,6 +88,16 @@ def boilerplate(vault: Vault) -> re.Pattern[str]:
     lines = (_TAG.sub("", line).strip() for line in read_text(path).split("\n"))
     fixed = {_literal(line) for line in lines if re.search(r"[^\W\d_]", _values(line, ""))}
     return re.compile("|".join(sorted(fixed)) or r"(?!)")
+
+
+def note_headings(vault: Vault) -> tuple[str, ...]:
+    """笔记模板的二级标题；模板填了值的地方是 VALUE。
+
+    异常：同 `render`。
+    """
+    values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
+    text = render(vault, "note.md", **values, created=date(2000, 1, 1))
+    return tuple(part.name for part in sections(text, body_start(text)))
 
 
 def _values(line: str, instead: str) -> str:

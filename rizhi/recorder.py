@@ -27,11 +27,8 @@ def record(vault: Vault, path: Path) -> Recorded:
         run = runner.run(path, vault.root)
     except RizhiError as error:
         return Recorded(error=str(error).replace(f"{vault.root}/", ""))
-    figures = any(out.figures for out in run.outputs)
     if run.error:
         return Recorded(error=run.error.replace(f"{vault.root}/", ""))
-    if figures and not run.has_font:
-        return Recorded(error="图里要有中文字体才能记录：装上 Noto Sans CJK 再来。旧记录没有动。")
     folder = vault.outputs / path.stem
     files = snippet.record_files(run.outputs, key, runner.versions(), str(today(vault)))
     files["key.json"] = _dated(folder / "key.json", files["key.json"])

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rizhi.entry import links, outside_code
+from rizhi.frontmatter import body_start
 from rizhi.index import resolve
-from rizhi.vault import Note, RizhiError, Vault, front_matter_end, module_of
+from rizhi.page import Note
+from rizhi.vault import RizhiError, Vault, module_of
 
 _REFERENCE = re.compile(r"^[ ]{0,3}\[[^\]\n]+\]:[ \t]*<?([^>\s]+)", re.M)
 _ATTRIBUTE = re.compile(r"\b(?:href|src)=[\"']([^\"'\n]+)[\"']")
@@ -80,7 +82,7 @@ def _relinked(path: Path, text: str, old: Path, new: Path) -> tuple[str, int]:
 def _mentioned(path: Path, text: str, note: Note, old: str, new: str) -> str:
     """前置数据里的 snippet 与 prereq、围栏里的模块名。"""
     a, b = module_of(old), module_of(new)
-    end = front_matter_end(text)
+    end = body_start(text)
     head, body = text[:end], text[end:]
     if path == note.path:
         head = re.sub(rf"^(snippet:[ \t]*[\"']?){a}\b", rf"\g<1>{b}", head, flags=re.M)

@@ -12,9 +12,9 @@ from rizhi import index
 from rizhi.account import lacking, own_text, words
 from rizhi.entry import ACHIEVED, Entry, joined, parse
 from rizhi.isoweek import Week
+from rizhi.page import Day, Note
 from rizhi.pages import weekday
 from rizhi.todo import Todo, brief
-from rizhi.vault import Day, Note
 
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"
 END = "<!-- /rizhi:week -->"

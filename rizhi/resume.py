@@ -10,8 +10,9 @@ from typing import Any
 
 from rizhi import index
 from rizhi.entry import ACHIEVED, joined, links
+from rizhi.page import Note
 from rizhi.report import Written
-from rizhi.vault import Note, RizhiError, module_of
+from rizhi.vault import RizhiError, module_of
 
 ANSWERS = {"k": "keep", "s": "skip"}
 _LEAD = re.compile(r"\**([^。：:，,；;.()（）\[\]]{1,16}?)\**(?:[。：:]|\.(?!\d))\**\s*(?=\S)")

@@ -23,30 +23,16 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from rizhi.snippet import CellOutput, Snippet, SnippetError, parse
+from rizhi import figures
+from rizhi.snippet import Cell, CellOutput, Snippet, SnippetError, parse
 from rizhi.vault import RizhiError, read_text
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 MAX_OUTPUT = 64 * 1024
-_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "SimHei")
 _PRELOAD = "RIZHI_PRELOAD"
 # numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
-    "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
-    "axes.unicode_minus": False,
-    "text.color": "#808080",
-    "axes.labelcolor": "#808080",
-    "axes.edgecolor": "#808080",
-    "xtick.color": "#808080",
-    "ytick.color": "#808080",
-    "grid.color": "#80808040",
-    "legend.framealpha": 0.0,
-    "figure.figsize": (7.0, 3.4),
-    "savefig.bbox": "tight",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,6 @@ class Run:
     module: str
     outputs: tuple[CellOutput, ...]
     fault: str
-    has_font: bool
 
     @property
     def error(self) -> str:
@@ -108,7 +93,7 @@ def has_torch() -> bool:
 
 def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
     outputs: list[CellOutput] = []
-    has_font, fault = True, _wait_until_ready(pipe)
+    fault = _wait_until_ready(pipe)
     until = time.monotonic() + seconds
     for cell in () if fault else snippet.code_cells:
         where = f"{snippet.path}:{cell.line} 单元格「{cell.title}」"
@@ -116,14 +101,14 @@ def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
             fault = f"{where}：{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
             break
         try:
-            output, has_font = pipe.recv()
+            output = pipe.recv()
         except EOFError:
             fault = f"{where}：子进程突然结束（内存不足，或调用了 os._exit）。"
             break
         outputs.append(output)
         if output.error:
             break
-    return Run(snippet.module, tuple(outputs), fault, has_font)
+    return Run(snippet.module, tuple(outputs), fault)
 
 
 def _wait_until_ready(pipe: Connection) -> str:
@@ -184,8 +169,8 @@ def _child(pipe: Connection, snippet: Snippet, root: str, folder: str) -> None:
     module = _prepare(snippet, root, folder)
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell.title, "\n" * (cell.line - 1) + cell.source, module)
-        pipe.send((output, _has_font()))
+        output = _run_cell(cell, module)
+        pipe.send(output)
         if output.error:
             return
 
@@ -214,27 +199,11 @@ def _settle(snippet: Snippet) -> None:
             library.random.seed(0) if name == "numpy" else library.manual_seed(0)
             if name == "torch":
                 library.set_num_threads(1)
-    if _installed("matplotlib"):
-        import matplotlib as mpl
-
-        mpl.use("agg")
-        settings: Any = mpl.rcParams
-        settings.update({**_STYLE, "font.family": [*_installed_fonts(), "DejaVu Sans"]})
+    figures.prepare()
 
 
 def _installed(name: str) -> bool:
     return find_spec(name) is not None
-
-
-def _installed_fonts() -> list[str]:
-    from matplotlib import font_manager
-
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in _FONTS if name in known][:1]
-
-
-def _has_font() -> bool:
-    return not _installed("matplotlib") or bool(_installed_fonts())
 
 
 def _guard(folder: Path) -> Any:
@@ -280,39 +249,25 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     return bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
 
 
-def _run_cell(title: str, source: str, module: ModuleType) -> CellOutput:
+def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
     writer, error = _Writer(), None
+    source = "\n" * (cell.line - 1) + cell.source
     sys.stdout = writer
     try:
         # 运行片段正是这里要做的事
         exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
-        figures = _figures()
+        drawn = figures.collect()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        error, figures = _explain(title, raised, module), ()
+        error, drawn = _explain(cell, raised, module), ()
     finally:
         sys.stdout = sys.__stdout__
-    return CellOutput(title, writer.text(), figures, error)
+    return CellOutput(cell.title, writer.text(), drawn, error)
 
 
-def _figures() -> tuple[str, ...]:
-    """这一格结束时还开着的图，存成确定的 SVG，然后关掉。"""
-    if "matplotlib.pyplot" not in sys.modules:
-        return ()
-    import io
-
-    from matplotlib import pyplot
-
-    drawn = []
-    for number in pyplot.get_fignums():
-        buffer = io.StringIO()
-        about = {"Date": None, "Creator": None}
-        pyplot.figure(number).savefig(buffer, format="svg", transparent=True, metadata=about)
-        drawn.append("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n")
-    pyplot.close("all")
-    return tuple(drawn)
+_SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带上类名
 
 
-def _explain(title: str, error: BaseException, module: ModuleType) -> str:
+def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
     """回溯只留片段与 `llm` 里的几层，路径相对于知识库。"""
     path = Path(str(module.__file__))
     root = path.parent.parent
@@ -322,9 +277,9 @@ def _explain(title: str, error: BaseException, module: ModuleType) -> str:
         if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
-    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), "?")
-    kind = "" if isinstance(error, OutputTooLong) else f"{type(error).__name__}: "
-    head = f"snippets/{path.name}:{line} 单元格「{title}」出错：{kind}{error}\n"
+    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
+    kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
     return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
 
 

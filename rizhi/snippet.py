@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rizhi.vault import RizhiError, read_text
+from rizhi.vault import RizhiError, Vault, read_text, snippet_files
 
 _MARK = re.compile(r"^# %%.*$", re.M)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[-+]?\d+)?", re.I)
@@ -111,6 +111,18 @@ def syntax_tree(path: Path, source: str) -> ast.Module:
         raise SnippetError(f"{path}:{error.lineno} 语法错误：{error.msg}。") from error
 
 
+def snippet_file(vault: Vault, module: str) -> Path:
+    """围栏里写的片段在哪个文件。
+
+    异常：没有这个片段，抛 SnippetError，列出现有的。
+    """
+    path = vault.snippets / f"{module}.py"
+    if not path.is_file() or not module.isidentifier():
+        known = "、".join(p.stem for p in snippet_files(vault)) or "（没有）"
+        raise SnippetError(f"没有片段 snippets/{module}.py；现有：{known}。")
+    return path
+
+
 def key(path: Path, root: Path) -> str:
     """片段与它用到的 `llm` 模块的指纹：片段按原文算，`llm` 按语法树算，注释与文档字符串不算。"""
     digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
@@ -130,6 +142,16 @@ def sources(path: Path, root: Path) -> tuple[str, ...]:
             found.add(name)
             waiting |= _module(root / name)[1]
     return tuple(sorted(found))
+
+
+def untracked(path: Path, root: Path) -> list[tuple[int, str]]:
+    """片段直接 import 的、知识库里 `llm` 之外的文件与行号：它们改了，记录也不会过期。"""
+    found: dict[str, int] = {}
+    for line, name in _named(syntax_tree(path, read_text(path))):
+        for file in _files(name):
+            if name[0] != "llm" and (root / file).is_file():
+                found.setdefault(file, line)
+    return [(line, file) for file, line in found.items()]
 
 
 def read_record(outputs: Path, module: str) -> Record | None:
@@ -265,16 +287,23 @@ def _analysed(path: Path, source: str) -> tuple[str, frozenset[str]]:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """也许是 `llm` 的文件：import 的名字可能是模块，也可能只是里面的一个函数。"""
+    """也许是 `llm` 的文件。"""
+    return (file for _, name in _named(tree) if name[0] == "llm" for file in _files(name))
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[int, list[str]]]:
+    """import 的名字与行号：可能是模块，也可能只是里面的一个函数。"""
     for node in ast.walk(tree):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from ((node.lineno, alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for parts in (name.split(".") for name in names if name.split(".")[0] == "llm"):
-            # import llm.model 也会先执行 llm/__init__.py
-            yield from (*_packages(parts), "/".join(parts) + ".py")
+            yield from ((node.lineno, name.split(".")) for name in names)
+
+
+def _files(parts: list[str]) -> tuple[str, ...]:
+    # import llm.model 也会先执行 llm/__init__.py
+    return (*_packages(parts), "/".join(parts) + ".py")
 
 
 def _packages(parts: list[str]) -> Iterator[str]:

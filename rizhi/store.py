@@ -303,8 +303,14 @@ def _change(
     entries = _recovered(root)
     _sweep_old(entries)
     paths: list[Path] = []
-    for _ in range(_ATTEMPTS):
-        entry = _plan(root, entries, command, steps, undoes)
+    for attempt in range(_ATTEMPTS):
+        try:
+            entry = _plan(root, entries, command, steps, undoes)
+        except FileNotFoundError:  # 编辑器存盘时，会把旧文件改名拿走片刻
+            if attempt == _ATTEMPTS - 1 or not any(map(touched, _edited(steps))):
+                raise
+            time.sleep(_PAUSE)
+            continue
         if entry is None:
             return []
         paths = [*(swap.path for swap in entry.swaps), *(target for _, target in entry.moves)]
@@ -313,6 +319,10 @@ def _change(
         entries = _entries(root)[0]
     names = "、".join(_name(root, path) for path in paths[:3])
     raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
+
+
+def _edited(steps: Iterable[Edit | Move]) -> list[Path]:
+    return [step.path for step in steps if isinstance(step, Edit)]
 
 
 def _plan(

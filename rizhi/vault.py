@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
@@ -18,9 +18,6 @@ MAX_LINES = 20_000
 
 DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M)
-# 「---」也可能只是他随手画的分隔线：下一行像「键:」才是前置数据。
-_KEY = re.compile(r"\s*[\w-]+[ \t]*:", re.A)
 
 
 class RizhiError(Exception):
@@ -75,80 +72,6 @@ class Vault:
         """相对于知识库的路径，消息里用它。"""
         inside = path.is_relative_to(self.root)
         return path.relative_to(self.root).as_posix() if inside else str(path)
-
-
-@dataclass(frozen=True)
-class Page:
-    """一页的原文与前置数据；`offset` 与 `line` 是正文开始的字符位置与行号。"""
-
-    path: Path
-    text: str
-    meta: Mapping[str, Any]
-    offset: int
-    line: int
-    faults: tuple[Fault, ...]
-
-    @property
-    def body(self) -> str:
-        return self.text[self.offset :]
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return _names(self.meta.get("tags"))
-
-    @property
-    def title(self) -> str:
-        """前置数据里的标题，没有就取第一个一级标题，再没有就取文件名。"""
-        if isinstance(self.meta.get("title"), str):
-            return str(self.meta["title"])
-        heading = re.search(r"^# +(.+?)[ #]*$", self.body, re.M)
-        return heading[1].strip() if heading else self.path.stem
-
-
-@dataclass(frozen=True)
-class Note(Page):
-    """一篇笔记：一页一个主题，配一个同名的片段。"""
-
-    @property
-    def slug(self) -> str:
-        return self.path.stem
-
-    @property
-    def group(self) -> str:
-        return self.path.parent.name
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        return _names(self.meta.get("aliases"))
-
-    @property
-    def prereq(self) -> tuple[str, ...]:
-        return _names(self.meta.get("prereq"))
-
-    @property
-    def snippet(self) -> str | None:
-        return self.meta["snippet"] if isinstance(self.meta.get("snippet"), str) else None
-
-    @property
-    def draft(self) -> bool:
-        return self.meta.get("draft") is True
-
-    @property
-    def created(self) -> date | None:
-        found = self.meta.get("created")
-        return found if isinstance(found, date) else None
-
-
-@dataclass(frozen=True)
-class Day(Page):
-    """一天的总结；日期以路径为准，路径里没有合法日期时是 None。"""
-
-    @cached_property
-    def date(self) -> date | None:
-        return date_of(self.path.stem)
-
-
-_P = TypeVar("_P", bound=Page)
 
 
 def find_vault(start: Path, explicit: Path | None = None) -> Vault:
@@ -234,54 +157,9 @@ def read_inside(vault: Vault, path: Path) -> str:
     return read_page(path)
 
 
-def front_matter_end(text: str) -> int:
-    """正文从第几个字符开始；只认界线，不解析前置数据。"""
-    found = _FRONT.match(text) if text.startswith(("---", "\ufeff---")) else None
-    if found and _KEY.match(found[1]):
-        return found.end()
-    return 1 if text.startswith("\ufeff") else 0
-
-
-def split_front_matter(text: str) -> tuple[dict[str, Any], int, tuple[Fault, ...]]:
-    """读出前置数据，返回（数据, 正文的字符位置, 毛病）；只认纯数据，标签一律不执行。"""
-    end = front_matter_end(text)
-    found = _FRONT.match(text) if end > 1 else None
-    if not found:
-        return {}, end, ()
-    from rizhi import frontmatter  # 只有真要读前置数据时才载入 yaml
-
-    data, problem = frontmatter.load(found[1])
-    return data, end, (Fault(*problem),) if problem else ()
-
-
-def read_notes(vault: Vault) -> list[Note]:
-    """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [_load(Note, vault, path, link) for path, link in _markdown(vault.notes)]
-
-
 def note_files(vault: Vault) -> list[Path]:
-    """全部笔记的路径，次序同 `read_notes`；不打开。"""
-    return [path for path, _ in _markdown(vault.notes)]
-
-
-def read_note(vault: Vault, path: Path) -> Note:
-    """一篇笔记。"""
-    return _load(Note, vault, path)
-
-
-def read_days(vault: Vault) -> list[Day]:
-    """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [_load(Day, vault, path, link) for path, link in _markdown(vault.daily)]
-
-
-def read_day(vault: Vault, path: Path) -> Day:
-    """一天的总结。"""
-    return _load(Day, vault, path)
-
-
-def read_weeks(vault: Vault) -> list[Page]:
-    """全部周报，从早到晚。"""
-    return [_load(Page, vault, path, link) for path, link in _markdown(vault.weekly)]
+    """全部笔记的路径，按组与名字排序；不打开。"""
+    return [path for path, _ in markdown_files(vault.notes)]
 
 
 def day_files(vault: Vault) -> list[tuple[date, Path]]:
@@ -355,7 +233,8 @@ def check_slug(slug: str) -> str:
     return slug
 
 
-def _markdown(folder: Path) -> list[tuple[Path, bool]]:
+def markdown_files(folder: Path) -> list[tuple[Path, bool]]:
+    """一个文件夹里全部 .md 的路径，与它是不是链接，按名字排好。"""
     # index.md 是栏目的首页，不是一天，也不是一篇笔记
     skipped = f"{os.sep}index.md"
     found = sorted(_files(str(folder)))
@@ -375,23 +254,6 @@ def _files(folder: str) -> Iterator[tuple[str, bool]]:
             yield from _files(entry.path)
         else:
             yield entry.path, entry.is_symlink()
-
-
-def _load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
-    try:
-        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
-        text = read_inside(vault, path) if link else read_page(path)
-    except RizhiError as error:
-        fault = Fault(1, str(error), "改好或移走这个文件")
-        return kind(path, "", {}, 0, 1, (fault,))
-    meta, offset, faults = split_front_matter(text)
-    return kind(path, text, meta, offset, text.count("\n", 0, offset) + 1, faults)
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:

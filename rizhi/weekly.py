@@ -8,7 +8,8 @@ from typing import Any
 
 from rizhi import changes, daily, index, pages, report, store
 from rizhi.isoweek import Week, week_of
-from rizhi.vault import RizhiError, Vault, contained, decode, read_days, read_notes
+from rizhi.page import read_days, read_notes
+from rizhi.vault import RizhiError, Vault, contained, decode
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rizhi import runner, snippet, vault
+from rizhi import page, runner, snippet, vault
 
 ROOT = Path(__file__).parent.parent
 ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
@@ -64,5 +64,5 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
 
 def _drafts() -> set[str]:
-    notes = vault.read_notes(vault.Vault(ROOT))
+    notes = page.read_notes(vault.Vault(ROOT))
     return {note.snippet or vault.module_of(note.slug) for note in notes if note.draft}

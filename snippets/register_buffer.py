@@ -42,7 +42,7 @@ figure, ax = plt.subplots(figsize=(7, 2.6))
 for pair in range(rope.cos.shape[1]):
     ax.plot(rope.cos[:, pair], marker="o", markersize=3, label=f"第 {pair} 对")
 ax.set(xlabel="位置", ylabel="cos", title="旋转表 cos：每一列是一对分量，转得一个比一个慢")
-ax.legend(ncols=4, fontsize=8)
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 ax.grid(True)
 
 # %% 检验 不被优化

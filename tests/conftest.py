@@ -1,9 +1,7 @@
-"""各处共用：一个空的知识库，一次严格构建。"""
+"""各处共用：一个空的知识库，样例知识库与它的一次严格构建；并行时哪些测试排在一起。"""
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,8 @@ from hypothesis import settings
 
 from rizhi import runner
 from rizhi.vault import Vault, find_vault
+from tests import vaults
 
-ROOT = Path(__file__).resolve().parents[1]
 settings.register_profile("rizhi", deadline=None)  # 机器忽快忽慢，时限不是结论
 settings.load_profile("rizhi")
 
@@ -26,47 +24,47 @@ try:
 finally:
     print("torch:", "torch" in sys.modules, file=sys.stderr)
 """
+# 开浏览器与开服务器的排成一队：两个同时跑，在两核的机器上谁也等不到谁
+TOGETHER = ("tests/browser/", "tests/rizhi/site/test_serve.py")
 
 
 @dataclass(frozen=True)
 class Site:
-    """一次构建：产物在哪里，日志说了什么。"""
+    """一次构建：从哪里来，产物在哪里，日志说了什么。"""
 
+    root: Path
     folder: Path
     log: str
 
 
-@pytest.fixture(scope="session")
-def copy_vault() -> Callable[[Path], Path]:
-    """把整个知识库抄到别处去折腾。"""
-    return _copy_vault
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`--dist loadgroup` 时一个文件的测试在同一个进程里，文件里共用的准备只做一遍。"""
+    for item in items:
+        name = item.nodeid.partition("::")[0]
+        group = "browser" if name.startswith(TOGETHER) else name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
-def _copy_vault(target: Path) -> Path:
-    """这个知识库的一份副本：git 管着的与还没加进去的文件，忽略的不带。"""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-    return target
+def build(root: Path, target: Path) -> Site:
+    """严格构建一个知识库。"""
+    command = [sys.executable, "-c", BUILD, str(target)]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return Site(root, target, run.stderr)
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """整个知识库的严格构建，一次测试会话只做一遍。"""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-c", BUILD, str(folder)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return Site(folder, run.stderr)
+    """样例知识库的严格构建，一次测试会话只做一遍。"""
+    folder = tmp_path_factory.mktemp("sample")
+    return build(vaults.make(folder / "vault"), folder / "site")
 
 
 @pytest.fixture(scope="session")
 def forkserver() -> None:
     """按真的知识库预载：空的知识库里没有 import，由它开起来，后面每个子进程都要现载 torch。"""
-    runner.warm_up(ROOT)
+    runner.warm_up(vaults.ROOT)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""房子的约定：谁可以导入谁、名字成对、规则与检查成对、README 的目录树不说谎。"""
+"""房子的约定：谁可以导入谁、规则与检查成对、README 的目录树不说谎。"""
 
 import ast
 import re
@@ -12,15 +12,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rizhi import check, snippet, vault
+from rizhi import check
 
 ROOT = Path(__file__).resolve().parents[1]
-VAULT = vault.find_vault(ROOT)
 PURE = {p.stem for p in (ROOT / "rizhi").glob("*.py")} & {"entry", "todo", "index", "report"}
-SNIPPETS = vault.snippet_files(VAULT)
-NOTES = vault.read_notes(VAULT)
-FINISHED = [note for note in NOTES if not note.draft]  # 草稿不查：没写完不该让测试变红
-DRAFTS = {vault.module_of(note.slug) for note in NOTES if note.draft}
+OWNED = ("docs/daily/", "docs/weekly/", "docs/notes/", "docs/notebooks/", "snippets/outputs/")
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:
@@ -59,11 +55,6 @@ def test_llm_imports_nothing_of_ours(path: Path) -> None:
     assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers"}
 
 
-@pytest.mark.parametrize("path", SNIPPETS, ids=_id)
-def test_snippets_import_only_what_a_reader_has(path: Path) -> None:
-    assert outside(path) <= {"llm", "torch", "numpy", "matplotlib", "transformers"}
-
-
 @pytest.mark.parametrize("path", package("rizhi"), ids=_id)
 def test_rizhi_keeps_heavy_things_out(path: Path) -> None:
     assert not outside(path, lazy=False) & {"torch", "transformers", "llm", "matplotlib"}
@@ -95,42 +86,19 @@ def test_command_line_starts_light() -> None:
     assert run.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", package("rizhi") + package("llm"), ids=_id)
-def test_modules_can_be_held_in_mind(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
-
-
-def test_notes_and_snippets_come_in_pairs() -> None:
-    from_notes = {vault.module_of(note.slug) for note in FINISHED if note.snippet}
-    assert from_notes == {path.stem for path in SNIPPETS} - DRAFTS
-    assert all(note.snippet == vault.module_of(note.slug) for note in FINISHED)
-
-
-@pytest.mark.parametrize("note", FINISHED, ids=lambda note: note.slug)
-def test_every_cell_named_in_a_note_exists(note: vault.Note) -> None:
-    named = re.findall(r"^```\s*snippet\s*\n(.*?)^```", note.body, re.M | re.S)
-    for line in (line.strip() for block in named for line in block.splitlines() if line.strip()):
-        module, _, title = line.partition(":")
-        cells = {cell.title for cell in snippet.parse(VAULT.snippets / f"{module}.py").cells}
-        assert not title or title in cells, f"{note.path}：{line}"
-
-
-def _asserts(source: str) -> bool:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant):
-            return True
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("assert_close"):
-            return True
-        if isinstance(node, ast.Raise) and "AssertionError" in ast.unparse(node):
-            return True
-    return False
-
-
-@pytest.mark.parametrize("path", [p for p in SNIPPETS if p.stem not in DRAFTS], ids=_id)
-def test_every_snippet_checks_itself(path: Path) -> None:
-    checks = [c for c in snippet.parse(path).cells if c.kind == "code" and "检验" in c.title]
-    assert checks, "没有名为「检验…」的单元格"
-    assert all(_asserts(cell.source) for cell in checks)
+def test_ruff_leaves_snippets_to_the_learner() -> None:
+    """片段怎么写是学习者的事；其余的每个文件，ruff 都看。"""
+    listed = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = {Path(line).relative_to(ROOT).as_posix() for line in listed.stdout.splitlines()}
+    ours = {_id(path) for name in ("rizhi", "llm", "tests", "benchmarks") for path in package(name)}
+    assert {name for name in ours if not name.startswith("tests/sample/")} <= seen
+    assert {name for name in seen if name.startswith("snippets/")} == {"snippets/conftest.py"}
 
 
 def test_every_rule_in_the_guide_has_a_check() -> None:
@@ -146,12 +114,11 @@ def test_readme_tree_is_the_tree() -> None:
         name = line.split()[0]
         parents[depth + 1 :] = [parents[depth] + name]
         paths.add(parents[depth] + name)
-    real = [p for p in paths if "<" not in p and not p.startswith("docs/weekly")]
-    assert not [p for p in real if not (ROOT / p).exists()]
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    top = {name.split("/")[0] for name in tracked.stdout.split("\0")} - {""}
-    shown = {p.split("/")[0] for p in paths} | {"LICENSE", ".github", ".gitignore", ".ci"}
-    assert top <= shown
+    # 主人写的可以一页都没有；顶层多出来的也许是他的文件，与工具无关
+    real = [p for p in paths if "<" not in p and not p.startswith(OWNED)]
+    assert real and not [p for p in real if not (ROOT / p).exists()]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages <= {p.split("/")[0] for p in paths}
 
 
 def test_readme_links_resolve() -> None:

@@ -3,39 +3,49 @@
 import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
-from rizhi.vault import find_vault, read_notes
+from rizhi import check
+from rizhi.page import read_notes
+from rizhi.vault import find_vault
+from tests import vaults
+from tests.conftest import Site
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTES = [note.path for note in read_notes(find_vault(ROOT)) if not note.draft]
+NOTES = [
+    note.path.relative_to(vaults.SAMPLE)
+    for note in read_notes(find_vault(vaults.SAMPLE))
+    if not note.draft
+]
+EVERY = pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
+Pages = dict[Path, BeautifulSoup]
 
 
-def _pages(folder: Path) -> dict[Path, BeautifulSoup]:
-    files = (p for p in folder.rglob("*.html") if p.name != "404.html")
+@pytest.fixture(scope="module")
+def pages(site: Site) -> Pages:
+    files = (p for p in site.folder.rglob("*.html") if p.name != "404.html")
     return {path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in files}
 
 
-@pytest.fixture(scope="session")
-def pages(site) -> dict[Path, BeautifulSoup]:
-    return _pages(site.folder)
+def test_the_sample_keeps_every_rule(site: Site) -> None:
+    assert check.check_vault(find_vault(site.root), date.max) == []
 
 
-def test_strict_build_is_silent_and_light(site) -> None:
+def test_strict_build_is_silent_and_light(site: Site) -> None:
     assert "WARNING" not in site.log and "ERROR" not in site.log
     assert "torch: False" in site.log
 
 
-def test_every_link_and_anchor_resolves(site, pages) -> None:
+def test_every_link_and_anchor_resolves(site: Site, pages: Pages) -> None:
     ids = {path: {node["id"] for node in page.find_all(id=True)} for path, page in pages.items()}
     broken, checked = [], 0
     for path, page in pages.items():
         for node in page.find_all(["a", "img", "link", "script"]):
-            url = urlsplit(node.get("href") or node.get("src") or "")
+            url = urlsplit(str(node.get("href") or node.get("src") or ""))
             if url.scheme or url.netloc or not (url.path or url.fragment):
                 continue
             target = (path.parent / unquote(url.path)).resolve() if url.path else path
@@ -49,25 +59,23 @@ def test_every_link_and_anchor_resolves(site, pages) -> None:
     assert broken == []
 
 
-def test_nothing_is_loaded_from_another_host(site, pages) -> None:
+def test_nothing_is_loaded_from_another_host(site: Site, pages: Pages) -> None:
     """`<a>` 可以指向别处；会自动去取的东西不可以。"""
     foreign = re.compile(r"(https?:)?//", re.I)
     for path, page in pages.items():
         for node in page.find_all(["script", "img", "iframe", "source", "video", "audio"]):
-            assert not foreign.match(node.get("src", "")), f"{path}: {node}"
+            assert not foreign.match(str(node.get("src", ""))), f"{path}: {node}"
         for node in page.find_all("link"):
-            loads = set(node.get("rel", [])) & {"stylesheet", "icon", "preload", "preconnect"}
-            assert not (loads and foreign.match(node.get("href", ""))), f"{path}: {node}"
+            loads = set(node.get("rel") or ()) & {"stylesheet", "icon", "preload", "preconnect"}
+            assert not (loads and foreign.match(str(node.get("href", "")))), f"{path}: {node}"
     for style in site.folder.rglob("*.css"):
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
-def test_days_lead_to_each_other(copy_vault, tmp_path: Path) -> None:
+def test_days_lead_to_each_other(tmp_path: Path) -> None:
     """隔几天没写，也接到写过的那一天。"""
-    root = copy_vault(tmp_path)
-    later = root / "docs/daily/2027/2027-01-02.md"
-    later.parent.mkdir()
-    later.write_text("# 2027-01-02\n\n## 思考\n\n- 有\n", encoding="utf-8")
+    root = vaults.make(tmp_path / "vault", date(2026, 11, 23))
+    vaults.write_day(root, date(2027, 1, 2), "# 2027-01-02\n\n## 思考\n\n- 有\n")
     command = [sys.executable, "-m", "mkdocs", "build", "-q"]
     subprocess.run(command, cwd=root, capture_output=True, check=True)
     first = (root / "site/daily/2026/2026-11-23.html").read_text("utf-8")
@@ -76,16 +84,25 @@ def test_days_lead_to_each_other(copy_vault, tmp_path: Path) -> None:
     assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
 
 
-@pytest.mark.parametrize("note", NOTES, ids=lambda path: path.stem)
-def test_notes_hold_code_output_and_download(site, note: Path) -> None:
-    path = site.folder / note.relative_to(ROOT / "docs").with_suffix(".html")
+def _recorded(root: Path, note: Path) -> tuple[list[str], int]:
+    """一篇笔记的记录里的文字，与图的个数。"""
+    outputs = root / "snippets/outputs" / note.stem.replace("-", "_")
+    texts = [path.read_text("utf-8") for path in outputs.glob("*.txt")]
+    return texts, len(list(outputs.glob("*.svg")))
+
+
+def _shown(page: BeautifulSoup) -> str:
+    return "\n".join(node.get_text() for node in page.select(".rz-text"))
+
+
+@EVERY
+def test_notes_hold_code_output_and_download(site: Site, note: Path) -> None:
+    path = site.folder / note.relative_to("docs").with_suffix(".html")
     page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+    texts, figures = _recorded(site.root, note)
+    assert texts and all(text.strip() in _shown(page) for text in texts)
+    assert len(page.select("img.rz-figure")) == figures
     module = note.stem.replace("-", "_")
-    outputs = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
-    shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
-    assert outputs and all(text.strip() in shown for text in outputs)
-    figures = list((ROOT / "snippets/outputs" / module).glob("*.svg"))
-    assert len(page.select("img.rz-figure")) == len(figures)
     assert page.select_one(f'a.rz-notebook[href$="downloads/{module}.ipynb"][download]')
     public = [
         node for node in page.select(".rz-source .rz-title") if not re.search(r"(^|\.)_", node.text)
@@ -93,23 +110,20 @@ def test_notes_hold_code_output_and_download(site, note: Path) -> None:
     assert all(node.select("a.autorefs-internal") for node in public)
 
 
-def test_chinese_headings_keep_their_ids(site) -> None:
+def test_chinese_headings_keep_their_ids(site: Site) -> None:
     page = (site.folder / "notes/attention/attention-mask.html").read_text("utf-8")
     assert 'id="一句话"' in page
 
 
-def test_zensical_shows_code_and_recorded_output(tmp_path: Path, copy_vault) -> None:
+def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
     """另一个跑 Python-Markdown 的引擎，同一个 mkdocs.yml。"""
-    copy = copy_vault(tmp_path)
+    root = vaults.make(tmp_path / "vault")
     command = [sys.executable, "-m", "zensical", "build", "--clean"]
-    run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     for note in NOTES:
-        relative = note.relative_to(ROOT / "docs")
-        path = copy / "site" / relative.with_suffix(".html")
+        path = root / "site" / note.relative_to("docs").with_suffix(".html")
         page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        module = note.stem.replace("-", "_")
-        texts = [p.read_text("utf-8") for p in (ROOT / "snippets/outputs" / module).glob("*.txt")]
-        shown = "\n".join(node.get_text() for node in page.select(".rz-text"))
-        assert texts and all(text.strip() in shown for text in texts), relative
-        assert page.select(".rz-cell .highlight code"), relative
+        texts, _ = _recorded(root, note)
+        assert texts and all(text.strip() in _shown(page) for text in texts), note
+        assert page.select(".rz-cell .highlight code"), note

@@ -11,8 +11,9 @@ from typing import Any
 
 from mkdocs.structure.files import Files
 
+from rizhi.page import Note
 from rizhi.site import notebook
-from rizhi.vault import Note, RizhiError, Vault, read_text
+from rizhi.vault import RizhiError, Vault, read_text
 from rizhi.web.facts import Web
 from rizhi.web.panels import by_group
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rizhi import fence, snippet
+from rizhi.page import Note
 from rizhi.stamp import stamp
-from rizhi.vault import Note, RizhiError, Vault
+from rizhi.vault import RizhiError, Vault
 from rizhi.web import generated, plain, render
 from rizhi.web.blocks import Generated, Panel, Trail
 from rizhi.web.facts import Web

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 from rizhi import index, report
 from rizhi.account import own_text, words
 from rizhi.entry import outside_code, parse, unlinked
+from rizhi.page import Note, Page, read_day, read_note, read_weeks
 from rizhi.pages import boilerplate
 from rizhi.stamp import Stamp, stamp
 from rizhi.todo import Mention as Said
 from rizhi.todo import Todo, lives, mentions
-from rizhi.vault import Note, Page, Vault, day_names, note_files, read_day, read_note, read_weeks
+from rizhi.vault import Vault, day_names, note_files
 
 T = TypeVar("T")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")

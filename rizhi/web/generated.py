@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import TypeVar
 
 from rizhi.isoweek import Week, week_named, week_of
+from rizhi.page import Note, Page
 from rizhi.pages import weekday
 from rizhi.todo import still_open
-from rizhi.vault import Note, Page
 from rizhi.web.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
 from rizhi.web.facts import DayFact, Web
 from rizhi.web.panels import (

@@ -10,10 +10,11 @@ from pathlib import Path
 from rizhi import snippet, stamp
 from rizhi.index import Mention
 from rizhi.isoweek import week_of
+from rizhi.page import Note
 from rizhi.pages import weekday
 from rizhi.report import that_day
 from rizhi.todo import Todo, brief, still_open
-from rizhi.vault import Note, RizhiError
+from rizhi.vault import RizhiError
 from rizhi.web.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
 from rizhi.web.facts import DayFact, Web, plain
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import unicodedata
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,29 +12,23 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
+from tests import vaults
+from tests.conftest import Site
+
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
 NOTE = "notes/attention/attention-mask.html"
 TO_NOTE = f"article a[href$='{NOTE}']"
 
 
 @pytest.fixture(scope="session")
-def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def offline(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
     """`make offline` 的产物，建在别处。"""
-    return _built_offline(ROOT, tmp_path_factory.mktemp("offline"))
-
-
-@pytest.fixture(scope="session")
-def two_days(tmp_path_factory: pytest.TempPathFactory, copy_vault) -> tuple[str, date, date]:
-    """抄一份知识库，接着最后一天再写一天：不指望自己的日记里正好有接连的两天。"""
-    folder = tmp_path_factory.mktemp("two-days")
-    copy_vault(folder)
-    first = max(date.fromisoformat(p.stem) for p in folder.glob("docs/daily/*/????-??-??.md"))
-    second = first + timedelta(days=1)
-    path = folder / f"docs/daily/{second.year}/{second}.md"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"# {second}\n\n## 今日成果\n\n1. 接着写。\n", encoding="utf-8")
-    return _built_offline(folder, folder / "site").as_uri(), first, second
+    target = tmp_path_factory.mktemp("offline")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
+    environment = {**os.environ, "OFFLINE": "true"}
+    run = subprocess.run(command, cwd=site.root, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return target
 
 
 @pytest.fixture(params=["http", "file"])
@@ -46,18 +40,9 @@ def root(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def days(site) -> list[date]:
-    """写过的日子，从早到晚。"""
-    names = (path.stem for path in site.folder.glob("daily/*/????-??-??.html"))
-    return sorted(date.fromisoformat(name) for name in names)
-
-
-def _built_offline(root: Path, target: Path) -> Path:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
-    environment = {**os.environ, "OFFLINE": "true"}
-    run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return target
+def days(site: Site) -> list[date]:
+    """写过的日子，从早到晚；最后两天是接连的。"""
+    return vaults.days(site.root)
 
 
 def _url(day: date) -> str:
@@ -130,18 +115,20 @@ def test_steps_stand_in_one_row_or_one_column(page: Page, offline: Path, width: 
 @pytest.mark.parametrize(("hour", "late"), [(3, False), (5, True)])
 def test_late_is_told_by_the_day_of_reading(page: Page, root: str, hour: int, late: bool) -> None:
     """到期那天的后一天凌晨三点还算当天，五点就逾期了；不管站点是哪天建的。"""
-    _change_first_todo(page, "todo.dataset.due = '2031-05-01'; todo.dataset.probe = '1'")
+    _change_first_todo(
+        page,
+        """const long = todo.cloneNode(true);
+          long.dataset.due = "2001-01-01", long.dataset.long = "1";
+          todo.dataset.due = "2031-05-01", todo.dataset.probe = "1";
+          todo.after(long)""",
+    )
     page.clock.set_fixed_time(datetime(2031, 5, 2, hour))
-    with page.expect_request("**/assets/days.js"):
-        page.goto(f"{root}/todos/index.html")
+    page.goto(f"{root}/todos/index.html")
+    expect(page.locator("li[data-long]")).to_have_attribute("data-late", "1")  # 已经看过了期限
     todo = page.locator("li[data-probe]")
-    if late:
-        expect(todo).to_have_attribute("data-late", "1")
-        page.get_by_role("button", name="已逾期").click()
-        expect(todo).to_be_visible()
-    else:
-        page.wait_for_timeout(300)
-        assert todo.get_attribute("data-late") is None
+    assert todo.get_attribute("data-late") == ("1" if late else None)
+    page.get_by_role("button", name="已逾期").click()
+    expect(todo).to_be_visible(visible=late)
 
 
 def test_todo_filter(page: Page, root: str) -> None:
@@ -256,28 +243,40 @@ def test_preview_by_keyboard(page: Page, root: str, days: list[date]) -> None:
     expect(link).to_be_focused()
 
 
+def _asked(page: Page) -> list[str]:
+    """从这时起，页面要了哪些文件、往哪里去了。"""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
 def test_no_preview_for_touch(page: Page, root: str, days: list[date]) -> None:
+    page.clock.install()
     link = _day_with_note(page, root, days)
     link.scroll_into_view_if_needed()
+    asked = _asked(page)
     link.evaluate(
         """node => node.dispatchEvent(
           new PointerEvent("pointerover", { bubbles: true, pointerType: "touch" }))"""
     )
-    page.wait_for_timeout(500)
+    page.clock.run_for(1000)
     expect(page.locator(".rz-preview")).to_have_count(0)
+    assert asked == []
 
 
-def test_missing_preview_is_asked_for_once(browser: Browser, address: str, days) -> None:
+def test_missing_preview_is_asked_for_once(
+    browser: Browser, address: str, days: list[date]
+) -> None:
     page = browser.new_page()
+    page.clock.install()
     _day_with_note(page, address, days).evaluate(
         "node => node.href = node.href.replace('attention-mask', 'no-such-note')"
     )
     link = page.locator("article a[href$='no-such-note.html']")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = _asked(page)
     for _ in range(2):
         link.hover()
-        page.wait_for_timeout(400)
+        page.clock.run_for(1000)
         page.locator("article h1").hover()
     expect(page.locator(".rz-preview")).to_have_count(0)
     assert len(asked) == 1 and asked[0].endswith("/previews/attention/no-such-note.js")
@@ -297,16 +296,16 @@ def test_t_goes_to_today_or_the_last_day_written(page: Page, root: str, days: li
 
 
 @pytest.mark.parametrize("hour", [2, 5])
-def test_before_dawn_is_still_yesterday(page: Page, two_days, hour: int) -> None:
-    root, evening, morning = two_days
+def test_before_dawn_is_still_yesterday(page: Page, root: str, days: list[date], hour: int) -> None:
+    evening, morning = days[-2:]
     page.clock.set_fixed_time(datetime(morning.year, morning.month, morning.day, hour))
     page.goto(f"{root}/index.html")
     page.keyboard.press("t")
     _arrive(page, _url(evening if hour < 4 else morning))
 
 
-def test_brackets_turn_the_days(page: Page, two_days) -> None:
-    root, first, second = two_days
+def test_brackets_turn_the_days(page: Page, root: str, days: list[date]) -> None:
+    first, second = days[-2:]
     page.goto(f"{root}/{_url(second)}")
     page.keyboard.press("]")  # 最后一天没有后一天
     page.keyboard.press("[")
@@ -318,25 +317,31 @@ def test_brackets_turn_the_days(page: Page, two_days) -> None:
 def test_keys_leave_typing_alone(page: Page, root: str, days: list[date]) -> None:
     start = f"{root}/{NOTE}"
     page.goto(start)
+    asked = _asked(page)
     page.keyboard.press("/")
     search = page.locator("input.md-search__input")
     expect(search).to_be_focused()
     page.keyboard.type("t[]")
     expect(search).to_have_value("t[]")
-    page.wait_for_timeout(300)
-    expect(search).to_have_value("t[]")  # 还在原来的页上
+    assert not _left(asked)
     page.goto(f"{root}/todos/index.html")
+    asked.clear()
     page.locator(".rz-filter input").press("t")
-    page.wait_for_timeout(300)
     expect(page.locator(".rz-filter input")).to_have_value("t")
+    assert not _left(asked)
     page.goto(start)
+    asked.clear()
     page.keyboard.press("Alt+t")
     page.evaluate(
         """() => document.body.dispatchEvent(
           new KeyboardEvent("keydown", { key: "t", bubbles: true, isComposing: true }))"""
     )
-    page.wait_for_timeout(300)
-    assert page.url == start
+    assert page.locator("article h1").is_visible() and not _left(asked)
+
+
+def _left(asked: list[str]) -> list[str]:
+    """按了键就会去要的：哪些天写过，或者另一页。搜索自己也要文件，不算。"""
+    return [url for url in asked if url.endswith(("/days.js", ".html"))]
 
 
 # ---- 搜索、宽度、控制台 ----

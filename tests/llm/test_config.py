@@ -52,16 +52,16 @@ def test_defaults_follow_the_heads() -> None:
 def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(ValueError) as caught:
         LLMConfig(
-            hiden_size=64,
+            hiden_size=64,  # type: ignore[call-arg]
             dropout=0.1,
             vocab_size=0,
-            hidden_size="64",
+            hidden_size="64",  # type: ignore[arg-type]
             num_attention_heads=6,
             num_key_value_heads=4,
             head_dim=7,
             rms_norm_eps=float("nan"),
             rope_theta=float("inf"),
-            attention_bias=1,
+            attention_bias=1,  # type: ignore[arg-type]
             partial_rotary_factor=1.5,
             attention_backend="flash",
         )

@@ -128,7 +128,9 @@ def test_any_split_equals_the_full_forward(
     with torch.no_grad():
         whole = model(ids, mask).logits
         past = DynamicCache() if kind == "cache" else _empty(model.config, 2)
-        parts, kept, end = [], [], 0
+        parts: list[torch.Tensor] = []
+        kept: list[int] = []
+        end = 0
         for size in chunks:
             start, end = end, end + size
             # 过去没有填充时，才可以只给新词元的掩码

@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,10 +30,9 @@ def _config(**overrides) -> LLMConfig:
 
 
 def test_one_file_in_reading_order() -> None:
-    """一个文件、四百行以内、每行至多一百列；零件按阅读的次序出现。"""
+    """一个文件、每行至多一百列；零件按阅读的次序出现。"""
     text = Path(model.__file__).read_text("utf-8")
-    lines = text.splitlines()
-    assert len(lines) <= 400 and max(map(len, lines)) <= 100
+    assert max(map(len, text.splitlines())) <= 100
     order = (
         "class RMSNorm|class RotaryEmbedding|def apply_rotary|def attention_mask|def repeat_kv"
         "|class Attention|class FeedForward|class TransformerBlock|class LLMModel"
@@ -79,7 +79,8 @@ def test_rotary_is_a_complex_product(interleaved) -> None:
     rope = RotaryEmbedding(_config(rope_theta=100.0))
     positions = torch.tensor([[0, 3, 7, 50]])
     x = torch.randn(1, 2, 4, 8)
-    turned = apply_rotary(x, *rope(positions, torch.float32), interleaved)
+    cos, sin = rope(positions, torch.float32)
+    turned = apply_rotary(x, cos, sin, interleaved)
     theta = 100.0 ** -(torch.arange(0, 8, 2) / 8)
     turn = torch.polar(torch.ones(4, 4), positions[0][:, None] * theta)
 
@@ -94,8 +95,8 @@ def test_rotary_is_a_complex_product(interleaved) -> None:
 def test_rotary_keeps_norms_and_depends_on_the_distance_only(interleaved) -> None:
     rope = RotaryEmbedding(_config())
     q, k = torch.randn(2, 1, 1, 1, 8).expand(2, 1, 1, 20, 8)
-    table = rope(torch.arange(20)[None], torch.float32)
-    q, k = (apply_rotary(x, *table, interleaved) for x in (q, k))
+    cos, sin = rope(torch.arange(20)[None], torch.float32)
+    q, k = (apply_rotary(x, cos, sin, interleaved) for x in (q, k))
     torch.testing.assert_close(q.norm(dim=-1), q.norm(dim=-1)[..., :1].expand(1, 1, 20))
     scores = (q @ k.transpose(-2, -1))[0, 0]  # (20, 20)，同一条对角线上 m − n 相同
     for distance in range(-19, 20):
@@ -183,7 +184,7 @@ def test_attention_weights(dtype) -> None:
     weights = attention_weights(q, k, mask)
     assert weights.dtype == dtype and not weights.isnan().any()
     assert (weights[~mask.expand_as(weights)] == 0).all()
-    tolerance = {"rtol": 0, "atol": 1e-6 if dtype == torch.float32 else 1e-2}
+    tolerance: dict[str, Any] = {"rtol": 0, "atol": 1e-6 if dtype == torch.float32 else 1e-2}
     expected = torch.tensor([0.0, 1, 1, 1]).expand(1, 2, 4)  # 第 0 行只有一个填充可看
     torch.testing.assert_close(weights.float().sum(-1), expected, **tolerance)
     naive = (q.float() @ k.float().mT / 8**0.5).masked_fill(~mask, -torch.inf).softmax(-1)

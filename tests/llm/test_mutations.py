@@ -85,11 +85,11 @@ def test_there_are_thirteen() -> None:
 
 def test_they_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MUTATIONS["wrong_eps"].text = ""
+        MUTATIONS["wrong_eps"].text = ""  # type: ignore[misc]
     with pytest.raises(TypeError):
-        MUTATIONS["more"] = MUTATIONS["wrong_eps"]
+        MUTATIONS["more"] = MUTATIONS["wrong_eps"]  # type: ignore[index]
     with pytest.raises(TypeError):
-        MUTATIONS["wrong_theta"].overrides["rope_theta"] = 1.0
+        MUTATIONS["wrong_theta"].overrides["rope_theta"] = 1.0  # type: ignore[index]
 
 
 @pytest.mark.parametrize("backend", ["sdpa", "manual"])

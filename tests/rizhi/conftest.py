@@ -1,6 +1,5 @@
 """命令的测试共用：在一个临时的知识库里，按指定的时刻运行一条命令。"""
 
-import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -10,8 +9,6 @@ from click.testing import CliRunner, Result
 
 from rizhi import cli, clock, store
 from rizhi.vault import Vault, day_path
-
-sys.path.insert(0, str(Path(__file__).parent))  # 测试之间共用的 faults
 
 Run = Callable[..., Result]
 

@@ -6,30 +6,50 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.check import ACCOUNT, HEADINGS, RULES, Problem, check_vault
-from rizhi.vault import Vault
+from rizhi import pages
+from rizhi.check import ACCOUNT, RULES, Problem, check_vault
+from rizhi.vault import RizhiError, Vault, find_vault
 
 Write = Callable[[str, str], Path]
 TODAY = date(2026, 11, 23)
 FULL = "# 题\n\n[掩码](../../notes/model/mask.md)\n\n## 思考\n\n- 形状是凑对的，要从头标一遍。\n"
 
 
-def _note(vault: Vault, text: str = "", slug: str = "mask", draft: bool = False) -> Path:
+def _note(
+    vault: Vault, slug: str = "mask", draft: bool = False, prereq: str = "", **parts: str
+) -> Path:
+    """一篇齐全的笔记；`parts` 换掉其中几节的正文。"""
     path = vault.notes / f"model/{slug}.md"
     path.parent.mkdir(exist_ok=True)
-    head = f"---\ntitle: 掩码\nsnippet: {slug}\nprereq: []\ndraft: {str(draft).lower()}\n---\n\n"
-    path.write_text(text or head + _body(), "utf-8")
+    head = f"---\ntitle: {slug}\nsnippet: {slug}\nprereq: [{prereq}]\n"
+    head += f"draft: {str(draft).lower()}\n---\n\n# 掩码\n\n"
+    cards = "".join(f'??? question "第 {n} 题"\n    答\n\n' for n in range(3))
+    bodies = {"自测": cards, "来源": "- 《书》", **parts}
+    names = pages.note_headings(vault)
+    path.write_text(
+        head + "".join(f"## {n}\n\n{bodies.get(n, '写了')}\n\n" for n in names), "utf-8"
+    )
     return path
 
 
-def _body() -> str:
-    cards = "".join(f'??? question "第 {n} 题"\n    答\n\n' for n in range(3))
-    parts = (f"## {h}\n\n{cards if h == '自测' else '写了'}\n\n" for h in HEADINGS)
-    return "# 掩码\n\n" + "".join(parts)
+def _line(path: Path, text: str) -> int:
+    """`text` 头一次出现在第几行。"""
+    return path.read_text("utf-8").partition(text)[0].count("\n") + 1
+
+
+def _template(vault: Vault, text: str) -> None:
+    path = vault.root / "rizhi/templates/note.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
 
 
 def _snippet(vault: Vault, text: str = "# %% 构造\nx = 1\n# %% 检验 一\nassert x == 1\n") -> None:
     (vault.snippets / "mask.py").write_text(text, "utf-8")
+
+
+def _said(vault: Vault, rule: str) -> list[tuple[int, str, str]]:
+    """一条规则说了什么：行号、级别、原因。"""
+    return [(p.line, p.level, p.message) for p in _found(vault).get(rule, [])]
 
 
 def _found(vault: Vault, strict: bool = False) -> dict[str, list[Problem]]:
@@ -121,9 +141,11 @@ def test_a_day_in_the_wrong_place_or_the_future(vault: Vault, write: Write) -> N
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
-        ("R301", lambda t: t.replace("title: 掩码\n", "")),
+        ("R301", lambda t: t.replace("title: mask\n", "")),
         ("R302", lambda t: t.replace("## 为什么需要\n", "")),
         ("R302", lambda t: t.replace("写了", "<!-- 待写：x -->", 1)),
+        ("R302", lambda t: t + "## 另加\n\n写了\n"),
+        ("R302", lambda t: t.replace("## 一句话", "## 换").replace("## 为什么需要", "## 一句话")),
         ("R303", lambda t: t.replace("??? question", "???", 1)),
         ("R304", lambda t: t.replace("snippet: mask", "snippet: other")),
         ("R305", lambda t: t.replace("prereq: []", "prereq: [none]")),
@@ -158,7 +180,7 @@ def test_a_heading_inside_code_is_no_heading(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["# %% 构造\nx = 1\n", "# %% 检验 一\nprint(1)\n", "# %% 检验\nassert (\n"]
+    "text", ["# %% 构造\nassert x == 1\n", "# %% 构造\nx = 1\n", "# %% 检验\nassert (\n"]
 )
 def test_a_snippet_must_check_itself(vault: Vault, text: str) -> None:
     _note(vault)
@@ -169,3 +191,417 @@ def test_a_snippet_must_check_itself(vault: Vault, text: str) -> None:
 def test_a_snippet_without_a_note_is_found(vault: Vault) -> None:
     _snippet(vault)
     assert "没有一篇笔记用它" in _found(vault)["R401"][0].message
+
+
+# 前置数据
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("---\n- a\n- b\n---\n", 2),
+        ("---\ntitle:x\n---\n", 2),
+        ("---\r\ndate：2026-11-20\r\n---\r\n", 2),
+        ("---\n# 注释在前\ndate: 2026-11-20\n---\n", 2),
+        ("---\n标题: 一天\n---\n", 2),
+        ("\ufeff---\n[a, b]\n---\n", 2),
+        ("---\ndate: 2026-11-20\n", 1),
+    ],
+)
+def test_front_matter_that_is_no_mapping(vault: Vault, write: Write, head: str, line: int) -> None:
+    _note(vault, draft=True)
+    write("2026-11-20", head + FULL)
+    found = _found(vault)
+    assert set(found) == {"R101"} and [p.line for p in found["R101"]] == [line]
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["---\n\n", "---\n随手画的线\n---\n", "---\n- [ ] 买菜\n---\n", "---\nTODO: 买菜\n\n", "---\n"],
+)
+def test_a_rule_across_the_page_is_no_front_matter(vault: Vault, write: Write, head: str) -> None:
+    _note(vault, draft=True)
+    write("2026-11-20", head + FULL)
+    assert _found(vault) == {}
+
+
+# 围栏
+
+
+@pytest.fixture
+def embedded(vault: Vault) -> Vault:
+    """有一个片段、一个 llm 模块的知识库。"""
+    (vault.root / "llm/model.py").write_text("class Block:\n    size = 1\n", "utf-8")
+    _snippet(vault)
+    _note(vault)
+    return vault
+
+
+BROKEN = [
+    ("snippet", "mask:没有", "mask.py 里没有单元格「没有」；现有：构造、检验 一"),
+    ("snippet", "masks", "没有片段 snippets/masks.py；现有：mask"),
+    ("source", "llm.model:Head", "model.py 里没有 Head；现有：Block、Block.size"),
+    ("source", "llm.model", "model.py 后面没有写「:名字」；现有：Block、Block.size"),
+    ("source", "llm.none:Block", "没有模块 llm.none；现有：llm.model"),
+    ("source", "os:path", "没有模块 os；现有：llm.model"),
+]
+
+
+@pytest.mark.parametrize(("lang", "name", "message"), BROKEN)
+def test_a_fence_that_names_nothing(
+    embedded: Vault, write: Write, lang: str, name: str, message: str
+) -> None:
+    """笔记、日总结、周报里都找得到，行号是写名字的那一行。"""
+    good = {"snippet": "mask:构造", "source": "llm.model:Block.size"}[lang]
+    fence = f"```{lang}\n{good}\n{name}\n{name}\n```\n"
+    note = _note(embedded, 跑一跑=fence)
+    day = write("2026-11-20", FULL + fence)
+    week = embedded.weekly / "2026-W47.md"
+    week.parent.mkdir()
+    week.write_text("# 周报\n\n" + fence, "utf-8")
+    found = _found(embedded)["R105"]
+    places = [(path, _line(path, f"\n{name}\n") + 1) for path in (day, note, week)]
+    assert [(p.path, p.line) for p in found] == places
+    assert {(p.message, p.level) for p in found} == {(message, "error")}
+
+
+def test_fences_in_a_draft_are_left_alone(embedded: Vault) -> None:
+    _note(embedded, draft=True, 跑一跑="```snippet\nmask:没有\n```")
+    assert "R105" not in _found(embedded)
+
+
+WRITTEN = [
+    "```snippet\n{}\n```",
+    "``` snippet\n{}\n```",
+    "~~~snippet\n{}\n~~~",
+    "````snippet\n{}\n````",
+    "```{{ .snippet }}\n{}\n```",
+    "```{{.snippet #甲}}\n{}\n```",
+    "```.snippet\n{}\n```",
+    "```snippet\r\n{}\r\n```\r\n",
+    "> ```snippet\n> {}\n> ```",
+    "- 项\n\n    ```snippet\n    {}\n    ```",
+    "1. 项\n   续\n\n    ```snippet\n    {}\n    ```",
+    '??? note "折叠"\n    ```snippet\n    {}\n    ```',
+]
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_every_way_to_write_a_fence(embedded: Vault, write: Write, form: str) -> None:
+    day = write("2026-11-20", FULL + "\n" + form.format("mask:构造"))
+    assert set(_found(embedded)) == {"R402"}
+    day = write("2026-11-20", FULL + "\n" + form.format("mask:没有"))
+    assert [p.line for p in _found(embedded)["R105"]] == [_line(day, "mask:没有")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "````markdown\n```snippet\nmask:没有\n```\n````",
+        "文字\n\n    ```snippet\n    mask:没有\n    ```",
+        "写成 ```` ```snippet ```` 就好",
+        "```snippet\nmask:没有\n",
+        "```snippets\nmask:没有\n```",
+        "```snippet\n\n```",
+    ],
+)
+def test_what_only_shows_a_fence_is_none(embedded: Vault, write: Write, text: str) -> None:
+    write("2026-11-20", FULL + "\n" + text)
+    assert set(_found(embedded)) == {"R402"}
+
+
+@pytest.mark.parametrize("head", ["Snippet", 'snippet title="甲"', "source 甲"])
+def test_a_fence_that_the_site_does_not_know(embedded: Vault, write: Write, head: str) -> None:
+    write("2026-11-20", FULL + f"\n```{head}\n```\n")
+    assert _said(embedded, "R105") == [(9, "error", f"站点认不出写成 {head} 的围栏")]
+
+
+# 标题从模板来
+
+
+def test_headings_are_those_of_the_template(vault: Vault) -> None:
+    _template(
+        vault,
+        "---\ntitle: {{ yaml_title }}\n## 注释\n---\n{# ## 不是 #}\n## {{ title }}是什么\n"
+        "{% for h in ['例子', '问题'] %}## {{ h }}\n{% endfor %}\n```\n## 代码\n```\n",
+    )
+    _snippet(vault)
+    path = vault.notes / "model/mask.md"
+    path.parent.mkdir()
+    head = "---\ntitle: 掩码\nsnippet: mask\n---\n"
+    path.write_text(head + "## 掩码是什么\n\n答\n\n例子\n---\n\n例\n\n## 问题 ##\n\n问\n", "utf-8")
+    assert set(_found(vault)) == {"R402"}
+    path.write_text(head + "## 掩码是什么\n\n答\n\n## 问题\n\n问\n", "utf-8")
+    message = "二级标题应依次是 …是什么、例子、问题；缺 例子"
+    assert _said(vault, "R302") == [(9, "error", message)]
+
+
+@pytest.mark.parametrize(
+    "head", ["## {} ##", "## {} { #甲 }", "##  {}\t", "{}\n------", "## `{}`", "## **{}**"]
+)
+def test_headings_in_other_hands(vault: Vault, head: str) -> None:
+    path = _note(vault)
+    _snippet(vault)
+    heading = head.replace("{}", "为什么需要", 1)
+    text = path.read_text("utf-8").replace("## 为什么需要", heading).replace("\n", "\r\n")
+    path.write_bytes(text.encode())
+    assert set(_found(vault)) == {"R402"}
+
+
+def test_an_empty_section_has_its_line(vault: Vault) -> None:
+    path = _note(vault, 来源="<!-- 待写 -->")
+    assert _said(vault, "R302") == [(_line(path, "## 来源"), "error", "「来源」是空的")]
+
+
+@pytest.mark.parametrize("text", ["# {{ title }}\n", "", "# {{ title }}\n\n## 自由\n"])
+def test_a_template_without_a_section_asks_nothing_of_it(vault: Vault, text: str) -> None:
+    path = _note(vault, 自测="没有题", 来源="- 网上", 一句话="[别篇](rope.md)")
+    _note(vault, "rope", draft=True)
+    _snippet(vault)
+    assert {"R303", "R309", "R310"} < set(_found(vault))
+    _template(vault, text)
+    if "自由" in text:
+        path.write_text(path.read_text("utf-8").partition("## ")[0] + "## 自由\n\n写了\n", "utf-8")
+    assert set(_found(vault)) == {"R402"}
+
+
+def test_a_broken_template_is_named(vault: Vault) -> None:
+    _note(vault)
+    _snippet(vault)
+    _template(vault, "# {{ titel }}\n")
+    found = _found(vault)
+    assert set(found) == {"R302", "R402"}
+    assert "rizhi/templates/note.md:1 模板出错" in found["R302"][0].message
+
+
+# 自测
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "\n没有缩进\n", "    <!-- 待写 -->\n", "\n    \n"], ids=range(4)
+)
+def test_a_question_without_an_answer(vault: Vault, answer: str) -> None:
+    cards = '??? question "甲"\n    答\n\n' * 2
+    path = _note(vault, 自测=f'{cards}???+ question "没有"\n{answer}\n???+ question "乙"\n    答')
+    _snippet(vault)
+    assert set(_found(vault)) == {"R306", "R402"}
+    message = '这一题没有答案：???+ question "没有"'
+    assert _said(vault, "R306") == [(_line(path, '"没有"'), "error", message)]
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        '???+ question "甲 "乙" 丙"\n\n    答\n',
+        "??? question\n    短\n",
+        '??? tip question "甲"\n\t答\n',
+        '??? question "甲"\n\n    ```text\n    # 只有代码\n    ```\n',
+        '??? question "甲"\r\n    答\r\n',
+    ],
+)
+def test_questions_in_other_hands(vault: Vault, card: str) -> None:
+    _note(vault, 自测=f"{card}\n" * 3)
+    _snippet(vault)
+    assert set(_found(vault)) == {"R402"}
+
+
+def test_a_question_shown_in_code_is_none(vault: Vault) -> None:
+    cards = '??? question "甲"\n    答\n\n' * 3
+    _note(vault, 自测=cards + '```text\n??? question "样子"\n```\n')
+    _snippet(vault)
+    assert set(_found(vault)) == {"R402"}
+
+
+# 提醒
+
+
+@pytest.mark.parametrize(
+    "head", ["```python", "~~~py", '``` { .python title="甲" }', "    ```pycon"]
+)
+def test_python_by_hand(vault: Vault, head: str) -> None:
+    indent, mark = head.partition(head.strip())[0], head.strip()[:3]
+    fence = f"- 项\n\n{head}\n{indent}1 + 1\n{indent}{mark}"
+    path = _note(vault, 跑一跑=fence)
+    _snippet(vault)
+    found = _found(vault)
+    assert set(found) == {"R307", "R402"}
+    assert [(p.line, p.level) for p in found["R307"]] == [(_line(path, head), "warning")]
+    _note(vault, draft=True, 跑一跑=fence)
+    assert _found(vault) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```text\n输出\n```",
+        "```bash\nrizhi new\n```",
+        "````markdown\n```python\n1\n```\n````",
+        "`python` 与 ```python``` 都是行内的",
+    ],
+)
+def test_other_code_by_hand_is_welcome(vault: Vault, text: str) -> None:
+    _note(vault, 跑一跑=text)
+    _snippet(vault)
+    assert set(_found(vault)) == {"R402"}
+
+
+def _with_dims(vault: Vault, value: str) -> Vault:
+    (vault.root / "pyproject.toml").write_text(f"[tool.rizhi]\ndims = {value}\n", "utf-8")
+    return find_vault(vault.root)
+
+
+def test_letters_outside_the_legend(vault: Vault) -> None:
+    path = _note(vault, 定义与形状="形状 `(B, L, D)`，拼起来是 (B·T, 2 * X, C)。")
+    _snippet(vault, '# %% 检验 一\nx = "(B, Z, D)"\nassert x  # 从 (B, T, Q/2) 来\n')
+    assert "R308" not in _found(vault)  # 没有设图例
+    line = _line(path, "(B, L, D)")
+    assert _said(_with_dims(vault, '"BTCHD"'), "R308") == [
+        (line, "warning", "形状 (B, L, D) 里的 L 不在图例 BTCHD 里"),
+        (line, "warning", "形状 (B·T, 2 * X, C) 里的 X 不在图例 BTCHD 里"),
+        (3, "warning", "形状 (B, T, Q/2) 里的 Q 不在图例 BTCHD 里"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(B, T, D) 与 (2, 3)、(H·D, C)、(B, …, T)",
+        "左右指针 `(L, R)`，三个类 (A, B, C)，(GPU, CPU, TPU)",
+        "`f(B, T, X)`、`x.view(B, T, N)`、(T, F, T)、(B, T, 长度)、(1, N, X)",
+    ],
+)
+def test_brackets_that_are_no_shape(vault: Vault, text: str) -> None:
+    _note(vault, 定义与形状=text)
+    _snippet(vault)
+    assert set(_found(_with_dims(vault, '"BTCHD"'))) == {"R402"}
+
+
+@pytest.mark.parametrize("value", ['["B"]', '"b"', "3"])
+def test_a_legend_that_is_no_row_of_letters(vault: Vault, value: str) -> None:
+    with pytest.raises(RizhiError, match="dims 应是一串大写字母"):
+        check_vault(_with_dims(vault, value), TODAY)
+
+
+@pytest.mark.parametrize("mark", ["-", "*", "+", "1.", "2)"])
+def test_a_source_that_names_nothing(vault: Vault, mark: str) -> None:
+    path = _note(vault, 来源=f"{mark} 《好书》\n{mark} 网上看来的\n{mark} 某篇\n  博客")
+    _snippet(vault)
+    assert _said(vault, "R309") == [
+        (_line(path, "网上"), "warning", "照着这一条找不到出处：网上看来的"),
+        (_line(path, "某篇"), "warning", "照着这一条找不到出处：某篇 博客"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- 好书，\n  Knuth 著",
+        "- 高等代数讲义\n    - 第 3 章\n    - 习题",
+        "* https://example.org",
+        "1. [讲义](https://example.org)",
+        "1. 李老师的课，2024 年秋",
+        "- `torch.sort`",
+        "听师兄讲的。",
+        "网上看来的，见下表：\n\n| 甲 | 乙 |\n|---|---|\n| 一 | 二 |",
+    ],
+)
+def test_sources_in_other_hands(vault: Vault, text: str) -> None:
+    _note(vault, 来源=text)
+    _snippet(vault)
+    assert set(_found(vault)) == {"R402"}
+
+
+def test_one_sentence_leans_on_what_came_before(vault: Vault) -> None:
+    link = "[旋转](rope.md#为什么需要)\n[自己](mask.md) [外面](https://example.org/cache.md)"
+    path = _note(vault, 一句话=link, 为什么需要="[缓存](cache.md)")
+    for slug, prereq in (("rope", "deep"), ("deep", ""), ("cache", "")):
+        _note(vault, slug, draft=True, prereq=prereq)
+    _snippet(vault)
+    message = "「一句话」要先读过「rope」，它不在先修里"
+    assert _said(vault, "R310") == [(_line(path, "rope.md"), "warning", message)]
+    _note(vault, 一句话=link, prereq="rope")
+    assert set(_found(vault)) == {"R402"}
+    _note(vault, 一句话="[深](deep.md)", prereq="rope")  # 先修的先修也读过了
+    assert set(_found(vault)) == {"R402"}
+
+
+def test_a_long_ladder_of_prerequisites_is_climbed_at_once(vault: Vault) -> None:
+    for n in range(60):
+        _note(vault, f"n{n}", draft=True, prereq=", ".join(f"n{m}" for m in range(n)[-3:]))
+    assert _found(vault) == {}
+
+
+# 片段
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "print(1)",
+        "assert True",
+        'assert "写了"',
+        'assert (x == 1, "括号多了一对")',
+        "x == 1",
+        "def unused():\n    return x",
+    ],
+)
+def test_a_check_that_checks_nothing(vault: Vault, check: str) -> None:
+    _note(vault)
+    _snippet(vault, f"# %% 检验 一\n# 说明\n{check}\n\n# %% 检验 二\nassert 1 + 1 == 2\n")
+    found = _found(vault)
+    assert set(found) == {"R402", "R403"}
+    (problem,) = found["R403"]
+    assert (problem.message, problem.level) == ("「检验 一」没有核对任何东西", "error")
+    assert problem.line == 2
+    _note(vault, draft=True)
+    assert _found(vault) == {}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "assert 0.1 + 0.2 != 0.3",
+        "torch.testing.assert_close(a, b)",
+        "np.testing.assert_allclose(a, b)",
+        "with pytest.raises(ValueError):\n    f()",
+        "try:\n    f()\nexcept ValueError:\n    pass\nelse:\n    raise AssertionError",
+        "if a != b:\n    raise ValueError(a)",
+        "for a in range(3):\n    same(a, a)",
+        "twice(1)",
+        "unittest.TestCase().assertEqual(1, a)",
+        "check_inputs(a)",
+    ],
+)
+def test_checks_in_other_hands(vault: Vault, check: str) -> None:
+    helpers = "def same(a, b):\n    assert a == b\ndef twice(a):\n    same(a, a)\n    same(a, a)\n"
+    _note(vault)
+    _snippet(vault, f"# %% 帮手\n{helpers}\n# %% 检验\n{check}\n")
+    assert set(_found(vault)) == {"R402"}
+
+
+@pytest.mark.parametrize(
+    ("code", "file"),
+    [
+        ("import snippets.rope", "snippets/rope.py"),
+        ("from snippets import rope", "snippets/rope.py"),
+        ("from tools.plot import draw", "tools/plot.py"),
+        ("def f():\n    import helper", "helper.py"),
+    ],
+)
+def test_an_import_that_no_record_follows(vault: Vault, code: str, file: str) -> None:
+    path = vault.root / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("# %% 检验\nassert x\n", "utf-8")
+    _note(vault, "rope", draft=True)
+    _note(vault)
+    _snippet(vault, f"# %% 检验\n{code}\nassert x\n")
+    found = _said(vault, "R404")
+    assert found == [(2 + code.count("\n"), "error", f"用到了 {file}：它改了，这里的记录不会过期")]
+
+
+def test_imports_from_outside_are_welcome(vault: Vault) -> None:
+    (vault.root / "llm/model.py").write_text("x = 1\n", "utf-8")
+    (vault.root / "pandas").mkdir()  # 一个放数据的文件夹，不是包
+    _note(vault)
+    _snippet(vault, "# %% 检验\nimport pandas, os\nfrom llm.model import x\nassert x\n")
+    assert set(_found(vault)) == {"R402"}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -842,6 +843,27 @@ def test_outside_a_vault_it_says_what_to_do(tmp_path: Path) -> None:
 def test_usage_errors_are_chinese_and_exit_two(rz: Run, arguments: list[str], said: str) -> None:
     result = rz(*arguments)
     assert result.exit_code == 2 and said in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["add", "思考"], ["note", "x"], ["没有"], ["todo", "--stale"]]
+)
+def test_usage_errors_end_in_a_chinese_full_stop(rz: Run, arguments: list[str]) -> None:
+    assert rz(*arguments).stderr.rstrip()[-1] in "。？"
+
+
+@pytest.mark.parametrize("module", ["rizhi", "rizhi.cli"])
+def test_run_as_a_module_it_is_the_command(vault: Vault, module: str) -> None:
+    command = [sys.executable, "-m", module, "--root", str(vault.root)]
+    added = subprocess.run([*command, "add", "思考", "一条"], capture_output=True, text=True)
+    assert added.returncode == 0, added.stderr
+    assert added.stdout.startswith("添到 docs/daily/")
+    unknown = subprocess.run([*command, "没有"], capture_output=True, text=True)
+    assert unknown.returncode == 2 and "没有命令" in unknown.stderr
+
+
+def test_version_is_that_of_the_package(rz: Run) -> None:
+    assert rz("--version").stdout == f"rizhi {metadata.version('rizhi')}\n"
 
 
 def test_help_is_chinese(rz: Run) -> None:

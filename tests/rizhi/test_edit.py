@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-from days import days
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from rizhi import edit
 from rizhi.entry import CANONICAL, parse, render
 from rizhi.todo import normalised
 from rizhi.vault import RizhiError
+from tests.rizhi.days import days
 
 NEW = "崭新的一行"
 

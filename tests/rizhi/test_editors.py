@@ -9,7 +9,7 @@
 - `vim-yes`、`vim-no`、`vim-auto`：真的 vim，`backupcopy` 的三个值；
 - `nano`：真的 nano，接在伪终端上。
 
-完整的一遍：`python tests/rizhi/test_editors.py 1000`，八种写法各 1,000 轮，四十轮一齐跑。
+完整的一遍：`python -m tests.rizhi.test_editors 1000`，八种写法各 1,000 轮，四十轮一齐跑。
 """
 
 import json
@@ -30,13 +30,9 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-
-from faults import fork, wait
-
 from rizhi import daily, notes, store
 from rizhi.vault import RizhiError, Vault, find_vault
+from tests.rizhi.faults import fork, wait
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="要 fork 与伪终端")
 

@@ -1,12 +1,12 @@
 """读一天：无论他怎么打字，读得出来，还得出原文，一个字节不差。"""
 
 import pytest
-from days import days
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rizhi import entry
 from rizhi.entry import canonical, links, parse, render, todos
+from tests.rizhi.days import days
 
 FIRST_DAY = """
 

@@ -74,7 +74,7 @@ def test_module_alone_means_every_cell(recorded: Path) -> None:
 
 def test_copied_code_runs(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic:结果"))
-    copied = page.select_one("button.rz-copy")["data-clipboard-text"]
+    copied = str(page.select_one("button.rz-copy")["data-clipboard-text"])
     assert copied.index("x = 3") < copied.index("print(Block") and "assert" not in copied
     compile(copied, "pasted", "exec")
 

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi import index
-from rizhi.vault import Day, Note, Page
+from rizhi.page import Day, Note, Page
 
 DAY = Path("/v/docs/daily/2026/2026-11-23.md")
 
 
 def _note(slug: str, title: str, *aliases: str) -> Note:
-    meta = {"title": title, "aliases": list(aliases)}
-    return Note(Path(f"/v/docs/notes/model/{slug}.md"), "", meta, 0, 1, ())
+    text = f"---\ntitle: {title}\naliases: [{', '.join(aliases)}]\n---\n"
+    return Note(Path(f"/v/docs/notes/model/{slug}.md"), text)
 
 
 def _day(text: str) -> Day:
-    return Day(DAY, text, {}, 0, 1, ())
+    return Day(DAY, text)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=12))
 def test_a_backlink_exists_exactly_where_a_link_does(pieces: list[str]) -> None:
-    page = Page(Path("/v/docs/x.md"), "".join(pieces), {}, 0, 1, ())
+    page = Page(Path("/v/docs/x.md"), "".join(pieces))
     found = index.backlinks([page])
     pairs = index.targets(page)
     assert sorted(t for _, t in pairs) == sorted(t for t, ms in found.items() for _ in ms)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from faults import fork, wait
 
 from rizhi import store
 from rizhi.index import targets
-from rizhi.vault import Vault, read_days, read_notes
+from rizhi.page import read_days, read_notes
+from rizhi.vault import Vault
+from tests.rizhi.faults import fork, wait
 
 Run = Callable[..., Result]
 Write = Callable[[str, str], Path]

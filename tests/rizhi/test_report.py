@@ -8,15 +8,16 @@ import pytest
 
 from rizhi import report, resume
 from rizhi.isoweek import Week, week_named, week_of
+from rizhi.page import Day
 from rizhi.todo import lives, mentions
-from rizhi.vault import Day, RizhiError
+from rizhi.vault import RizhiError
 
 NOTHING = re.compile(r"(?!)")
 TODAY = date(2026, 11, 23)
 
 
 def _day(day: str, text: str) -> Day:
-    return Day(Path(f"/v/docs/daily/2026/{day}.md"), text, {}, 0, 1, ())
+    return Day(Path(f"/v/docs/daily/2026/{day}.md"), text)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,7 @@ def test_achievements_take_every_line() -> None:
 )
 def test_the_topic_of_an_achievement(text: str, heading: str, topic: str) -> None:
     head = f"### {heading}\n" if heading else ""
-    page = _day("2026-11-23", f"## 今日成果\n{head}1. {text}\n")
-    page = Day(page.path, page.text, {"tags": ["健身"]}, 0, 1, ())
+    page = _day("2026-11-23", f"---\ntags: [健身]\n---\n## 今日成果\n{head}1. {text}\n")
     (found,) = resume.collect(report.written([page], NOTHING), {})
     assert (found.topic, found.text) == (topic, text)
 

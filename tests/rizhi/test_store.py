@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults import Counted, fork, kill_self, wait
 
 from rizhi import store
+from tests.rizhi.faults import Counted, fork, kill_self, wait
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="注入的是 POSIX 的系统调用")
 SLOW = pytest.mark.slow
@@ -187,7 +187,7 @@ def test_failing_system_calls_leave_whole_files(
 
 def _killed(folder: Path, action: str, nth: int) -> int:
     def run() -> None:
-        store.os = Counted(os, nth, kill_self)
+        store.os = Counted(os, nth, kill_self)  # type: ignore[assignment]
         ACTIONS[action](folder)
 
     return wait(fork(run))
@@ -307,7 +307,7 @@ def test_two_processes_amend_and_lose_nothing(tmp_path: Path) -> None:
     def run() -> None:
         for number in range(50):
             line = f"{os.getpid()} {number}\n".encode()
-            _amend(path, lambda old, line=line: old + line)
+            _amend(path, lambda old, line=line: old + line)  # type: ignore[misc]
 
     assert [wait(child) for child in [fork(run), fork(run)]] == [0, 0]
     lines = path.read_text().splitlines()

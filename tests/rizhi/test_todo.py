@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rizhi import todo
-from rizhi.entry import PLAN, parse
+from rizhi.entry import PLAN, Item, parse
 from rizhi.todo import (
+    Mention,
     Todo,
     brief,
     due,
@@ -155,7 +156,9 @@ class Ledger:
 
 def _month(rng: random.Random, days: int) -> Iterator[tuple[date, str, Ledger, list[str]]]:
     """一天天过：目标由 `goals` 填，人随手勾掉、划掉、删掉、不管，再写下新的。"""
-    ledger, pages, plan = Ledger(), [], []
+    ledger = Ledger()
+    pages: list[tuple[date, list[Mention]]] = []
+    plan: list[Item] = []
     for n in range(days):
         day = D + timedelta(days=n)
         if rng.random() < 0.2:  # 歇一天

@@ -24,7 +24,7 @@ def pages_of(days: Mapping[str, str], notes: Mapping[str, str] | None = None) ->
 
 
 def flat(parts: Iterable[Part]) -> list[str | Link]:
-    return [one for part in parts for one in (flat(part.parts) if type(part) is Dim else [part])]
+    return [one for p in parts for one in (flat(p.parts) if isinstance(p, Dim) else [p])]
 
 
 def uris(parts: Iterable[Part]) -> list[str]:

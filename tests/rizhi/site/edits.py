@@ -1,12 +1,7 @@
-"""在一个小知识库里随手改许多次，每次只做一遍脏构建；到了检查点，另起进程从头建一遍来比。
-
-由 test_incremental.py 在自己的进程里运行：`python edits.py 文件夹 种子 改几次 查几次`。
-"""
+"""在一个小知识库里随手改：每改一次只做一遍脏构建，要比的时候另起进程从头建一遍。"""
 
 import filecmp
 import json
-import logging
-import os
 import random
 import shutil
 import subprocess
@@ -18,24 +13,17 @@ from pathlib import Path
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from benchmarks import peers
+from benchmarks.make_vault import make_vault
+from tests import vaults
 
-ROOT = Path(__file__).resolve().parents[3]
 CLEAN = "import sys; from mkdocs.__main__ import cli; cli(['build', '-q', '-d', sys.argv[1]])"
 TAGS = ("掩码", "缓存", "a/b", "<b>粗</b>")
 
 
 def prepare(root: Path) -> None:
-    """四十天、十二篇笔记、两个真的片段。"""
-    peers.grown(root, 40, 12)
-    shutil.copytree(ROOT / "llm", root / "llm", ignore=shutil.ignore_patterns("__pycache__"))
-    for slug, group in (("cat-vs-stack", "pytorch"), ("sort-vs-sorted", "python")):
-        module = slug.replace("-", "_")
-        for name in (f"snippets/outputs/{module}", f"docs/notes/{group}/{slug}.md"):
-            target = root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target)
-        shutil.copy(ROOT / f"snippets/{module}.py", root / f"snippets/{module}.py")
+    """样例知识库，再多四十天、十二篇笔记。"""
+    make_vault(root, 40, 12)
+    vaults.make(root)
 
 
 class Editor:
@@ -152,7 +140,7 @@ class Editor:
 
     def embed(self) -> str:
         opening = self.rng.choice(("```snippet", "``` snippet", "~~~snippet", "````snippet"))
-        module = self.rng.choice(("cat_vs_stack", "sort_vs_sorted"))
+        module = self.rng.choice(("attention_mask", "sort_vs_sorted"))
         lines = ("", opening, module, opening[: 4 if opening[3] == "`" else 3], "")
         block = self.rng.choice(("\n", "\r\n")).join(lines)
         return self._append(self._one(self.days() + self.notes()), block)
@@ -200,30 +188,3 @@ def against_clean(vault: Path, site: Path) -> list[str]:
     command = [sys.executable, "-c", CLEAN, str(clean)]
     subprocess.run(command, cwd=vault, check=True, capture_output=True)
     return differences(site, clean)
-
-
-def main(root: Path, seed: int, edits: int, checks: int) -> int:
-    """改 edits 次，比 checks 次；有一处不同就停下来，留着两份产物。"""
-    logging.getLogger("mkdocs").setLevel(logging.CRITICAL)
-    vault, site = root / "vault", root / "site"
-    prepare(vault)
-    os.chdir(vault)  # 围栏从工作目录找知识库，与 mkdocs serve 一样
-    rebuild(vault, site, dirty=False)
-    editor = Editor(vault, random.Random(seed))
-    done: list[str] = []
-    for number in range(1, edits + 1):
-        done.append(editor.edit())
-        rebuild(vault, site, dirty=True)
-        if number % (edits // checks) == 0:
-            wrong = against_clean(vault, site)
-            if wrong:
-                print(
-                    f"第 {number} 次之后不同：{wrong[:8]}；最近做的：{done[-(edits // checks) :]}"
-                )
-                return 1
-    print(f"{edits} 次改动，{checks} 次比较，全部相同")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:5])))

@@ -6,21 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-EDITS, WHOLE = (Path(__file__).with_name(name) for name in ("edits.py", "whole.py"))
+import pytest
+
+from tests.vaults import ROOT
+
 # 改一处，说出重建了哪些页
 ONE = """
 import json, os, sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
-import edits
 from rizhi.site import incremental
+from tests.rizhi.site import edits
 vault, site = Path(sys.argv[1]) / "vault", Path(sys.argv[1]) / "site"
 edits.prepare(vault)
 os.chdir(vault)
 edits.rebuild(vault, site, dirty=False)
 everything = len(incremental.STATE.rebuilt)
-found = {{}}
+found = {}
 for name, path, old, new in json.loads(sys.argv[2]):
     file = vault / path
     text = file.read_text("utf-8")
@@ -29,7 +30,7 @@ for name, path, old, new in json.loads(sys.argv[2]):
     edits.rebuild(vault, site, dirty=True)
     found[name] = sorted(incremental.STATE.rebuilt)
 edits.rebuild(vault, site, dirty=True)
-print(json.dumps({{"全部": everything, "没改": sorted(incremental.STATE.rebuilt), **found}}))
+print(json.dumps({"全部": everything, "没改": sorted(incremental.STATE.rebuilt), **found}))
 """
 
 
@@ -40,16 +41,14 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_two_hundred_edits_equal_a_clean_build(tmp_path: Path) -> None:
-    run = _run(str(EDITS), str(tmp_path), "20261124", "200", "20")
+@pytest.mark.parametrize(
+    ("times", "checks"), [(60, 6), pytest.param(200, 20, marks=pytest.mark.slow)]
+)
+def test_many_edits_equal_a_clean_build(tmp_path: Path, times: int, checks: int) -> None:
+    numbers = map(str, (20261124, times, checks))
+    run = _run("-m", "tests.rizhi.site.whole", str(tmp_path), *numbers)
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
-    assert "200 次改动，20 次比较，全部相同" in run.stdout
-
-
-def test_the_whole_vault_equals_a_clean_build(tmp_path: Path) -> None:
-    run = _run(str(WHOLE), str(tmp_path))
-    assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
-    assert "全部相同" in run.stdout
+    assert f"{times} 次改动，{checks + 2} 次比较，全部相同" in run.stdout
 
 
 def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
@@ -59,8 +58,7 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
         ("改标题", day, "星期三　", "星期三　改过的"),
         ("改笔记", "docs/notes/model/topic-2.md", "## 自测\n", "## 自测\n\n再想一遍。\n"),
     ]
-    code = ONE.format(folder=str(EDITS.parent))
-    run = _run("-c", code, str(tmp_path), json.dumps(steps))
+    run = _run("-c", ONE, str(tmp_path), json.dumps(steps))
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
     page = "daily/2026/2026-11-18.md"

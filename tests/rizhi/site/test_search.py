@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.page import read_notes
 from rizhi.site import search
-from rizhi.vault import RizhiError, Vault, read_notes
+from rizhi.vault import RizhiError, Vault
 
 WORKER = "assets/javascripts/workers/search.abc.min.js"
 

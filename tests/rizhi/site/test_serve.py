@@ -6,14 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from rizhi.vault import Vault, day_path
+from tests import vaults
+
 MASK = "notes/attention/attention-mask"
+CELL = "snippets/attention_mask.py"
 SECONDS = 60
 
 
@@ -36,7 +42,7 @@ class Served:
         until = time.monotonic() + SECONDS
         while time.monotonic() < until and self.process.poll() is None:
             page = self.page(name)
-            if wanted(page):
+            if page and wanted(page):
                 return page
             time.sleep(0.2)
         log = (self.root / "serve.log").read_text("utf-8")
@@ -48,6 +54,16 @@ class Served:
         assert old in text, (name, old)
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
+    @contextmanager
+    def edited(self, name: str, old: str, new: str) -> Iterator[None]:
+        """改一处，看过之后改回去：一个测试不站在另一个的改动上。"""
+        before = (self.root / name).read_bytes()
+        self.edit(name, old, new)
+        try:
+            yield
+        finally:
+            (self.root / name).write_bytes(before)
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -56,8 +72,8 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, copy_vault) -> Iterator[Served]:
-    root = copy_vault(tmp_path_factory.mktemp("served"))
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = vaults.make(tmp_path_factory.mktemp("served") / "vault")
     port = _free_port()
     command = [sys.executable, "-m", "mkdocs", "serve", "-a", f"127.0.0.1:{port}"]
     with (root / "serve.log").open("w", encoding="utf-8") as log:
@@ -93,68 +109,66 @@ def test_a_served_page_opens_in_the_editor(served: Served) -> None:
 
 
 def test_a_todo_reaches_home_and_board(served: Served) -> None:
-    served.edit("docs/daily/2026/2026-11-23.md", "## 今日总结", "- [ ] 刚想起的一件\n\n## 今日总结")
+    last = day_path(Vault(served.root), vaults.days(served.root)[-1])
+    served.edit(
+        str(last.relative_to(served.root)), "## 明日计划\n\n", "## 明日计划\n\n- [ ] 刚想起的一件\n"
+    )
     served.wait(lambda page: "刚想起的一件" in page, "todos/index")
     served.wait(lambda page: "刚想起的一件" in page, "index")
 
 
 def test_a_new_day_appears(served: Served) -> None:
-    path = served.root / "docs/daily/2026/2026-11-24.md"
-    path.write_text("# 2026-11-24 星期二　新的一天\n\n## 思考\n\n- 有\n", encoding="utf-8")
-    served.wait(lambda page: "新的一天" in page, "daily/index")
+    first = vaults.days(served.root)[0] - timedelta(days=1)
+    vaults.write_day(served.root, first, f"# {first}　补写的一天\n\n## 思考\n\n- 有\n")
+    served.wait(lambda page: "补写的一天" in page, "daily/index")
 
 
 def test_a_changed_snippet_is_recorded_again(served: Served) -> None:
-    served.edit("snippets/attention_mask.py", "print(mask", "print('甲' * 3)\nprint(mask")
-    page = served.wait(lambda page: "甲甲甲" in page)
-    assert "输出已过期" not in page
-    outputs = served.root / "snippets/outputs/attention_mask"
-    assert any("甲甲甲" in path.read_text("utf-8") for path in outputs.glob("*.txt"))
+    with served.edited(CELL, "print(tuple", "print('甲' * 3)\nprint(tuple"):
+        page = served.wait(lambda page: "甲甲甲" in page)
+        assert "输出已过期" not in page
+        outputs = served.root / "snippets/outputs/attention_mask"
+        assert any("甲甲甲" in path.read_text("utf-8") for path in outputs.glob("*.txt"))
+    served.wait(lambda page: "甲甲甲" not in page)
 
 
 def test_a_changed_llm_is_seen_at_once(served: Served) -> None:
     line = "causal = (key <= query)[None, None]"
-    served.edit("llm/model.py", line, f'print("来自", "llm")\n    {line}')
-    served.wait(lambda page: "来自 llm" in page)
-    served.edit("llm/model.py", 'print("来自", "llm")\n    ', "")
+    with served.edited("llm/model.py", line, f'print("来自", "llm")\n    {line}'):
+        served.wait(lambda page: "来自 llm" in page)
     served.wait(lambda page: "来自 llm" not in page)
 
 
 def test_an_exception_is_shown_and_the_server_stays(served: Served) -> None:
-    served.edit("snippets/attention_mask.py", "print('甲' * 3)", "print(1 / 0)")
-    page = served.wait(lambda page: "ZeroDivisionError" in page)
-    assert re.search(r"snippets/attention_mask.py:\d+ 单元格「因果」出错", page)
-    assert "甲甲甲" in page  # 失败的运行不记录，旧的输出还在
-    served.edit("snippets/attention_mask.py", "print(1 / 0)", "print('乙' * 3)")
-    served.wait(lambda page: "乙乙乙" in page and "ZeroDivisionError" not in page)
+    with served.edited(CELL, "print(tuple", "print(1 / 0)\nprint(tuple"):
+        page = served.wait(lambda page: "ZeroDivisionError" in page)
+        assert re.search(r"snippets/attention_mask.py:\d+ 单元格「因果」出错", page)
+        assert "torch.bool" in page  # 失败的运行不记录，旧的输出还在
+    served.wait(lambda page: "ZeroDivisionError" not in page)
 
 
 def test_a_syntax_error_names_its_line(served: Served) -> None:
-    served.edit("snippets/attention_mask.py", "print('乙' * 3)", "print('丙' *")
-    served.wait(lambda page: "单元格「因果」语法错误" in page and "attention_mask.py:" in page)
-    served.edit("snippets/attention_mask.py", "print('丙' *", "print('丙' * 3)")
-    served.wait(lambda page: "丙丙丙" in page)
+    with served.edited(CELL, "print(tuple", "print('丙' *\nprint(tuple"):
+        served.wait(lambda page: "单元格「因果」语法错误" in page and "attention_mask.py:" in page)
+    served.wait(lambda page: "语法错误" not in page)
 
 
 def test_a_broken_llm_does_not_stop_the_site(served: Served) -> None:
-    served.edit("llm/model.py", "class RMSNorm(", "class RMSNorm((")
-    served.wait(lambda page: "语法错误" in page)
-    served.wait(lambda page: "语法错误" in page, "reference/model")
-    served.edit("llm/model.py", "class RMSNorm((", "class RMSNorm(")
+    with served.edited("llm/model.py", "class RMSNorm(", "class RMSNorm(("):
+        served.wait(lambda page: "语法错误" in page)
+        served.wait(lambda page: "语法错误" in page, "reference/model")
     served.wait(lambda page: "语法错误" not in page)
-    served.wait(lambda page: "RotaryEmbedding" in page, "reference/model")
+    served.wait(lambda page: "只除以均方根" in page, "reference/model")
 
 
 def test_a_missing_snippet_is_named(served: Served) -> None:
-    served.edit(f"docs/{MASK}.md", "attention_mask:因果\n", "no_such:因果\n")
-    page = served.wait(lambda page: "没有片段 snippets/no_such.py" in page)
-    assert "masked_fill" in page  # 列出现有的
+    with served.edited(f"docs/{MASK}.md", "attention_mask:因果\n", "no_such:因果\n"):
+        page = served.wait(lambda page: "没有片段 snippets/no_such.py" in page)
+        assert "masked_fill" in page  # 列出现有的
+    served.wait(lambda page: "没有片段" not in page)
 
 
 def test_a_broken_notebook_is_named(served: Served) -> None:
-    path = served.root / "docs/notebooks/tensor-shapes.ipynb"
-    good = path.read_text("utf-8")
-    path.write_text("{ 不是 JSON", encoding="utf-8")
-    served.wait(lambda page: "读不懂" in page, "notebooks/tensor-shapes")
-    path.write_text(good, encoding="utf-8")
+    with served.edited("docs/notebooks/tensor-shapes.ipynb", "{", "{ 不是 JSON"):
+        served.wait(lambda page: "读不懂" in page, "notebooks/tensor-shapes")
     served.wait(lambda page: "读不懂" not in page, "notebooks/tensor-shapes")

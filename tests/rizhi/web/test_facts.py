@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from webs import vault_of as _vault
 
 from rizhi.vault import Vault, day_path
 from rizhi.web import facts
 from rizhi.web.facts import Memory, Web, read_web
+from tests.rizhi.webs import vault_of as _vault
 
 TODAY = date(2026, 11, 23)
 NOTES = ("model/rope", "model/kv-cache", "attention/mask")
@@ -81,9 +81,9 @@ def test_a_day_is_listed_exactly_where_it_links(
         wanted = {str(vault.docs / f"notes/{to}.md"): dates for to, dates in ledger.items()}
         assert {to: [day.date for day, _ in listed] for to, listed in found.items()} == wanted
         for target, listed in found.items():
-            for day, mention in listed:
-                assert mention.target == target and str(mention.source) == day.path
-                lines = Path(day.path).read_text("utf-8").split("\n")
+            for fact, mention in listed:
+                assert mention.target == target and str(mention.source) == fact.path
+                lines = Path(fact.path).read_text("utf-8").split("\n")
                 assert Path(target).name in lines[mention.line - 1]
                 assert Path(target).name in mention.sentence
         assert web.dates == sorted(day for day, (written, _) in days.items() if written)

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from webs import pages_of, vault_of
-from webs import text as _text
-from webs import uris as _uris
 
 from rizhi.frontmatter import quoted
-from rizhi.vault import Note, find_vault
+from rizhi.page import Note
+from rizhi.vault import find_vault
 from rizhi.web import generated, panels
 from rizhi.web.blocks import Generated, Heat, Link, Rows, Steps
 from rizhi.web.facts import Web, read_web
 from rizhi.web.generated import LIMIT, pages, reading_order, tag_uri
+from tests.rizhi.webs import pages_of, vault_of
+from tests.rizhi.webs import text as _text
+from tests.rizhi.webs import uris as _uris
 
 TODAY = date(2026, 11, 25)
 WROTE = "## 思考\n\n写了\n"
@@ -163,7 +164,7 @@ def test_the_board_groups_and_orders(make: Make) -> None:
 def test_the_board_says_how_many_it_left_out(make: Make) -> None:
     lines = "".join(f"- [ ] 第{n}件\n" for n in range(LIMIT + 7))
     board = pages(make({"2026-11-10": lines}))["todos/index.md"]
-    counts = {p.kind: (len(p.content.rows), _text(p.note)) for p in board.panels}  # type: ignore[union-attr]
+    counts = {p.kind: (len(p.content.rows), _text(p.note)) for p in board.panels}
     assert counts["open"][0] == LIMIT and "7 件" in counts["open"][1]
     assert counts["due"] == (0, "没有。") == counts["done"]
 
@@ -278,7 +279,7 @@ def test_every_hostile_tag_has_its_own_page(make: Make) -> None:
 
 def _note(slug: str, prereq: Iterable[str], group: str = "model") -> Note:
     path = Path(f"/v/docs/notes/{group}/{slug}.md")
-    return Note(path, "", {"prereq": list(prereq)}, 0, 1, ())
+    return Note(path, f"---\nprereq: [{', '.join(prereq)}]\n---\n")
 
 
 SLUGS = "abcdefg"

@@ -5,10 +5,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from webs import pages_of, vault_of
 
 from rizhi.site import weave
 from rizhi.web.facts import Memory, Web, read_web
+from tests.rizhi.webs import pages_of, vault_of
 
 TODAY = date(2026, 11, 23)
 Change = Callable[[Path], object]
@@ -22,7 +22,7 @@ def _shown(web: Web) -> dict[str, object]:
     """每一页的面板，与算出来的页。"""
     docs = web.vault.docs
     uris = [path.relative_to(docs).as_posix() for path in sorted(docs.rglob("*.md"))]
-    return {uri: weave.rendered(web, uri) for uri in uris} | weave.sources(web)
+    return {**{uri: weave.rendered(web, uri) for uri in uris}, **weave.sources(web)}
 
 
 def _moved(old: str, new: str) -> Change:

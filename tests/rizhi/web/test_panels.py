@@ -7,10 +7,6 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from webs import pages_of
-from webs import text as _text
-from webs import uris as _uris
-from webs import vault_of as _vault
 
 from rizhi import pages
 from rizhi.report import DISTANCES
@@ -18,6 +14,10 @@ from rizhi.vault import find_vault
 from rizhi.web import generated, panels, render
 from rizhi.web.blocks import Folded, Heat, Link, Month, Panel, Rows, Trail
 from rizhi.web.facts import Web, read_web
+from tests.rizhi.webs import pages_of
+from tests.rizhi.webs import text as _text
+from tests.rizhi.webs import uris as _uris
+from tests.rizhi.webs import vault_of as _vault
 
 TODAY = date(2026, 11, 23)
 ROPE = "notes/model/rope.md"

@@ -13,9 +13,6 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from markdown import Markdown
-from webs import flat as _flat
-from webs import text as _words
-from webs import vault_of as _vault
 
 from rizhi.vault import day_path
 from rizhi.web import generated, panels, render
@@ -33,6 +30,9 @@ from rizhi.web.blocks import (
     Trail,
 )
 from rizhi.web.facts import Web, read_web
+from tests.rizhi.webs import flat as _flat
+from tests.rizhi.webs import text as _words
+from tests.rizhi.webs import vault_of as _vault
 
 ROOT = Path(__file__).resolve().parents[3]
 TODAY = date(2026, 11, 23)

@@ -1,0 +1,212 @@
+"""谁链接到谁：页与页之间的链接、反向链接与它所在的句子、提到而没有链接的名字；纯函数，不读盘。"""
+
+import os
+import re
+import string
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from rizhi.markdown import Definition, Document, Link, parse, spliced
+from rizhi.markdown.document import one_line
+from rizhi.page import Note, Page
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/|\\", re.I)
+_UNSAFE = re.compile(r"[\s%()<>\"\\#?]")
+_WORD = frozenset(string.ascii_lowercase + string.digits + "_")
+_STOP = re.compile(r"[。！？!?]+[」』”’）)]*")
+_MARKER = re.compile(r"(?:\[[^\w\[\]]\]|\[[xX]\])[ \t\u3000]+")
+_MAX_SIDE = 200  # 没有句号的一大段，链接两边各取这么多字
+_LEAVES = frozenset(("paragraph", "item", "heading", "cell"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """一页里指向另一页的一个链接，与它所在的句子。"""
+
+    source: Path
+    target: str
+    line: int
+    sentence: str
+
+
+def resolve(folder: str, target: str) -> str | None:
+    """`folder` 里的一页写的相对链接指着哪个文件；外部链接、页内锚点返回 None。
+
+    路径用字符串：十年的日志有几万个链接，逐个造 Path 太慢。
+    """
+    bare = target.partition("#")[0].partition("?")[0]
+    if not bare or _SCHEME.match(target):
+        return None
+    return os.path.normpath(f"{folder}/{unquote(bare) if '%' in bare else bare}")
+
+
+def targets(page: Page) -> list[tuple[Link, str]]:
+    """一页里指向本地文件的全部链接与图片。"""
+    folder = str(page.path.parent)
+    found = ((link, resolve(folder, link.target)) for link in page.document.links)
+    return [(link, target) for link, target in found if target is not None]
+
+
+def reachable(page: Page) -> tuple[str, ...]:
+    """一页依赖的本地文件：链接、图片，没有用到的引用式定义也算。"""
+    folder = str(page.path.parent)
+    unused = (resolve(folder, d.target) for d in page.document.definitions.values())
+    found = {target for _, target in targets(page)} | {target for target in unused if target}
+    return tuple(sorted(found))
+
+
+def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
+    """每个文件被哪些页链接，按页的次序；图片不是链接。"""
+    found: dict[str, list[Mention]] = {}
+    for page in pages:
+        links = [(link, target) for link, target in targets(page) if not link.image]
+        said = sentences(page.document, [link for link, _ in links])
+        for (link, target), sentence in zip(links, said, strict=True):
+            mention = Mention(page.path, target, page.document.line(link.start), sentence)
+            found.setdefault(target, []).append(mention)
+    return found
+
+
+def sentences(document: Document, links: list[Link]) -> list[str]:
+    """每个链接所在的句子：在它的那一段里，折成几行的接成一行，太长的截去两头。
+
+    句末的标点，在代码与链接的目标里的不算。
+    """
+    if not links:
+        return []
+    leaves = [block for block in document.blocks if block.kind in _LEAVES]
+    stops = [(m.start(), m.end()) for m in _STOP.finditer(document.blanked)]
+    found = []
+    for link in links:
+        leaf = leaves[bisect_right(leaves, link.start, key=lambda b: b.start) - 1]
+        first, last = leaf.start, leaf.end
+        if leaf.kind == "cell":  # 一格太短，整行才看得懂
+            first, last = document.line_start(link.start), document.line_end(link.start)
+        before = bisect_right(stops, link.start, key=lambda s: s[1]) - 1
+        after = bisect_right(stops, link.end - 1, key=lambda s: s[0])
+        start = max(first, stops[before][1] if before >= 0 else 0)
+        end = min(last, stops[after][1] if after < len(stops) else last)
+        head, tail = max(start, link.start - _MAX_SIDE), min(end, link.end + _MAX_SIDE)
+        text = document.text[head:tail].strip()
+        text = one_line(_MARKER.sub("", text, count=1) if head == first else text)
+        found.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
+    return found
+
+
+def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
+    """一页链接到的笔记，按出现的先后，各一次。"""
+    return linked(targets(page), notes)
+
+
+def linked(found: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
+    """这些链接指着的笔记，各一次。"""
+    return [notes[target] for target in dict.fromkeys(t for _, t in found) if target in notes]
+
+
+def by_path(notes: Iterable[Note]) -> dict[str, Note]:
+    """按路径找笔记的表。"""
+    return {str(note.path): note for note in notes}
+
+
+def relative(source: Path, target: Path) -> str:
+    """从一页到另一个文件的相对链接。"""
+    return Path(os.path.relpath(target, source.parent)).as_posix()
+
+
+def moved(
+    text: str, source: Path, target: Path, known: Mapping[str, Definition] | None = None
+) -> str:
+    """一段文字从一页搬到另一页，里面的相对链接跟着改。
+
+    `known` 是原来那一页的引用式定义：定义没有一同搬来的，写成行内的链接。
+    """
+    document = parse(text, known=known)
+    edits = {
+        (link.dest, link.dest_end): _moved(link.target, source, target)
+        for link in document.links
+        if link.kind != "auto" and link.dest >= 0
+    }
+    for link in document.links:
+        if link.dest < 0:
+            place = _moved(link.target, source, target) or link.target
+            edits[link.close + 1, link.end] = f"({_safe(place)})"
+    for made in document.definitions.values():
+        edits[made.dest, made.dest_end] = _moved(made.target, source, target)
+    return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
+
+
+def _moved(link: str, source: Path, target: Path) -> str | None:
+    """相对链接在新的一页里的写法；不用改的是 None。"""
+    if link.startswith("#") and len(link) > 1:
+        return relative(target, source) + link if source != target else None
+    place = resolve(str(source.parent), link)
+    if place is None or source.parent == target.parent:
+        return None
+    bare = re.split(r"[#?]", link, maxsplit=1)[0]
+    return _encoded(relative(target, Path(place))) + link[len(bare) :]
+
+
+def _encoded(path: str) -> str:
+    """路径写进链接：空格与括号会截断它，写成百分号编码。"""
+    return _UNSAFE.sub(lambda found: quote(found[0], safe=""), path)
+
+
+def _safe(target: str) -> str:
+    return f"<{target}>" if re.search(r"[\s()]", target) else target
+
+
+class Names:
+    """笔记的标题与别名：在文字里找，没有链接也算；太短的不算，免得处处都是。
+
+    名字的头两个字在文字里的每一处，取各种长度的一段来查表：几千个名字也只比一个慢一点。
+    """
+
+    def __init__(self, notes: Iterable[Note]) -> None:
+        pairs = [(name, note) for note in notes for name in (note.title, *note.aliases)]
+        self._notes: dict[str, list[Note]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        for folded, note in ((_folded(name), note) for name, note in pairs):
+            if len(folded) > 1:
+                self._notes.setdefault(folded, []).append(note)
+                self._lengths.setdefault(folded[:2], set()).add(len(folded))
+
+    def found(self, text: str) -> list[Note]:
+        """文字里提到的笔记，各一次。"""
+        return [note for note, _, _ in self.placed(text)]
+
+    def placed(self, text: str) -> list[tuple[Note, int, int]]:
+        """文字里提到的笔记，与头一次提到的名字的两端。"""
+        folded = _folded(text)
+        hits: dict[str, tuple[Note, int, int]] = {}
+        for at, end in self._spans(folded):
+            for note in self._notes.get(folded[at:end], ()):
+                if _whole(folded, at, end):
+                    known = hits.get(str(note.path))
+                    if known is None or at < known[1]:
+                        hits[str(note.path)] = (note, at, end)
+        return [hits[path] for path in sorted(hits)]
+
+    def _spans(self, folded: str) -> Iterator[tuple[int, int]]:
+        """也许是一个名字的各段文字。"""
+        for start, lengths in self._lengths.items():
+            at = folded.find(start)
+            while at >= 0:
+                yield from ((at, at + n) for n in lengths if at + n <= len(folded))
+                at = folded.find(start, at + 1)
+
+
+def _folded(text: str) -> str:
+    """不分大小写的写法，一个字还是一个字：İ 折叠之后成了两个，位置就错了。"""
+    folded = text.casefold()
+    if len(folded) == len(text):
+        return folded
+    return "".join(one if len(one.casefold()) > 1 else one.casefold() for one in text)
+
+
+def _whole(text: str, at: int, end: int) -> bool:
+    """英文名要整词：sort 不在 sorted 里。"""
+    starts = not text[at].isascii() or text[at - 1 : at] not in _WORD
+    return starts and (not text[end - 1].isascii() or text[end : end + 1] not in _WORD)

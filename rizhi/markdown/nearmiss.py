@@ -1,0 +1,105 @@
+"""像条目、待办或标题而不是的行：网站与命令都当它是文字，这里指出来，并给出该怎么写。"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rizhi.markdown.document import Block, Document
+
+_STATE = r"[ \u3000\xa0xX√✓/>?!-]"
+# 记号之后的勾选框：写对的，与差一点的
+_BOX = re.compile(rf"(?:\[({_STATE})?\]|[【［]({_STATE})?[】］]|\[([A-Za-z])\](?=\s))[ \t\u3000]*")
+_RIGHT_BOX = re.compile(r"\[[^\w\[\]\\\r\n]\][ \t\u3000\xa0]|\[[xX]\][ \t\u3000\xa0]")
+_BULLET = re.compile(
+    rf"[-*+](?=\[{_STATE}?\]|【{_STATE}?】)|[•●▪◦‣○·][ \t\u3000]*|[－–][ \t\u3000]+"
+)
+_NUMBER = re.compile(
+    r"(?P<n>\d{1,9})(?:[、．）][ \t\u3000]*|[.)](?=[^\W\d]|[\[【*`]))"
+    r"|(?P<wide>[０-９]{1,9})[.．、)）][ \t\u3000]*"
+)
+_ORDERED = re.compile(r"\d{1,9}[.)][ \t]+\S")  # 不从 1 起的编号打断不了段落
+_HEADING = re.compile(r"(#{2,6})(?=[^\s#])|(#{1,6})\u3000+")
+_LINE = re.compile(r"[^\r\n]+")
+_CHINESE = re.compile(r"[（(]?[一二三四五六七八九十]{1,3}[)）]?[ \t]*[、.．:：)）][ \t\u3000]*")
+
+
+class NearMiss(NamedTuple):
+    """一行像 `kind` 而不是：item、task、heading、rule（段落下面的 ---，成了标题），
+    blank（写得对，只缺上面的空行），numbered（汉字编号）。
+
+    `start` 到 `end` 是这一行里的文字，`right` 是该有的写法。
+    """
+
+    kind: str
+    start: int
+    end: int
+    right: str
+
+
+def near_misses(document: Document) -> list[NearMiss]:
+    """按位置排好；代码、公式、注释里的不算。"""
+    found = [miss for block in document.blocks for miss in _in_block(document, block)]
+    found += [
+        NearMiss("rule", h.start, h.end, "在 --- 上面空一行")
+        for h in document.headings
+        if h.setext and h.level == 2
+    ]
+    return sorted(found, key=lambda miss: miss.start)
+
+
+def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
+    if block.kind not in ("paragraph", "item"):
+        return
+    item = block.kind == "item"
+    links = document.link_starts
+    for found in _LINE.finditer(document.blanked, block.start, block.end):
+        first = item and found.start() == block.start
+        start = found.start() + (0 if first else _margin(found[0]))
+        end = found.start() + len(document.text[found.start() : found.end()].rstrip())
+        if start in links or start >= end:
+            continue
+        text = document.text[start:end]
+        made = _boxed(text) if first else _line(text, start, links)
+        if made:
+            kind, right = made
+            marker = f"{document.items[block.item].marker} " if first else ""
+            yield NearMiss(kind, start, end, f"{marker}{right}")
+
+
+def _margin(line: str) -> int:
+    """缩进与引用记号占几个字。"""
+    return len(line) - len(line.lstrip(" \t>"))
+
+
+def _boxed(text: str) -> tuple[str, str] | None:
+    """条目开头的 `[]`、`[ ]字`、`【 】`、`[a]`。"""
+    found = _BOX.match(text)
+    if not found or _RIGHT_BOX.match(text) or not text[found.end() :]:
+        return None
+    state = (found[1] or found[2] or " ").replace("\u3000", " ").replace("\xa0", " ")
+    return "task", f"[{state}] {text[found.end() :]}"
+
+
+def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str] | None:
+    """不在条目开头的一行；`start` 是它的位置，`links` 是各链接的起点。"""
+    for pattern, marker in ((_BULLET, "- "), (_NUMBER, "")):
+        found = pattern.match(text)
+        if found and text[found.end() :]:
+            number = found.groupdict().get("n") or found.groupdict().get("wide")
+            sign = marker or f"{int(number or 1)}. "
+            rest = text[found.end() :]
+            task = None if start + found.end() in links else _task(rest)
+            kind, rest = task or ("item", rest)
+            return kind, sign + rest
+    if found := _HEADING.match(text):
+        return "heading", f"{found[1] or found[2]} {text[found.end() :]}"
+    if (found := _CHINESE.match(text)) and text[found.end() :]:
+        return "numbered", f"## {text[found.end() :]}"
+    if _ORDERED.match(text):
+        return "blank", text
+    made = _task(text)
+    return ("task", f"- {made[1]}") if made and text[0] == "[" else None
+
+
+def _task(text: str) -> tuple[str, str] | None:
+    return ("task", text) if _RIGHT_BOX.match(text) else _boxed(text)

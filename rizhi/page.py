@@ -1,0 +1,203 @@
+"""一个文件：字节 → 前置数据与 Markdown → 页、笔记、日总结；只解析一次，坏的前置数据是毛病。"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rizhi.frontmatter import FrontMatter, body_start, front_matter
+from rizhi.markdown import Document, Item, NearMiss, near_misses, parse
+from rizhi.sections import CANONICAL, Section, canonical, sections
+from rizhi.vault import (
+    Fault,
+    RizhiError,
+    Vault,
+    date_of,
+    decode,
+    markdown_files,
+    read_inside,
+    read_page,
+)
+
+MAX_LINES = 20_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """一页的原文，与从它读出来的一切；`unread` 是这个文件读不出来的原因。"""
+
+    path: Path
+    text: str
+    unread: tuple[Fault, ...] = field(default=(), kw_only=True)
+
+    @cached_property
+    def front(self) -> FrontMatter:
+        return front_matter(self.text)
+
+    @cached_property
+    def offset(self) -> int:
+        """正文开始的字符位置；只认界线，不读前置数据。"""
+        return body_start(self.text)
+
+    @cached_property
+    def document(self) -> Document:
+        return parse(self.text, self.offset)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        return self.front.meta
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.unread + self.front.faults
+
+    @property
+    def body(self) -> str:
+        return self.text[self.offset :]
+
+    @property
+    def line(self) -> int:
+        """正文从第几行开始。"""
+        return self.document.line(self.offset)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return _names(self.meta.get("tags"))
+
+    @cached_property
+    def title(self) -> str:
+        """前置数据里的标题，没有就取第一个一级标题，再没有就取文件名。"""
+        if isinstance(self.meta.get("title"), str):
+            return str(self.meta["title"])
+        headings = (h for h in self.document.headings if h.level == 1 and not h.nested and h.text)
+        return next((h.text for h in headings), self.path.stem)
+
+
+@dataclass(frozen=True)
+class Note(Page):
+    """一篇笔记：一页一个主题，配一个同名的片段。"""
+
+    @property
+    def slug(self) -> str:
+        return self.path.stem
+
+    @property
+    def group(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        return _names(self.meta.get("aliases"))
+
+    @property
+    def prereq(self) -> tuple[str, ...]:
+        return _names(self.meta.get("prereq"))
+
+    @property
+    def snippet(self) -> str | None:
+        return self.meta["snippet"] if isinstance(self.meta.get("snippet"), str) else None
+
+    @property
+    def draft(self) -> bool:
+        return self.meta.get("draft") is True
+
+    @property
+    def created(self) -> date | None:
+        found = self.meta.get("created")
+        return found if isinstance(found, date) else None
+
+
+@dataclass(frozen=True)
+class Day(Page):
+    """一天的总结；日期以路径为准，路径里没有合法日期时是 None。"""
+
+    @cached_property
+    def date(self) -> date | None:
+        return date_of(self.path.stem)
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        return sections(self.document, self.offset)
+
+    def section(self, name: str) -> tuple[Section, ...]:
+        """同一个规范名的全部章节：计划可能单成一节，也可能写在挑战里。"""
+        return tuple(s for s in self.sections if s.name == name)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return tuple(item for section in self.sections for item in section.items)
+
+    @property
+    def todos(self) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.todo)
+
+    @property
+    def stubs(self) -> tuple[Section, ...]:
+        """只写了主题名、等着写成笔记的二级标题：没有正文，或只有简短的提问。"""
+        return tuple(section for section in self.sections if section.stub)
+
+    @property
+    def near_misses(self) -> list[NearMiss]:
+        """像条目、待办、标题而不是的行；「一、今日成果」这样的只认规范名。"""
+        return [
+            miss
+            for miss in near_misses(self.document)
+            if miss.kind != "numbered" or canonical(miss.right.lstrip("# ")) in CANONICAL
+        ]
+
+
+_P = TypeVar("_P", bound=Page)
+
+
+def read(kind: type[_P], path: Path, data: bytes) -> _P:
+    """一个文件的字节读成一页；不是 UTF-8 或太长的，原因写在 `unread` 里。"""
+    try:
+        text = decode(data, path)
+    except RizhiError as error:
+        return kind(path, "", unread=(Fault(1, str(error), "改好或移走这个文件"),))
+    if text.count("\n") > MAX_LINES:
+        message = f"{path} 超过 {MAX_LINES} 行，不像一页总结"
+        return kind(path, "", unread=(Fault(1, message, "改好或移走这个文件"),))
+    return kind(path, text)
+
+
+def read_notes(vault: Vault) -> list[Note]:
+    """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
+    return [_load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
+
+
+def read_note(vault: Vault, path: Path) -> Note:
+    """一篇笔记。"""
+    return _load(Note, vault, path)
+
+
+def read_days(vault: Vault) -> list[Day]:
+    """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
+    return [_load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
+
+
+def read_day(vault: Vault, path: Path) -> Day:
+    """一天的总结。"""
+    return _load(Day, vault, path)
+
+
+def read_weeks(vault: Vault) -> list[Page]:
+    """全部周报，从早到晚。"""
+    return [_load(Page, vault, path, link) for path, link in markdown_files(vault.weekly)]
+
+
+def _load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
+    try:
+        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
+        text = read_inside(vault, path) if link else read_page(path)
+    except RizhiError as error:
+        return kind(path, "", unread=(Fault(1, str(error), "改好或移走这个文件"),))
+    return kind(path, text)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()

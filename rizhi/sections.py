@@ -1,0 +1,253 @@
+"""一天的章节：从解析好的一页里读出节、条目、待办与散文；纯函数。
+
+他是手打的：标题可能写成「## 二 .思考」，次序不定，冒号有全角有半角；
+「明日计划：」可能只是挑战里的一行，【待办】可能写在一句话的中间。
+各节首尾相接，拼起来就是正文。
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import zip_longest
+from operator import attrgetter
+from typing import NamedTuple
+
+from rizhi.markdown import Block, Document, Heading, Item, parse
+from rizhi.markdown.document import one_line
+
+GOALS, DONE, ACHIEVED, THOUGHTS = "今日目标", "今日完成", "今日成果", "思考"
+CHALLENGE, PLAN = "遇到的挑战与明日计划", "明日计划"
+CANONICAL = (GOALS, "主线任务拆解", DONE, ACHIEVED, THOUGHTS, CHALLENGE, "今日总结", PLAN)
+
+TODO = "【待办】"
+_LABEL = re.compile(r"[ \t>]*((?:\*\*)?明日计划(?:\*\*)?[ \t]*[：:][ \t]*(?:\*\*)?)")
+_NUMBERING = re.compile(r"\(?(?:[一二三四五六七八九十]+|\d+)\)?\s*[.、:)]?\s*")
+_MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
+_LEAVES = frozenset(("paragraph", "item"))
+_PROSE = frozenset(("paragraph", "code", "html", "table"))
+_LINE = re.compile(r"[^\r\n]+")
+_MAX_QUESTION = 40
+_start = attrgetter("start")
+
+
+class Section(NamedTuple):
+    """一节：`name` 是规范名，认不出就照他写的；`level` 为 0 表示行内的「明日计划：」。
+
+    `start` 到 `end` 是整节，`body` 是标题行之后；`topics` 是节里更深的标题。
+    """
+
+    name: str
+    level: int
+    start: int
+    body: int
+    end: int
+    items: tuple[Item, ...] = ()
+    prose: tuple[str, ...] = ()
+    topics: tuple[Heading, ...] = ()
+    stub: bool = False
+
+    @property
+    def known(self) -> bool:
+        return self.name in CANONICAL
+
+    def topic(self, item: Item) -> str:
+        """条目在哪个更深的标题之下，没有是空的。"""
+        above = [heading.text for heading in self.topics if heading.start < item.start]
+        return above[-1] if above else ""
+
+
+class _Cut(NamedTuple):
+    """一段话从这里起另成一条：行内的「明日计划：」，或句中的【待办】。"""
+
+    at: int  # 这一条从哪里起
+    text: int  # 文字从哪里起
+    label: bool
+    leaf: Block
+
+
+class _Mark(NamedTuple):
+    """一节从哪里起。"""
+
+    start: int
+    body: int
+    name: str
+    level: int
+    stub: bool = False
+
+
+def sections(document: Document, offset: int) -> tuple[Section, ...]:
+    """正文从 `offset` 起的各节。"""
+    marks, topics = _headed(document, offset)
+    cuts = _cuts(document, marks)
+    marks = sorted([*marks, *(_Mark(cut.at, cut.at, PLAN, 0) for cut in cuts if cut.label)])
+    items, prose = _contents(document, cuts)
+    places = [item.start for item in items], [at for at, _ in prose], [h.start for h in topics]
+    stops = [*(mark.start for mark in marks[1:]), len(document.text)]
+    found = []
+    for mark, stop in zip(marks, stops, strict=True):
+        mine, said, deeper = (
+            slice(bisect_left(place, mark.start), bisect_left(place, stop)) for place in places
+        )
+        inside = tuple(items[mine])
+        lines = tuple(line for _, line in prose[said])
+        stub = mark.stub and not lines and not topics[deeper]
+        stub = stub and all(_is_question(document, item) for item in inside)
+        found.append(
+            Section(
+                mark.name,
+                mark.level,
+                mark.start,
+                mark.body,
+                stop,
+                inside,
+                lines,
+                tuple(topics[deeper]),
+                stub,
+            )
+        )
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def canonical(heading: str) -> str:
+    """标题的规范名：去掉编号、星号、空白与末尾的冒号；认不出的照他写的。"""
+    bare = heading.replace("*", "").strip()
+    plain = _NUMBERING.sub("", unicodedata.normalize("NFKC", bare), count=1)
+    plain = re.sub(r"\s", "", plain).rstrip(":.。")
+    return plain if plain in CANONICAL else bare
+
+
+def _headed(document: Document, offset: int) -> tuple[list[_Mark], list[Heading]]:
+    """标题分出的节，与节里更深的标题；头一个标题之前的话也是一节，只是没有名字。"""
+    marks: list[_Mark] = []
+    topics: list[Heading] = []
+    for heading in document.headings:
+        if heading.nested:
+            continue
+        name = canonical(heading.text)
+        if heading.level <= 2 or name in CANONICAL or not marks:
+            start = max(document.line_start(heading.start), offset)
+            stub = heading.level == 2 and name not in CANONICAL and not heading.setext
+            body = document.line_end(heading.end)
+            marks.append(_Mark(start, body, name, heading.level, stub))
+        else:
+            topics.append(heading)
+    if not marks or marks[0].start > offset:
+        marks.insert(0, _Mark(offset, offset, "", 1))
+    return marks, topics
+
+
+def _cuts(document: Document, marks: list[_Mark]) -> list[_Cut]:
+    """段落里、条目的续行里，另起一条的地方。"""
+    places = sorted([*_occurrences(document, TODO), *_occurrences(document, PLAN)])
+    leaves = [b for b in document.blocks if b.kind in _LEAVES] if places else []
+    cuts: list[_Cut] = []
+    planned: set[int] = set()  # 已经有「明日计划：」的节
+    last = -1  # 最后一条在第几行
+    for at in places if leaves else ():
+        leaf = leaves[bisect_right(leaves, at, key=_start) - 1]
+        line = document.line(at)
+        if not leaf.start <= at < leaf.end or line == last:
+            continue
+        if leaf.kind == "item" and line == document.line(leaf.start):
+            continue
+        if document.text.startswith(TODO, at):
+            cuts.append(_Cut(at, at, False, leaf))
+            last = line
+        elif label := _LABEL.match(document.text, document.line_start(at)):
+            place = bisect_right(marks, at, key=_start) - 1
+            if marks[place].name == CHALLENGE and place not in planned:
+                planned.add(place)
+                cuts.append(_Cut(label.start(1), label.end(), True, leaf))
+                last = line
+    return cuts
+
+
+def _occurrences(document: Document, word: str) -> Iterator[int]:
+    """一个词在正文各处的位置，代码与注释里的不算。"""
+    at = document.text.find(word)
+    while at >= 0:
+        if not document.hidden(at):
+            yield at
+        at = document.text.find(word, at + 1)
+
+
+def _contents(document: Document, cuts: list[_Cut]) -> tuple[list[Item], list[tuple[int, str]]]:
+    """全部条目与散文的各行，按位置排好。"""
+    items = list(document.items)
+    # 另起一条的地方之前，才是这一段自己的
+    ends: dict[Block, int] = {cut.leaf: cut.at for cut in reversed(cuts)}
+    prose = [
+        line
+        for block in document.blocks
+        if block.item < 0 and block.kind in _PROSE
+        for line in _lines(document.text, block.start, ends.get(block, block.end))
+    ]
+    for leaf, end in ends.items():
+        if leaf.item >= 0 and leaf.kind == "item":
+            items[leaf.item] = _shortened(document, items[leaf.item], end)
+    for at in _occurrences(document, TODO):
+        _label(items, at)
+    for cut, after in zip_longest(cuts, cuts[1:]):
+        stop = after.at if after and after.leaf is cut.leaf else cut.leaf.end
+        made = _bare(document, cut, stop)
+        if made.text:
+            items.append(made)
+    return sorted(items, key=_start) if cuts else items, prose
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+    for found in _LINE.finditer(text, start, end):
+        line = found[0].strip().lstrip(">").strip()
+        if line:
+            yield found.start(), line
+
+
+def _shortened(document: Document, item: Item, end: int) -> Item:
+    """第一段只到 `end` 为止的条目。"""
+    source = document.text[item.body : end].rstrip()
+    text = one_line(source)
+    return item._replace(end=item.body + len(source), text=text, plain=_read(text).plain)
+
+
+def _bare(document: Document, cut: _Cut, stop: int) -> Item:
+    """没有记号的一条。"""
+    source = document.text[cut.text : stop].rstrip()
+    text = one_line(source)
+    made = _read(text)
+    end = cut.text + len(source)
+    return made._replace(
+        number=-1,
+        parent=cut.leaf.item,
+        depth=0 if cut.leaf.item < 0 else document.items[cut.leaf.item].depth + 1,
+        start=cut.at,
+        body=cut.text,
+        end=end,
+        last=end,
+        marker="",
+        text=text,
+        box=-1,
+        mark="",
+        labelled=not cut.label or TODO in text,
+    )
+
+
+def _read(text: str) -> Item:
+    """一行文字当作一个条目来读，好去掉它的标记。"""
+    if _MARKUP.search(text) is None:
+        return Item(-1, -1, 0, 0, 0, 0, 0, "-", text=text, plain=text)
+    return parse(f"- {text}").items[0]
+
+
+def _label(items: list[Item], at: int) -> None:
+    """第一行里写了【待办】的条目，记下来。"""
+    place = bisect_right(items, at, key=_start) - 1
+    if place >= 0 and items[place].body <= at < items[place].end:
+        items[place] = items[place]._replace(labelled=True)
+
+
+def _is_question(document: Document, item: Item) -> bool:
+    short = item.plain.endswith(("？", "?")) and len(item.plain) < _MAX_QUESTION
+    return short and not document.notes(item)
