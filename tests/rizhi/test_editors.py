@@ -288,7 +288,7 @@ def play_all(rounds: list[Round], workers: int) -> Counter[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         children = [
-            fork(lambda share=rounds[k::workers], k=k: _share(top, k, share))  # type: ignore[misc]
+            fork(lambda share=rounds[k::workers], k=k: _share(top, k, share))
             for k in range(workers)
         ]
         assert [wait(child) for child in children] == [0] * workers

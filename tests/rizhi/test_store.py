@@ -187,7 +187,7 @@ def test_failing_system_calls_leave_whole_files(
 
 def _killed(folder: Path, action: str, nth: int) -> int:
     def run() -> None:
-        store.os = Counted(os, nth, kill_self)  # type: ignore[assignment]
+        store.os = Counted(os, nth, kill_self)
         ACTIONS[action](folder)
 
     return wait(fork(run))
