@@ -186,7 +186,7 @@ def _state(item: Item) -> str | None:
 def _item(
     item: Item, page: Day, children: Mapping[int, list[Item]] | None = None
 ) -> dict[str, Any]:
-    found = due(item.text)
+    found = due(item.text, page.date) if page.date else None
     made: dict[str, Any] = {
         "text": item.text,
         "state": _state(item),
