@@ -69,8 +69,8 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
         shift = 0 if first else _blanks(document.text, start, end)
         text = document.text[start + shift : end]
         made = _boxed(text) if first else _line(text, start + shift, links)
-        if shift and not made and (right := _RIGHT.match(text)):
-            made = "heading" if right[1] else "item", text
+        if shift and not made and (already := _RIGHT.match(text)):
+            made = ("heading" if already[1] else "item", text)
         if made:
             kind, right = made
             lead = " " * document.text.count("\xa0", start, start + shift)
