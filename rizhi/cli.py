@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from rizhi import chinese
-from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date
+from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
 from rizhi.clock import today as today_of
 from rizhi.isoweek import Week
 from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
@@ -255,6 +255,14 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
 @click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天；只用于一个文件。")
 @click.option("--dry-run", is_flag=True, help="只报告，不写。")
 @click.option("--keep-going", is_flag=True, help="有坏文件也导入其余的。")
+@click.option(
+    "--fix",
+    "kinds",
+    multiple=True,
+    callback=as_kinds,
+    metavar="种类",
+    help="改写会看错的这一种，可以写几次；全部都改写「全部」。",
+)
 @JSON
 @in_vault
 def import_(
@@ -263,22 +271,27 @@ def import_(
     day: date | None,
     dry_run: bool,
     keep_going: bool,
+    kinds: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """导入已有的总结（文件或文件夹），正文一个字节不动；先全部读过，再写第一个。"""
+    """导入已有的总结（文件或文件夹），不加 --fix 正文一个字节不动；先全部读过，再写第一个。"""
     from rizhi import importer, present, store
 
     sources = importer.files_in(files)
     if day and len(sources) > 1:
         raise click.UsageError(f"--date 只能用于一个文件，这里有 {len(sources)} 个。")
-    found = importer.clashes(
-        [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")]
+    found = importer.prepare(
+        vault,
+        [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")],
+        kinds,
     )
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
     stopped = dry_run or (bad and not keep_going)
     if fresh and not stopped:
-        steps = [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+        copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+        steps = [store.presence(path, data) for path, data in copies.items()]
+        steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
         store.change(vault.root, "import", steps)
     lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
     wrote = 0 if stopped else len(fresh)

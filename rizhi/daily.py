@@ -103,10 +103,7 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
     if image:
         picture, data = pictures.beside(vault, today, image)
         line = f"{line} ![{line}](img/{picture.name})"
-        # 图片按内容命名：已有的就是这一张
-        steps.append(
-            store.Edit(contained(vault, picture), lambda old: data if old is None else old)
-        )
+        steps.append(store.presence(contained(vault, picture), data))
     names: list[str] = []
 
     def appended(page: Day) -> str:

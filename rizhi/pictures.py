@@ -24,6 +24,8 @@ def beside(vault: Vault, day: date, image: Path) -> tuple[Path, bytes]:
     import hashlib  # 载入 openssl 要几毫秒，多数命令用不着
 
     try:
+        if not image.is_file():  # 文件夹、管道与设备：读起来没有尽头
+            raise RizhiError(f"{image} 不是文件，不能贴；没有改动任何文件。")
         size = image.stat().st_size
         data = image.read_bytes() if size <= MAX_IMAGE else b""
     except OSError as error:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from rizhi.dialects import Change
 from rizhi.importer import Incoming, commands
 from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
@@ -99,27 +100,39 @@ def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
 
 
 def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
-    """导入一个文件的结果：认出了什么，没认出什么。"""
+    """导入一个文件的结果：认出了什么，改写了什么，哪一行会看错、能怎么改。"""
     if one.state == "bad":
         return [f"× {one.problem}"]
     assert one.path is not None  # noqa: S101  只有坏的才没有路径
-    verb = "已经收过" if one.state == "same" else "可以收为" if dry else "收为"
-    entry = one.entry
-    known = list(dict.fromkeys(s.name for s in entry.sections if s.known))
-    items = sum(1 for item in entry.items if item.text)
-    head = f"√ {one.source} {verb} {vault.relative(one.path)}"
     if one.state == "same":
-        return [head]
-    lines = [
-        head,
-        f"  认出 {len(known)} 节（{'、'.join(known)}）、{items} 条、{len(entry.todos)} 条待办",
-    ]
+        return [f"√ {one.source} 已经收过 {vault.relative(one.path)}，没有再动它"]
+    known = list(dict.fromkeys(s.name for s in one.page.sections if s.known))
+    counts = f"{_count(one.page.items)} 条、{len(one.page.todos)} 条待办"
+    lines = [f"√ {one.source} {'可以收为' if dry else '收为'} {vault.relative(one.path)}"]
+    if known:
+        lines.append(f"  认出 {len(known)} 节（{'、'.join(known)}）、{counts}")
+    else:
+        lines.append(f"  没有认出约定的节；认出 {counts}，全文原样留着")
     if one.own_sections:
         lines.append(f"  不是约定的节，原样留着：{'、'.join(one.own_sections)}")
-    if not known:
-        lines.append("  没有认出约定的节；全文原样留着")
-    made = [f"    {line}" for line in commands(entry)]
+    lines += _changes(f"{'会改写' if dry else '改写了'} {len(one.done)} 处：", one.done)
+    copied = "、".join(vault.relative(path) for path, _ in one.copies)
+    lines += [f"  {'会复制' if dry else '复制了'}图片：{copied}"] if copied else []
+    lines += _changes(f"会看错的 {len(one.remaining)} 处，原样留着：", one.remaining)
+    kinds = list(dict.fromkeys(c.kind for c in one.remaining if c.right))
+    if kinds:
+        lines.append(f"  写着 → 的可以改写：加 --fix {' --fix '.join(kinds)}，或 --fix 全部")
+    made = [f"    {line}" for line in commands(one.page)]
     return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
+
+
+def _changes(title: str, changes: Sequence[Change]) -> list[str]:
+    """一行一处：第几行、是什么、会怎样、改成什么。"""
+    lines = [
+        f"    第 {c.line} 行 [{c.kind}] {c.text}：{c.why}" + (f" → {c.right}" if c.right else "")
+        for c in changes
+    ]
+    return [f"  {title}", *lines] if lines else []
 
 
 def rename_lines(made: Renamed, vault: Vault) -> list[str]:
