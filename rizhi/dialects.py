@@ -5,7 +5,8 @@
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,10 +111,10 @@ def findings(path: Path, text: str, places: Places) -> list[Finding]:
     # 手动换行当成换行来解析：它们都是一个字，位置不变
     page = Page(path, text[:offset] + text[offset:].translate(_AS_NEWLINE))
     document = page.document
-    misses = (miss for miss in near_misses(document) if _real(document, miss))
+    misses = [miss for miss in near_misses(document) if _real(miss)]
     found = [
         *_characters(text, document, offset),
-        *(_near(document, miss) for miss in misses),
+        *_near(document, misses),
         *_glued(document),
         *_states(document),
         *_keywords(document),
@@ -142,18 +143,36 @@ def rewritten(
     newline = "\r\n" if "\r\n" in text else "\n"
     done: list[Change] = []
     for _ in range(_PASSES if kinds else 0):
-        taken: list[Finding] = []
-        at = 0
-        for one in findings(path, text, places):
-            if one.edits and one.kind in kinds and one.start >= at:
-                taken.append(one)
-                at = max(end for _, end, _ in one.edits)
+        wanted = [f for f in findings(path, text, places) if f.edits and f.kind in kinds]
+        # 上面的行先改成列表，才知道缺不缺空行
+        taken = _compatible([f for f in wanted if f.kind != "空行"] or wanted)
         if not taken:
             break
         done += described(text, taken)
         edits = (edit for one in taken for edit in one.edits)
         text = spliced(text, [(a, b, new.replace("\n", newline)) for a, b, new in edits])
     return text, done
+
+
+def _compatible(found: Iterable[Finding]) -> list[Finding]:
+    """改动互不重叠的几处；别的等下一遍。"""
+    taken: list[Finding] = []
+    places: list[tuple[int, int]] = []
+    for one in found:
+        mine = [(start, end) for start, end, _ in one.edits]
+        if not any(_overlaps(place, places) for place in mine):
+            taken.append(one)
+            for place in mine:
+                insort(places, place)
+    return taken
+
+
+def _overlaps(place: tuple[int, int], places: list[tuple[int, int]]) -> bool:
+    at = bisect_left(places, place)
+    before, after = places[max(at - 1, 0) : at], places[at : at + 1]
+    return any(end > place[0] or start == place[0] for start, end in before) or any(
+        start < place[1] or start == place[0] for start, _ in after
+    )
 
 
 def _shown(text: str, one: Finding) -> tuple[str, str, str]:
@@ -183,26 +202,36 @@ def _characters(text: str, document: Document, offset: int) -> Iterator[Finding]
         yield Finding("字符", max(first, offset), end if end >= 0 else len(text), why, edits)
 
 
-def _real(document: Document, miss: NearMiss) -> bool:
+def _real(miss: NearMiss) -> bool:
     """汉字编号只在像标题时才算：短，没有句读。"""
     return miss.kind != "numbered" or bool(_TITLE.fullmatch(miss.right.lstrip("# ")))
 
 
-def _near(document: Document, miss: NearMiss) -> Finding:
-    start, end = miss.start, miss.end
-    if miss.kind == "blank":
-        first = document.line_start(start)
-        lead = document.text[first:start]
-        blank = f"{lead.rstrip()}\n" if ">" in lead else "\n"
-        return Finding("空行", first, end, "不是列表：" + _BLANK_RIGHT, ((first, first, blank),))
-    if miss.kind == "rule":
-        at = document.line_start(end - 1)
-        return Finding("空行", start, end, "成了标题：--- " + _BLANK_RIGHT, ((at, at, "\n"),))
-    if miss.kind == "numbered":
-        sign = "### " if document.text[start] in "（(" else "## "
-        return Finding("标题", start, end, "不是标题", ((start, start, sign),))
-    kind = {"item": "条目", "task": "待办", "heading": "标题"}[miss.kind]
-    return Finding(kind, start, end, f"不是{kind}", ((start, end, miss.right),))
+def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
+    """像条目、待办、标题而不是的行。"""
+    begun = {document.line(block.start) for block in document.blocks}
+    begun |= {document.line(miss.start) for miss in misses}
+    for miss in misses:
+        start, end = miss.start, miss.end
+        if miss.kind == "blank":
+            first = document.line_start(start)
+            lead = document.text[first:start]
+            edit = (first, first, f"{lead.rstrip()}\n" if ">" in lead else "\n")
+            yield Finding("空行", first, end, "不是列表：上面要空一行", (edit,))
+        elif miss.kind == "rule":
+            at = document.line_start(end - 1)
+            yield Finding("空行", start, end, "成了标题：--- 上面要空一行", ((at, at, "\n"),))
+        elif miss.kind == "numbered":
+            sign = "### " if document.text[start] in "（(" else "## "
+            yield Finding("标题", start, end, "不是标题", ((start, start, sign),))
+        else:
+            kind = {"item": "条目", "task": "待办", "heading": "标题"}[miss.kind]
+            following = document.line_end(end)
+            line = document.text[following : document.line_end(following)]
+            # 下一行是另一段话：不空一行，它就成了这一条的续行
+            apart = line[:1].strip() and document.line(following) not in begun
+            new = miss.right + "\n" * bool(apart and kind != "标题")
+            yield Finding(kind, start, end, f"不是{kind}", ((start, end, new),))
 
 
 def _glued(document: Document) -> Iterator[Finding]:
@@ -305,6 +334,7 @@ def _marks(document: Document, offset: int) -> Iterator[Finding]:
 def _wiki_links(document: Document, places: Places) -> Iterator[Finding]:
     for found in _WIKI.finditer(document.blanked):
         name, part, shown = ((found[group] or "").strip() for group in ("name", "part", "shown"))
+        name = name.rstrip("\\")  # 表格里的竖线前面有一个反斜杠
         if not (re.search(r"[^\W\d_]", name) or re.search(r"\d{4}", name)):
             continue  # `x[[0, 1]]` 是下标，`[[#标题]]` 是本页的锚点
         if found["embed"] and _SUFFIX.search(name):
@@ -333,8 +363,9 @@ def _pictures(document: Document, places: Places) -> Iterator[Finding]:
                 dest = found.span("target")
                 yield from _picture(places, *found.span(), found["target"], dest)
     for found in _RAW_IMAGE.finditer(document.blanked):
-        if found.start() not in document.link_starts:
-            link, why = places.picture(found["target"].strip())
+        target = found["target"].strip()
+        link, why = places.picture(target)
+        if found.start() not in document.link_starts and link != target:
             edits = ((*found.span(), f"![{found['text']}]({link})"),) if link else ()
             yield Finding("图片", *found.span(), why or "路径里有空格，照样显示成文字", edits)
 

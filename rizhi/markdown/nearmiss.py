@@ -73,9 +73,14 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
             made = ("heading" if already[1] else "item", text)
         if made:
             kind, right = made
-            lead = " " * document.text.count("\xa0", start, start + shift)
-            marker = f"{document.items[block.item].marker} " if first else lead
-            yield NearMiss(kind, start, end, f"{marker}{right}")
+            if first:
+                start, lead = (
+                    document.items[block.item].start,
+                    f"{document.items[block.item].marker} ",
+                )
+            else:
+                lead = " " * document.text.count("\xa0", start, start + shift)
+            yield NearMiss(kind, start, end, f"{lead}{right}")
 
 
 def _margin(line: str) -> int:
