@@ -273,13 +273,9 @@ def test_a_label_in_chinese_is_compared_by_its_words() -> None:
 
 
 def test_blocks_in_a_container_end_inside_it() -> None:
-    document = parse("!!! note\n    - 里面\n        - 子\n\n    > 引用\n\n外面\n\n- 外面的\n")
-    inside, child, outside = document.items
-    assert document.text[inside.start : inside.last] == "- 里面\n        - 子"
-    assert document.text[child.start : child.last] == "- 子" and outside.text == "外面的"
-    assert [document.text[b.start : b.end] for b in document.blocks if b.kind == "quote"] == [
-        "> 引用"
-    ]
+    document = parse("!!! note\n    > 引用\n\n    - 里面\n\n外面\n\n- 外面的\n")
+    ends = {"quote": ["> 引用"], "list": ["- 里面", "- 外面的"]}
+    assert {kind: _seen(document, kind) for kind in ends} == ends
 
 
 # ---- 像而不是 ----
