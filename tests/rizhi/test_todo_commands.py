@@ -77,10 +77,7 @@ def test_a_parked_thing_comes_back_on_its_day(rz: Run, vault: Vault, write: Writ
     said = rz("park", "模拟", "11-24", at=NEXT)
     assert said.exit_code == 0 and "搁到 2026-11-24：模拟" in said.stdout
     page = day_path(vault, date(2026, 11, 21)).read_text("utf-8")
-    assert (
-        "- [>] 模拟 📅 2026-11-24\n    - [ ] 订教室"
-        in page.partition("## 明日计划\n\n- [>]")[0] + (page[page.index("- [>]") :])
-    )
+    assert "- [>] 模拟 📅 2026-11-24\n    - [ ] 订教室" in page
     rz("add", "思考", "又一天", at="2026-11-22 21:30")
     assert "模拟" not in _goals(vault, "2026-11-22") and "另有 2 件" in _goals(vault, "2026-11-22")
     rz("new", at="2026-11-24 21:30")
@@ -122,15 +119,15 @@ def test_dates_are_taken_as_people_say_them(rz: Run, vault: Vault, written: str,
 
 def test_a_month_of_plans_does_not_pile_up(rz: Run, vault: Vault) -> None:
     """天天计划五件，一件也不做：目标不会越积越多，没带上的说有几件。"""
-    for number in range(1, 29):
+    for number in range(1, 11):
         at = f"2026-12-{number:02d} 21:30"
         rz("new", at=at)
         rz("add", "思考", "又一天", at=at)
         for one in range(5):
             rz("add", "明日计划", f"第 {number} 天的第 {one} 件", at=at)
-    goals = _goals(vault, "2026-12-28")
+    goals = _goals(vault, "2026-12-10")
     assert len(re.findall(r"^\d+\. \[ \] .", goals, re.M)) == 8
-    assert "另有 127 件，见 `rizhi todo`" in goals
+    assert "另有 37 件，见 `rizhi todo`" in goals
 
 
 def test_one_day_in_two_folders_is_one_day(rz: Run, vault: Vault, write: Write) -> None:
