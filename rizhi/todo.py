@@ -25,7 +25,9 @@ _DUE = re.compile(rf"(?:{_CALENDAR}|{_AT})(?![\w-])", re.A)
 _STAMP = rf"(?:{_DUE.pattern}|[⏳🛫➕✅❌]\ufe0f?\s*\d{{4}}-\d{{1,2}}-\d{{1,2}})"
 _STAMPS = re.compile(rf"\s*(?:[（(]\s*{_STAMP}\s*[)）]|{_STAMP.replace('(?P<', '(?P<_')})", re.A)
 _TAIL = re.compile(rf"(?:{_STAMPS.pattern})+[。.]?$".replace("(?P<", "(?P<t"), re.A)
-_BLANK = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
+_DAYS = re.compile("[@📅📆🗓]")
+_WIDTHLESS = re.compile("[\\u200b\\u200c\\u200d\\u2060\\ufeff]")
+_EXTRA = re.compile("[@📅📆🗓⏳🛫➕✅❌（(【\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
 _WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
 _RANK = {"open": 0, "dropped": 1, "done": 2}
@@ -93,11 +95,14 @@ class Todo:
 
 def mentions(day: Day) -> list[Mention]:
     """一页里提到的待办，按出现的先后；没有勾选框而被划掉的也在其中。"""
-    items = day.items
-    keys = {item.number: key(item) for item in items if item.todo and item.number >= 0}
-    return [
-        _mention(day, item, keys) for item in items if item.todo or (item.struck and item.plain)
-    ]
+    keys: dict[int, str] = {}  # 父条目总在子条目前面
+    said = []
+    for item in day.items:
+        if item.todo or (item.struck and item.plain):
+            said.append(_mention(day, item, keys.get(item.parent, "")))
+            if item.todo and item.number >= 0:
+                keys[item.number] = said[-1].key
+    return said
 
 
 def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
@@ -155,14 +160,17 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
 
 def key(item: Item) -> str:
     """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
-    text = _SUFFIX.sub("", _STAMPS.sub("", item.plain)).replace(TODO, "")
-    return _BLANK.sub("", text).lstrip(_FIRST).rstrip(_LAST) or _BLANK.sub("", item.plain)
+    text = item.plain
+    if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
+        text = _SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
+        text = _WIDTHLESS.sub("", text)
+    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(item.plain.split())
 
 
 def key_of(text: str) -> str:
     """一行文字写成待办时的判据。"""
     items = parse(f"- {text.strip()}").items
-    return (items and key(items[0])) or _BLANK.sub("", text)
+    return (items and key(items[0])) or "".join(text.split())
 
 
 def shown(text: str) -> str:
@@ -214,22 +222,10 @@ def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
     return [(short, dates.read(short, day)) for short in written]
 
 
-def _mention(day: Day, item: Item, keys: dict[int, str]) -> Mention:
-    place = day.document.line(item.start)
-    written = day.date or date.min
-    return Mention(
-        key(item),
-        item.text,
-        item.state or "open",
-        place,
-        item.mark,
-        due(item.plain, written) if "@" in item.text or _CLOCK.search(item.text) else None,
-        keys.get(item.parent, ""),
-        not item.todo,
-    )
-
-
-_CLOCK = re.compile("[📅📆🗓]")
+def _mention(day: Day, item: Item, under: str) -> Mention:
+    line, state = day.document.line(item.start), item.state or "open"
+    when = due(item.plain, day.date or date.min) if _DAYS.search(item.plain) else None
+    return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
 
 
 def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:
