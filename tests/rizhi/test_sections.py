@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from steps import assert_linear, steps
 
 from rizhi.markdown import joined
 from rizhi.page import Day
 from rizhi.sections import CANONICAL, canonical
+from tests.rizhi.steps import assert_linear, steps
 
 FIRST_DAY = """
 
