@@ -39,7 +39,6 @@ _SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显
 _DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
 _UNCHECKED = re.compile(r"<a\s[^>]*href=|<img\s")
 _WIKI = re.compile(r"\[\[[^\[\]\n]+\]\]")
-_CARRIED = re.compile(r"[（(](?:已顺延|自 ?\d{4}-\d\d-\d\d)")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
 _ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
 _LETTER = r"(?:\d*[A-Z]|\d+)"
@@ -260,7 +259,7 @@ def dues_exist(scene: Scene) -> Iterator[Problem]:
     for day in scene.days:
         for item in day.todos:
             line = day.document.line(item.start)
-            dues = todo.dues(item.text, day.date or scene.today)
+            dues = todo.dues(item.plain, day.date or scene.today)
             for written in (written for written, due in dues if due is None):
                 message = f"期限 {written} 不是真有的日期"
                 yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
@@ -546,7 +545,7 @@ def _said(scene: Scene, day: Day, at: int) -> bool:
     if any(section.start <= at < section.end for section in day.section(GOALS)):
         return False
     line = day.text[day.document.line_start(at) : day.document.line_end(at)].strip()
-    return not _CARRIED.search(line) and not scene.boilerplate.fullmatch(line)
+    return not todo.SUFFIX.search(line) and not scene.boilerplate.fullmatch(line)
 
 
 def _unresolved(scene: Scene, page: Page, fence: Fence) -> Iterator[Problem]:

@@ -91,7 +91,9 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     for line in made.warnings:
         _warn(line)
     if made.created:
-        click.echo(f"写好 {path}" + (f"，目标 {made.goals} 条" if made.goals else "") + "。")
+        goals = f"，目标 {made.goals} 条" if made.goals else ""
+        rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
+        click.echo(f"写好 {path}{goals}{rest}。")
     elif not edit:
         _fail(f"{path} 已存在；没有改动任何文件。要编辑请直接打开它。")
     if edit:
@@ -107,11 +109,13 @@ def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     """在今天这一页的一节末尾添一行；今天还没写就先建。"""
     from rizhi import daily
 
-    path = daily.add(vault, today_of(vault), section, text, image)
-    click.echo(f"添到 {vault.relative(path)} 的「{section}」。")
+    today = today_of(vault)
+    name = daily.add(vault, today, section, text, image)
+    click.echo(f"添到 {vault.relative(day_path(vault, today))} 的「{name}」。")
 
 
-@main.command()
+# 「-1 的含义」是一件事，不是选项
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def done(vault: Vault, wanted: str) -> None:
@@ -119,12 +123,26 @@ def done(vault: Vault, wanted: str) -> None:
     _settle(vault, wanted, "x", "完成")
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def drop(vault: Vault, wanted: str) -> None:
     """放弃一条待办：记号是 [-]，其余与 done 相同。"""
     _settle(vault, wanted, "-", "放弃")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("wanted", metavar="文字或编号")
+@click.argument("until", metavar="日期", callback=as_date)
+@in_vault
+def park(vault: Vault, wanted: str, until: date) -> None:
+    """把一条待办搁到某一天：写进今天的明日计划，那天之前 new 不再带上它。"""
+    from rizhi import daily
+
+    today = today_of(vault)
+    made = daily.park(vault, today, wanted, until, _warn)
+    _only_one(made, wanted, today)
+    click.echo(f"搁到 {until}：{made.text}，记在 {vault.relative(made.path)}。")
 
 
 @main.command()
@@ -150,7 +168,10 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     from rizhi.todo import still_open
 
     today = today_of(vault)
-    lives, paths = daily.history(vault, _warn)
+    known = daily.history(vault)
+    for line in known.unread:
+        _warn(f"{line}（跳过这一页）")
+    lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
     found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     found = [t for t in found if t.age(today) >= (stale or 0)]
     data = [present.todo_dict(t, today, paths, vault) for t in found]
@@ -358,17 +379,24 @@ def index(vault: Vault, folder: Path) -> None:
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
-    from rizhi import daily, present
+    from rizhi import daily
 
     today = today_of(vault)
     result = daily.settle(vault, today, wanted, mark, _warn)
+    _only_one(result, wanted, today)
+    click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
+
+
+def _only_one(result: Any, wanted: str, today: date) -> None:
+    """对上的不是恰好一条，就说清楚，退出。"""
+    from rizhi import present
+
     if len(result.candidates) > 1:
         *lines, _ = present.todo_lines(result.candidates, today)
         what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
         _fail("\n".join([what, *lines]))
     if not result.candidates:
         _fail(f"开着的待办里没有「{wanted}」；没有改动任何文件。rizhi todo 列出开着的。")
-    click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
 
 
 def _walk(vault: Vault, material: Any) -> None:

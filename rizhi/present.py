@@ -47,14 +47,14 @@ def day_dict(
     sections: dict[str, dict[str, Any]] = {}
     for section in (s for s in entry.sections if s.level != 1):
         made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
-        made["items"] += [_item(item, text) for item in section.items if item.text]
+        made["items"] += [_item(item, text, day) for item in section.items if item.text]
         made["prose"] += section.prose
     stubs = [stub.name for stub in entry.stubs]
     return {
         "date": day.isoformat(),
         "title": title,
         "sections": [made for name, made in sections.items() if name not in stubs],
-        "todos": [_item(item, text) for item in entry.todos],
+        "todos": [_item(item, text, day) for item in entry.todos],
         "links": [{"text": k.text, "target": k.target, "line": k.line} for k in links],
         "stubs": stubs,
     }
@@ -119,8 +119,8 @@ def to_write(text: str) -> list[str]:
     return [f"  {name}：{hint}" for name, hint in found]
 
 
-def _item(item: Item, text: str) -> dict[str, Any]:
-    found = due(item.text)
+def _item(item: Item, text: str, day: date) -> dict[str, Any]:
+    found = due(item.text, day)
     return {
         "text": item.text,
         "state": item.state or ("open" if item.todo else None),

@@ -61,7 +61,10 @@ def _values(
     notes = read_notes(vault)
     template = pages.boilerplate(vault)
     mine = [day for day in read_days(vault) if day.date in week.days]
-    todos, _ = daily.history(vault, warn)
+    known_days = daily.history(vault)
+    for line in known_days.unread:
+        warn(f"{line}（跳过这一页）")
+    todos = known_days.lives
     changed = changes.changed(vault, notes, week.days[0], week.days[-1])
     days = report.written(mine, template)
     known = index.by_path(notes)
