@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from rizhi import links, pages, snippet, todo
 from rizhi.account import Lack, lacking
+from rizhi.entry import parse
 from rizhi.markdown import Link, NearMiss, blank, near_misses
 from rizhi.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
@@ -104,7 +105,10 @@ class Scene:
         for day in self.days:
             if day.text and day.date and day.date < self.today:
                 topics = len(links.linked(self.targets[day.path], self.by_path))
-                found += [(day, lack) for lack in lacking(day, topics, self.boilerplate)]
+                found += [
+                    (day, lack)
+                    for lack in lacking(parse(day.text), day.text, topics, self.boilerplate)
+                ]
         return found
 
     @cached_property
@@ -214,8 +218,10 @@ def fences_resolve(scene: Scene) -> Iterator[Problem]:
 
 def written_right(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
-        plain = [miss for miss in near_misses(page.document) if miss.kind != "numbered"]
-        for miss in page.near_misses if isinstance(page, Day) else plain:
+        found = page.near_misses if isinstance(page, Day) else near_misses(page.document)
+        # 「一、」与下面画一条线的标题，只有在日总结里才多半是手滑；坏的前置数据由 R101 说
+        skipped = () if isinstance(page, Day) and not page.faults else ("numbered", "rule")
+        for miss in (miss for miss in found if miss.kind not in skipped):
             message, remedy = _spelling(miss, page.text[miss.start : miss.end])
             line = page.document.line(miss.start)
             yield Problem(page.path, line, "R106", message, remedy, "warning")

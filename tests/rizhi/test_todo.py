@@ -16,7 +16,7 @@ from rizhi.todo import (
     Todo,
     brief,
     due,
-    false_dues,
+    dues,
     goals,
     lives,
     matching,
@@ -112,7 +112,10 @@ def test_due_dates_come_first_then_the_oldest() -> None:
     )
     assert [brief(t.text) for t in found] == ["先到期", "后到期", "旧的", "新的"]
     assert due("x 📅2026-11-30") == date(2026, 11, 30) and due("x @2026-02-30") is None
-    assert false_dues("x @2026-02-30 📅 2026-11-30") == ["2026-02-30"]
+    assert dues("x @2026-02-30 📅 2026-11-30", date(2026, 11, 23)) == [
+        ("2026-02-30", None),
+        ("2026-11-30", date(2026, 11, 30)),
+    ]
 
 
 def test_matching_takes_the_most_exact() -> None:
