@@ -265,7 +265,7 @@ def dues_exist(scene: Scene) -> Iterator[Problem]:
     for day in scene.days:
         for item in day.todos:
             line = day.document.line(item.start)
-            dues = todo.dues(item.plain, day.date or scene.today)
+            dues = todo.dues_of(day, item)
             for written in (written for written, due in dues if due is None):
                 message = f"期限 {written} 不是真有的日期"
                 yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")

@@ -25,6 +25,7 @@ _DUE = re.compile(rf"(?:{_CALENDAR}|{_AT})(?![\w-])", re.A)
 _STAMP = rf"(?:{_DUE.pattern}|[⏳🛫➕✅❌]\ufe0f?\s*\d{{4}}-\d{{1,2}}-\d{{1,2}})"
 _STAMPS = re.compile(rf"\s*(?:[（(]\s*{_STAMP}\s*[)）]|{_STAMP.replace('(?P<', '(?P<_')})", re.A)
 _TAIL = re.compile(rf"(?:{_STAMPS.pattern})+[。.]?$".replace("(?P<", "(?P<t"), re.A)
+_CLOCK = re.compile("[@📅📆🗓]")
 _BLANK = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
 _FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
 _WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
@@ -186,6 +187,13 @@ def dues(text: str, day: date) -> list[tuple[str, date | None]]:
     return [(short, dates.read(short, day)) for short in written]
 
 
+def dues_of(day: Day, item: Item) -> list[tuple[str, date | None]]:
+    """一条里写成期限的每一处；代码、公式、注释与链接的目标里的不算。"""
+    if not _CLOCK.search(item.text):
+        return []
+    return dues(day.document.blanked[item.body : item.end], day.date or date(1900, 1, 1))
+
+
 def dated(text: str, day: date) -> str:
     """期限写成哪年哪月哪日：`@明天` 抄到别的一页也还是那一天。"""
 
@@ -205,21 +213,16 @@ def aged(text: str, todo: Todo, today: date) -> str:
 
 
 def _mention(day: Day, item: Item, keys: dict[int, str]) -> Mention:
-    place = day.document.line(item.start)
-    written = day.date or date.min
     return Mention(
         key(item),
         item.text,
         item.state or "open",
-        place,
+        day.document.line(item.start),
         item.mark,
-        due(item.plain, written) if "@" in item.text or _CLOCK.search(item.text) else None,
+        next((due for _, due in dues_of(day, item) if due), None),
         keys.get(item.parent, ""),
         not item.todo,
     )
-
-
-_CLOCK = re.compile("[📅📆🗓]")
 
 
 def _once(said: Sequence[Mention]) -> dict[str, Mention]:

@@ -386,7 +386,7 @@ def test_at_most_three_a_day(vault: Vault, write: Write) -> None:
     text = FULL.replace("[掩码](../../notes/model/mask.md)", link)
     write("2026-11-20", text + "- 知识点3、知识点2、知识点1、知识点0、知识点4、知识点3。\n")
     found = _found(vault)["R208"]
-    assert [p.message[4:9] for p in found] == ["「知识点3", "「知识点2", "「知识点1"]
+    assert [p.message[3:8] for p in found] == ["「知识点3", "「知识点2", "「知识点1"]
     assert all("这一天提到 4 篇，一天至多列 3 篇" in p.remedy for p in found)
 
 
