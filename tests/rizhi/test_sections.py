@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rizhi.markdown import joined
 from rizhi.page import Day
-from rizhi.sections import CANONICAL, canonical
+from rizhi.sections import CANONICAL, CHALLENGE, canonical
 from tests.rizhi.steps import assert_linear, steps
 
 FIRST_DAY = """
