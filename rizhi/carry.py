@@ -17,6 +17,7 @@ OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.M)
 _NESTED = " " * 4
+Closed = Mapping[tuple[str, str], str]
 _MARKS = {"done": "x", "dropped": "-"}
 
 
@@ -36,7 +37,7 @@ class _Carrier:
 
     def __init__(self, lives: Sequence[Todo], today: date, target: Path) -> None:
         self.today, self.target = today, target
-        self.opened = {t.key: t for t in still_open(lives)}
+        self.opened = {t.key: t for t in lives if t.state == "open"}
         self.closed = closed(lives)
         self.goals: list[Goal] = []
         self.taken: set[str] = set()
@@ -46,7 +47,9 @@ class _Carrier:
         name = key(item)
         if name in self.taken or len(self.goals) >= MOST:
             return
-        self.taken |= {name, *map(key, _below(day, item))}
+        pairs = ((child, (key(child), key(above))) for child, above in _below(day, item))
+        open_ones = {p[0] for c, p in pairs if c.state == "open" and p not in self.closed}
+        self.taken |= {name} | open_ones
         self.goals.append(Goal(self._text(day, item, planned), item.mark or " "))
 
     def say(self, day: Day, text: str) -> None:
@@ -62,7 +65,7 @@ class _Carrier:
         text = dated(item.text, _written(day))
         first = planned and known and not known.carried and TODO not in known.text + text
         text = aged(text, known, self.today) if known and not first else shown(text)
-        return self._moved(day, text) + self._moved(day, body(day, item, self.closed))
+        return self._moved(day, text) + below(day, item, self.closed, self.target)
 
     def _moved(self, day: Day, text: str) -> str:
         return moved(text, day.path, self.target, day.document.definitions)
@@ -85,7 +88,7 @@ def goals(
             carrier.say(previous, text)
     by_date = {day.date: day for day in days if day.date}
     waiting = [t for t in carrier.opened.values() if not t.parked(today)]
-    soon = [t for t in waiting if t.due and t.due <= today + SOON]
+    soon = [t for t in still_open(waiting) if t.due and t.due <= today + SOON]
     alone = [t for t in waiting if t.under not in carrier.opened]
     for todo in soon:
         _take(carrier, by_date, todo)
@@ -102,33 +105,35 @@ def planned(day: Day) -> Iterator[Item]:
         for item in section.items:
             if item.parent in travelling:
                 travelling.add(item.number)
-            elif item.plain and item.state in (None, "open"):
+            elif item.plain and item.state in (None, "open") and (item.todo or item.parent < 0):
                 if item.number >= 0:
                     travelling.add(item.number)
                 yield item
 
 
-def closed(lives: Iterable[Todo]) -> dict[str, str]:
-    """了结了而没有再开的每件事，与它的记号。"""
-    last = {t.key: t for t in lives}
-    return {name: _MARKS[t.state] for name, t in last.items() if t.state in _MARKS}
+def closed(lives: Iterable[Todo]) -> Closed:
+    """了结了而没有再开的子条目：它与父条目的 `key`，和现在的记号。"""
+    last = {(t.key, t.under): t.state for t in lives if t.under}
+    return {pair: _MARKS[state] for pair, state in last.items() if state in _MARKS}
 
 
-def body(day: Day, item: Item, closed: Mapping[str, str]) -> str:
+def below(day: Day, item: Item, closed: Closed, target: Path) -> str:
     """条目第一段之后的原文，缩进成新的条目之下的样子；没有就是空的。
 
     其间了结了的子条目照现在的样子打上记号：照旧抄一遍，它就又开了。
     """
     if item.number < 0:
         return ""
-    children = [child for child in _below(day, item) if child.box >= 0]
-    ticks = [(c.box, c.box + 1, closed[key(c)]) for c in children if key(c) in closed]
+    pairs = [(child, (key(child), key(above))) for child, above in _below(day, item)]
+    ticks = [(c.box, c.box + 1, closed[p]) for c, p in pairs if c.box >= 0 and p in closed]
     now = spliced(day.text, ticks)
     text = now[day.document.line_end(item.end - 1) : item.last].replace("\r\n", "\n")
     if ">" in day.document.prefix(item):
         text = _QUOTE.sub("", text)
     text = dedent(dated(text.expandtabs(4), _written(day))).strip("\n")
-    return f"\n{indent(text, _NESTED)}" if text.strip() else ""
+    if not text.strip():
+        return ""
+    return "\n" + indent(moved(text, day.path, target, day.document.definitions), _NESTED)
 
 
 def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
@@ -139,10 +144,11 @@ def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
         carrier.take(day, still[-1])
 
 
-def _below(day: Day, item: Item) -> Iterator[Item]:
+def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:
+    """各级子条目，与各自的父条目。"""
     if item.number >= 0:
         for child in day.document.children(item):
-            yield child
+            yield child, item
             yield from _below(day, child)
 
 

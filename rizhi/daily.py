@@ -173,12 +173,8 @@ def park(
     page = known.pages[one.last]
     text = f"{todo.brief(one.text)} 📅 {until}"
     items = [item for item in page.items if item.todo and todo.key(item) == one.key]
-    lines = moved(
-        text + carry.body(page, items[-1], carry.closed(known.lives)),
-        page.path,
-        path,
-        page.document.definitions,
-    )
+    below = carry.below(page, items[-1], carry.closed(known.lives), path)
+    lines = moved(text, page.path, path, page.document.definitions) + below
 
     def parked(old: Day) -> str:
         return edit.park(old, one.key, until) or edit.append(old, PLAN, lines, todo.PARKED)

@@ -107,16 +107,22 @@ def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
     一天里出现两次算一次，勾掉的压过开着的；做完以后又写下同样的文字，是新的一件。
     """
     alive: dict[str, _Life] = {}
+    ended: set[str] = set()
     every: list[_Life] = []
     for day, said in days:
-        for name, mention in _once(said).items():
-            if name in alive:
-                alive[name].append((day, mention))
+        for name, mentions in _by_key(said).items():
+            life = alive.get(name)
+            mention = _deciding(mentions, life[-1][1].under if life else None, name in ended)
+            if mention is None:
+                continue
+            if life:
+                life.append((day, mention))
             elif not mention.weak:
                 alive[name] = [(day, mention)]
                 every.append(alive[name])
             if mention.state != "open":
                 alive.pop(name, None)
+                ended.add(name)
     return [_todo(life) for life in every]
 
 
@@ -225,21 +231,35 @@ def _mention(day: Day, item: Item, keys: dict[int, str]) -> Mention:
     )
 
 
-def _once(said: Sequence[Mention]) -> dict[str, Mention]:
-    best: dict[str, Mention] = {}
+def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:
+    grouped: dict[str, list[Mention]] = {}
     for mention in said:
-        old = best.get(mention.key)
-        if old is None or _RANK[mention.state] >= _RANK[old.state]:
-            best[mention.key] = mention
-    best.pop("", None)
-    return best
+        grouped.setdefault(mention.key, []).append(mention)
+    grouped.pop("", None)
+    return grouped
+
+
+def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mention | None:
+    """一件事在一页里出现几次，哪一次作数：勾掉的压过开着的，都开着就看后写的。
+
+    了结了的子条目跟着父条目一页页抄下去，不是又了结一次：`under` 是这件事现在跟着谁，
+    没有开着是 None；`ended` 是它了结过没有。
+    """
+    copied = ended if under is None else True
+    told = [
+        m for m in mentions if not (copied and m.under and m.state != "open" and m.under != under)
+    ]
+    return max(reversed(told), key=lambda m: _RANK[m.state], default=None)
 
 
 def _todo(life: _Life) -> Todo:
     (_, first), (_, last) = life[0], life[-1]
     days = tuple(day for day, _ in life)
     lines = (first.line, last.line)
-    return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, last.under)
+    # 子条目的结局也许另记在今日完成里：它仍是那个父条目的
+    closed = last.state != "open"
+    under = next((m.under for _, m in reversed(life) if m.under), "") if closed else last.under
+    return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, under)
 
 
 def _urgency(todo: Todo) -> tuple[date, date]:

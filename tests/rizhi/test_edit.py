@@ -1,32 +1,38 @@
-"""添一行、勾一格：只动那一处，页里别的条目、别的字节都照旧。"""
+"""添一行、勾一格、搁一条：只动那一处，页里别的条目、别的字节都照旧。"""
 
 from collections import Counter
+from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi import edit
-from rizhi.entry import CANONICAL, parse, render
-from rizhi.todo import normalised
+from rizhi.page import Day
+from rizhi.sections import CANONICAL, CHALLENGE
+from rizhi.todo import key, key_of
 from rizhi.vault import RizhiError
-from tests.rizhi.days import days
+from tests.rizhi.test_sections import days
 
 NEW = "崭新的一行"
 
 
+def _day(text: str) -> Day:
+    return Day(Path("/v/docs/daily/2026/2026-11-23.md"), text)
+
+
 def _items(text: str) -> Counter[tuple[str, str | None]]:
-    return Counter((item.text, item.state) for item in parse(text).items if item.text)
+    return Counter((item.text, item.state) for item in _day(text).items if item.text)
 
 
 @given(days(), st.sampled_from(CANONICAL))
 def test_append_adds_one_item_and_keeps_the_rest(made, name: str) -> None:
     old = made[0]
-    new = edit.append(old, name, NEW)
-    assert render(parse(new)) == new
+    new = edit.append(_day(old), name, NEW)
     came = _items(new) - _items(old)
     assert not _items(old) - _items(new) and [text for text, _ in came] == [NEW]
-    (where,) = {s.name for s in parse(new).sections for i in s.items if i.text == NEW}
+    (where,) = {s.name for s in _day(new).sections for i in s.items if i.text == NEW}
     assert where == name
     end = "\r\n" if "\r\n" in old else "\n"
     lines = Counter(new.split(end)) - Counter(old.split(end))
@@ -37,10 +43,10 @@ def test_append_adds_one_item_and_keeps_the_rest(made, name: str) -> None:
 @given(days())
 def test_settle_marks_one_thing_everywhere(made) -> None:
     old = made[0]
-    for item in parse(old).todos:
-        key = normalised(item.text)
-        new = edit.settle(old, key, "x")
-        mine = [i for i in parse(old).todos if normalised(i.text) == key]
+    todos = _day(old).todos
+    for item in todos:
+        new = edit.settle(_day(old), key(item), "x")
+        mine = [i for i in todos if key(i) == key(item)]
         if all(i.state in ("done", "dropped") for i in mine):
             assert new is None
             continue
@@ -54,8 +60,7 @@ def test_settle_marks_one_thing_everywhere(made) -> None:
     ("old", "new"),
     [
         ("## 思考\n- \n", "## 思考\n- 甲\n"),
-        ("## 思考\n\t- \n", "## 思考\n\t- 甲\n"),
-        ("## 思考\n\n1. 一\n9、 二\n", "## 思考\n\n1. 一\n9、 二\n10、 甲\n"),
+        ("## 思考\n\n1. 一\n9. 二\n", "## 思考\n\n1. 一\n9. 二\n10. 甲\n"),
         ("## 思考\n\n- 一\n    - 里\n\n## 健身\n", "## 思考\n\n- 一\n    - 里\n- 甲\n\n## 健身\n"),
         ("## 思考\n散文\n", "## 思考\n散文\n\n- 甲\n"),
         ("## 思考", "## 思考\n\n- 甲"),
@@ -63,29 +68,94 @@ def test_settle_marks_one_thing_everywhere(made) -> None:
         ("", "## 思考\n\n- 甲\n"),
         ("正文", "正文\n\n## 思考\n\n- 甲\n"),
         ("## 思考\n- 一\n\n## 思考\n- \n", "## 思考\n- 一\n\n## 思考\n- 甲\n"),
+        ("## 思考\n\n- 一\n\n    第二段\n", "## 思考\n\n- 一\n\n    第二段\n- 甲\n"),
+        ("## 思考\n\n- 一\n\n尾声。\n", "## 思考\n\n- 一\n- 甲\n\n尾声。\n"),
+        ("## 思考\n\n> - 引用\n", "## 思考\n\n> - 引用\n\n- 甲\n"),
     ],
 )
 def test_where_the_line_goes(old: str, new: str) -> None:
-    assert edit.append(old, "思考", "甲") == new
-    crlf = edit.append(old.replace("\n", "\r\n"), "思考", "甲")
+    assert edit.append(_day(old), "思考", "甲") == new
+    crlf = edit.append(_day(old.replace("\n", "\r\n")), "思考", "甲")
     assert crlf.replace("\r\n", "\n") == new
+
+
+def test_a_section_with_topics_takes_the_line_where_its_own_lines_are() -> None:
+    own = "## 思考\n\n- 一\n\n### LLM\n\n- 二\n\n## 健身\n"
+    assert edit.append(_day(own), "思考", "甲") == own.replace("- 一\n", "- 一\n- 甲\n")
+    none = "## 思考\n\n### LLM\n\n- 二\n\n## 健身\n"
+    assert edit.append(_day(none), "思考", "甲") == none.replace("- 二\n", "- 二\n- 甲\n")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<!--\n- \n-->\n",
+        "```\n- \n```\n",
+        "    - \n",
+        "````\n```\n- \n````\n",
+        "- 讲\n    ~~~\n    - \n    ~~~\n",
+    ],
+)
+def test_the_line_is_never_written_into_code_or_comments(hidden: str) -> None:
+    old = f"## 思考\n\n{hidden}"
+    new = edit.append(_day(old), "思考", "甲")
+    assert hidden in new and [i.text for i in _day(new).items if i.text == "甲"] == ["甲"]
 
 
 def test_the_challenge_is_written_after_its_label() -> None:
     old = "## 遇到的挑战与明日计划\n\n挑战：\n\n明日计划：\n\n- [ ] \n"
-    once = edit.append(old, "遇到的挑战与明日计划", "难")
+    once = edit.append(_day(old), CHALLENGE, "难")
     assert once == old.replace("挑战：\n", "挑战：难\n", 1)
-    twice = edit.append(once, "遇到的挑战与明日计划", "还难")
+    twice = edit.append(_day(once), CHALLENGE, "还难")
     assert "挑战：难\n\n- 还难\n\n明日计划：" in twice
-    assert "- [ ] 做\n" in edit.append(twice, "明日计划", "做")
+    assert "- [ ] 做\n" in edit.append(_day(twice), "明日计划", "做")
 
 
-def test_numbered_headings_are_found_by_their_name() -> None:
-    assert edit.append("## 二 .思考\n", "1. 思考", "甲") == "## 二 .思考\n\n- 甲\n"
-    with pytest.raises(RizhiError, match=r"没有「杂」.*思考.*没有改动"):
-        edit.append("## 二 .思考\n", "杂", "甲")
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("1. 思考", "思考"),
+        ("思", "思考"),
+        ("成果", "今日成果"),
+        ("挑战", CHALLENGE),
+        ("想说", "今天想说的话"),
+        ("主线", "主线任务拆解"),
+        ("健", "健身"),
+    ],
+)
+def test_a_section_is_found_by_a_part_of_its_name(wanted: str, name: str) -> None:
+    assert edit.section_named(_day("## 二 .思考\n\n## 健身\n\n跑步\n"), wanted) == name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("杂", r"没有「杂」.*思考.*没有改动"),
+        ("计划", r"不止一节像「计划」：.*、明日计划.*没有改动"),
+        ("", "没有"),
+    ],
+)
+def test_a_part_that_names_no_section_or_two_is_refused(wanted: str, said: str) -> None:
+    with pytest.raises(RizhiError, match=said):
+        edit.append(_day("## 二 .思考\n"), wanted, "甲")
 
 
 def test_a_label_without_a_bullet_cannot_be_ticked() -> None:
-    assert edit.settle("挑战：难。【待办】画图\n", "画图", "x") is None
-    assert edit.settle("没有\n", "画图", "x") is None
+    assert edit.settle(_day("挑战：难。【待办】画图\n"), "画图", "x") is None
+    assert edit.settle(_day("1、【待办】画图\n"), "画图", "x") is None
+    assert edit.settle(_day("没有\n"), "画图", "x") is None
+
+
+def test_brackets_in_the_words_are_no_box() -> None:
+    text = "- [ ] 修 a[x] 的下标\n"
+    assert edit.settle(_day(text), key_of("修 a[x] 的下标"), "-") == "- [-] 修 a[x] 的下标\n"
+    label = "- **【待办】看 a[ ] 的下标**\n"
+    settled = edit.settle(_day(label), key_of("看 a[ ] 的下标"), "x")
+    assert settled == "- [x] **【待办】看 a[ ] 的下标**\n"
+
+
+def test_parking_what_is_already_in_the_plan_changes_that_line() -> None:
+    old = "## 明日计划\n\n- [ ] 画图 📅 2026-11-30\n    - [ ] 先看\n- [ ] 画\n"
+    new = edit.park(_day(old), "画图", date(2026, 12, 5))
+    assert new == old.replace("[ ] 画图 📅 2026-11-30", "[>] 画图 📅 2026-12-05")
+    assert edit.park(_day("## 思考\n\n- [ ] 画图\n"), "画图", date(2026, 12, 5)) is None

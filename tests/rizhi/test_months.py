@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rizhi import daily
+from rizhi import daily, store
 from rizhi.todo import still_open
 from rizhi.vault import Vault, day_path, find_vault
 
@@ -18,8 +18,8 @@ FIRST = date(2026, 11, 20)  # 一个月跨过新年的文件夹
 NAMES = (
     "学 C++|学 C#|学 C|读 1.1 节|读 11 节|读第 1 节|看 x>0 的情形|看 x<0 的情形|看 x 的情形"
     "|学 @property|学 property|把 -1 的含义写清|把 +1 的含义写清|把 1 的含义写清"
-    "|跑 5 公里|跑 5.5 公里|跑 55 公里|跑 5 km|写 RoPE|写 rope|写 RoPE 的笔记|写 RoPE 笔记（第二版）"
-    "|`view` 与 `reshape`|a_b 与 ab|读 __init__|读 init|😀 休息|😃 休息|50% 的题|50 的题"
+    "|跑 5 公里|跑 5.5 公里|跑 55 公里|跑 5 km|写 RoPE|写 rope|写 RoPE 的笔记"
+    "|写 RoPE 笔记（第二版）|`view` 与 `reshape`|a_b 与 ab|读 __init__|读 init|😀 休息|😃 休息|50% 的题|50 的题"
     "|第 3 题|第 33 题|A/B 测试|AB 测试|[看](../../notes/x.md) 掩码|看 mask[:, -1]|看 mask[:, 1]"
     "|买 2*3 的板|买 23 的板|~~先写~~ 再改|再改|算 3:4|算 3：4|≥3 的|≤3 的|#1 号题|2 号题"
 ).split("|")
@@ -53,7 +53,10 @@ class Ledger:
         self.open[name] = Entry(day, self.orders, **given)  # type: ignore[arg-type]
 
     def settle(self, name: str) -> None:
+        """了结一件；它的子条目从此自己算。"""
         self.open.pop(name)
+        for entry in self.open.values():
+            entry.parent = "" if entry.parent == name else entry.parent
 
     def goals(self, today: date, last: date) -> list[str]:
         """该带上的：计划、七天之内到期的、最早的三件；子条目跟着父条目。"""
@@ -77,6 +80,7 @@ class Owner:
     def __init__(self, vault: Vault, seed: int) -> None:
         self.vault, self.rng, self.ledger = vault, random.Random(seed), Ledger()
         self.day, self.last = FIRST, FIRST
+        self.settled: set[str] = set()  # 今天了结的
 
     def month(self) -> Iterator[str]:
         for number in range(30):
@@ -86,6 +90,7 @@ class Owner:
             self.plan()
             yield from self.evening()
             self.last = self.day
+            self.settled.clear()
             self.day += timedelta(self.rng.choice([1, 1, 1, 2, 3]))
 
     @property
@@ -99,10 +104,10 @@ class Owner:
         text = self.page.read_text("utf-8")
         goals = text.partition("## 今日目标")[2].partition("\n## ")[0]
         found = [_name(line) for line in re.findall(r"^\d+\. \[.\] (.+)$", goals, re.M)]
-        if found != expected:
+        if sorted(found) != sorted(expected):
             yield f"{self.day} 带上了 {found}，该是 {expected}"
             return
-        marks = re.findall(r"^\d+\. \[(.)\]", goals, re.M)
+        marks = re.findall(r"^\d+\. \[(.)\] .+$", goals, re.M)
         if marks != [self.ledger.open[name].mark for name in found]:
             yield f"{self.day} 记号成了 {marks}"
         below = {n for n, e in self.ledger.open.items() if e.parent in found}
@@ -127,19 +132,19 @@ class Owner:
             assert len(made.candidates) == 1, (name, made)
             entry.parked = entry.due = until
             entry.mark, entry.planned = ">", self.day
-            self.ledger.orders += 1
-            entry.order = entry.order if entry.planned != self.day else entry.order
             return
         mark = self.rng.choice("xx-")
         made = daily.settle(self.vault, self.day, name, mark, print)
         assert len(made.candidates) == 1, (name, [t.text for t in made.candidates])
         self.ledger.settle(name)
+        self.settled.add(name)
         if entry.parent in self.ledger.open:
             self.ledger.open[entry.parent].children[name] = mark
 
     def plan(self) -> None:
         """在明日计划里手写几件：各种记号，有的有期限，有的有子条目与说明。"""
-        free = [n for n in NAMES if n not in self.ledger.open]
+        # 同一天里已经了结的，再写一次仍算了结：换一件
+        free = [n for n in NAMES if n not in self.ledger.open and n not in self.settled]
         self.rng.shuffle(free)
         lines: list[str] = []
         for _ in range(self.rng.randrange(3)):
@@ -171,7 +176,8 @@ class Owner:
         found = {_name(t.text): t.born for t in still_open(daily.history(self.vault).lives)}
         wanted = {name: entry.born for name, entry in self.ledger.open.items()}
         if found != wanted:
-            yield f"{self.day} 多了 {found.items() - wanted.items()}，少了 {wanted.items() - found.items()}"
+            more, less = found.items() - wanted.items(), wanted.items() - found.items()
+            yield f"{self.day} 多了 {more}，少了 {less}"
 
 
 def _name(line: str) -> str:
@@ -180,11 +186,14 @@ def _name(line: str) -> str:
     return re.sub(r" 📅 \d{4}-\d\d-\d\d", "", line).strip()
 
 
-@pytest.mark.parametrize("months", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("months", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_months_agree_with_a_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, months: int
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # 断电不是这里要看的
+    # 断电与同时开着的编辑器不是这里要看的
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(store, "_RECENT", 0.0)
+    monkeypatch.setattr(store, "_WATCH", 0.0)
     wrong = []
     for seed in range(months):
         root = tmp_path / str(seed)

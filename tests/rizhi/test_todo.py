@@ -30,10 +30,8 @@ def day_of(text: str, on: date = D) -> Day:
 
 def _lives(*pages: str) -> list[Todo]:
     """从 D 起，一天一页。"""
-    dates = (D + timedelta(days=n) for n in range(len(pages)))
-    return lives(
-        (on, mentions(day_of(page, on))) for on, page in zip(dates, pages, strict=False) if page
-    )
+    written = [(D + timedelta(days=n), page) for n, page in enumerate(pages) if page]
+    return lives((on, mentions(day_of(page, on))) for on, page in written)
 
 
 def _states(*pages: str) -> list[tuple[str, str, int]]:

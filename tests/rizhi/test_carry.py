@@ -1,0 +1,151 @@
+"""新的一天带上哪些事：写法照旧，子条目跟着，链接改到新的文件夹；没带的说有几件。"""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from rizhi import carry
+from rizhi.carry import Goal
+from rizhi.page import Day
+from rizhi.todo import lives, mentions
+from tests.rizhi.test_todo import case, day_of
+
+D = date(2026, 11, 19)
+
+
+def _goals(*pages: Day, today: date | None = None) -> tuple[list[Goal], int]:
+    day = today or pages[-1].date + timedelta(1)
+    known = lives((page.date, mentions(page)) for page in pages)
+    path = Path(f"/v/docs/daily/{day:%Y}/{day}.md")
+    return carry.goals(pages, pages[-1], known, day, path)
+
+
+def _texts(*pages: Day, today: date | None = None) -> list[str]:
+    return [goal.text for goal in _goals(*pages, today=today)[0]]
+
+
+def _plan(text: str, on: date = D) -> Day:
+    return day_of(f"## 思考\n\n- 写了。\n\n## 明日计划\n\n{text}", on)
+
+
+def test_eleven_plans_that_differ_by_a_sign_are_all_carried() -> None:
+    made, rest = _goals(case("signs"))
+    assert [g.text for g in made] == [i.text for i in case("signs").todos] and rest == 0
+
+
+def test_states_are_carried_as_they_are() -> None:
+    made, _ = _goals(case("states"))
+    assert [(g.mark, g.text) for g in made] == [
+        ("/", "写到一半的损失函数"),
+        (">", "推到下周的模拟"),
+        ("?", "不确定要不要做的整理"),
+        ("!", "要紧：交作业"),
+        (" ", "~~划掉一半~~ 还有一半"),
+        (" ", "[] 少一个空格"),  # 不成待办的几种写法，仍是计划里的一条
+        (" ", "【 】全角的框"),
+        (" ", "[ ]少了框后的空格"),
+    ]
+
+
+def test_children_and_notes_travel_under_their_parent() -> None:
+    made, rest = _goals(case("children"))
+    assert [g.text for g in made] == [
+        "写预训练\n    - [ ] 分词\n    - [x] 读数据\n"
+        "    - 先看别人怎么打包\n    - 参考：周三的笔记",
+        "复习二叉树第二行接着说：先写模板",
+    ]
+    assert rest == 0
+
+
+def test_a_child_done_elsewhere_is_ticked_in_the_copy() -> None:
+    first = _plan("- [ ] 写预训练\n  - [ ] 分词\n  - [ ] 读数据\n")
+    second = day_of(
+        "## 思考\n\n- 写了。\n\n## 今日完成\n\n- [x] 分词（自 2026-11-19）\n", D + timedelta(1)
+    )
+    assert _texts(first, second) == [
+        "写预训练（已顺延 2 天，自 2026-11-19）\n    - [x] 分词\n    - [ ] 读数据"
+    ]
+
+
+def test_a_quoted_plan_leaves_the_quote() -> None:
+    assert _texts(_plan("> - [ ] 甲\n>     - [ ] 乙\n")) == ["甲\n    - [ ] 乙"]
+
+
+def test_a_parked_thing_waits_for_its_day() -> None:
+    page = _plan("- [>] 模拟 📅 2026-11-25\n- [>] 没说哪天\n")
+    made, rest = _goals(page, today=date(2026, 11, 24))
+    assert [g.text for g in made] == ["没说哪天"] and rest == 1
+    assert "模拟 📅 2026-11-25" in _texts(page, today=date(2026, 11, 25))
+
+
+def test_due_within_a_week_and_three_of_the_oldest() -> None:
+    old = day_of(
+        "## 思考\n\n"
+        + "".join(f"- [ ] 旧的{n}\n" for n in range(6))
+        + "- [ ] 到期 @11-27\n- [ ] 还早 @12-9\n"
+    )
+    last = _plan("- [ ] 计划\n", D + timedelta(1))
+    made, rest = _goals(old, last)
+    assert [g.text.partition("（")[0] for g in made] == [
+        "计划", "到期 @2026-11-27", "旧的0", "旧的1", "旧的2"
+    ]  # fmt: skip
+    assert rest == 4
+
+
+def test_five_hundred_at_most_and_the_rest_is_said() -> None:
+    made, rest = _goals(_plan("".join(f"- [ ] 事{n}\n" for n in range(900))))
+    assert (len(made), rest) == (500, 400)
+
+
+def test_a_plan_that_is_a_paragraph_is_one_goal() -> None:
+    page = _plan("先把数据流消化，\n再看[昨天](2026-11-18.md)。\n")
+    assert _texts(page) == ["先把数据流消化， 再看[昨天](2026-11-18.md)。"]
+    label = day_of("## 遇到的挑战与明日计划\n\n挑战：难。\n\n明日计划：先消化，\n再写下来。\n")
+    assert _texts(label) == ["先消化，再写下来"]
+
+
+def test_links_are_rewritten_for_the_next_years_folder() -> None:
+    page = _plan(
+        "- [ ] 接着[昨天](2026-12-30.md)做\n    - 见[那篇][x]与 ![图](img/a.png)\n\n"
+        "[x]: ../../notes/x.md\n",
+        date(2026, 12, 31),
+    )
+    assert _texts(page) == [
+        "接着[昨天](../2026/2026-12-30.md)做\n"
+        "    - 见[那篇](../../notes/x.md)与 ![图](../2026/img/a.png)"
+    ]
+
+
+def test_tomorrow_is_written_out() -> None:
+    assert _texts(_plan("- [ ] 交表 @明天\n    - [ ] 找人签字 @后天\n")) == [
+        "交表 @2026-11-20\n    - [ ] 找人签字 @2026-11-21"
+    ]
+
+
+def test_birth_and_age_are_said_and_a_decision_is_asked_for() -> None:
+    pages = [
+        day_of("- [ ] 画图\n", D),
+        day_of("- [ ] 画图\n", D + timedelta(1)),
+        _plan("- 复习\n- [ ] 画图\n- **【待办】写笔记。**\n", D + timedelta(2)),
+    ]
+    assert _texts(*pages, today=date(2026, 11, 23)) == [
+        "复习",
+        "画图（已顺延 4 天，自 2026-11-19；第 3 次了，拆小、排期还是放弃？）",
+        "【待办】写笔记（已顺延 2 天，自 2026-11-21）",
+    ]
+
+
+@pytest.mark.parametrize("box", ["[x]", "[-]"])
+def test_a_settled_parent_leaves_its_open_child_on_its_own(box: str) -> None:
+    assert _texts(_plan(f"- {box} 甲\n    - [ ] 乙\n    - 说明\n")) == ["乙"]
+
+
+def test_what_was_settled_since_is_not_carried_again() -> None:
+    plan = _plan("- [ ] 甲\n- [ ] 乙\n")
+    ticked = day_of("## 今日目标\n\n1. [x] 甲\n2. [ ] 乙\n", D + timedelta(1))
+    known = lives((page.date, mentions(page)) for page in (plan, ticked))
+    made, _ = carry.goals(
+        [plan, ticked], plan, known, D + timedelta(2), Path("/v/docs/daily/2026/x.md")
+    )
+    assert [g.text.partition("（")[0] for g in made] == ["乙"]
