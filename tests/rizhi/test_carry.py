@@ -36,16 +36,17 @@ def test_eleven_plans_that_differ_by_a_sign_are_all_carried() -> None:
 
 def test_states_are_carried_as_they_are() -> None:
     made, _ = _goals(case("states"))
-    assert [(g.mark, g.text) for g in made] == [
+    assert [(g.mark, g.text) for g in made][:5] == [
         ("/", "写到一半的损失函数"),
         (">", "推到下周的模拟"),
         ("?", "不确定要不要做的整理"),
         ("!", "要紧：交作业"),
         (" ", "~~划掉一半~~ 还有一半"),
-        (" ", "[] 少一个空格"),  # 不成待办的几种写法，仍是计划里的一条
-        (" ", "【 】全角的框"),
-        (" ", "[ ]少了框后的空格"),
     ]
+    # 写得不成待办的几行由 check 指出；在这之前，仍是计划里的字，一个不丢
+    rest = " ".join(g.text for g in made[5:])
+    for words in ("少一个空格", "全角的框", "少了横线后的空格", "少了框后的空格", "顿号编号"):
+        assert words in rest
 
 
 def test_children_and_notes_travel_under_their_parent() -> None:
