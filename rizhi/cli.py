@@ -58,6 +58,8 @@ def main(context: click.Context, root: Path | None) -> None:
     # 缺省每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
     gc.set_threshold(200_000)
     context.obj = root
+    # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
+    gc.disable()
 
 
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:

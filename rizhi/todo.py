@@ -25,8 +25,9 @@ _DUE = re.compile(rf"(?:{_CALENDAR}|{_AT})(?![\w-])", re.A)
 _STAMP = rf"(?:{_DUE.pattern}|[⏳🛫➕✅❌]\ufe0f?\s*\d{{4}}-\d{{1,2}}-\d{{1,2}})"
 _STAMPS = re.compile(rf"\s*(?:[（(]\s*{_STAMP}\s*[)）]|{_STAMP.replace('(?P<', '(?P<_')})", re.A)
 _TAIL = re.compile(rf"(?:{_STAMPS.pattern})+[。.]?$".replace("(?P<", "(?P<t"), re.A)
-_CLOCK = re.compile("[@📅📆🗓]")
-_BLANK = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
+_DAYS = re.compile("[@📅📆🗓]")
+_WIDTHLESS = re.compile("[\\u200b\\u200c\\u200d\\u2060\\ufeff]")
+_EXTRA = re.compile("[@📅📆🗓⏳🛫➕✅❌（(【\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
 _WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
 _RANK = {"open": 0, "dropped": 1, "done": 2}
@@ -94,11 +95,14 @@ class Todo:
 
 def mentions(day: Day) -> list[Mention]:
     """一页里提到的待办，按出现的先后；没有勾选框而被划掉的也在其中。"""
-    items = day.items
-    keys = {item.number: key(item) for item in items if item.todo and item.number >= 0}
-    return [
-        _mention(day, item, keys) for item in items if item.todo or (item.struck and item.plain)
-    ]
+    keys: dict[int, str] = {}  # 父条目总在子条目前面
+    said = []
+    for item in day.items:
+        if item.todo or (item.struck and item.plain):
+            said.append(_mention(day, item, keys.get(item.parent, "")))
+            if item.todo and item.number >= 0:
+                keys[item.number] = said[-1].key
+    return said
 
 
 def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
@@ -156,14 +160,17 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
 
 def key(item: Item) -> str:
     """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
-    text = SUFFIX.sub("", _STAMPS.sub("", item.plain)).replace(TODO, "")
-    return _BLANK.sub("", text).lstrip(_FIRST).rstrip(_LAST) or _BLANK.sub("", item.plain)
+    text = item.plain
+    if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
+        text = SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
+        text = _WIDTHLESS.sub("", text)
+    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(item.plain.split())
 
 
 def key_of(text: str) -> str:
     """一行文字写成待办时的判据。"""
     items = parse(f"- {text.strip()}").items
-    return (items and key(items[0])) or _BLANK.sub("", text)
+    return (items and key(items[0])) or "".join(text.split())
 
 
 def shown(text: str) -> str:
@@ -195,7 +202,7 @@ def dues(text: str, day: date) -> list[tuple[str, date | None]]:
 
 def dues_of(day: Day, item: Item) -> list[tuple[str, date | None]]:
     """一条里写成期限的每一处；代码、公式、注释与链接的目标里的不算。"""
-    if not _CLOCK.search(item.text):
+    if not _DAYS.search(item.text):
         return []
     return dues(day.document.blanked[item.body : item.end], day.date or date(1900, 1, 1))
 
@@ -218,17 +225,15 @@ def aged(text: str, todo: Todo, today: date) -> str:
     return f"{shown(text)}（已顺延 {todo.age(today)} 天，自 {todo.born}{ask}）"
 
 
-def _mention(day: Day, item: Item, keys: dict[int, str]) -> Mention:
-    return Mention(
-        key(item),
-        item.text,
-        item.state or "open",
-        day.document.line(item.start),
-        item.mark,
-        next((due for _, due in dues_of(day, item) if due), None),
-        keys.get(item.parent, ""),
-        not item.todo,
-    )
+def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
+    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
+    return [(short, dates.read(short, day)) for short in written]
+
+
+def _mention(day: Day, item: Item, under: str) -> Mention:
+    line, state = day.document.line(item.start), item.state or "open"
+    when = due(item.plain, day.date or date.min) if _DAYS.search(item.plain) else None
+    return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
 
 
 def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:
