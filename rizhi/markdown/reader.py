@@ -120,6 +120,8 @@ class _Reader:
             self._enter()
             self._block("rule", start, end)
         else:
+            if not self.leaf:  # 「- \\」：条目的第一行只有一个换行的记号
+                self._open(start)
             self.pieces.append("\n")
             self.last = end
 

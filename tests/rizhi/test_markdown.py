@@ -476,3 +476,9 @@ def test_a_definition_right_below_a_paragraph_is_one_as_on_the_site(
     assert [text[k.dest : k.dest_end] for k in document.links] == targets
     blocks = [b for b in document.blocks if b.kind in ("paragraph", "item")]
     assert [text[b.start : b.end] for b in blocks] == said
+
+
+@pytest.mark.parametrize("before", ["", "- 甲\n"])
+def test_an_item_that_begins_with_a_line_break(before: str) -> None:
+    document = parse(f"{before}- \\\n乙")
+    assert [item.plain for item in document.items] == [*(["甲"] if before else []), "乙"]
