@@ -232,7 +232,7 @@ def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
 
 def _mention(day: Day, item: Item, under: str) -> Mention:
     line, state = day.document.line(item.start), item.state or "open"
-    when = due(item.plain, day.date or date.min) if _DAYS.search(item.plain) else None
+    when = next((due for _, due in dues_of(day, item) if due), None)
     return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
 
 
