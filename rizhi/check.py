@@ -15,7 +15,6 @@ from types import MappingProxyType
 
 from rizhi import links, pages, snippet, todo
 from rizhi.account import Lack, lacking
-from rizhi.entry import parse
 from rizhi.markdown import Link, NearMiss, blank, near_misses
 from rizhi.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
@@ -100,15 +99,12 @@ class Scene:
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
-        """写完的每一天缺了什么。"""
+        """写完的每一天缺了什么；前置数据被当成正文的，改好了再看。"""
         found = []
         for day in self.days:
-            if day.text and day.date and day.date < self.today:
+            if day.text and not day.faults and day.date and day.date < self.today:
                 topics = len(links.linked(self.targets[day.path], self.by_path))
-                found += [
-                    (day, lack)
-                    for lack in lacking(parse(day.text), day.text, topics, self.boilerplate)
-                ]
+                found += [(day, lack) for lack in lacking(day, topics, self.boilerplate)]
         return found
 
     @cached_property

@@ -72,6 +72,7 @@ class _Reader:
         self.owners = [part.owner]
         self.frames: list[_Frame] = []
         self.depth = max(part.depth, 0)
+        self.reach = part.at[0]  # 容器的内文后读，外面已经读到了末尾
         self.quotes = 0
         self.fresh = self.verbatim = False  # fresh：刚开始的条目还没有第一段
         self.leaf = ""
