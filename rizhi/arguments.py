@@ -32,6 +32,18 @@ def as_week(_: click.Context, __: click.Parameter, value: str | None) -> Week | 
     return found
 
 
+def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """把几个 --fix 读成要改写的种类；没有这一种是用法错误。"""
+    if not value:
+        return ()
+    from rizhi.dialects import KINDS  # 语法要几十毫秒才载入，别的命令用不着
+
+    unknown = [kind for kind in value if kind not in (*KINDS, "全部")]
+    if unknown:
+        raise click.BadParameter(f"没有「{unknown[0]}」这一种；可以写：全部、{'、'.join(KINDS)}。")
+    return KINDS if "全部" in value else value
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
 DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，缺省今天。")
 SINCE = click.option("--since", callback=as_date, metavar="日期", help="从哪一天起。")

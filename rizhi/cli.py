@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from rizhi import chinese
-from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date
+from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
 from rizhi.clock import today as today_of
 from rizhi.isoweek import Week
 from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
@@ -228,14 +228,15 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @JSON
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
-    """写简历时的素材：今日成果的每一条，附上笔记、片段与检验，按主题分组。"""
+    """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
     from rizhi import career
 
     material = career.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
-        _report(as_json, material.as_dict(), [material.markdown(), *material.unseen_lines()])
+        lines = [material.markdown(), *material.left_out_lines(), *material.unseen_lines()]
+        _report(as_json, material.as_dict(), lines)
 
 
 @main.command()
@@ -256,6 +257,14 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
 @click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天；只用于一个文件。")
 @click.option("--dry-run", is_flag=True, help="只报告，不写。")
 @click.option("--keep-going", is_flag=True, help="有坏文件也导入其余的。")
+@click.option(
+    "--fix",
+    "kinds",
+    multiple=True,
+    callback=as_kinds,
+    metavar="种类",
+    help="改写会看错的这一种，可以写几次；全部都改写「全部」。",
+)
 @JSON
 @in_vault
 def import_(
@@ -264,22 +273,27 @@ def import_(
     day: date | None,
     dry_run: bool,
     keep_going: bool,
+    kinds: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """导入已有的总结（文件或文件夹），正文一个字节不动；先全部读过，再写第一个。"""
+    """导入已有的总结（文件或文件夹），不加 --fix 正文一个字节不动；先全部读过，再写第一个。"""
     from rizhi import importer, present, store
 
     sources = importer.files_in(files)
     if day and len(sources) > 1:
         raise click.UsageError(f"--date 只能用于一个文件，这里有 {len(sources)} 个。")
-    found = importer.clashes(
-        [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")]
+    found = importer.prepare(
+        vault,
+        [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")],
+        kinds,
     )
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
     stopped = dry_run or (bad and not keep_going)
     if fresh and not stopped:
-        steps = [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+        copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+        steps = [store.presence(path, data) for path, data in copies.items()]
+        steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
         store.change(vault.root, "import", steps)
     lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
     wrote = 0 if stopped else len(fresh)
@@ -295,8 +309,8 @@ def import_(
 @JSON
 @in_vault
 def show(vault: Vault, day: date, as_json: bool) -> None:
-    """读出来的一天：章节、条目、待办、链接与待写的主题。"""
-    from rizhi import entry, present
+    """读出来的一天：各节的话与条目、待办、链接与待写的主题。"""
+    from rizhi import present
     from rizhi.page import read_day
 
     path = day_path(vault, day)
@@ -305,9 +319,7 @@ def show(vault: Vault, day: date, as_json: bool) -> None:
     page = read_day(vault, path)
     if not page.text and page.faults:
         _fail(page.faults[0].message)
-    links = entry.links(page.text)
-    data = present.day_dict(day, page.title, page.text, entry.parse(page.text), links)
-    _report(as_json, data, present.day_lines(data))
+    _report(as_json, present.day_dict(page), present.day_lines(page))
 
 
 @main.command()

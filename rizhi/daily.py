@@ -7,22 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from rizhi import carry, edit, pages, store, todo
+from rizhi import carry, edit, pages, pictures, store, todo
 from rizhi.links import moved
 from rizhi.page import Day, read_days
 from rizhi.sections import DONE, PLAN
 from rizhi.todo import Todo
 from rizhi.vault import RizhiError, Vault, contained, day_names, day_path, decode
-
-MAX_IMAGE = 8 * 1024 * 1024
-# 图片的开头几个字节 → 扩展名；扩展名写错的照内容改正
-_IMAGES = {
-    b"\x89PNG\r\n\x1a\n": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"GIF87a": ".gif",
-    b"GIF89a": ".gif",
-    b"RIFF": ".webp",
-}
 
 
 @dataclass(frozen=True)
@@ -111,12 +101,9 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
         raise RizhiError("要添的文字是空的；没有改动任何文件。")
     steps: list[store.Edit | store.Move] = []
     if image:
-        picture, data = _picture(vault, today, image)
+        picture, data = pictures.beside(vault, today, image)
         line = f"{line} ![{line}](img/{picture.name})"
-        # 图片按内容命名：已有的就是这一张
-        steps.append(
-            store.Edit(contained(vault, picture), lambda old: data if old is None else old)
-        )
+        steps.append(store.presence(contained(vault, picture), data))
     names: list[str] = []
 
     def appended(page: Day) -> str:
@@ -224,25 +211,6 @@ def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.
         return change(Day(path, decode(old, path))).encode()
 
     return store.amendment(contained(vault, path), changed)
-
-
-def _picture(vault: Vault, today: date, image: Path) -> tuple[Path, bytes]:
-    """图片按内容命名，放在当天的旁边。"""
-    import hashlib
-
-    try:
-        size = image.stat().st_size
-        data = image.read_bytes() if size <= MAX_IMAGE else b""
-    except OSError as error:
-        raise RizhiError(f"{image} 读不到；没有改动任何文件。") from error
-    if not data:
-        what = f"超过 {MAX_IMAGE >> 20} MiB" if size else "是空的"
-        raise RizhiError(f"{image} {what}，不能贴；没有改动任何文件。")
-    suffix = next((s for magic, s in _IMAGES.items() if data.startswith(magic)), None)
-    if suffix is None:
-        raise RizhiError(f"{image} 不是 PNG、JPEG、GIF 或 WebP；没有改动任何文件。")
-    name = f"{today}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}"
-    return day_path(vault, today).parent / "img" / name, data
 
 
 def _one_line(text: str) -> str:

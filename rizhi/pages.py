@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from rizhi import markdown
 from rizhi.account import own_text
 from rizhi.carry import Goal
-from rizhi.entry import parse
 from rizhi.frontmatter import body_start
 from rizhi.outline import sections
 from rizhi.page import Day
@@ -64,7 +64,7 @@ def new_day(
 def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
     """最近真正写过的一天：只建了页、一个字没写的不算。"""
     template = boilerplate(vault)
-    return next((day for day in reversed(days) if own_text(parse(day.text), template)), None)
+    return next((day for day in reversed(days) if own_text(day, template)), None)
 
 
 def boilerplate(vault: Vault) -> re.Pattern[str]:
@@ -83,7 +83,7 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     """
     values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
     text = render(vault, "note.md", **values, created=date(2000, 1, 1))
-    return tuple(part.name for part in sections(text, body_start(text)))
+    return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
 
 
 def _values(line: str, instead: str) -> str:

@@ -151,6 +151,11 @@ def creation(path: Path, data: bytes) -> Edit:
     return Edit(path, created)
 
 
+def presence(path: Path, data: bytes) -> Edit:
+    """按内容命名的文件要在那里的那一步；已经有了就不动。"""
+    return Edit(path, lambda old: data if old is None else old)
+
+
 def amendment(path: Path, edit: Callable[[bytes], bytes]) -> Edit:
     """改一个已有的文件的那一步；没有这个文件就整个不做。"""
 

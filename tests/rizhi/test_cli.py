@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from rizhi import cli, page, store
 from rizhi.vault import Vault, day_path
 
+CASES = Path(__file__).parent / "cases"
 Run = Callable[..., Result]
 Write = Callable[[str, str], Path]
 Snapshot = Callable[[], dict[str, bytes]]
@@ -517,6 +518,34 @@ def test_week_gathers_and_keeps_his_words(rz: Run, vault: Vault, write: Write) -
     assert rz("check", str(path)).exit_code == 0
 
 
+def test_week_names_a_note_once_and_says_what_is_new(rz: Run, vault: Vault, write: Write) -> None:
+    rz("note", "rope", "--title", "旋转位置", at="2026-11-20 21:00")
+    rz("note", "mask", "--title", "掩码", at="2026-11-24 21:00")
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@y", "-C", str(vault.root))
+    when = {**os.environ, "GIT_COMMITTER_DATE": "2026-11-20T22:00:00"}
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "上周"], check=True, env=when)
+    note = vault.notes / "model/rope.md"
+    note.write_text(note.read_text("utf-8").replace("## 自测\n", "## 自测\n\n新的一题\n"), "utf-8")
+    moment = datetime(2026, 11, 24, 21).timestamp()
+    os.utime(note, (moment, moment))
+    link = "[旋转位置](../../notes/model/rope.md)"
+    for day in (23, 24):
+        write(f"2026-11-{day}", f"# 2026-11-{day}\n\n## 今日成果\n\n1. 见{link}。\n")
+    rz("week", at="2026-11-25 21:00")
+    text = (vault.weekly / "2026-W48.md").read_text("utf-8")
+    known = text.split("## 涉及的知识点\n")[1].split("## 待办")[0].strip()
+    assert known == "- [旋转位置](../notes/model/rope.md)（11-23、11-24）：改了「自测」"
+    others = text.split("## 另外改过的笔记与片段\n")[1].split("##")[0].strip()
+    assert others == "- [掩码](../notes/model/mask.md)：新写；片段 `mask.py` 新写"
+    lacking = text.split("## 像流水账的几天\n")[1].split("<!--")[0].strip()
+    assert [line.partition("；")[0] for line in lacking.splitlines()] == [
+        "- 思考是空的（11-23、11-24）",
+        "- 大半是模板文字（11-23、11-24）",
+    ]
+
+
 def test_week_refuses_when_its_marks_are_gone(rz: Run, vault: Vault) -> None:
     rz("week")
     path = vault.weekly / "2026-W48.md"
@@ -529,10 +558,12 @@ def test_week_refuses_when_its_marks_are_gone(rz: Run, vault: Vault) -> None:
 
 def test_resume_gives_evidence_by_topic(rz: Run, vault: Vault, write: Write) -> None:
     rz("note", "rope", "--title", "旋转位置")
-    write("2026-11-20", "## 今日成果\n\n1. LLM。弄懂了旋转位置。\n2. 算法：双指针做完。\n")
+    link = "[旋转位置](../../notes/model/rope.md)"
+    write("2026-11-20", f"## 今日成果\n\n1. LLM。弄懂了{link}。\n2. 算法：双指针做完。\n")
     write("2026-11-21", "## 今日成果\n\n1. llm。写完了缓存。\n")
     text = rz("resume").stdout
-    assert text.index("## LLM") < text.index("写完了缓存") < text.index("## 算法")
+    assert text.index("## LLM") < text.index("- 写完缓存（[2026-11-21]") < text.index("## 算法")
+    assert "- 弄懂[旋转位置](docs/notes/model/rope.md)（[2026-11-20](docs/daily/2026/" in text
     assert "笔记 [旋转位置](docs/notes/model/rope.md)，片段 `snippets/rope.py`，检验 1 格" in text
     assert "还有 2 天没有看过" in text
     one = json.loads(rz("resume", "--topic", "算法", "--json").stdout)["achievements"]
@@ -550,7 +581,9 @@ def test_the_walk_goes_on_where_it_stopped(rz: Run, vault: Vault, write: Write) 
     assert "第 20 天" not in second.stdout and "每一天都看过了" in second.stdout
     lines = (vault.root / "resume.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["answer"] for line in lines] == ["keep", "skip", "keep"]
-    assert "第 20 天。（已选用）" in rz("resume").stdout
+    text = rz("resume").stdout
+    assert "- 第 20 天（[2026-11-20](docs/daily/2026/2026-11-20.md)）（已选用）\n" in text
+    assert "第 21 天" not in text  # 他说不用
 
 
 def test_a_walk_without_answers_stops_and_keeps_what_was_said(rz: Run, write: Write) -> None:
@@ -564,6 +597,19 @@ def test_a_torn_answer_is_named(rz: Run, vault: Vault) -> None:
     (vault.root / "resume.jsonl").write_text('{"date": "2026-11-20"}\n', "utf-8")
     result = rz("resume")
     assert result.exit_code == 1 and "resume.jsonl:1" in result.stderr
+
+
+def test_the_settings_say_what_stays_out_of_the_resume(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-11-20", "## 今日成果\n\n1. 健身。背，40 分钟。\n2. 读书。读完第三章。\n")
+    assert "没有列入：健身 1 条" in rz("resume").stdout and "背，40" not in rz("resume").stdout
+    project = vault.root / "pyproject.toml"
+    project.write_text('[tool.rizhi]\nresume_leaves_out = ["读书"]\n', "utf-8")
+    data = json.loads(rz("resume", "--json").stdout)
+    assert data["left_out"] == {"读书": 1}
+    assert [one["topic"] for one in data["achievements"]] == ["健身"]
+    project.write_text('[tool.rizhi]\nresume_leaves_out = "读书"\n', "utf-8")
+    result = rz("resume")
+    assert result.exit_code == 1 and "resume_leaves_out" in result.stderr
 
 
 def test_that_day_shows_those_that_exist(rz: Run, write: Write) -> None:
@@ -582,7 +628,9 @@ def test_show_gives_the_parsed_day(rz: Run, write: Write) -> None:
         "明日计划：复习\n- **【待办】画图**\n## attention_mask\n- 加在哪？\n## 健身\n练背\n",
     )
     data = json.loads(rz("show", "2026-11-23", "--json").stdout)
-    assert set(data) == {"date", "title", "sections", "todos", "links", "stubs"}
+    assert set(data) == {
+        *("date", "title", "sections", "items", "lists", "todos", "links", "stubs"),
+    }
     names = {s["name"]: [i["text"] for i in s["items"]] for s in data["sections"]}
     assert names["今日成果"] == ["写完 [x](../../notes/a.md)"]
     assert names["明日计划"] == ["复习", "**【待办】画图**"] and "健身" in names
@@ -591,6 +639,38 @@ def test_show_gives_the_parsed_day(rz: Run, write: Write) -> None:
     assert "待写的主题：attention_mask" in rz("show", "2026-11-23").stdout
     missing = rz("show", "2026-11-22")
     assert missing.exit_code == 1 and "不存在" in missing.stderr
+
+
+def test_show_counts_lists_as_the_site_does(rz: Run, write: Write) -> None:
+    write("2026-11-26", (CASES / "lists.md").read_text("utf-8"))
+    data = json.loads(rz("show", "2026-11-26", "--json").stdout)
+    assert data["items"] == 7 and data["lists"] == {"all": 4, "nested": 1}
+    (section,) = data["sections"]
+    step = next(item for item in section["items"] if item["text"] == "第一步")
+    assert [child["text"] for child in step["children"]] == ["两格缩进的子任务", "又一个"]
+    assert rz("show", "2026-11-26").stdout == (
+        "2026-11-26 星期四\n"
+        "思考（7 条）\n"
+        "  做了两件：\n"
+        "  - 甲\n"
+        "  - 乙\n"
+        "  里程碑：\n"
+        "  [ ] 第一步\n"
+        "    [ ] 两格缩进的子任务\n"
+        "    [ ] 又一个\n"
+        "  - 先看代码：\n"
+        "    ```python\n"
+        "    x = 1\n"
+        "    ```\n"
+        "  - 再改\n"
+        "条目 7 条，列表 4 个（套在里面的 1 个）；待办 3 条，链接 0 个。\n"
+    )
+
+
+def test_show_gives_his_opening_words(rz: Run, write: Write) -> None:
+    write("2026-11-26", "\n---\n\n# 今天\n\n想说的话。\n第二行\n\n## 思考\n\n一段话\n\n- 甲\n")
+    shown = rz("show", "2026-11-26").stdout
+    assert "  想说的话。\n  第二行\n思考（1 条）\n  一段话\n  - 甲\n" in shown
 
 
 def test_stats_forgive_a_rest_day(rz: Run, write: Write) -> None:

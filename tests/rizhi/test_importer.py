@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi.importer import date_in, slug_of
+from rizhi.page import Day
 from rizhi.vault import RizhiError, Vault, day_path
 
 Run = Callable[..., Result]
@@ -36,8 +37,17 @@ def _source(folder: Path, name: str, text: str | bytes) -> Path:
         ("2026年1月3日", date(2026, 1, 3)),
         ("２０２６．１１．２３", date(2026, 11, 23)),
         ("日志2026/11/3", date(2026, 11, 3)),
+        ("2026 年 11 月 3 日", date(2026, 11, 3)),
+        ("2026-11-19T22:31", date(2026, 11, 19)),
+        ("日志20261123晚", date(2026, 11, 23)),
         ("11-23", None),
         ("第 20261123456 号", None),
+        # 十六进制里的、型号里的，不是日期
+        ("总结 8f20240131aa4c5d", None),
+        ("8f2024-01-31", None),
+        ("IMGx20240131", None),
+        ("a20240131", None),
+        ("2026113", None),
     ],
 )
 def test_dates_in_words(text: str, day: date | None) -> None:
@@ -66,7 +76,8 @@ def test_where_the_date_comes_from(
     option = ["--date", given] if given else []
     assert rz("import", str(source), *option).exit_code == 0
     path = day_path(vault, date.fromisoformat(f"2026-11-{day}"))
-    assert path.read_text("utf-8").startswith(f"---\ndate: 2026-11-{day}\n")
+    front = Day(path, path.read_text("utf-8")).meta
+    assert front["date"] == date.fromisoformat(f"2026-11-{day}")
     assert rz("check", str(path)).exit_code == 0
 
 
@@ -217,3 +228,236 @@ def test_a_slug_is_always_a_proper_name_or_nothing(title: str) -> None:
 
     slug = slug_of(title)
     assert slug == "" or check_slug(slug) == slug
+
+
+# ---- 别的软件里来的文件：案例 ----
+
+CASES = Path(__file__).parent / "cases" / "import"
+PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00"
+
+
+def _reported(rz: Run, *arguments: str) -> list[tuple[int, str, str, str]]:
+    """干跑一遍报告的每一处：第几行、种类、原文、改成什么。"""
+    (one,) = json.loads(rz("import", *arguments, "--dry-run", "--json").stdout)
+    return [(c["line"], c["kind"], c["text"], c["right"]) for c in one["findings"]]
+
+
+def test_a_page_of_obsidian_is_reported_line_by_line_and_kept(
+    rz: Run, vault: Vault, tmp_path: Path
+) -> None:
+    mask = _source(vault.notes / "attention", "mask.md", "---\ntitle: 注意力掩码\n---\n# 掩码\n")
+    source = _source(tmp_path / "old", "周五.md", (CASES / "obsidian.md").read_bytes())
+    found = _reported(rz, str(source), "--date", "2026-11-20")
+    assert found == [
+        (6, "链接", "[[注意力掩码|掩码]]", "[掩码](../../notes/attention/mask.md)"),
+        (6, "链接", "[[RoPE]]", ""),
+        (7, "高亮", "==重点==", "**重点**"),
+        (7, "注释", "%%私下的话%%", "<!-- 私下的话 -->"),
+        (8, "图片", "![[图 1.png]]", ""),
+        (
+            9,
+            "提示框",
+            "> [!tip] 提示 ⏎ > - [ ] 引用块里的",
+            '!!! tip "提示" ⏎ - [ ] 引用块里的',
+        ),
+        (11, "待办", "- [/] 进行中", ""),
+        (12, "待办", "- [>] 推迟", ""),
+        (14, "块号", "^block1", "（删掉）"),
+    ]
+    assert rz("import", str(source), "--date", "2026-11-20").exit_code == 0
+    page = Day(mask, day_path(vault, date(2026, 11, 20)).read_bytes().decode())
+    body = source.read_bytes().decode()
+    assert page.text.endswith(body[Day(mask, body).offset :])
+    assert [(item.text, item.state) for item in page.todos] == [
+        ("引用块里的", "open"),
+        ("进行中", "open"),
+        ("推迟", "open"),
+    ]
+
+
+def test_what_he_accepts_is_rewritten_and_nothing_else(
+    rz: Run, vault: Vault, tmp_path: Path
+) -> None:
+    source = _source(tmp_path / "old", "周五.md", (CASES / "obsidian.md").read_bytes())
+    arguments = (str(source), "--date", "2026-11-20", "--fix", "高亮", "--fix", "提示框")
+    shown = rz("import", *arguments, "--dry-run").stdout
+    assert "会改写 2 处" in shown and not day_path(vault, date(2026, 11, 20)).exists()
+    shown = rz("import", *arguments).stdout
+    assert "改写了 2 处" in shown and "%%私下的话%%：不想给人看的话" in shown
+    text = day_path(vault, date(2026, 11, 20)).read_text("utf-8")
+    assert (
+        '- **重点** %%私下的话%%\n![[图 1.png]]\n!!! tip "提示"\n    - [ ] 引用块里的\n- [/] 进行中'
+        in text
+    )
+    assert rz("import", *arguments).stdout.count("已经收过") == 1
+    plain = rz("import", str(source), "--date", "2026-11-20", "--fix", "全部")
+    assert plain.exit_code == 1 and "内容与" in plain.stdout  # 那一页是另一种改法
+
+
+def test_a_kind_that_does_not_exist_is_a_usage_error(rz: Run, tmp_path: Path) -> None:
+    source = _source(tmp_path / "old", "2026-11-20.md", "写了")
+    result = rz("import", str(source), "--fix", "所有")
+    assert result.exit_code == 2 and "全部、标题、条目" in result.stderr
+
+
+def test_a_page_of_typora_has_its_day_in_the_front_matter(
+    rz: Run, vault: Vault, tmp_path: Path
+) -> None:
+    source = _source(tmp_path / "old", "周四.md", (CASES / "typora.md").read_bytes())
+    assert _reported(rz, str(source)) == [
+        (11, "图片", r"![](C:\Users\me\Pictures\flow.png)", ""),
+        (12, "图片", "![](/home/me/flow2.png)", ""),
+    ]
+    assert rz("import", str(source)).exit_code == 0
+    text = day_path(vault, date(2026, 11, 19)).read_text("utf-8")
+    front = Day(source, text).meta
+    assert front["date"] == date(2026, 11, 19) and front["title"] == "周四"
+    assert "# 原来写的是 2026/11/19 22:31:05" in text  # 写到几点几分的，没有丢
+
+
+def test_text_from_word_is_offered_as_headings_and_items(
+    rz: Run, vault: Vault, tmp_path: Path
+) -> None:
+    source = _source(tmp_path / "old", "word.txt", (CASES / "word.txt").read_bytes())
+    assert _reported(rz, str(source)) == [
+        (2, "标题", "一、今日成果", "## 一、今日成果"),
+        (3, "条目", "1、写完了归一化", "1. 写完了归一化"),
+        (4, "条目", "2、背 40 分钟", "2. 背 40 分钟"),
+        (5, "标题", "二、思考", "## 二、思考"),
+        (6, "条目", "（1）均方根不减均值", "1. 均方根不减均值"),
+        (7, "标题", "今天有点累四、明天计划", "今天有点累 ⏎ ## 四、明天计划"),
+        (8, "条目", "1、看论文", "1. 看论文"),
+    ]
+    path = day_path(vault, date(2026, 11, 18))
+    assert rz("import", str(source)).exit_code == 0
+    assert path.read_bytes().endswith(source.read_bytes())
+    assert Day(path, path.read_text("utf-8")).items == ()
+    path.unlink()
+    assert rz("import", str(source), "--fix", "标题", "--fix", "条目").exit_code == 0
+    page = Day(path, path.read_bytes().decode())
+    assert [s.name for s in page.sections if s.level == 2] == ["今日成果", "思考", "四、明天计划"]
+    assert [item.text for item in page.items] == [
+        "写完了归一化",
+        "背 40 分钟",
+        "均方根不减均值",
+        "看论文",
+    ]
+
+
+def test_a_date_inside_hexadecimal_is_no_date(rz: Run, tmp_path: Path) -> None:
+    for name in ("8f20240131aa4c5d.md", "总结 8f20240131aa4c5d.md"):
+        source = _source(tmp_path / "old", name, (CASES / "8f20240131aa4c5d.md").read_bytes())
+        result = rz("import", str(source))
+        assert result.exit_code == 1 and "看不出是哪一天" in result.stdout
+
+
+# ---- 日期写在哪里 ----
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "day"),
+    [
+        ("2026/11.19.md", "写了", "2026-11-19"),
+        ("2025年/11月/11月19日 周三.md", "写了", "2025-11-19"),
+        ("2026_11_19.md", "- 写了", "2026-11-19"),
+        ("总结.md", "---\ncreated: 2026-11-19T22:31:05\n---\n写了", "2026-11-19"),
+        ("总结.md", "\n２０２６年１１月１９日 周四\n写了", "2026-11-19"),
+    ],
+)
+def test_names_that_people_give(
+    rz: Run, vault: Vault, tmp_path: Path, name: str, text: str, day: str
+) -> None:
+    source = _source(tmp_path / "old", name, text)
+    assert rz("import", str(source)).exit_code == 0
+    assert day_path(vault, date.fromisoformat(day)).is_file()
+
+
+def test_a_day_without_a_year_is_asked_for(rz: Run, tmp_path: Path) -> None:
+    source = _source(tmp_path / "old", "11.19.md", "写了")
+    result = rz("import", str(source))
+    assert result.exit_code == 1 and "只写了 11.19" in result.stdout
+
+
+def test_a_day_that_a_sentence_mentions_is_not_the_day(rz: Run, tmp_path: Path) -> None:
+    source = _source(tmp_path / "old", "总结.md", "打算在 2026-11-01 之前写完\n")
+    assert "看不出是哪一天" in rz("import", str(source)).stdout
+
+
+# ---- 图片与链接 ----
+
+
+def test_pictures_that_exist_are_copied_when_he_accepts(
+    rz: Run, vault: Vault, tmp_path: Path
+) -> None:
+    folder = tmp_path / "库"
+    (folder / ".obsidian").mkdir(parents=True)
+    picture = _source(folder / "附件", "图 1.png", PICTURE)
+    written = [
+        "![[图 1.png|300]]",
+        f"![x](<{picture}>)",
+        r"![流程](C:\Users\Zhang San\图 1.png)",
+        r'<img src="C:\pic\图 1.png" style="zoom:50%;" />',
+        "![a](../附件/图%201.png)",
+        "![远](https://x.y/z.png)",
+    ]
+    source = _source(folder / "日记", "2026-11-20.md", "\n\n".join(written) + "\n")
+    path = day_path(vault, date(2026, 11, 20))
+    assert rz("import", str(source)).exit_code == 0
+    assert not (path.parent / "img").exists() and "![[图 1.png|300]]" in path.read_text("utf-8")
+    path.unlink()
+    shown = rz("import", str(source), "--fix", "图片").stdout
+    (copied,) = (path.parent / "img").iterdir()
+    assert copied.read_bytes() == PICTURE and f"复制了图片：{vault.relative(copied)}" in shown
+    link = f"img/{copied.name}"
+    assert Day(path, path.read_text("utf-8")).body.split("\n\n")[1:] == [
+        f"![图 1]({link})",
+        f"![x](<{link}>)",
+        f"![流程]({link})",
+        f'<img src="{link}" style="zoom:50%;" />',
+        f"![a]({link})",
+        "![远](https://x.y/z.png)\n",
+    ]
+    assert "会看错" not in shown and ".obsidian" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("说明.pdf", b"%PDF", "不是 PNG"),
+        ("空.png", b"", "是空的"),
+        ("没有.png", None, "没有找到这张图片"),
+    ],
+)
+def test_pictures_that_cannot_be_copied_are_said(
+    rz: Run, vault: Vault, tmp_path: Path, name: str, data: bytes | None, why: str
+) -> None:
+    if data is not None:
+        _source(tmp_path / "old", name, data)
+    source = _source(tmp_path / "old", "2026-11-20.md", f"![图]({name})\n")
+    shown = rz("import", str(source), "--fix", "全部").stdout
+    assert why in shown and "改写了" not in shown and "复制了" not in shown
+    assert f"![图]({name})" in day_path(vault, date(2026, 11, 20)).read_text("utf-8")
+
+
+def test_a_device_is_no_picture(rz: Run, tmp_path: Path) -> None:
+    source = _source(tmp_path / "old", "2026-11-20.md", "![零](/dev/zero)\n")
+    assert "不是文件" in rz("import", str(source), "--dry-run").stdout
+
+
+def test_links_between_imported_days_follow(rz: Run, vault: Vault, tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    _source(folder, "2025年12月31日.md", "旧年最后一天\n")
+    text = "[昨天](2025年12月31日.md#思考) [[2025-12-31]] [草稿](草稿.docx) [盘](D:/a.md)\n"
+    source = _source(folder, "2026-01-01.md", text)
+    _source(folder, "草稿.docx", b"x")
+    shown = rz("import", str(folder), "--fix", "链接").stdout
+    body = day_path(vault, date(2026, 1, 1)).read_text("utf-8")
+    assert "[昨天](../2025/2025-12-31.md#思考) [2025-12-31](../2025/2025-12-31.md) [草稿]" in body
+    assert "没有一同收进来" in shown and "那台机器上的文件" in shown
+    assert source.read_text("utf-8") == text
+
+
+def test_hidden_folders_of_other_tools_are_left_alone(rz: Run, tmp_path: Path) -> None:
+    _source(tmp_path / "old/.trash", "2026-11-19.md", "删了的")
+    _source(tmp_path / "old", "2026-11-20.md", "写了")
+    assert "1 个文件：写了 1 天" in rz("import", str(tmp_path / "old")).stdout

@@ -8,7 +8,7 @@ import pytest
 
 from rizhi import report, resume
 from rizhi.isoweek import Week, week_named, week_of
-from rizhi.page import Day
+from rizhi.page import Day, Note
 from rizhi.todo import lives, mentions
 from rizhi.vault import RizhiError
 
@@ -74,7 +74,7 @@ def test_that_day_gives_only_what_exists() -> None:
 def test_achievements_take_every_line() -> None:
     page = _day("2026-11-23", "## 一.今日成果\n\n一句散文。\n### LLM\n1. 写完\n\n    细节\n2. \n")
     (made,) = report.written([page], NOTHING)
-    assert report.achievements(made) == ["一句散文。", "写完细节"]
+    assert report.achievements(made.page) == ["一句散文。", "写完细节"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,61 @@ def test_the_topic_of_an_achievement(text: str, heading: str, topic: str) -> Non
     page = _day("2026-11-23", f"---\ntags: [健身]\n---\n## 今日成果\n{head}1. {text}\n")
     (found,) = resume.collect(report.written([page], NOTHING), {})
     assert (found.topic, found.text) == (topic, text)
+
+
+def test_what_is_open_or_dropped_is_no_achievement() -> None:
+    text = "## 今日成果\n- [x] 做完的\n- [ ] 没做的\n- ~~放弃的~~\n- 没有框的\n    - 细处\n"
+    assert report.achievements(_day("2026-11-23", text)) == ["做完的", "没有框的", "细处"]
+
+
+def _resume(text: str, *notes: str) -> list[resume.Achievement]:
+    """今日成果写成 `text` 的一天，知识库里有这些笔记。"""
+    page = _day("2026-11-23", f"## 今日成果\n{text}\n")
+    known = [
+        Note(Path(f"/v/docs/notes/model/{name}.md"), f"---\ntitle: {name}\n---\n") for name in notes
+    ]
+    return resume.collect(report.written([page], NOTHING), {str(n.path): n for n in known})
+
+
+def test_evidence_is_what_the_achievement_itself_links_to() -> None:
+    (made,) = _resume(
+        "1. LLM。用 swiglu 写完[块](../../notes/model/block.md)，见[位置][r]，"
+        "明天看[缓存](../../notes/model/cache.md)。\n\n[r]: ../../notes/model/rope.md",
+        *("block", "rope", "cache", "swiglu"),
+    )
+    # 只提到名字的 swiglu、明天才看的 cache，都不是凭据
+    assert [note.slug for note in made.notes] == ["block", "rope"]
+    (line, *_) = resume.markdown([made], {}, Path("/v"), set()).splitlines()[2:]
+    assert line.startswith("- 用 swiglu 写完[块](docs/notes/model/block.md)，见[位置]")
+
+
+def test_headings_are_topics_and_no_achievements() -> None:
+    text = (
+        "### LLM\n- **注意力**\n    - 写完点积\n    - 写完合并\n- 算法：\n    - 双指针做完\n"
+        "- 写完模型\n    - 层归一化也写完\n\n下面是代码：\n\n```\nx = 1\n```\n"
+    )
+    assert [(one.topic, one.statement, one.details) for one in _resume(text)] == [
+        ("注意力", "写完点积", ()),
+        ("注意力", "写完合并", ()),
+        ("算法", "做完双指针", ()),
+        ("LLM", "写完模型", ("层归一化也写完",)),
+    ]
+
+
+def test_exercise_is_known_by_topic_heading_tag_or_first_words() -> None:
+    text = "1. 健身。背。\n2. 健身 40 分钟\n3. 写完健身小程序\n### 健身\n- 练腿\n"
+    kept, counts = resume.sorted_out(_resume(text), ["健身"])
+    assert [one.text for one in kept] == ["写完健身小程序"] and counts == {"健身": 3}
+    page = _day("2026-11-23", "---\ntags: [健身]\n---\n## 今日成果\n1. 练腿\n")
+    tagged = resume.collect(report.written([page], NOTHING), {})
+    assert resume.sorted_out(tagged, ["健身"]) == ([], {"健身": 1})
+
+
+def test_children_stay_under_their_parent_in_the_week() -> None:
+    text = "## 今日成果\n- 甲\n    - 乙\n        - 丙\n    - [ ] 没做\n\n    甲的话\n"
+    (day,) = report.written([_day("2026-11-23", text)], NOTHING)
+    made = report._achieved(day, Path("/v/docs/weekly/2026-W48.md"))
+    assert made["lines"] == ["甲甲的话\n    - 乙\n        - 丙"]
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", '{"date": "x", "answer": "k"}', '{"answer": "keep"}'])
@@ -116,7 +171,7 @@ def test_a_week_counts_todos_by_what_happened_in_it() -> None:
         date(2026, 11, 25): "- [-] 新的",
         date(2026, 12, 1): "- [x] 下周做完",
     }
-    todos = lives((day, mentions(text)) for day, text in pages.items())
+    todos = lives((day, mentions(_day(str(day), text))) for day, text in pages.items())
     counts = report._todos(Week(2026, 48), todos)
     assert {
         name: [line[: line.index("（")] for line in lines] for name, lines in counts.items()

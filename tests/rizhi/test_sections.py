@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rizhi.markdown import joined
 from rizhi.page import Day
-from rizhi.sections import CANONICAL, CHALLENGE, canonical
+from rizhi.sections import CANONICAL, CHALLENGE, canonical, nested
 from tests.rizhi.steps import assert_linear, steps
 
 FIRST_DAY = """
@@ -196,7 +196,7 @@ def test_a_plan_after_a_list_item_is_no_part_of_it() -> None:
 def test_deeper_headings_stay_inside_their_section() -> None:
     day = _day("## 今日成果\n\n### LLM\n\n1. 写完\n\n### 算法\n\n1. 刷题\n")
     (section,) = day.sections
-    assert [(section.topic(item), item.text) for item in section.items] == [
+    assert [(section.topic(item.start), item.text) for item in section.items] == [
         ("LLM", "写完"),
         ("算法", "刷题"),
     ]
@@ -390,3 +390,19 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 def test_work_grows_with_the_length_only(make: Callable[[int], str]) -> None:
     assert_linear(lambda n: steps(lambda: (_day(make(n)).near_misses, _day(make(n)).sections)))
     assert len(_day(make(10_000)).sections) > 0  # 若随长度的平方走，这里要几分钟
+
+
+def test_items_of_a_section_are_told_apart_by_their_level() -> None:
+    text = "## 遇到的挑战与明日计划\n- 甲\n    - 乙\n        - 丙\n    明日计划：丁\n- 戊\n"
+    challenge, plan = Day(Path("2026-11-23.md"), text).sections
+    outer, children = nested(challenge.items)
+    assert [item.text for item in outer] == ["甲"]
+    assert [item.text for item in children[outer[0].number]] == ["乙"]
+    assert [item.text for item in nested(plan.items)[0]] == ["丁", "戊"]
+
+
+def test_prose_knows_where_it_stands() -> None:
+    page = Day(Path("2026-11-23.md"), "## 思考\n一\n  二\n- 甲\n\n三\n")
+    (section,) = page.sections
+    assert [page.document.line(at) for at in section.places] == [2, 3, 6]
+    assert len(section.places) == len(section.prose)
