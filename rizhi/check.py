@@ -13,19 +13,32 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import index, pages, snippet, todo
+from rizhi import links, pages, snippet, todo
 from rizhi.account import Lack, lacking
-from rizhi.entry import Link, line_of, outside_code, parse, unlinked
-from rizhi.outline import Fence, Part, fences, items, questions, sections
+from rizhi.markdown import Link, NearMiss, blank, near_misses
+from rizhi.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
+from rizhi.sections import GOALS
 from rizhi.source import find_object, module_file
-from rizhi.vault import SLUG, RizhiError, Vault, module_of, read_text, snippet_files
+from rizhi.vault import (
+    SLUG,
+    RizhiError,
+    Vault,
+    day_path,
+    module_of,
+    read_text,
+    snippet_files,
+)
 
 QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
 EMBEDDED = ("snippet", "source")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
+MAX_MENTIONS = 3
+_SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显示的，浏览器不会执行
 _DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
+_UNCHECKED = re.compile(r"<a\s[^>]*href=|<img\s")
+_WIKI = re.compile(r"\[\[[^\[\]\n]+\]\]")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
 _ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
 _LETTER = r"(?:\d*[A-Z]|\d+)"
@@ -68,7 +81,6 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
-    _prose: dict[Path, str] = field(default_factory=dict)
     _snippets: dict[Path, snippet.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
@@ -77,7 +89,7 @@ class Scene:
 
     @cached_property
     def by_path(self) -> dict[str, Note]:
-        return index.by_path(self.notes)
+        return links.by_path(self.notes)
 
     @cached_property
     def files(self) -> set[str]:
@@ -87,18 +99,22 @@ class Scene:
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
-        """写完的每一天缺了什么。"""
-        template = pages.boilerplate(self.vault)
+        """写完的每一天缺了什么；前置数据被当成正文的，改好了再看。"""
         found = []
         for day in self.days:
-            if day.text and day.date and day.date < self.today:
-                topics = len(index.linked(self.targets[day.path], self.by_path))
-                found += [(day, lack) for lack in lacking(day, topics, template)]
+            if day.text and not day.faults and day.date and day.date < self.today:
+                topics = len(links.linked(self.targets[day.path], self.by_path))
+                found += [(day, lack) for lack in lacking(day, topics, self.boilerplate)]
         return found
 
     @cached_property
+    def boilerplate(self) -> re.Pattern[str]:
+        """日总结模板里原样的行。"""
+        return pages.boilerplate(self.vault)
+
+    @cached_property
     def targets(self) -> dict[Path, list[tuple[Link, str]]]:
-        return {page.path: index.targets(page) for page in self.pages}
+        return {page.path: links.targets(page) for page in self.pages}
 
     @cached_property
     def finished(self) -> list[Note]:
@@ -122,7 +138,7 @@ class Scene:
     @cached_property
     def parts(self) -> dict[Path, list[Part]]:
         """每篇写完的笔记的各节。"""
-        return {note.path: sections(note.text, note.offset) for note in self.finished}
+        return {note.path: sections(note.document) for note in self.finished}
 
     def section(self, name: str) -> Iterator[tuple[Note, Part]]:
         """写完的笔记里叫这个名字的一节；模板里没有这一节，就一篇也不看。"""
@@ -141,12 +157,6 @@ class Scene:
             raise found
         return found
 
-    def prose(self, page: Page) -> str:
-        """代码与注释换成空白之后的全文。"""
-        if page.path not in self._prose:
-            self._prose[page.path] = outside_code(page.text)
-        return self._prose[page.path]
-
 
 def check_vault(vault: Vault, today: date, strict: bool = False) -> list[Problem]:
     """按全部规则检查，按位置排序；`strict` 时流水账也算错误。"""
@@ -164,39 +174,53 @@ def readable(scene: Scene) -> Iterator[Problem]:
 
 def harmless(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
-        if "<" in page.text or "javascript" in page.text.casefold():
-            for found in _DANGER.finditer(scene.prose(page)):
-                line = line_of(page.text, found.start())
-                message = f"有会在浏览器里执行的 HTML：{found[0][:30]!r}"
-                yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
+        for at, what in _dangers(page):
+            message = f"有会在浏览器里执行的 HTML：{what[:30]!r}"
+            line = page.document.line(at)
+            yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
 
 
 def markdown_links(scene: Scene) -> Iterator[Problem]:
-    pattern = re.compile(r"\[\[.+?\]\]|<a\s[^>]*href=|<img\s")
     for page in scene.pages:
-        if "[[" in page.text or "<" in page.text:
-            for found in pattern.finditer(scene.prose(page)):
-                line = line_of(page.text, found.start())
-                message = f"{found[0][:30]!r} 不会被当成链接检查"
-                yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
+        for at, what in _unchecked(page):
+            message = f"{what[:30]!r} 不会被当成链接检查"
+            line = page.document.line(at)
+            yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
 
 
 def links_alive(scene: Scene) -> Iterator[Problem]:
     folders = (scene.vault.daily, scene.vault.notes)
     known = scene.files | {str(folder / "index.md") for folder in folders}  # 构建时才有这两页
     for page in scene.pages:
-        for link, target in scene.targets[page.path]:
+        places = {link.dest: target for link, target in scene.targets[page.path]}
+        folder = str(page.path.parent)
+        for made in page.document.definitions.values():  # 没有用到的定义，断了也是断了
+            if target := links.resolve(folder, made.target):
+                places[made.dest] = target
+        for dest, target in places.items():
             if target not in known and not Path(target).exists():
                 message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
-                yield Problem(page.path, link.line, "R104", message, "改正路径，或先写那一页")
+                line = page.document.line(dest)
+                yield Problem(page.path, line, "R104", message, "改正路径，或先写那一页")
 
 
 def fences_resolve(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
         if not isinstance(page, Note) or not page.draft:
-            for fence in fences(page.text, page.offset):
+            for fence in fences(page.document):
                 if fence.lang.lower() in EMBEDDED:
                     yield from _unresolved(scene, page, fence)
+
+
+def written_right(scene: Scene) -> Iterator[Problem]:
+    for page in scene.pages:
+        found = page.near_misses if isinstance(page, Day) else near_misses(page.document)
+        # 「一、」与下面画一条线的标题，只有在日总结里才多半是手滑；坏的前置数据由 R101 说
+        skipped = () if isinstance(page, Day) and not page.faults else ("numbered", "rule")
+        for miss in (miss for miss in found if miss.kind not in skipped):
+            message, remedy = _spelling(miss, page.text[miss.start : miss.end])
+            line = page.document.line(miss.start)
+            yield Problem(page.path, line, "R106", message, remedy, "warning")
 
 
 def dated(scene: Scene) -> Iterator[Problem]:
@@ -210,6 +234,9 @@ def dated(scene: Scene) -> Iterator[Problem]:
         elif day.meta.get("date", found) != found:
             message = f"前置数据的 date 是 {day.meta['date']}，路径是 {found}"
             yield Problem(day.path, 2, "R201", message, "以路径为准，改正 date")
+    for day, kept in _doubled(scene):
+        message = f"这一天写了两页，另一页是 {scene.vault.relative(kept)}"
+        yield Problem(day.path, 1, "R201", message, "并到那一页，删掉这一页")
 
 
 def not_ahead(scene: Scene) -> Iterator[Problem]:
@@ -232,23 +259,29 @@ def _account(rule: str) -> Callable[[Scene], Iterator[Problem]]:
 
 def dues_exist(scene: Scene) -> Iterator[Problem]:
     for day in scene.days:
-        if "📅" in day.text or "@" in day.text:
-            for item in parse(day.text).todos:
-                for wrong in todo.false_dues(item.text, day.date or scene.today):
-                    line, message = line_of(day.text, item.start), f"期限 {wrong} 不是真有的日期"
-                    yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
+        for item in day.todos:
+            line = day.document.line(item.start)
+            dues = todo.dues_of(day, item)
+            for written in (written for written, due in dues if due is None):
+                message = f"期限 {written} 不是真有的日期"
+                yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
+            counted = [due for _, due in dues if due]
+            if len(counted) > 1:
+                message = f"写了 {len(counted)} 个期限，算数的是头一个：{counted[0]}"
+                yield Problem(day.path, line, "R207", message, "只留一个", "warning")
 
 
 def notes_linked(scene: Scene) -> Iterator[Problem]:
-    known = index.Names(scene.notes)
+    names = links.named(scene.vault, scene.notes)
     for day in scene.days:
-        linked = {target for _, target in scene.targets[day.path]}
-        for note, at in known.placed(unlinked(scene.prose(day)[day.offset :])):
-            if str(note.path) not in linked:
-                message = f"提到了「{note.title}」，没有链接"
-                remedy = f"可以链接到 {index.link(day.path, note.path)}"
-                line = line_of(day.text, day.offset + at)
-                yield Problem(day.path, line, "R208", message, remedy, "warning")
+        missed = _unlinked(scene, day, names)
+        for note, at, end in missed[:MAX_MENTIONS]:
+            word = day.text[at:end]
+            whole = "" if word == note.title else f"（笔记「{note.title}」）"
+            message = f"提到了「{word}」{whole}，没有链接"
+            remedy = f"可以链接到 {links.relative(day.path, note.path)}"
+            remedy += f"；这一天提到 {len(missed)} 篇，一天至多列 {MAX_MENTIONS} 篇"
+            yield Problem(day.path, day.document.line(at), "R208", message, remedy, "warning")
 
 
 def note_named(scene: Scene) -> Iterator[Problem]:
@@ -270,16 +303,16 @@ def note_complete(scene: Scene) -> Iterator[Problem]:
         yield from _headings(note, parts, wanted)
         for part in parts:
             if part.empty:
-                message = f"「{part.name}」是空的"
-                yield Problem(note.path, part.line, "R302", message, "写上内容")
+                message, line = f"「{part.name}」是空的", note.document.line(part.start)
+                yield Problem(note.path, line, "R302", message, "写上内容")
 
 
 def note_questions(scene: Scene) -> Iterator[Problem]:
     for note, part in scene.section(QUESTIONS):
-        count = len(questions(note.text, part))
+        count = len(questions(note.document, part))
         if count < 3 and not part.empty:
-            message = f"自测只有 {count} 题"
-            yield Problem(note.path, part.line, "R303", message, "至少三题，写成 ??? question")
+            message, line = f"自测只有 {count} 题", note.document.line(part.start)
+            yield Problem(note.path, line, "R303", message, "至少三题，写成 ??? question")
 
 
 def note_paired(scene: Scene) -> Iterator[Problem]:
@@ -295,33 +328,33 @@ def note_paired(scene: Scene) -> Iterator[Problem]:
 
 def prerequisites(scene: Scene) -> Iterator[Problem]:
     graph = {note.slug: note.prereq for note in scene.notes}
+    ring = _rings(graph)
     for note in scene.notes:
         for slug in note.prereq:
             if slug not in graph:
                 message = f"先修 {slug} 不存在"
                 yield Problem(note.path, 2, "R305", message, "改名，或先写那一篇")
-            elif _reaches(graph, slug, note.slug):
+            elif ring[slug] == ring[note.slug]:
                 message = f"先修成环：{slug} 又要先读 {note.slug}"
                 yield Problem(note.path, 2, "R305", message, "去掉其中一条")
 
 
 def answers_given(scene: Scene) -> Iterator[Problem]:
     for note, part in scene.section(QUESTIONS):
-        for question in questions(note.text, part):
+        for question in questions(note.document, part):
             if question.empty:
                 message = f"这一题没有答案：{question.name[:40]}"
-                yield Problem(
-                    note.path, question.line, "R306", message, "答案缩进四格，写在题目下面"
-                )
+                line, remedy = note.document.line(question.start), "答案缩进四格，写在题目下面"
+                yield Problem(note.path, line, "R306", message, remedy)
 
 
 def code_runs(scene: Scene) -> Iterator[Problem]:
     for note in scene.finished:
-        for fence in fences(note.text, note.offset):
+        for fence in fences(note.document):
             if fence.lang.lower() in PYTHON:
                 message = f"手写的 {fence.lang} 代码没有运行过"
-                remedy = "写进片段，用 snippet 围栏嵌入"
-                yield Problem(note.path, fence.line, "R307", message, remedy, "warning")
+                line, remedy = note.document.line(fence.start), "写进片段，用 snippet 围栏嵌入"
+                yield Problem(note.path, line, "R307", message, remedy, "warning")
 
 
 def shapes_named(scene: Scene) -> Iterator[Problem]:
@@ -340,22 +373,30 @@ def shapes_named(scene: Scene) -> Iterator[Problem]:
 
 def sources_named(scene: Scene) -> Iterator[Problem]:
     for note, part in scene.section(SOURCES):
-        for item in items(note.text, part):
-            if not _NAMED.search(item.text):
-                message = f"照着这一条找不到出处：{' '.join(item.text.split())[:20]}"
-                remedy = "写上论文名、网址、年份，或加书名号的书名"
-                yield Problem(note.path, item.line, "R309", message, remedy, "warning")
+        for item in note.document.items:
+            text = note.text[item.body : item.last]
+            if not item.depth and part.body <= item.start < part.end and not _NAMED.search(text):
+                message = f"照着这一条找不到出处：{' '.join(text.split())[:20]}"
+                line, remedy = (
+                    note.document.line(item.start),
+                    "写上论文名、网址、年份，或加书名号的书名",
+                )
+                yield Problem(note.path, line, "R309", message, remedy, "warning")
 
 
 def brief_stands(scene: Scene) -> Iterator[Problem]:
     graph = {note.slug: note.prereq for note in scene.notes}
     for note, part in scene.section(BRIEF):
+        read: set[str] | None = None
         for link, target in scene.targets[note.path]:
-            needed = scene.by_path.get(target) if part.start <= link.start < part.end else None
-            if needed and not _reaches(graph, note.slug, needed.slug):
-                message = f"「一句话」要先读过「{needed.title}」，它不在先修里"
-                remedy = f"在 prereq 里加上 {needed.slug}，或把这个链接挪到后面的节"
-                yield Problem(note.path, link.line, "R310", message, remedy, "warning")
+            needed = scene.by_path.get(target) if part.body <= link.start < part.end else None
+            if needed and not link.image:
+                read = _before(graph, note.slug) if read is None else read
+                if needed.slug not in read:
+                    message = f"「一句话」要先读过「{needed.title}」，它不在先修里"
+                    remedy = f"在 prereq 里加上 {needed.slug}，或把这个链接挪到后面的节"
+                    line = note.document.line(link.start)
+                    yield Problem(note.path, line, "R310", message, remedy, "warning")
 
 
 def snippets_checked(scene: Scene) -> Iterator[Problem]:
@@ -414,6 +455,7 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R103": markdown_links,
         "R104": links_alive,
         "R105": fences_resolve,
+        "R106": written_right,
         "R201": dated,
         "R202": not_ahead,
         **{rule: _account(rule) for rule in ACCOUNT},
@@ -437,19 +479,92 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
 )
 
 
+def _dangers(page: Page) -> Iterator[tuple[int, str]]:
+    """会执行的 HTML 与链接，各在哪里；代码与注释里的不会。"""
+    if "<" in page.text or "javascript" in page.text.casefold():
+        spans = [(s.start, s.end) for s in page.document.spans if s.kind in _SHOWN]
+        yield from ((m.start(), m[0]) for m in _DANGER.finditer(blank(page.text, spans)))
+    for link in page.document.links:
+        plain = "".join(link.target.split()).casefold()
+        if plain.startswith("javascript:") and link.kind != "inline":
+            yield link.start, link.target
+
+
+def _unchecked(page: Page) -> Iterator[tuple[int, str]]:
+    """`[[双括号]]` 与手写的 `<a href>`、`<img>`，各在哪里。"""
+    if "[[" in page.text:
+        found = _WIKI.finditer(page.document.unlinked, page.offset)
+        yield from ((m.start(), m[0]) for m in found)
+    for span in page.document.spans:
+        if span.kind == "html":
+            found = _UNCHECKED.finditer(page.text, span.start, span.end)
+            yield from ((m.start(), m[0]) for m in found)
+
+
+def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
+    """像而不是的一行：说什么，怎么改。"""
+    shown, right = _cut(text), _cut(miss.right)
+    if miss.kind == "rule":
+        return f"「{shown}」下面紧接着横线，成了标题", miss.right
+    if miss.kind == "blank":
+        return f"「{shown}」像条目，编号不从 1 起，接在上一段后面只是文字", "在它上面空一行"
+    what = {"task": "待办", "item": "条目"}.get(miss.kind, "标题")
+    return f"「{shown}」像{what}，却只是文字", f"是{what}就写成「{right}」，不是就放进反引号"
+
+
+def _cut(text: str) -> str:
+    line = text.partition("\n")[0].strip()
+    return f"{line[:30]}…" if len(line) > 30 else line
+
+
+def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:
+    """同一天的另一页，与留下的那一页：路径对的留下。"""
+    first: dict[date, Path] = {}
+    for day in scene.days:
+        if day.date:
+            right = day_path(scene.vault, day.date)
+            first.setdefault(day.date, day.path)
+            if day.path == right:
+                first[day.date] = right
+    for day in scene.days:
+        if day.date and day.path != first[day.date]:
+            yield day, first[day.date]
+
+
+def _unlinked(scene: Scene, day: Day, names: links.Names) -> list[tuple[Note, int, int]]:
+    """一天里写到、却没有链接的笔记，各是头一处；`new` 与 `done` 写下的不算。"""
+    linked = {target for _, target in scene.targets[day.path]}
+    found: dict[Path, tuple[Note, int, int]] = {}
+    for note, at, end in names.every(day.document.unlinked[day.offset :]):
+        place = (note, day.offset + at, day.offset + end)
+        if str(note.path) not in linked and note.path not in found and _said(scene, day, place[1]):
+            found[note.path] = place
+    return list(found.values())
+
+
+def _said(scene: Scene, day: Day, at: int) -> bool:
+    """这个位置是不是他自己的话：今日目标、顺延来的、模板里的都不是。"""
+    if any(section.start <= at < section.end for section in day.section(GOALS)):
+        return False
+    line = day.text[day.document.line_start(at) : day.document.line_end(at)].strip()
+    return not todo.SUFFIX.search(line) and not scene.boilerplate.fullmatch(line)
+
+
 def _unresolved(scene: Scene, page: Page, fence: Fence) -> Iterator[Problem]:
     """围栏里不存在的名字；同一个毛病在一个围栏里只说一次。"""
     lang, said = fence.lang.lower(), set[str]()
     if fence.options or fence.lang != lang:
         message = f"站点认不出写成 {fence.lang} {fence.options}".rstrip() + " 的围栏"
-        yield Problem(page.path, fence.line, "R105", message, f"只写 {lang}")
-    for line, name in enumerate(fence.lines, fence.line + 1):
+        line = page.document.line(fence.start)
+        yield Problem(page.path, line, "R105", message, f"只写 {lang}")
+    for at, name in fence.lines:
         try:
-            _resolve(scene, lang, name.strip("> \t\r"))
+            _resolve(scene, lang, name)
         except RizhiError as error:
             message = str(error).replace(f"{scene.vault.root}/", "").rstrip("。")
             if message not in said:
                 said.add(message)
+                line = page.document.line(at)
                 yield Problem(page.path, line, "R105", message, "改成现有的名字")
 
 
@@ -473,7 +588,7 @@ def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Iterato
     at = next((n for n, (name, want) in enumerate(pairs) if not _fits(name, want)), len(pairs))
     if at == len(names) == len(wanted):
         return
-    line = parts[at].line if at < len(parts) else note.text.count("\n") + 1
+    line = note.document.line(parts[at].start if at < len(parts) else len(note.text))
     lacking = [want for want in wanted if not any(_fits(name, want) for name in names)]
     extra = [name for name in names if not any(_fits(name, want) for want in wanted)]
     shown = "、".join(wanted).replace(pages.VALUE, "…")
@@ -563,13 +678,47 @@ def _strictly(problem: Problem) -> Problem:
     return replace(problem, level="error") if problem.rule in ACCOUNT else problem
 
 
-def _reaches(graph: Mapping[str, tuple[str, ...]], start: str, goal: str) -> bool:
+def _rings(graph: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """每一项属于哪个环（强连通分量），用其中一项的名字作代表；逐边走两遍。"""
+    back: dict[str, list[str]] = {slug: [] for slug in graph}
+    for slug, needs in graph.items():
+        for need in needs:
+            if need in graph:
+                back[need].append(slug)
+    ring: dict[str, str] = {}
+    for start in reversed(_finished(graph)):
+        left = [start]
+        while left:
+            slug = left.pop()
+            if slug not in ring:
+                ring[slug] = start
+                left += back[slug]
+    return ring
+
+
+def _finished(graph: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """深度优先走一遍，按走完的先后；不递归，一千篇连成一串也不会爆栈。"""
+    seen, order = set[str](), list[str]()
+    for start in graph:
+        path = [(start, iter(graph[start]))] if start not in seen else []
+        seen.add(start)
+        while path:
+            _, needs = path[-1]
+            need = next((n for n in needs if n in graph and n not in seen), None)
+            if need is None:
+                order.append(path.pop()[0])
+            else:
+                seen.add(need)
+                path.append((need, iter(graph[need])))
+    return order
+
+
+def _before(graph: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
+    """先修与先修的先修，连同自己。"""
     seen, left = set[str](), [start]
     while left:
         slug = left.pop()
-        if slug == goal:
-            return True
         if slug not in seen:
             seen.add(slug)
             left += graph.get(slug, ())
-    return False
+    return seen

@@ -47,6 +47,24 @@ def front_matter(text: str) -> FrontMatter:
     return FrontMatter(data, end, faults)
 
 
+def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
+    """前置数据里 `name` 的各个值，与它们（连引号）在原文里的两端；读不懂就一个也没有。"""
+    start, end = _fences(text)
+    first = _FENCE.match(text, start)
+    if end < 0 or not first or front_matter(text).faults:
+        return []
+    block = text[first.end() : end].rstrip().removesuffix("---").removesuffix("...")
+    root = yaml.compose(block, Loader=yaml.CSafeLoader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else ()
+    value = next((value for key, value in pairs if key.value == name), None)
+    nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    return [
+        (node.value, first.end() + node.start_mark.index, first.end() + node.end_mark.index)
+        for node in nodes
+        if isinstance(node, yaml.ScalarNode)
+    ]
+
+
 def _fences(text: str) -> tuple[int, int]:
     """前置数据从哪里到哪里；没有，或没有合上，终点是 -1。"""
     start = int(text.startswith("\ufeff"))

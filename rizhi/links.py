@@ -12,12 +12,14 @@ from urllib.parse import quote, unquote
 from rizhi.markdown import Definition, Document, Link, parse, spliced
 from rizhi.markdown.document import one_line
 from rizhi.page import Note, Page
+from rizhi.vault import RizhiError, Vault
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/|\\", re.I)
 _UNSAFE = re.compile(r"[\s%()<>\"\\#?]")
 _WORD = frozenset(string.ascii_lowercase + string.digits + "_")
 _STOP = re.compile(r"[。！？!?]+[」』”’）)]*")
 _MARKER = re.compile(r"(?:\[[^\w\[\]]\]|\[[xX]\])[ \t\u3000]+")
+_TWO_WORDS = re.compile(r"[\u4e00-\u9fff]{2}")
 _MAX_SIDE = 200  # 没有句号的一大段，链接两边各取这么多字
 _LEAVES = frozenset(("paragraph", "item", "heading", "cell"))
 
@@ -158,36 +160,58 @@ def _safe(target: str) -> str:
     return f"<{target}>" if re.search(r"[\s()]", target) else target
 
 
+def named(vault: Vault, notes: Iterable[Note]) -> "Names":
+    """按这个知识库的设置找名字：`[tool.rizhi] everyday` 里的是日常词，不算提到。
+
+    异常：everyday 不是一列文字，抛 RizhiError。
+    """
+    listed = vault.config.get("everyday")
+    if listed is None:
+        return Names(notes)
+    if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
+        what = f'应是一列词，例如 ["温度"]，现在是 {listed!r}'
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi] everyday {what}。没有改动任何文件。")
+    return Names(notes, listed)
+
+
 class Names:
     """笔记的标题与别名：在文字里找，没有链接也算；太短的不算，免得处处都是。
 
+    `everyday` 是日常词，写到它不算提到笔记；没有给，两个汉字的别名（温度、对象）都当日常词。
     名字的头两个字在文字里的每一处，取各种长度的一段来查表：几千个名字也只比一个慢一点。
     """
 
-    def __init__(self, notes: Iterable[Note]) -> None:
-        pairs = [(name, note) for note in notes for name in (note.title, *note.aliases)]
+    def __init__(self, notes: Iterable[Note], everyday: Iterable[str] | None = None) -> None:
+        quiet = frozenset(map(_folded, everyday or ()))
         self._notes: dict[str, list[Note]] = {}
         self._lengths: dict[str, set[int]] = {}
-        for folded, note in ((_folded(name), note) for name, note in pairs):
-            if len(folded) > 1:
-                self._notes.setdefault(folded, []).append(note)
-                self._lengths.setdefault(folded[:2], set()).add(len(folded))
+        for note in notes:
+            short = {n for n in note.aliases if everyday is None and _TWO_WORDS.fullmatch(n)}
+            for name in dict.fromkeys((note.title, *(n for n in note.aliases if n not in short))):
+                folded = _folded(name)
+                if len(folded) > 1 and folded not in quiet:
+                    self._notes.setdefault(folded, []).append(note)
+                    self._lengths.setdefault(folded[:2], set()).add(len(folded))
 
     def found(self, text: str) -> list[Note]:
         """文字里提到的笔记，各一次。"""
         return [note for note, _, _ in self.placed(text)]
 
     def placed(self, text: str) -> list[tuple[Note, int, int]]:
-        """文字里提到的笔记，与头一次提到的名字的两端。"""
-        folded = _folded(text)
+        """文字里提到的笔记，按路径排好，与头一次提到的名字的两端。"""
         hits: dict[str, tuple[Note, int, int]] = {}
-        for at, end in self._spans(folded):
-            for note in self._notes.get(folded[at:end], ()):
-                if _whole(folded, at, end):
-                    known = hits.get(str(note.path))
-                    if known is None or at < known[1]:
-                        hits[str(note.path)] = (note, at, end)
+        for note, at, end in self.every(text):
+            hits.setdefault(str(note.path), (note, at, end))
         return [hits[path] for path in sorted(hits)]
+
+    def every(self, text: str) -> Iterator[tuple[Note, int, int]]:
+        """每一处提到，按位置排好；长名字里面的短名字不算。"""
+        folded, reach = _folded(text), 0
+        spans = {s for s in self._spans(folded) if folded[slice(*s)] in self._notes}
+        for at, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+            if end > reach and _whole(folded, at, end):
+                reach = end
+                yield from ((note, at, end) for note in self._notes[folded[at:end]])
 
     def _spans(self, folded: str) -> Iterator[tuple[int, int]]:
         """也许是一个名字的各段文字。"""

@@ -140,12 +140,15 @@ class Day(Page):
 
     @property
     def near_misses(self) -> list[NearMiss]:
-        """像条目、待办、标题而不是的行；「一、今日成果」这样的只认规范名。"""
-        return [
-            miss
-            for miss in near_misses(self.document)
-            if miss.kind != "numbered" or canonical(miss.right.lstrip("# ")) in CANONICAL
-        ]
+        """像条目、待办、标题而不是的行。"""
+        return [miss for miss in near_misses(self.document) if self._unmeant(miss)]
+
+    def _unmeant(self, miss: NearMiss) -> bool:
+        """「一、今日成果」只认规范名；规范名下面画一条线，是有意写的标题。"""
+        if miss.kind == "numbered":
+            return canonical(miss.right.lstrip("# ")) in CANONICAL
+        line = self.text[miss.start : miss.end].partition("\n")[0]
+        return miss.kind != "rule" or canonical(line) not in CANONICAL
 
 
 _P = TypeVar("_P", bound=Page)

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from rizhi import markdown
 from rizhi.account import own_text
 from rizhi.carry import Goal
 from rizhi.frontmatter import body_start
@@ -82,7 +83,7 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     """
     values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
     text = render(vault, "note.md", **values, created=date(2000, 1, 1))
-    return tuple(part.name for part in sections(text, body_start(text)))
+    return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
 
 
 def _values(line: str, instead: str) -> str:

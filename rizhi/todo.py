@@ -17,7 +17,7 @@ from rizhi.sections import TODO
 CARRIED_TOO_OFTEN = 3
 SOON = timedelta(days=7)
 PARKED = ">"
-_SUFFIX = re.compile(r"(?:\s*[（(](?:已顺延|自 ?\d{4}-\d\d-\d\d)[^（()）]*[)）])+(?=[\s。.*~]*$)")
+SUFFIX = re.compile(r"(?:\s*[（(](?:已顺延|自 ?\d{4}-\d\d-\d\d)[^（()）]*[)）])+(?=[\s。.*~]*$)")
 # 📅 与 @ 是期限；其余是 Obsidian 的任务插件自己添的日子
 _CALENDAR = rf"[📅📆🗓]\ufe0f?\s*(?P<calendar>{dates.WRITTEN})"
 _AT = rf"(?<![\w.@])@(?P<at>{dates.WRITTEN})"
@@ -162,7 +162,7 @@ def key(item: Item) -> str:
     """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
     text = item.plain
     if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
-        text = _SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
+        text = SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
         text = _WIDTHLESS.sub("", text)
     return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(item.plain.split())
 
@@ -175,13 +175,13 @@ def key_of(text: str) -> str:
 
 def shown(text: str) -> str:
     """给人看的写法：去掉后缀与套住整条的记号，别的照旧。"""
-    text = _SUFFIX.sub("", text).strip()
+    text = SUFFIX.sub("", text).strip()
     stamps = _TAIL.search(text)
     tail = stamps[0].rstrip("。") if stamps else ""
     text = text[: stamps.start()].strip() if stamps else text
     while whole := _WHOLE.fullmatch(text):
         text = whole[2].strip()
-    return _SUFFIX.sub("", text).strip().rstrip("。") + tail
+    return SUFFIX.sub("", text).strip().rstrip("。") + tail
 
 
 def brief(text: str) -> str:
@@ -191,12 +191,20 @@ def brief(text: str) -> str:
 
 def due(text: str, day: date) -> date | None:
     """期限：`📅 2026-11-30`、`@11-30` 或 `@明天`；没有这一天就当没写。`day` 是写下的那天。"""
-    return next((d for _, d in _dues(text, day) if d), None)
+    return next((d for _, d in dues(text, day) if d), None)
 
 
-def false_dues(text: str, day: date) -> list[str]:
-    """写成期限、却不是真有的日期。"""
-    return [written for written, d in _dues(text, day) if d is None]
+def dues(text: str, day: date) -> list[tuple[str, date | None]]:
+    """写成期限的每一处：怎么写的，是哪一天；不是真有的日期是 None。"""
+    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
+    return [(short, dates.read(short, day)) for short in written]
+
+
+def dues_of(day: Day, item: Item) -> list[tuple[str, date | None]]:
+    """一条里写成期限的每一处；代码、公式、注释与链接的目标里的不算。"""
+    if not _DAYS.search(item.text):
+        return []
+    return dues(day.document.blanked[item.body : item.end], day.date or date(1900, 1, 1))
 
 
 def dated(text: str, day: date) -> str:
@@ -224,7 +232,7 @@ def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
 
 def _mention(day: Day, item: Item, under: str) -> Mention:
     line, state = day.document.line(item.start), item.state or "open"
-    when = due(item.plain, day.date or date.min) if _DAYS.search(item.plain) else None
+    when = next((due for _, due in dues_of(day, item) if due), None)
     return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
 
 

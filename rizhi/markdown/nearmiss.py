@@ -4,11 +4,23 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rizhi.markdown.document import Block, Document
+from rizhi.markdown.document import Block, Document, Item
 
 _STATE = r"[ \u3000\xa0xX√✓/>?!-]"
 # 记号之后的勾选框：写对的，与差一点的
-_BOX = re.compile(rf"(?:\[({_STATE})?\]|[【［]({_STATE})?[】］]|\[([A-Za-z])\](?=\s))[ \t\u3000]*")
+_PAD = r"[ \u3000\xa0]{0,2}"
+_BOX = re.compile(
+    rf"(?:\[{_PAD}({_STATE})?{_PAD}\]|[【［]{_PAD}({_STATE})?{_PAD}[】］]"
+    rf"|\[([A-Za-zＸｘ])\](?=\s))[ \t\u3000]*"
+)
+# 不在开头的勾选框：a[x] 是下标，\\[ ] 是有意写的字
+_INSIDE = re.compile(r"(?<![\w\]\\)])\[([ \u3000xX])\][ \t\u3000]+(?=\S)|(?<!\w)[□☐](?=\s*\w)")
+_LABEL = re.compile(
+    r"[【［\[「『〔][ \u3000]*(?:待办|TODO)[ \u3000]*[】］\]」』〕]"
+    r"|(?:待办|TODO)[ \t]*[:：]|TODO[ \t]+(?=\S)",
+    re.I,
+)
+_TODO = "【待办】"
 _RIGHT_BOX = re.compile(r"\[[^\w\[\]\\\r\n]\][ \t\u3000\xa0]|\[[xX]\][ \t\u3000\xa0]")
 _WIDE = r"\u3000\xa0\u2002\u2003"  # 看着是空白，Markdown 不认
 # 从 Word 粘来的项目符号：符号字体的私有区，或那个字体里的字母加一个制表符
@@ -55,32 +67,39 @@ def near_misses(document: Document) -> list[NearMiss]:
 
 
 def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
+    if block.kind in ("cell", "heading", "html"):
+        yield from _out_of_place(document, block)
     if block.kind not in ("paragraph", "item"):
         return
-    item = block.kind == "item"
     links = document.link_starts
     for found in _LINE.finditer(document.blanked, block.start, block.end):
-        first = item and found.start() == block.start
-        start = found.start() + (0 if first else _margin(found[0]))
+        first = block.kind == "item" and found.start() == block.start
+        item = document.items[block.item] if first else None
+        start = found.start() + (0 if item else _margin(found[0]))
         end = found.start() + len(document.text[found.start() : found.end()].rstrip())
         if start in links or start >= end:
             continue
         # Word 与网页里粘来的缩进不是空格：连同它一起改
-        shift = 0 if first else _blanks(document.text, start, end)
+        shift = 0 if item else _blanks(document.text, start, end)
         text = document.text[start + shift : end]
-        made = _boxed(text) if first else _line(text, start + shift, links)
-        if shift and not made and (already := _RIGHT.match(text)):
-            made = ("heading" if already[1] else "item", text)
+        made = _boxed(text) if item else _line(text, start + shift, links)
+        if shift and not made and (aligned := _RIGHT.match(text)):
+            made = "heading" if aligned[1] else "item", text
+        made = made or _inside(document.blanked[start + shift : end], text, item)
         if made:
             kind, right = made
-            if first:
-                start, lead = (
-                    document.items[block.item].start,
-                    f"{document.items[block.item].marker} ",
-                )
-            else:
-                lead = " " * document.text.count("\xa0", start, start + shift)
-            yield NearMiss(kind, start, end, f"{lead}{right}")
+            lead = " " * document.text.count("\xa0", start, start + shift)
+            yield NearMiss(kind, start, end, f"{f'{item.marker} ' if item else lead}{right}")
+
+
+def _out_of_place(document: Document, block: Block) -> Iterator[NearMiss]:
+    """表格、标题与 HTML 里的勾选框，不会是待办。"""
+    prose = document.text if block.kind == "html" else document.blanked
+    for found in _LINE.finditer(prose, block.start, block.end):
+        box = _INSIDE.search(found[0]) or re.search(_TODO, found[0])
+        if box:
+            rest = document.text[found.start() + box.end() : found.end()].strip(" |*#")
+            yield NearMiss("task", found.start(), found.end(), f"- [ ] {rest}")
 
 
 def _margin(line: str) -> int:
@@ -94,7 +113,7 @@ def _blanks(text: str, start: int, end: int) -> int:
 
 
 def _boxed(text: str) -> tuple[str, str] | None:
-    """条目开头的 `[]`、`[ ]字`、`【 】`、`[a]`、`☐`。"""
+    """条目开头的 `[]`、`[ ]字`、`[ x]`、`【 】`、`[a]`、`☐`。"""
     square = _SQUARE.match(text)
     if square and text[square.end() :]:
         return "task", f"[{' ' if square[1] in '☐□' else 'x'}] {text[square.end() :]}"
@@ -102,7 +121,23 @@ def _boxed(text: str) -> tuple[str, str] | None:
     if not found or _RIGHT_BOX.match(text) or not text[found.end() :]:
         return None
     state = (found[1] or found[2] or " ").replace("\u3000", " ").replace("\xa0", " ")
+    state = "x" if found[3] and found[3] in "vVＸｘ" else state
     return "task", f"[{state}] {text[found.end() :]}"
+
+
+def _inside(blanked: str, text: str, item: Item | None) -> tuple[str, str] | None:
+    """「待办：画图」、「[待办]画图」，与不在开头的勾选框。"""
+    if (item and item.box >= 0) or _TODO in text:
+        return None
+    if found := _LABEL.match(blanked):
+        rest = text[found.end() :].strip()
+        return ("task", f"【待办】{rest}") if rest else None
+    if found := _INSIDE.search(blanked):
+        lead, rest = text[: found.start()], text[found.end() :].strip()
+        if lead.strip(" -+*~") == "":  # 框外面的加粗与划线，从这里拆开了
+            rest = rest.rstrip("*~")
+        return "task", f"{'' if item else '- '}[{(found[1] or ' ').strip() or ' '}] {rest}"
+    return None
 
 
 def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str] | None:
@@ -117,12 +152,13 @@ def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str] | Non
             return kind, sign + rest
     if found := _HEADING.match(text):
         return "heading", f"{'#' * len(found[1] or found[2] or found[3])} {text[found.end() :]}"
-    if (found := _CHINESE.match(text)) and text[found.end() :]:
-        return "numbered", f"## {text[found.end() :]}"
+    if (found := _CHINESE.match(text)) and (rest := text[found.end() :]):
+        task = _task(rest)
+        return ("task", f"- {task[1]}") if task else ("numbered", f"## {rest}")
     if _ORDERED.match(text):
         return "blank", text
     made = _task(text)
-    return ("task", f"- {made[1]}") if made and text[0] in "[☐□☑☒" else None
+    return ("task", f"- {made[1]}") if made and text[0] in "[【［☐□☑☒" else None
 
 
 def _number(found: re.Match[str]) -> int:

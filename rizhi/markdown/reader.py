@@ -36,7 +36,7 @@ def parse(text: str, offset: int = 0, known: Mapping[str, Definition] | None = N
     parts = parts_of(text, offset)
     listed = definitions(parts)
     elsewhere = {name: Definition(made.target, -1, -1) for name, made in (known or {}).items()}
-    if elsewhere or (listed and len(parts) > 1):
+    if elsewhere or (listed and len(parts) > 1) or any(part.late for part in parts):
         for part in parts:
             part.events = events(part.masked, lambda _: ("", ""))
     reader = _Reader(text, elsewhere | listed)
@@ -121,6 +121,8 @@ class _Reader:
             self._enter()
             self._block("rule", start, end)
         else:
+            if not self.leaf:  # 「- \\」：条目的第一行只有一个换行的记号
+                self._open(start)
             self.pieces.append("\n")
             self.last = end
 
@@ -227,7 +229,8 @@ class _Reader:
         if hole:
             hole.owner, hole.depth = self.owners[-1], self.depth
             end = self.source.index("-->", start) + 3
-        kind = "comment" if self.source.startswith("<!--", start) else "html"
+        # 段落里的引用式定义也换成了注释
+        kind = "comment" if self.source.startswith(("<!--", "["), start) else "html"
         _, first, last, _, _ = self._block(kind, start, end)
         self.spans.append(Span(kind, first, last))
 
@@ -342,7 +345,7 @@ class _Reader:
 
     def _inline_html(self, _: str, start: int, end: int) -> None:
         source = self.source[start:end]
-        if source.startswith("<!--"):
+        if source.startswith(("<!--", "[")):
             self._inline("comment", "", start, end)
         else:
             self._inline("html", source, start, end)

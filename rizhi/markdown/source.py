@@ -42,6 +42,13 @@ _MATHS = re.compile(r"^([ \t>]*)(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*\$\$([^\n]*)", r
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)", re.M)
 _DESTINATION = r"(?:[ \t\x0b\x0c]|\r?\n[ \t>]*)*(?:<((?:\\.|[^<>\\\r\n])*)>|((?!<)\S*))"
 DESTINATION = re.compile(_DESTINATION)
+# 段落里的一行也是定义：网站这样认，CommonMark 要上面空一行
+_LATE = re.compile(
+    r"^[ \t>]*(?P<whole>\[(?P<label>(?!\^)(?:\\.|[^\\\]\[\n])+)\]:"
+    r"[ \t]*(?:<(?P<angled>[^<>\n]*)>|(?P<bare>[^\s<]\S*))"
+    r"(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?)[ \t]*\r?$",
+    re.M,
+)
 _DEFINITION = re.compile(rf"\[(?:\\.|[^\\\]])*\]:{_DESTINATION}")
 
 
@@ -51,7 +58,7 @@ class Part:
 
     `at[n]` 是第 n 个字在全文里的位置；`masked` 与 `text` 等长，是交给 pyromark 的。
     `holes` 是占位在哪里、里面是哪一份；`tail` 是注释后面同一行的话，不是容器。
-    `owner` 与 `depth` 由读它的人填：在哪个条目里、外面几层。
+    `late` 是写在段落里的引用式定义。`owner` 与 `depth` 由读它的人填：在哪个条目里、外面几层。
     """
 
     text: str
@@ -60,6 +67,7 @@ class Part:
     masked: str = ""
     events: Events = ()
     holes: dict[int, "Part"] = field(default_factory=dict)
+    late: dict[str, Definition] = field(default_factory=dict)
     level: int = 0
     owner: int = -1
     depth: int = -1
@@ -85,7 +93,7 @@ def definitions(parts: Iterable[Part]) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for part in parts:
         if "]:" in part.text:
-            for name, made in _listed(part):
+            for name, made in (*_listed(part), *part.late.items()):
                 found.setdefault(name, made)
     return found
 
@@ -128,14 +136,17 @@ def _prepare(part: Part) -> None:
     opener = signed and _OPENER.search(flat)
     maths = "$$" in flat and _MATHS.search(flat)
     fenced = "```" in flat or "~~~" in flat or "<!--" in flat
+    late = "]:" in flat and _LATE.search(flat)
     masked, found = flat, events(flat)
-    if opener or maths or fenced:
+    if opener or maths or fenced or late:
         masked, found = _closed(flat)
         hidden = _verbatim(found)
         part.holes = dict(_tails(part, hidden))
         draft = bytearray(masked.encode())
         for start, end, prefix in _maths(flat, hidden) if maths else ():
             _hide(draft, start, end, prefix)
+        for start, end in _late(part, hidden) if late else ():
+            draft[start:end] = b"<!--" + b"x" * (end - start - 7) + b"-->"
         places = list(_containers(part.text, flat, hidden)) if opener else []
         if places or draft != masked.encode():
             masked, found = _stood_in(draft.decode(), places)
@@ -228,6 +239,18 @@ def _tails(part: Part, hidden: _Ranges) -> Iterator[tuple[int, Part]]:
             if close > 2 and tail.strip():
                 close += _blanks(tail)
                 yield start, Part(part.text[close:end], part.at[close : end + 1], tail=True)
+
+
+def _late(part: Part, hidden: _Ranges) -> Iterator[tuple[int, int]]:
+    """段落里的引用式定义：记下来，这一行换成注释，它不是话。"""
+    for found in _LATE.finditer(part.text):
+        start, end = found.span("whole")
+        above = part.text[part.text.rfind("\n", 0, max(found.start() - 1, 0)) + 1 : found.start()]
+        if above.strip(" \t\r\n>") and end - start > 7 and not _within(start, hidden):
+            group = "bare" if found["angled"] is None else "angled"
+            at, stop = (part.at[place] for place in found.span(group))
+            part.late.setdefault(label(found["label"]), Definition(found[group], at, stop))
+            yield start, end
 
 
 def _maths(flat: str, hidden: _Ranges) -> Iterator[tuple[int, int, str]]:

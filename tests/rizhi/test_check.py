@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from rizhi import pages
-from rizhi.check import ACCOUNT, RULES, Problem, check_vault
+from rizhi.check import ACCOUNT, RULES, Problem, Scene, check_vault
+from rizhi.frontmatter import FrontMatter
+from rizhi.page import Note
 from rizhi.vault import RizhiError, Vault, find_vault
+from tests.rizhi.steps import assert_linear, steps
 
 Write = Callable[[str, str], Path]
 TODAY = date(2026, 11, 23)
@@ -222,7 +225,238 @@ def test_front_matter_that_is_no_mapping(vault: Vault, write: Write, head: str, 
 def test_a_rule_across_the_page_is_no_front_matter(vault: Vault, write: Write, head: str) -> None:
     _note(vault, draft=True)
     write("2026-11-20", head + FULL)
+    assert set(_found(vault)) <= {"R106"}
+
+
+# 写差一点的、重写的、提到的
+
+
+def _case(name: str) -> str:
+    return (Path(__file__).parent / "cases" / name).read_text("utf-8")
+
+
+def test_every_link_of_a_page_is_checked_and_nothing_else_is(vault: Vault, write: Write) -> None:
+    day = write("2026-11-20", FULL.replace("[掩码](../../notes/model/mask.md)", "[x](../index.md)"))
+    day.write_text(_case("links.md"), "utf-8")
+    names = ["附件/讲义(1).pdf", "附件/我的 讲义.pdf", "img/图.png", "img/图.png", "gone.md"]
+    names += ["none.md", "no.pdf"]
+    found = [f"链接指向不存在的 docs/daily/2026/{name}" for name in names]
+    found.append("链接指向不存在的 docs/daily/notes/x.md")
+    said = _said(vault, "R104")
+    assert sorted(message for _, _, message in said) == sorted(found)
+    lines = {message.rpartition("/")[2]: line for line, _, message in said}
+    text = day.read_text("utf-8")
+    for name in ("图.png", "none.md", "x.md"):
+        assert lines[name] == text.partition(name)[0].count("\n") + 1
+    assert "R103" not in _found(vault)
+
+
+NEAR = [
+    ("- [] 甲", "- [ ] 甲"),
+    ("- 【 】甲", "- [ ] 甲"),
+    ("-[ ] 甲", "- [ ] 甲"),
+    ("- [ ]甲", "- [ ] 甲"),
+    ("1、[ ] 甲", "1. [ ] 甲"),
+    ("- [ x] 甲", "- [x] 甲"),
+    ("- [v] 甲", "- [x] 甲"),
+    ("一、[ ] 甲", "- [ ] 甲"),
+    ("先看 [ ] 甲", "- [ ] 甲"),
+    ("- **[ ] 甲**", "- [ ] 甲"),
+    ("待办：甲", "【待办】甲"),
+    ("- [待办] 甲", "- 【待办】甲"),
+    ("TODO 甲", "【待办】甲"),
+    ("| 甲 | [ ] 乙 |\n|---|---|", "- [ ] 乙"),
+    ("### 【待办】甲", "- [ ] 甲"),
+    ("<div>\n- [ ] 甲\n</div>", "- [ ] 甲"),
+]
+
+
+@pytest.mark.parametrize(("line", "right"), NEAR)
+def test_what_looks_like_a_todo_and_is_none(
+    vault: Vault, write: Write, line: str, right: str
+) -> None:
+    _note(vault, draft=True)
+    text = FULL + f"\n## 今日总结\n\n{line}\n"
+    write("2026-11-20", text)
+    (problem,) = _found(vault)["R106"]
+    assert "像待办，却只是文字" in problem.message and f"「{right}」" in problem.remedy
+    assert problem.line == 11 + ("<div>" in line) and problem.level == "warning"
+    kept = "".join(f"{right}\n" for right in [right])
+    write("2026-11-20", text.replace(line, kept))  # 照着改了就好
     assert _found(vault) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "```\n- [] 甲\n```",
+        "~~~text\n1、[ ] 甲\n~~~",
+        "<!-- -[ ] 甲 -->",
+        "    - [] 甲",
+        "$$\n[ ] 甲\n$$",
+        "行内 `- [] 甲` 与 `[ ] 甲`，公式 $[ ] x$",
+        "修 a[x] 的下标，\\[ ] 是有意写的",
+        "[链接](../index.md)与[^1]\n\n[^1]: 脚注",
+        "- [ ] \n- []\n1. ",
+        "版本 1.2 与第 3 节",
+        "思考\n---",
+    ],
+)
+def test_what_is_text_on_purpose(vault: Vault, write: Write, line: str) -> None:
+    _note(vault, draft=True)
+    write("2026-11-20", FULL + f"\n## 今日总结\n\n{line}\n")
+    assert _found(vault) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "remedy"),
+    [
+        ("##总结一下", "「##总结一下」像标题，却只是文字", "「## 总结一下」"),
+        ("一、今日成果", "「一、今日成果」像标题，却只是文字", "「## 今日成果」"),
+        ("1、甲", "「1、甲」像条目，却只是文字", "「1. 甲」"),
+        ("一段话\n---", "「一段话」下面紧接着横线，成了标题", "在 --- 上面空一行"),
+        ("一段话\n3. 甲", "「3. 甲」像条目，编号不从 1 起", "在它上面空一行"),
+    ],
+)
+def test_headings_and_items_that_are_none(
+    vault: Vault, write: Write, line: str, message: str, remedy: str
+) -> None:
+    _note(vault, draft=True)
+    write("2026-11-20", FULL + f"\n## 今日总结\n\n{line}\n")
+    (problem,) = _found(vault)["R106"]
+    assert problem.message.startswith(message) and remedy in problem.remedy
+
+
+def test_one_day_in_two_folders(vault: Vault, write: Write) -> None:
+    text = FULL.replace("[掩码](../../notes/model/mask.md)", "[x](https://example.org)")
+    write("2026-11-20", text)
+    for name in ("2026-11-20.md", "2025/2026-11-20.md", "2026/2026-11-19.md"):
+        (vault.daily / name).parent.mkdir(exist_ok=True)
+        (vault.daily / name).write_text(text, "utf-8")
+    found = [p for p in _found(vault)["R201"] if "两页" in p.message]
+    assert [vault.relative(p.path) for p in found] == [
+        "docs/daily/2025/2026-11-20.md",
+        "docs/daily/2026-11-20.md",
+    ]
+    assert all("另一页是 docs/daily/2026/2026-11-20.md" in p.message for p in found)
+
+
+def test_the_due_date_that_counts(vault: Vault, write: Write) -> None:
+    _note(vault, draft=True)
+    plan = "- [ ] 交表 @2026-12-1\n- [ ] 还书 📅 2026-02-30 📅 2026-12-02\n"
+    plan += "- [ ] 体检 📆 2026-12-03，📅 2026-12-04\n- [ ] `@2026-02-30` 怎么写\n"
+    write("2026-11-20", FULL + "\n## 明日计划\n\n" + plan)
+    assert _said(vault, "R207") == [
+        (12, "warning", "期限 2026-02-30 不是真有的日期"),
+        (13, "warning", "写了 2 个期限，算数的是头一个：2026-12-03"),
+    ]
+
+
+def _named(vault: Vault, slug: str, title: str, *aliases: str) -> None:
+    path = _note(vault, slug, draft=True)
+    head = f"title: {title}\naliases: [{', '.join(aliases)}]"
+    path.write_text(path.read_text("utf-8").replace(f"title: {slug}", head), "utf-8")
+
+
+def test_a_note_named_in_passing(vault: Vault, write: Write) -> None:
+    _named(vault, "mask", "掩码")
+    _named(vault, "generate", "生成：取末位", "温度", "top-k", "束搜索")
+    _named(vault, "rope", "旋转位置编码", "RoPE")
+    _named(vault, "position", "位置编码")
+    write("2026-11-20", FULL + "\n- 温度降了，又算了一遍束搜索。\n- 旋转位置编码要常看。\n")
+    remedy = "；这一天提到 2 篇，一天至多列 3 篇"
+    assert [(p.line, p.message, p.remedy) for p in _found(vault)["R208"]] == [
+        (
+            9,
+            "提到了「束搜索」（笔记「生成：取末位」），没有链接",
+            f"可以链接到 ../../notes/model/generate.md{remedy}",
+        ),
+        (
+            10,
+            "提到了「旋转位置编码」，没有链接",
+            f"可以链接到 ../../notes/model/rope.md{remedy}",
+        ),
+    ]
+
+
+def test_at_most_three_a_day(vault: Vault, write: Write) -> None:
+    for number in range(5):
+        _named(vault, f"n{number}", f"知识点{number}")
+    link = "[x](../../notes/model/n4.md)"
+    text = FULL.replace("[掩码](../../notes/model/mask.md)", link)
+    write("2026-11-20", text + "- 知识点3、知识点2、知识点1、知识点0、知识点4、知识点3。\n")
+    found = _found(vault)["R208"]
+    assert [p.message[3:8] for p in found] == ["「知识点3", "「知识点2", "「知识点1"]
+    assert all("这一天提到 4 篇，一天至多列 3 篇" in p.remedy for p in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## 今日目标\n\n第一个为主线任务\n\n1. [ ] 推导束搜索\n",
+        "## 明日计划\n\n- [ ] 推导束搜索（已顺延 3 天，自 2026-11-17）\n",
+        "## 今日完成\n\n- [x] 推导束搜索（自 2026-11-17）\n",
+        "## 今日总结\n\n`束搜索` <!-- 束搜索 --> [束搜索](https://example.org)\n",
+        "## 今日总结\n\n温度降了。\n",
+        "## 主线任务拆解\n\n最终目标：\n",
+    ],
+)
+def test_words_that_are_no_mention(vault: Vault, write: Write, text: str) -> None:
+    _note(vault, draft=True)
+    _named(vault, "generate", "生成", "温度", "束搜索", "最终目标", "主线任务拆解")
+    write("2026-11-20", FULL + "\n" + text)
+    assert _found(vault) == {}
+
+
+def _everyday(vault: Vault, value: str) -> Vault:
+    (vault.root / "pyproject.toml").write_text(f"[tool.rizhi]\neveryday = {value}\n", "utf-8")
+    return find_vault(vault.root)
+
+
+def test_the_owner_says_which_words_are_everyday(vault: Vault, write: Write) -> None:
+    _note(vault, draft=True)
+    _named(vault, "generate", "生成", "温度", "present", "束搜索")
+    write("2026-11-20", FULL + "- 温度与 present。\n")
+    assert ["present" in p.message for p in _found(vault)["R208"]] == [True]
+    assert ["温度" in p.message for p in _found(_everyday(vault, '["present"]'))["R208"]] == [True]
+    assert "R208" not in _found(_everyday(vault, '["Present", "温度"]'))
+    with pytest.raises(RizhiError, match="everyday 应是一列词"):
+        check_vault(_everyday(vault, '"温度"'), TODAY)
+
+
+def test_prerequisites_in_diamonds_and_in_a_long_chain(vault: Vault) -> None:
+    """一层两篇、每篇要先读上一层的两篇：路有 2 的 20 次方条；一串 1100 篇：递归会爆栈。"""
+    needs = {f"d{n}": (f"d{n // 2 * 2 - 2}", f"d{n // 2 * 2 - 1}") for n in range(2, 40)}
+    needs |= {f"c{n}": (f"c{n - 1}",) for n in range(1, 1100)}
+    notes = {"d0", "d1", "c0", *needs}
+
+    def scene(**more: tuple[str, ...]) -> Scene:
+        made = []
+        for slug in sorted(notes):
+            wanted = more.get(slug, needs.get(slug, ()))
+            text = f"---\ntitle: {slug}\nprereq: [{', '.join(wanted)}]\ndraft: true\n---\n"
+            made.append(Note(vault.notes / f"model/{slug}.md", text))
+        return Scene(vault, TODAY, made, [], [])
+
+    assert list(RULES["R305"](scene())) == []
+    ring = list(RULES["R305"](scene(d0=("d39",), c0=("c0", "c1", "none"))))
+    assert {p.message for p in ring if "c0" in p.message} == {
+        "先修成环：c0 又要先读 c0",
+        "先修成环：c1 又要先读 c0",
+        "先修成环：c0 又要先读 c1",
+    }
+    assert [p.message for p in ring if "none" in p.message] == ["先修 none 不存在"]
+    around = {p.path.stem for p in ring if p.path.stem.startswith("d")}
+    assert around == {f"d{n}" for n in range(40)} - {"d1", "d38"}
+
+    def walk(count: int) -> None:
+        graph = {f"n{n}": tuple(f"n{m}" for m in range(max(0, n - 3), n)) for n in range(count)}
+        pages = [Note(Path(f"/v/{s}.md"), "") for s in graph]
+        for page in pages:
+            page.__dict__["front"] = FrontMatter({"prereq": list(graph[page.slug])}, 0, ())
+        assert list(RULES["R305"](Scene(vault, TODAY, pages, [], []))) == []
+
+    assert_linear(lambda n: steps(lambda: walk(n)))
 
 
 # 围栏

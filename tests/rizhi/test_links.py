@@ -215,3 +215,26 @@ def test_work_grows_with_the_length_only(make: Callable[[int], str]) -> None:
 
     assert_linear(lambda n: steps(lambda: run(n)))
     run(10_000)  # 若随长度的平方走，这里要几分钟
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("旋转位置编码", ["旋转位置编码"]),  # 长名字里面的短名字不算
+        ("位置编码与旋转位置编码", ["位置编码", "旋转位置编码"]),
+        ("温度降了", []),  # 两个汉字的别名多半是日常词
+        ("掩码", ["掩码"]),  # 标题不论多短都算
+        ("掩码，又是掩码", ["掩码", "掩码"]),
+    ],
+)
+def test_every_mention_and_no_everyday_word(text: str, words: list[str]) -> None:
+    notes = [_note("rope", "旋转位置编码"), _note("position", "位置", "位置编码")]
+    notes += [_note("generate", "生成", "温度"), _note("mask", "掩码")]
+    names = links.Names(notes)
+    assert [text[at:end] for _, at, end in names.every(text)] == words
+
+
+def test_the_owner_lists_the_everyday_words() -> None:
+    note = _note("generate", "生成", "温度", "present")
+    assert links.Names([note], ["Present"]).found("温度") == [note]
+    assert links.Names([note], ["Present", "生成"]).found("present 与生成") == []

@@ -339,6 +339,7 @@ PIECES = st.lists(
         [
             *"#-*+>1.、[]()x~`$|\\<&!_=画🙂\ufeff\x0b\x85\u2028\x00 \n\r\t\u3000",
             *("\r\n", "    ", "```", "~~~", "$$", "<!--", "-->", "[ ]", "[/]", "](", "[a](b)"),
+            *("\n[a]: b\n", "[a]"),
             *("!!! note\n", '??? q "甲"\n', '=== "乙"\n', "![图](<c d>)", "- [x] ", "&amp;"),
             *("[甲]: u\n", "[甲]", "[^1]", "<b>", "---\n", "【待办】"),
         ]
@@ -415,6 +416,7 @@ def _nested(sign: str, count: int) -> str:
 
 HOSTILE: dict[str, Callable[[int], str]] = {
     "[a](": lambda n: "[a](" * n,
+    "段落里的定义": lambda n: "话\n" + "".join(f"[a{k}]: b\n[a{k}] 话\n" for k in range(n)),
     "[": lambda n: "[" * n,
     "![": lambda n: "![" * n + "](a)" * n,
     "波浪": lambda n: "~~a " * n,
@@ -474,3 +476,31 @@ def test_deep_nesting_does_not_overflow_the_stack() -> None:
     document = parse("- " * 20_000 + "甲")
     assert document.items[-1].depth == 19_999 and document.items[-1].text == "甲"
     assert isinstance(document.items[0], Item)
+
+
+@pytest.mark.parametrize(
+    ("text", "targets", "said"),
+    [
+        ("[见][r]\n[r]: ../x.md\n", ["../x.md"], ["[见][r]"]),
+        ("文字  \r\n[r]: <../x y.md> '题'\r\n还有 [r]", ["../x y.md"], ["文字", "还有 [r]"]),
+        ("- 甲 [r]\n  [r]: x.md\n- 乙", ["x.md"], ["甲 [r]", "乙"]),
+        ("> 话\n> [甲]: x.md\n> [甲]", ["x.md"], ["话", "[甲]"]),
+        ("??? note\n    甲 [r]\n    [r]: x.md\n", ["x.md"], ["甲 [r]"]),
+        ("```\nx\n[r]: x.md\n```\n[r]", [], ["[r]"]),
+        ("文字\n[^1]: 脚注", [], ["文字", "脚注"]),
+    ],
+)
+def test_a_definition_right_below_a_paragraph_is_one_as_on_the_site(
+    text: str, targets: list[str], said: list[str]
+) -> None:
+    document = parse(text)
+    assert [k.target for k in document.links] == targets
+    assert [text[k.dest : k.dest_end] for k in document.links] == targets
+    blocks = [b for b in document.blocks if b.kind in ("paragraph", "item")]
+    assert [text[b.start : b.end] for b in blocks] == said
+
+
+@pytest.mark.parametrize("before", ["", "- 甲\n"])
+def test_an_item_that_begins_with_a_line_break(before: str) -> None:
+    document = parse(f"{before}- \\\n乙")
+    assert [item.plain for item in document.items] == [*(["甲"] if before else []), "乙"]

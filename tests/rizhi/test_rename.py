@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from rizhi import store
-from rizhi.index import targets
+from rizhi.links import targets
 from rizhi.page import read_days, read_notes
 from rizhi.vault import Vault
 from tests.rizhi.faults import fork, wait
@@ -27,7 +27,7 @@ def web(rz: Run, vault: Vault, write: Write) -> dict[str, Path]:
     text = other.read_text("utf-8").replace("prereq: []", "prereq: [rope, ropes-2, rope]")
     fence = "```snippet\nrope:构造\nropes:构造\nrope\n```\n\n`[x](../model/rope.md)` 是例子。\n"
     other.write_text(
-        f"{text}\n{fence}[见](../model/rope.md#定义 '题')\n[r]: ../model/rope.md\n", "utf-8"
+        f"{text}\n{fence}[见](../model/rope.md#定义 '题')\n\n[r]: ../model/rope.md\n", "utf-8"
     )
     (vault.outputs / "rope").mkdir()
     (vault.outputs / "rope/key.json").write_text("{}", "utf-8")
@@ -38,7 +38,10 @@ def web(rz: Run, vault: Vault, write: Write) -> dict[str, Path]:
     )
     vault.notebooks.mkdir()
     book = vault.notebooks / "x.ipynb"
-    book.write_text('{"cells": [{"source": ["见 [x](../notes/model/rope.md)"]}]}', "utf-8")
+    book.write_text(
+        '{"cells": [{"cell_type": "markdown", "source": ["见 [x](../notes/model/rope.md)"]}]}',
+        "utf-8",
+    )
     (vault.docs / "index.md").write_text("[首页](notes/model/rope.md)\n", "utf-8")
     return {"other": other, "day": day, "book": book, "index": vault.docs / "index.md"}
 
@@ -56,7 +59,7 @@ def test_everything_follows(rz: Run, vault: Vault, web: dict[str, Path]) -> None
     assert "```snippet\nrotary_embedding:构造\nropes:构造\nrotary_embedding\n```" in other
     assert "`[x](../model/rope.md)`" in other  # 代码里的不是链接
     assert (
-        "[见](../model/rotary-embedding.md#定义 '题')\n[r]: ../model/rotary-embedding.md" in other
+        "[见](../model/rotary-embedding.md#定义 '题')\n\n[r]: ../model/rotary-embedding.md" in other
     )
     assert "../notes/model/rotary-embedding.md" in web["book"].read_text("utf-8")
     assert web["index"].read_text("utf-8") == "[首页](notes/model/rotary-embedding.md)\n"
@@ -70,7 +73,129 @@ def test_only_the_links_change(rz: Run, web: dict[str, Path]) -> None:
     new = web["day"].read_bytes()
     assert new.startswith(b"\xef\xbb\xbf") and b"\r\n" in new
     assert new.replace(b"rotary.md", b"rope.md") == old
-    assert new.count(b"rotary.md") == 2 and b"python/ropes.md" in new
+    assert new.count(b"rotary.md") == 3 and b"python/ropes.md" in new
+
+
+WAYS = [
+    ("[x](<../model/rope.md>)", "[x](<../model/rotary.md>)"),
+    (
+        "[x](../model/rope.md?a=rope.md#rope.md '题')",
+        "[x](../model/rotary.md?a=rope.md#rope.md '题')",
+    ),
+    ("[![图](rope.md)](../model/rope.md)", "[![图](rope.md)](../model/rotary.md)"),
+    ("![[x](../model/rope.md)](img/x.png)", "![[x](../model/rotary.md)](img/x.png)"),
+    ("[折成\n两行](\n../model/rope.md)", "[折成\n两行](\n../model/rotary.md)"),
+    (
+        "[x][r] [r][] [r]\n\n[r]: <../model/rope.md> '题'",
+        "[x][r] [r][] [r]\n\n[r]: <../model/rotary.md> '题'",
+    ),
+    ("[没用到]: ../model/rope.md", "[没用到]: ../model/rotary.md"),
+    ('<a href="../model/rope.md#甲">x</a>', '<a href="../model/rotary.md#甲">x</a>'),
+    (
+        "<a title=rope.md href=../model/rope.md>x</a>",
+        "<a title=rope.md href=../model/rotary.md>x</a>",
+    ),
+    (
+        "<div>\n<img alt='rope.md' SRC = '../model/rope.md'>\n</div>",
+        "<div>\n<img alt='rope.md' SRC = '../model/rotary.md'>\n</div>",
+    ),
+    ("[x](../model/%72ope.md#甲)", "[x](../model/rotary.md#甲)"),
+    ("[x](../model/rop&#101;.md)", "[x](../model/rotary.md)"),
+    ("[x](../model/rope\\.md)", "[x](../model/rotary.md)"),
+    ("??? note\n    [x](../model/rope.md)", "??? note\n    [x](../model/rotary.md)"),
+    ("- 甲\n    - [x](../model/rope.md)", "- 甲\n    - [x](../model/rotary.md)"),
+    ("> [x](../model/rope.md)", "> [x](../model/rotary.md)"),
+    ("| [x](../model/rope.md) |\n|---|", "| [x](../model/rotary.md) |\n|---|"),
+    (
+        "??? note\n    ```snippet\n    rope:构造\n    ```",
+        "??? note\n    ```snippet\n    rotary:构造\n    ```",
+    ),
+]
+NOT_LINKS = [
+    "`[x](../model/rope.md)`",
+    "```text\n[x](../model/rope.md)\n```",
+    "段\n\n    [x](../model/rope.md)",
+    "<!-- [x](../model/rope.md) -->",
+    "$[x](../model/rope.md)$",
+    "\\[x](../model/rope.md)",
+    "[x](https://a.b/model/rope.md) <https://a.b/model/rope.md> [y](/model/rope.md)",
+    "[x](../model/rope.mdx) [y](../model/x-rope.md) [z](rope.md)",
+    "```text\nrope:构造\n```",
+    "````text\n```snippet\nrope:构造\n```\n````",
+    "rope 与 rope.md",
+]
+
+
+@pytest.mark.parametrize(("old", "new"), WAYS)
+def test_every_way_to_link_follows(
+    rz: Run, vault: Vault, web: dict[str, Path], old: str, new: str
+) -> None:
+    page = web["other"]
+    head = page.read_text("utf-8").partition("\n## ")[0]
+    page.write_bytes(f"{head}\n{old}\n\n末行 \r\n".encode())
+    before = page.read_bytes()
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    expected = before.replace(old.encode(), new.encode())
+    assert page.read_bytes() == expected.replace(
+        b"prereq: [rope, ropes-2, rope]", b"prereq: [rotary, ropes-2, rotary]"
+    )
+
+
+@pytest.mark.parametrize("text", NOT_LINKS)
+def test_what_is_no_link_stays(rz: Run, web: dict[str, Path], text: str) -> None:
+    web["day"].write_bytes(f"# 题\n\n{text}\n".encode())
+    before = web["day"].read_bytes()
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    assert web["day"].read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("prereq: [rope]", "prereq: [rotary]"),
+        ("prereq: ['rope', \"rope\", rope-2]", "prereq: ['rotary', \"rotary\", rope-2]"),
+        ("prereq:\n  - rope # rope\n  - ropes\n", "prereq:\n  - rotary # rope\n  - ropes\n"),
+        ("prereq: [ropes,\n  rope]", "prereq: [ropes,\n  rotary]"),
+        ("prereq: rope", "prereq: rotary"),
+        ("标题: 题\nprereq: [rope]", "标题: 题\nprereq: [rotary]"),
+        ("title: 'prereq: rope'\naliases: [rope]", "title: 'prereq: rope'\naliases: [rope]"),
+        ("prereq: [rope", "prereq: [rope"),
+    ],
+)
+def test_prerequisites_however_written(rz: Run, web: dict[str, Path], old: str, new: str) -> None:
+    page = web["other"]
+    page.write_bytes(f"\ufeff---\r\ntitle2: 甲乙\n{old}\n---\n# 绳子\n".encode())
+    before = page.read_bytes()
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    assert page.read_bytes() == before.replace(old.encode(), new.encode())
+
+
+def test_a_notebook_keeps_how_it_was_written(rz: Run, web: dict[str, Path]) -> None:
+    old = """{"cells": [
+  {"cell_type": "code", "source": ["x = '[x](../notes/model/rope.md)'"],
+   "outputs": [{"text": ["[x](../notes/model/rope.md)"]}]},
+  {"cell_type": "markdown", "source": ["单个的 ` 与 $"]},
+  {"source": ["\\u4e2d\\ud83d\\ude00 \\"引\\" ",
+              "[x](../notes/model/rope.md)\\n",
+              "`[x](../notes/model/rope.md)`"],
+   "cell_type": "markdown"},
+  {"cell_type": "markdown",
+   "source": "```\\n[x](../notes/model/rope.md)\\n```\\n[y](..\\/notes/model/rope.md)"}
+ ]}"""
+    web["book"].write_text(old, "utf-8")
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    new = old.replace('[x](../notes/model/rope.md)\\n",', '[x](../notes/model/rotary.md)\\n",')
+    new = new.replace("[y](..\\/notes/model/rope.md)", "[y](../notes/model/rotary.md)")
+    assert web["book"].read_text("utf-8") == new
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": "rope.md"', '{"a": 1, "a": "rope"}', "[x](../notes/model/rope.md)"]
+)
+def test_a_damaged_notebook_is_left_alone(rz: Run, web: dict[str, Path], text: str) -> None:
+    web["book"].write_text(text, "utf-8")
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    assert web["book"].read_text("utf-8") == text
 
 
 def test_back_and_forth_is_the_same(rz: Run, snapshot: Snapshot, web: dict[str, Path]) -> None:

@@ -11,7 +11,7 @@ from rizhi.todo import (
     brief,
     dated,
     due,
-    false_dues,
+    dues,
     key_of,
     lives,
     matching,
@@ -163,7 +163,17 @@ def test_due(text: str, expected: date | None) -> None:
 
 
 def test_a_due_date_that_does_not_exist_is_named() -> None:
-    assert false_dues("x @2026-02-30 📅 2026-11-30", D) == ["2026-02-30"]
+    found = dues("x @2026-02-30 📅 2026-11-30", D)
+    assert found == [("2026-02-30", None), ("2026-11-30", date(2026, 11, 30))]
+
+
+def test_a_due_date_in_code_or_in_a_link_is_text() -> None:
+    page = Day(
+        Path("/v/docs/daily/2026/2026-11-23.md"),
+        "## 明日计划\n\n- [ ] `@2026-12-01` 怎么写\n- [ ] [x](a@2026-12-02.md)\n"
+        "- [ ] 交表 @2026-12-03\n",
+    )
+    assert [m.due for m in mentions(page)] == [None, None, date(2026, 12, 3)]
 
 
 def test_a_near_day_is_written_out_before_it_moves() -> None:
