@@ -5,7 +5,7 @@
 """
 
 import re
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from rizhi.page import Page
 KINDS = (
     "标题", "条目", "待办", "空行", "链接", "图片", "高亮", "注释", "提示框", "块号", "属性", "字符"
 )  # fmt: skip
+_CLOSED = frozenset(("cell", "heading", "html"))  # 里面放不下列表
 _PASSES = 20  # 改了一处，才看得出下一处：标题改好了，它下面的编号才是列表
 _MAX_SHOWN = 40
 _BREAKS = "\x0b\x0c\x85\u2028\u2029"  # Word 的手动换行等：看着换了行，Markdown 当它是字
@@ -114,13 +115,15 @@ def findings(path: Path, text: str, places: Places) -> list[Finding]:
     # 手动换行当成换行来解析：它们都是一个字，位置不变
     page = Page(path, text[:offset] + text[offset:].translate(_AS_NEWLINE))
     document = page.document
-    misses = [miss for miss in near_misses(document) if _real(miss)]
+    keywords = list(_keywords(document))
+    said = {document.line(one.start) for one in keywords}  # 已经有更好的写法
+    misses = [m for m in near_misses(document) if _real(m) and document.line(m.start) not in said]
     found = [
         *_characters(text, document, offset),
         *_near(document, misses),
         *_glued(document),
         *_states(document),
-        *_keywords(document),
+        *keywords,
         *_callouts(document),
         *_marks(document, offset),
         *_wiki_links(document, places),
@@ -214,6 +217,7 @@ def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
     """像条目、待办、标题而不是的行。"""
     begun = {document.line(block.start) for block in document.blocks}
     begun |= {document.line(miss.start) for miss in misses}
+    closed = [block for block in document.blocks if block.kind in _CLOSED]
     for miss in misses:
         start, end = miss.start, miss.end
         if miss.kind == "blank":
@@ -227,6 +231,10 @@ def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
         elif miss.kind == "numbered":
             sign = "### " if document.text[start] in "（(" else "## "
             yield Finding("标题", start, end, "不是标题", ((start, start, sign),))
+        elif (at := bisect_right(closed, start, key=lambda b: b.start)) and start < closed[
+            at - 1
+        ].end:
+            yield Finding("待办", start, end, "表格、标题与 HTML 里的框不是待办")
         else:
             kind = {"item": "条目", "task": "待办", "heading": "标题"}[miss.kind]
             following = document.line_end(end)

@@ -89,7 +89,8 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
         if made:
             kind, right = made
             lead = " " * document.text.count("\xa0", start, start + shift)
-            yield NearMiss(kind, start, end, f"{f'{item.marker} ' if item else lead}{right}")
+            start, lead = (item.start, f"{item.marker} ") if item else (start, lead)
+            yield NearMiss(kind, start, end, f"{lead}{right}")
 
 
 def _out_of_place(document: Document, block: Block) -> Iterator[NearMiss]:

@@ -40,6 +40,7 @@ def _fixed(text: str, *kinds: str) -> str:
         # Logseq 与 org
         ("- TODO 甲\n  id:: 64d0\n- DONE 乙", "- [ ] 甲\n- [x] 乙"),
         ("* DOING 甲\n  DEADLINE: <2026-11-30 Mon>", "* [/] 甲\n  📅 2026-11-30"),
+        ("TODO 写在一段话里", "【待办】写在一段话里"),
         ("** CANCELLED 甲\n** 乙", "- [-] 甲\n## 乙"),
         (":LOGBOOK:\nCLOCK: [x]\n:END:\n正文", "正文"),
         # Word
@@ -64,7 +65,7 @@ def test_what_is_accepted_is_written_as_it_should_be(text: str, expected: str) -
         *("a==b==c", "100%% 与 200%%", "x[[0, 1]]", "[[1, 2], [3, 4]]", "星期一、星期二的计划"),
         *("`==码== [[RoPE]] %%注%%`", "```\n- [/] 码\n==x==\n```", "$a^b$ 与 2^10", "std::vector"),
         *("- [ ] 甲\n- [x] 乙\n- [-] 丙", "> 引用\n> [!", "今天很累，明天计划看论文", "2026.11.23"),
-        *("一、这一句话很长，有逗号，不是标题。", "TODO 写在一段话里", "第一、思考要慢"),
+        *("一、这一句话很长，有逗号，不是标题。", "第一、思考要慢"),
         "## 一.今日成果\n\n1. 甲\n\n    续\n\n![图](a.png) [链](b.md) <https://x.y>",
     ],
 )
@@ -87,6 +88,7 @@ def test_what_is_right_is_left_alone(text: str) -> None:
         ("- Up:: 上一篇", "属性"),
         ("- [x] 甲 [category:: work]", "属性"),
         ("SCHEDULED: <2026-11-30 Mon>", "待办"),
+        ("| 甲 | [ ] 乙 |\n|---|---|", "待办"),
         ("一句 %%藏\n\n两段%%", "注释"),
     ],
 )
