@@ -9,7 +9,7 @@ from rizhi.sections import CHALLENGE, GOALS, PLAN, THOUGHTS, Section
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[A-Za-z0-9_']+")
 _TARGET = re.compile(r"\]\([^)\n]*\)")
-_MARKS = {"-", "*", "#", "##", "###", "[", "]", "[x]", "[-]"}
+_MARKS = {"-", "*", "#", "##", "###", "---", "***", "[", "]", "[x]", "[-]"}
 _LABEL = re.compile(r"(?:[-*+] )?\**挑战\**[：:]\**")
 
 

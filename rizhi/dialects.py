@@ -55,7 +55,10 @@ _RAW_IMAGE = re.compile(
 _HTML_IMAGE = re.compile(
     r"<img\b[^>]{0,500}?\bsrc\s*=\s*(?P<quote>[\"'])(?P<target>.*?)(?P=quote)", re.I
 )
-_PROPERTY = re.compile(r"^[ \t]*(?P<name>[A-Za-z][\w.-]*)::(?:[ \t][^\r\n]*)?(?:\r?\n|\Z)", re.M)
+_PROPERTY = re.compile(
+    r"^[ \t]*(?P<item>[-*+][ \t]+)?(?P<name>[A-Za-z][\w.-]*)::(?:[ \t][^\r\n]*)?(?:\r?\n|\Z)", re.M
+)
+_FIELD = re.compile(r"\[(?P<name>[\w-]+):: [^\]\n]{0,200}\]")
 _HOUSEKEEPING = frozenset(
     ("id", "collapsed", "heading", "background-color", "created-at", "updated-at")
 )
@@ -395,9 +398,11 @@ def _links(document: Document, places: Places) -> Iterator[Finding]:
 
 def _properties(document: Document, offset: int) -> Iterator[Finding]:
     for found in _PROPERTY.finditer(document.blanked, offset):
-        drop = found["name"].lower() in _HOUSEKEEPING
+        drop = not found["item"] and found["name"].lower() in _HOUSEKEEPING
         why = "Logseq 的属性照样显示" if drop else "「名字:: 值」只是文字，照样显示"
         yield Finding("属性", *found.span(), why, ((*found.span(), ""),) if drop else ())
+    for found in _FIELD.finditer(document.blanked, offset):
+        yield Finding("属性", *found.span(), "「名字:: 值」只是文字，照样显示")
     for found in _DRAWER.finditer(document.blanked, offset):
         yield Finding("属性", *found.span(), "org 的抽屉照样显示", ((*found.span(), ""),))
 

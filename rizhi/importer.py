@@ -31,6 +31,12 @@ _DATE = re.compile(
 _MONTH_DAY = re.compile(
     r"(?<![0-9A-Za-z])(\d{1,2}) ?[-_.月] ?(\d{1,2})日?(?![0-9A-Za-z]|[.](?!\w*$))", re.A
 )
+# Logseq 的日子：May 13th, 2024
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+_ENGLISH = re.compile(r"\b([A-Za-z]{3,9}) (\d{1,2})(?:st|nd|rd|th)?, ((?:19|20)\d\d)\b", re.A)
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _KEYS = ("date", "日期", "created", "date created", "创建日期")
 _SCHEME = re.compile(r"(?:https?|data|mailto|obsidian):", re.I)
@@ -98,14 +104,15 @@ def date_in(text: str) -> date | None:
 
     异常：写成了日期却没有这一天，抛 RizhiError。
     """
-    found = _DATE.search(unicodedata.normalize("NFKC", text))
-    if not found:
+    plain = unicodedata.normalize("NFKC", text)
+    if found := _DATE.search(plain):
+        parts = (found[1], found[2], found[3]) if found[1] else (found[4], found[6], found[7])
+    elif (found := _ENGLISH.search(plain)) and (month := _month(found[1])):
+        parts = (found[3], str(month), found[2])
+    else:
         return None
-    year, month, day = (
-        (found[1], found[2], found[3]) if found[1] else (found[4], found[6], found[7])
-    )
     try:
-        return date(int(year), int(month), int(day))
+        return date(*map(int, parts))
     except ValueError as error:
         raise RizhiError(
             f"{found[0]} 不是真有的日期。用 --date 指定哪一天；没有改动任何文件。"
@@ -128,6 +135,12 @@ def slug_of(title: str) -> str:
     """标题里的英文词连成笔记名；全是汉字的，返回空串，由他来取。"""
     words = re.findall(r"[a-z0-9]+", title.casefold())
     return "-".join(words)[:64].strip("-")
+
+
+def _month(name: str) -> int:
+    """英文的月份，写全的与头三个字母的；不是月份是 0。"""
+    named = (n for n, month in enumerate(_MONTHS, 1) if name.lower() in (month, month[:3]))
+    return next(named, 0)
 
 
 def _hidden(name: str) -> bool:

@@ -84,6 +84,8 @@ def test_what_is_right_is_left_alone(text: str) -> None:
         ("```tasks\nnot done\n```", "查询"),
         ("心情:: 好", None),
         ("mood:: 好", "属性"),
+        ("- Up:: 上一篇", "属性"),
+        ("- [x] 甲 [category:: work]", "属性"),
         ("SCHEDULED: <2026-11-30 Mon>", "待办"),
         ("一句 %%藏\n\n两段%%", "注释"),
     ],

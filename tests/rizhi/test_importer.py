@@ -40,6 +40,9 @@ def _source(folder: Path, name: str, text: str | bytes) -> Path:
         ("2026 年 11 月 3 日", date(2026, 11, 3)),
         ("2026-11-19T22:31", date(2026, 11, 19)),
         ("日志20261123晚", date(2026, 11, 23)),
+        ("May 3rd, 2026", date(2026, 5, 3)),
+        ("Monday, November 23, 2026", date(2026, 11, 23)),
+        ("maybe 3, 2026", None),
         ("11-23", None),
         ("第 20261123456 号", None),
         # 十六进制里的、型号里的，不是日期
