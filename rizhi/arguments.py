@@ -1,20 +1,24 @@
 """命令行参数的读法：日期、ISO 周，与几个命令共用的选项。"""
 
 from datetime import date
+from pathlib import Path
 
 import click
 
+from rizhi import dates
+from rizhi.clock import today
 from rizhi.isoweek import Week, week_named
-from rizhi.vault import date_of
+from rizhi.vault import find_vault
 
 
-def as_date(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
+def as_date(context: click.Context, __: click.Parameter, value: str | None) -> date | None:
     """把一个参数读成日期；没有这一天是用法错误。"""
     if value is None:
         return None
-    found = date_of(value)
+    found = dates.read(value, today(find_vault(Path.cwd(), context.obj)))
     if found is None:
-        raise click.BadParameter(f"{value!r} 不是日期；写成 2026-11-23 这样，且要真有这一天。")
+        how = "写成 2026-11-23、11-23 或 昨天 这样，且要真有这一天"
+        raise click.BadParameter(f"{value!r} 不是日期；{how}。")
     return found
 
 

@@ -235,7 +235,7 @@ def dues_exist(scene: Scene) -> Iterator[Problem]:
     for day in scene.days:
         if "📅" in day.text or "@" in day.text:
             for item in parse(day.text).todos:
-                for wrong in todo.false_dues(item.text):
+                for wrong in todo.false_dues(item.text, day.date or scene.today):
                     line, message = line_of(day.text, item.start), f"期限 {wrong} 不是真有的日期"
                     yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import date
 from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,11 +26,25 @@ _ANSWERS = click.Choice(["k", "s", "q"])
 class _Group(click.Group):
     """把给人看的错误打印成一行中文，退出码 1。"""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        for argument in args:
+            if not _is_text(argument):
+                _fail(f"参数 {argument!r} 不是 UTF-8；没有改动任何文件。换成 UTF-8 再来。")
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
+        from rizhi.store import StoreError
+
         try:
             return super().invoke(context)
-        except RizhiError as error:
+        except (RizhiError, StoreError) as error:
             _fail(str(error))
+        except BrokenPipeError:
+            raise  # 输出接到 head 之类，读够就走了：click 会安静地结束
         except OSError as error:
             _fail(f"{chinese.cause(error)}旧文件都还在。")
 
@@ -46,17 +61,16 @@ def main(context: click.Context, root: Path | None) -> None:
 
 
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
-    """给命令递上知识库；上次改名中途被杀，先把它做完。"""
+    """给命令递上知识库；上次改动中途被杀、编辑器存进了旧文件，先善后。"""
 
     @click.pass_context
     @wraps(command)
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
-        vault = find_vault(Path.cwd(), context.obj)
-        if _journal(vault).exists():
-            from rizhi import store
+        from rizhi import store
 
-            store.recover(_journal(vault))
-            _warn("上次的改动中途断了，现在已经做完（或退回）。")
+        vault = find_vault(Path.cwd(), context.obj)
+        for line in store.settle(vault.root):
+            _warn(line)
         command(vault, *args, **kwargs)
 
     return with_vault
@@ -77,7 +91,9 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     for line in made.warnings:
         _warn(line)
     if made.created:
-        click.echo(f"写好 {path}" + (f"，目标 {made.goals} 条" if made.goals else "") + "。")
+        goals = f"，目标 {made.goals} 条" if made.goals else ""
+        rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
+        click.echo(f"写好 {path}{goals}{rest}。")
     elif not edit:
         _fail(f"{path} 已存在；没有改动任何文件。要编辑请直接打开它。")
     if edit:
@@ -93,11 +109,13 @@ def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     """在今天这一页的一节末尾添一行；今天还没写就先建。"""
     from rizhi import daily
 
-    path = daily.add(vault, today_of(vault), section, text, image)
-    click.echo(f"添到 {vault.relative(path)} 的「{section}」。")
+    today = today_of(vault)
+    name = daily.add(vault, today, section, text, image)
+    click.echo(f"添到 {vault.relative(day_path(vault, today))} 的「{name}」。")
 
 
-@main.command()
+# 「-1 的含义」是一件事，不是选项
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def done(vault: Vault, wanted: str) -> None:
@@ -105,12 +123,38 @@ def done(vault: Vault, wanted: str) -> None:
     _settle(vault, wanted, "x", "完成")
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def drop(vault: Vault, wanted: str) -> None:
     """放弃一条待办：记号是 [-]，其余与 done 相同。"""
     _settle(vault, wanted, "-", "放弃")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("wanted", metavar="文字或编号")
+@click.argument("until", metavar="日期", callback=as_date)
+@in_vault
+def park(vault: Vault, wanted: str, until: date) -> None:
+    """把一条待办搁到某一天：写进今天的明日计划，那天之前 new 不再带上它。"""
+    from rizhi import daily
+
+    today = today_of(vault)
+    made = daily.park(vault, today, wanted, until, _warn)
+    _only_one(made, wanted, today)
+    click.echo(f"搁到 {until}：{made.text}，记在 {vault.relative(made.path)}。")
+
+
+@main.command()
+@in_vault
+def undo(vault: Vault) -> None:
+    """退回最近一条命令的改动；那些页后来又改过就不退。"""
+    from rizhi import store
+
+    undone = store.undo(vault.root)
+    names = "、".join(vault.relative(path) for path in undone.paths[:3])
+    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
+    click.echo(f"退回了 rizhi {undone.command}：{names}{more}")
 
 
 @main.command()
@@ -124,7 +168,10 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     from rizhi.todo import still_open
 
     today = today_of(vault)
-    lives, paths = daily.history(vault, _warn)
+    known = daily.history(vault)
+    for line in known.unread:
+        _warn(f"{line}（跳过这一页）")
+    lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
     found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     found = [t for t in found if t.age(today) >= (stale or 0)]
     data = [present.todo_dict(t, today, paths, vault) for t in found]
@@ -156,8 +203,8 @@ def rename(vault: Vault, old: str, new: str) -> None:
     """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
     from rizhi import notes, present
 
-    plan = notes.rename(vault, check_slug(old), check_slug(new))
-    _lines(present.rename_lines(plan, vault))
+    made = notes.rename(vault, check_slug(old), check_slug(new))
+    _lines(present.rename_lines(made, vault))
 
 
 @main.command()
@@ -229,9 +276,9 @@ def import_(
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
     stopped = dry_run or (bad and not keep_going)
-    for one in _progress([] if stopped else fresh, "写"):
-        assert one.path is not None  # noqa: S101  新的都有路径
-        store.create_new(contained(vault, one.path), one.data)
+    if fresh and not stopped:
+        steps = [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+        store.change(vault.root, "import", steps)
     lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
     wrote = 0 if stopped else len(fresh)
     tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
@@ -332,17 +379,24 @@ def index(vault: Vault, folder: Path) -> None:
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
-    from rizhi import daily, present
+    from rizhi import daily
 
     today = today_of(vault)
     result = daily.settle(vault, today, wanted, mark, _warn)
+    _only_one(result, wanted, today)
+    click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
+
+
+def _only_one(result: Any, wanted: str, today: date) -> None:
+    """对上的不是恰好一条，就说清楚，退出。"""
+    from rizhi import present
+
     if len(result.candidates) > 1:
         *lines, _ = present.todo_lines(result.candidates, today)
         what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
         _fail("\n".join([what, *lines]))
     if not result.candidates:
         _fail(f"开着的待办里没有「{wanted}」；没有改动任何文件。rizhi todo 列出开着的。")
-    click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
 
 
 def _walk(vault: Vault, material: Any) -> None:
@@ -357,14 +411,16 @@ def _walk(vault: Vault, material: Any) -> None:
         answer = click.prompt("用 k、不用 s、停下 q", type=_ANSWERS, show_choices=False)
         if answer == "q":
             break
-        store.append(contained(vault, path), answer_line(day, answer, today))
+        line = answer_line(day, answer, today)
+        store.append(vault.root, "resume --walk", contained(vault, path), line)
         just.add(day)
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
 
 
 def _report(as_json: bool, data: Any, lines: Iterable[str]) -> None:
     if as_json:
-        click.echo(json_.dumps(data, ensure_ascii=False, indent=2))
+        utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        click.echo(json_.dumps(data, ensure_ascii=not utf8, indent=2))
     else:
         _lines(lines)
 
@@ -387,8 +443,12 @@ def _coloured(line: str, level: str) -> str:
     return click.style(line, fg="red" if level == "error" else "yellow")  # 不是终端就自动去掉
 
 
-def _journal(vault: Vault) -> Path:
-    return vault.root / ".rizhi" / "unfinished.json"
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _warn(message: str) -> None:

@@ -1,15 +1,18 @@
 """写一天、添一行、了结一条待办：把纯函数与 store 接起来。"""
 
 import re
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from rizhi import edit, entry, memo, pages, store, todo
+from rizhi import carry, edit, pages, store, todo
+from rizhi.links import moved
+from rizhi.page import Day, read_days
+from rizhi.sections import DONE, PLAN
 from rizhi.todo import Todo
-from rizhi.vault import RizhiError, Vault, contained, date_of, day_names, day_path, decode
+from rizhi.vault import RizhiError, Vault, contained, day_names, day_path, decode
 
 MAX_IMAGE = 8 * 1024 * 1024
 # 图片的开头几个字节 → 扩展名；扩展名写错的照内容改正
@@ -24,11 +27,12 @@ _IMAGES = {
 
 @dataclass(frozen=True)
 class Created:
-    """写一天的结果。"""
+    """写一天的结果：目标几条，还开着而没有带上的几件。"""
 
     path: Path
     created: bool
     goals: int = 0
+    rest: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -41,6 +45,43 @@ class Settled:
     text: str = ""
 
 
+@dataclass(frozen=True)
+class History:
+    """读过一遍的每一天：有日期、读得出的页，每件事的一生，读不出的原因。"""
+
+    days: list[Day]
+    lives: list[Todo]
+    unread: tuple[str, ...]
+
+    @property
+    def pages(self) -> dict[date, Day]:
+        """每一天的那一页；一天有两页时，是该在的位置上的那一页。"""
+        return {day.date: day for day in self.days if day.date}
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """新的一天写成什么样。"""
+
+    text: str
+    goals: int
+    rest: int
+    unread: tuple[str, ...]
+
+
+def history(vault: Vault, before: date = date.max) -> History:
+    """`before` 之前的每一天，打开一遍，解析一遍。"""
+    dated = [(day.date, day) for day in read_days(vault) if day.date and day.date < before]
+    # 一天有两页的，该在的位置上的那一页排在后面：它说了算
+    dated.sort(key=lambda pair: (pair[0], pair[1].path == day_path(vault, pair[0])))
+    good = [(at, day) for at, day in dated if not day.unread]
+    unread = tuple(fault.message for _, day in dated for fault in day.unread)
+    said: dict[date, list[todo.Mention]] = {}
+    for at, day in good:
+        said.setdefault(at, []).extend(todo.mentions(day))
+    return History([day for _, day in good], todo.lives(said.items()), unread)
+
+
 def create(vault: Vault, day: date, title: str = "", now: date | None = None) -> Created:
     """新建一天；已有就不动。`now` 是没有指定日期时的今天，用来发现时钟被拨回。
 
@@ -49,102 +90,139 @@ def create(vault: Vault, day: date, title: str = "", now: date | None = None) ->
     path = contained(vault, day_path(vault, day))
     if path.exists():
         return Created(path, False)
-    names = day_names(vault)
-    known = memo.before(vault, day, names)
-    previous = pages.last_written(vault, day, names)
-    planned = previous.entry.section(entry.PLAN) if previous else ()
-    lives = todo.lives(known.days)
-    written = date_of(previous.path.stem) if previous else None
-    over = todo.settled_since(lives, written) if written else set()
-    plan = [i for s in planned for i in s.items if i.text and i.state in (None, "open")]
-    plan = [item for item in plan if todo.normalised(item.text) not in over]
-    goals = todo.goals(plan, todo.still_open(lives), day)
-    text = pages.new_day(vault, day, _one_line(title), goals, previous)
+    drafted = _draft(vault, day, title)
     try:
-        store.create_new(path, text.encode())
+        store.change(vault.root, "new", [store.creation(path, drafted.text.encode())])
     except FileExistsError:  # 另一个 rizhi 抢先建好了
         return Created(path, False)
-    _remember(vault, known.changed)
-    ahead = [d for d, _ in names[-1:] if now and d > now]
+    ahead = [d for d, _ in day_names(vault)[-1:] if now and d > now]
     clock = [f"时钟被拨回了？最近写的一天是 {d}，晚于今天 {now}。" for d in ahead]
-    skipped = [f"{line}（跳过这一页）" for line in known.unread]
-    return Created(path, True, len(goals), (*clock, *skipped))
+    skipped = [f"{line}（跳过这一页）" for line in drafted.unread]
+    return Created(path, True, drafted.goals, drafted.rest, (*clock, *skipped))
 
 
-def add(vault: Vault, today: date, section: str, text: str, image: Path | None = None) -> Path:
-    """在今天这一页的一节末尾添一行；今天还没写就先建。
+def add(vault: Vault, today: date, section: str, text: str, image: Path | None = None) -> str:
+    """在今天这一页的一节末尾添一行，返回节名；今天还没写就先建。
 
     异常：没有这一节、文字不是一行、图片不对，抛 RizhiError；什么也没有改动。
     """
-    line = _one_line(text)
+    line = todo.dated(_one_line(text), today)
     if not line:
         raise RizhiError("要添的文字是空的；没有改动任何文件。")
-    picture = _picture(vault, today, image) if image else None
-    if picture:
-        line = f"{line} ![{line}](img/{picture[0].name})"
-    path = day_path(vault, today)
-    if not path.exists():
-        _check_section(vault, today, section)
-    create(vault, today)
-    _amend(vault, path, lambda old: edit.append(old, section, line), picture)
-    return path
+    steps: list[store.Edit | store.Move] = []
+    if image:
+        picture, data = _picture(vault, today, image)
+        line = f"{line} ![{line}](img/{picture.name})"
+        # 图片按内容命名：已有的就是这一张
+        steps.append(
+            store.Edit(contained(vault, picture), lambda old: data if old is None else old)
+        )
+    names: list[str] = []
+
+    def appended(page: Day) -> str:
+        names.append(edit.section_named(page, section))
+        return edit.append(page, names[-1], line)
+
+    steps.append(_today(vault, today, appended))
+    store.change(vault.root, f"add {section} {text}", steps)
+    return names[-1]
 
 
 def settle(
     vault: Vault, today: date, wanted: str, mark: str, warn: Callable[[str], None]
 ) -> Settled:
     """了结一条待办：在今天这一页就地打记号，不在就记到今日完成；写在以后的，打在那一页。"""
-    lives, paths = history(vault, warn)
-    found, path = todo.matching(lives, wanted), day_path(vault, today)
-    if len(found) != 1:
-        return Settled(found, path)
-    one = found[0]
-    line = f"{todo.brief(one.text)}（自 {one.born}）"
+    path = day_path(vault, today)
+    known, candidates = _matching(vault, today, wanted, warn)
+    if len(candidates) != 1:
+        return Settled(candidates, path)
+    (one,) = candidates
     first = max(one.born, today)
-    if first == today:
-        create(vault, today)
-    path = path if first == today else paths[first]
+    pages = known.pages
+    path = path if first == today else pages[first].path
+    line = moved(f"{todo.brief(one.text)}（自 {one.born}）", pages[one.last].path, path)
 
-    def record(old: str) -> str:
-        return edit.settle(old, one.key, mark) or edit.append(old, entry.DONE, line, mark)
+    def record(page: Day) -> str:
+        settled = edit.settle(page, one.key, mark)
+        return settled or edit.append(page, DONE, line, mark)
 
-    def carried(old: str) -> str:
+    def carried(page: Day) -> str:
         # 写明自哪天顺延来的才是同一件；天天都有的「刷题」不是
-        return edit.settle(old, one.key, mark, f"自 {one.born}") or old
+        return edit.settle(page, one.key, mark, f"自 {one.born}") or page.text
 
-    _amend(vault, path, record)
-    for later in (paths[day] for day in sorted(paths) if day > first):
-        _amend(vault, later, carried)
-    return Settled(found, path, todo.brief(one.text))
-
-
-def history(vault: Vault, warn: Callable[[str], None]) -> tuple[list[Todo], dict[date, Path]]:
-    """每件事的一生，与每一天的路径；读不出的页跳过并说明。"""
-    days, paths = [], {}
-    for day, path, found in memo.scan(vault):
-        if isinstance(found, RizhiError):
-            warn(f"{found}（跳过这一页）")
-        else:
-            days.append((day, found))
-            paths[day] = path
-    return todo.lives(days), paths
+    steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
+    steps += [_amendment(vault, pages[day].path, carried) for day in sorted(pages) if day > first]
+    store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
+    return Settled(candidates, path, todo.brief(one.text))
 
 
-def _amend(
-    vault: Vault,
-    path: Path,
-    change: Callable[[str], str],
-    picture: tuple[Path, bytes] | None = None,
-) -> None:
-    """先写图片再改页面：中途被杀，至多多一张没人链接的图片。页面在哪里，`create` 已经查过。"""
-    if picture and not picture[0].exists():
-        store.create_new(contained(vault, picture[0]), picture[1])
-    store.amend(path, lambda old: change(decode(old, path)).encode())
+def park(
+    vault: Vault, today: date, wanted: str, until: date, warn: Callable[[str], None]
+) -> Settled:
+    """把一条待办搁到 `until`：写进今天的明日计划，那天之前不再带上。
+
+    异常：`until` 不在今天之后，抛 RizhiError；什么也没有改动。
+    """
+    if until <= today:
+        raise RizhiError(f"{until} 不在今天（{today}）之后，不用搁；没有改动任何文件。")
+    path = day_path(vault, today)
+    known, candidates = _matching(vault, today, wanted, warn)
+    if len(candidates) != 1:
+        return Settled(candidates, path)
+    (one,) = candidates
+    page = known.pages[one.last]
+    text = f"{todo.brief(one.text)} 📅 {until}"
+    items = [item for item in page.items if item.todo and todo.key(item) == one.key]
+    lines = moved(text + carry.body(page, items[-1]), page.path, path, page.document.definitions)
+
+    def parked(old: Day) -> str:
+        return edit.park(old, one.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
+
+    store.change(vault.root, f"park {wanted} {until}", [_today(vault, today, parked)])
+    return Settled(candidates, path, todo.brief(one.text))
 
 
-def _check_section(vault: Vault, today: date, section: str) -> None:
-    """今天还没写时，先确认模板里有这一节，免得建了页又添不上。"""
-    edit.append(pages.new_day(vault, today, "", [], None), section, "x")
+def _matching(
+    vault: Vault, today: date, wanted: str, warn: Callable[[str], None]
+) -> tuple[History, list[Todo]]:
+    """读过一遍的每一天，与对得上的待办。"""
+    known = history(vault)
+    while not (candidates := todo.matching(known.lives, wanted)) and store.touched(
+        day_path(vault, today)
+    ):  # 今天这一页正存到一半，那条待办还没写回来
+        time.sleep(0.1)
+        known = history(vault)
+    for line in known.unread:
+        warn(f"{line}（跳过这一页）")
+    return known, candidates
+
+
+def _draft(vault: Vault, day: date, title: str = "") -> _Draft:
+    """新的一天写成什么样；不写盘。"""
+    known = history(vault, before=day)
+    previous = pages.last_written(vault, known.days)
+    path = day_path(vault, day)
+    goals, rest = carry.goals(known.days, previous, known.lives, day, path)
+    text = pages.new_day(vault, day, _one_line(title), goals, rest, previous)
+    return _Draft(text, len(goals), rest, known.unread)
+
+
+def _today(vault: Vault, today: date, change: Callable[[Day], str]) -> store.Edit:
+    """改今天这一页的那一步；还没有这一页，就在新的一页上改。"""
+    path = contained(vault, day_path(vault, today))
+
+    def changed(old: bytes | None) -> bytes:
+        text = _draft(vault, today).text if old is None else decode(old, path)
+        return change(Day(path, text)).encode()
+
+    return store.Edit(path, changed)
+
+
+def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.Edit:
+    def changed(old: bytes) -> bytes:
+        return change(Day(path, decode(old, path))).encode()
+
+    return store.amendment(contained(vault, path), changed)
 
 
 def _picture(vault: Vault, today: date, image: Path) -> tuple[Path, bytes]:
@@ -170,10 +248,3 @@ def _one_line(text: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]", text):
         raise RizhiError("文字里有换行或控制字符，只能是一行；没有改动任何文件。")
     return text.strip()
-
-
-def _remember(vault: Vault, changed: dict[Path, bytes]) -> None:
-    """备忘写不成不要紧：下次重读就是。"""
-    with suppress(OSError, RizhiError):
-        for path, data in changed.items():
-            store.replace(contained(vault, path), data)

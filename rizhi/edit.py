@@ -1,119 +1,195 @@
-"""往今天这一页里添一行、勾一格：只由旧文字给出新文字，别的字节不动；纯函数。"""
+"""往今天这一页里添一行、勾一格：由读好的一页给出新文字，别的字节不动；纯函数。"""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
 
-from rizhi.entry import (
+from rizhi.markdown import Block, Document, Item, spliced
+from rizhi.page import Day
+from rizhi.sections import (
     ACHIEVED,
     CANONICAL,
     CHALLENGE,
     DONE,
     GOALS,
     PLAN,
-    Entry,
-    Item,
     Section,
     canonical,
-    parse,
 )
-from rizhi.todo import by_key
+from rizhi.todo import PARKED, brief, key
 from rizhi.vault import RizhiError
 
 _MARKERS = {ACHIEVED: "1.", GOALS: "1. [ ]", DONE: "- [x]", PLAN: "- [ ]"}
 _EMPTY_LABEL = re.compile(r"^挑战[：:][ \t]*(?=\r?$)", re.M)
 
 
-def append(text: str, name: str, content: str, mark: str = "x") -> str:
-    """在一节的末尾添一行；模板留着的空条目先填上。`mark` 是今日完成那一格里的字符。
+def append(day: Day, wanted: str, content: str, mark: str = "") -> str:
+    """在一节的末尾添一行；模板留着的空条目先填上。
 
-    异常：没有这一节，抛 RizhiError，列出现有的。
+    `wanted` 是节名，或其中独有的一段；`mark` 是勾选框里的字，不写就照那一节的样子。
+    异常：没有这一节、不止一节像它，或那里添不进去，抛 RizhiError。
     """
-    section = _find(parse(text), canonical(name))
+    name = section_named(day, wanted)
+    section = _free(day, name)
     if section is None:
-        return _with_heading(text, canonical(name), content, mark)
-    slot = next((i for i in section.items if not i.text and not i.detail and i.bullet), None)
+        return _with_heading(day.text, name, content, mark)
+    for text, start in _tries(day, section, content, mark):
+        if _came(day, text, start, name):
+            return text
+    where = f"{day.path.name}:{day.document.line(section.start)}"
+    why = f"「{name}」末尾有没有合上的代码块或注释，添进去也不算数"
+    raise RizhiError(f"{where} {why}；先合上它。没有改动任何文件。")
+
+
+def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
+    """把一页里的这件事都打上记号（x 或 -），给了 `origin` 就只打写着它的；没有能打的返回 None。"""
+    same = [i for i in day.items if i.todo and key(i) == wanted and origin in i.text]
+    edits = [_marked(item, mark) for item in same if item.state in (None, "open") and item.marker]
+    return spliced(day.text, edits) if edits else None
+
+
+def park(day: Day, wanted: str, until: date) -> str | None:
+    """今天的计划里已有这件事，就地改成搁到 `until`；没有返回 None。"""
+    plan = [item for section in day.section(PLAN) for item in section.items]
+    same = [i for i in plan if i.todo and i.box >= 0 and i.state == "open" and key(i) == wanted]
+    if not same:
+        return None
+    item = same[-1]
+    text = f"{brief(item.text)} 📅 {until}"
+    return spliced(day.text, [_marked(item, PARKED), (item.body, item.end, text)])
+
+
+def section_named(day: Day, wanted: str) -> str:
+    """节的名字：全名，或独有的一段。
+
+    异常：没有，或不止一节像它，抛 RizhiError，列出现有的。
+    """
+    name = canonical(wanted)
+    known = dict.fromkeys([*(s.name for s in day.sections if s.level != 1 and s.name), *CANONICAL])
+    if name in known:
+        return name
+    like = [one for one in known if name and name in one]
+    if len(like) == 1:
+        return like[0]
+    why = f"不止一节像「{wanted}」：{'、'.join(like)}" if like else f"没有「{wanted}」这一节"
+    raise RizhiError(f"{why}；现有：{'、'.join(known)}。没有改动任何文件。")
+
+
+def _free(day: Day, name: str) -> Section | None:
+    """同名的几节里，有空条目的先用，否则用最后一节。"""
+    same = day.section(name)
+    free = [s for s in same if _slot(day.document, s)]
+    return free[0] if free else same[-1] if same else None
+
+
+def _slot(document: Document, section: Section) -> Item | None:
+    """模板留着的空条目。"""
+    return next((i for i in section.items if _empty(document, i)), None)
+
+
+def _empty(document: Document, item: Item) -> bool:
+    bare = not item.text and bool(item.marker)
+    return bare and not document.children(item) and not document.notes(item)
+
+
+def _marked(item: Item, mark: str) -> tuple[int, int, str]:
+    if item.box >= 0:
+        return item.box, item.box + 1, mark
+    at = item.start + len(item.marker)
+    return at, at, f" [{mark}]"
+
+
+def _tries(day: Day, section: Section, content: str, mark: str) -> Iterator[tuple[str, int]]:
+    """可以添的几处，先好后坏：新的全文，与新的一条从哪里起（不成一条的是 -1）。"""
+    document, text = day.document, day.text
+    slot = _slot(document, section)
     if slot:
-        start = text.index(slot.bullet, slot.start)  # 缩进照旧，制表符也是
-        end = start + len(text[start : slot.end].rstrip("\r"))
-        line = _line(section.name, slot.bullet, slot.box >= 0, content, mark)
-        return text[:start] + line + text[end:]
+        line = _line(section.name, slot.marker, slot.box >= 0, content, mark)
+        end = document.line_end(slot.start)
+        stop = slot.start + len(text[slot.start : end].rstrip("\r\n"))
+        yield spliced(text, [(slot.start, stop, line)]), slot.start
     if section.name == CHALLENGE:
         label = _EMPTY_LABEL.search(text, section.body, section.end)
-        if label:
-            return f"{text[: label.start()]}{label[0].rstrip()}{content}{text[label.end() :]}"
-    return _after_last(text, section, content, mark)
+        if label and not document.hidden(label.start()):
+            yield spliced(text, [(label.end(), label.end(), content)]), -1
+    stop = section.topics[0].start if section.topics else section.end
+    own = [i for i in section.items if i.start < stop]
+    said = [b for b in document.blocks if section.body <= b.start < stop and b.depth == 0]
+    if section.topics and not own and not said:  # 一上来就是小标题：添在最后一个小标题之下
+        stop, own = section.end, list(section.items)
+        said = [b for b in document.blocks if section.body <= b.start < stop and b.depth == 0]
+    yield _after(day, section, _last(document, own), said, content, mark)
+    if own:
+        yield _after(day, section, None, said, content, mark)
 
 
-def settle(text: str, key: str, mark: str, origin: str = "") -> str | None:
-    """把一页里的这件事都打上记号（x 或 -），给了 `origin` 就只打写着它的；没有能打的返回 None。"""
-    same = (item for item in by_key(parse(text).todos, key) if origin in item.text)
-    found = [item for item in same if item.state in (None, "open") and item.bullet]
-    for item in reversed(found):
-        if item.box >= 0:
-            text = text[: item.box] + mark + text[item.box + 1 :]
-        else:
-            at = text.index(item.bullet, item.start) + len(item.bullet)
-            text = f"{text[:at]} [{mark}]{text[at:]}"
-    return text if found else None
+def _after(
+    day: Day, section: Section, last: Item | None, said: list[Block], content: str, mark: str
+) -> tuple[str, int]:
+    """添在最后一条之后；没有条目，就添在最后一段话之后。"""
+    text, end = day.text, _newline(day.text)
+    if last:
+        at = _line_stop(text, last.last)
+        line = _line(section.name, _next(last.marker), last.box >= 0, content, mark)
+        before = end + day.document.prefix(last)
+    else:
+        whole = said[-1].end if said else section.body
+        at = _line_stop(text, max(whole, section.body)) if said else _heading_stop(text, section)
+        line = f"{_MARKERS.get(section.name, '-')} {content}"
+        line = line.replace("[x]", f"[{mark or 'x'}]")
+        before = end * 2
+    tail = text[at:]
+    after = end if re.match(r"[ \t]*\r?\n(?![ \t]*\r?\n)(?=\S)", tail) and not last else ""
+    return f"{text[:at]}{before}{line}{after}{tail}", at + len(before)
 
 
-def _find(entry: Entry, name: str) -> Section | None:
-    """同名的几节里，有空条目的先用，否则用最后一节。"""
-    found = entry.section(name)
-    if not found and name not in CANONICAL:
-        known = dict.fromkeys([*(s.name for s in entry.sections if s.level != 1), *CANONICAL])
-        raise RizhiError(f"没有「{name}」这一节；现有：{'、'.join(known)}。没有改动任何文件。")
-    free = [s for s in found if any(not item.text for item in s.items)]
-    return free[0] if free else found[-1] if found else None
+def _line_stop(text: str, position: int) -> int:
+    """这个位置之前最后一个字所在的行，到换行为止。"""
+    at = len(text[:position].rstrip())
+    end = text.find("\n", at)
+    end = len(text) if end < 0 else end
+    return end - 1 if text[end - 1 : end] == "\r" else end
+
+
+def _heading_stop(text: str, section: Section) -> int:
+    """标题那一行到换行为止。"""
+    return _line_stop(text, section.body) if text[: section.body].strip() else section.body
+
+
+def _last(document: Document, items: list[Item]) -> Item | None:
+    """最外层的最后一条：新的一行与它同级、同样的写法；引用块里的不算。"""
+    outer = [i for i in items if i.marker and i.parent < 0 and not document.prefix(i).strip()]
+    return outer[-1] if outer else None
+
+
+def _next(marker: str) -> str:
+    number = re.match(r"\d+", marker)
+    return f"{int(number[0]) + 1}{marker[number.end() :]}" if number else marker
+
+
+def _line(section: str, marker: str, boxed: bool, content: str, mark: str) -> str:
+    box = f"[{mark or 'x'}] " if section == DONE else f"[{mark or ' '}] " if boxed else ""
+    return f"{marker} {box}{content}"
 
 
 def _with_heading(text: str, name: str, content: str, mark: str) -> str:
     """页里没有这一节（例如导入的旧总结），就在末尾补上标题。"""
     end = _newline(text)
     gap = "" if not text or text.endswith(end * 2) else end if text.endswith("\n") else end * 2
-    line = f"{_MARKERS.get(name, '-')} {content}".replace("[x]", f"[{mark}]")
+    line = f"{_MARKERS.get(name, '-')} {content}".replace("[x]", f"[{mark or 'x'}]")
     return f"{text}{gap}## {name}{end * 2}{line}{end}"
 
 
-def _after_last(text: str, section: Section, content: str, mark: str) -> str:
-    end = _newline(text)
-    at = section.start + _last_line_end(section.raw)
-    last = _last(section.items)
-    if last is None:
-        line = f"{_MARKERS.get(section.name, '-')} {content}".replace("[x]", f"[{mark}]")
-    else:
-        bullet = _next(last.bullet)
-        line = " " * last.indent + _line(section.name, bullet, last.box >= 0, content, mark)
-    tail = text[at:]
-    attached = (section.items and section.items[-1].end >= at) or _ends_in_detail(section)
-    before = end if attached else end * 2
-    after = end if re.match(r"[ \t]*\r?\n(?![ \t]*\r?\n)\S", tail) else ""
-    return f"{text[:at]}{before}{line}{after}{tail}"
-
-
-def _last_line_end(raw: str) -> int:
-    """最后一个有字的行到哪里为止：行末的空格也算它的。"""
-    end = raw.find("\n", len(raw.rstrip()))
-    return len(raw) if end < 0 else end - (raw[end - 1] == "\r")
-
-
-def _ends_in_detail(section: Section) -> bool:
-    return bool(section.items and section.items[-1].detail) and not section.prose
-
-
-def _last(items: tuple[Item, ...]) -> Item | None:
-    """最外层的最后一条：新的一行与它同级、同样的写法。"""
-    outer = min((i.indent for i in items if i.bullet), default=0)
-    return next((i for i in reversed(items) if i.bullet and i.indent == outer), None)
-
-
-def _next(bullet: str) -> str:
-    number = re.match(r"\d+", bullet)
-    return f"{int(number[0]) + 1}{bullet[number.end() :]}" if number else bullet
-
-
-def _line(section: str, bullet: str, boxed: bool, content: str, mark: str) -> str:
-    box = f" [{mark}]" if section == DONE else " [ ]" if boxed else ""
-    return f"{bullet}{box} {content}"
+def _came(day: Day, text: str, start: int, name: str) -> bool:
+    """新的一行真的是那一节里的一条，原来的条目也一条不少。"""
+    new = Day(day.path, text)
+    before, after = (Counter(item.text for item in d.items) for d in (day, new))
+    before.pop("", None)
+    if before - after:
+        return False
+    inside = [item.start for section in new.section(name) for item in section.items]
+    return start < 0 or start in inside
 
 
 def _newline(text: str) -> str:

@@ -39,11 +39,12 @@ class Incoming:
 
 
 def files_in(paths: tuple[Path, ...]) -> list[Path]:
-    """点名的文件，与点名的文件夹里的总结。"""
+    """点名的文件，与点名的文件夹里的总结；文件夹里名字以点开头的不收。"""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        found += inside if path.is_dir() else [path]
+        names = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        shown = (p for p in names if not re.search(r"(^|/)\.", p.relative_to(path).as_posix()))
+        found += sorted(shown) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
 
 

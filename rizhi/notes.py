@@ -1,20 +1,27 @@
 """建一篇笔记的骨架、给笔记改名：几个文件一起，要么全成，要么全不成。"""
 
+import os
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from rizhi import pages, store
 from rizhi import rename as renaming
 from rizhi.frontmatter import quoted
 from rizhi.page import read_notes
-from rizhi.vault import SLUG, RizhiError, Vault, contained, module_of, read_text
+from rizhi.vault import SLUG, RizhiError, Vault, contained, decode, module_of
 
 GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
 
 
-def journal(vault: Vault) -> Path:
-    """没做完的改动记在这里；下一个命令接着做。"""
-    return contained(vault, vault.root / ".rizhi" / "unfinished.json")
+@dataclass(frozen=True)
+class Renamed:
+    """一次改名：搬了哪些文件，改了几个文件、几处链接。"""
+
+    moves: list[tuple[Path, Path]]
+    edits: int
+    links: int
 
 
 def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list[Path]:
@@ -37,19 +44,30 @@ def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list
         note: pages.render(vault, "note.md", **values, yaml_title=quoted(title)),
         snippet: pages.render(vault, "snippet.py", **values),
     }
-    edits = {contained(vault, p): (None, text.encode()) for p, text in texts.items()}
-    store.transact(journal(vault), edits)
+    steps = [store.creation(contained(vault, p), text.encode()) for p, text in texts.items()]
+    store.change(vault.root, f"note {slug}", steps)
     return [note, snippet]
 
 
-def rename(vault: Vault, old: str, new: str) -> renaming.Plan:
-    """改名，连同片段、记录与所有链接。"""
-    texts = {path: _text(path) for path in _pages(vault)}
-    plan = renaming.plan(vault, read_notes(vault), texts, old, new)
-    for path in (*plan.edits, *(p for pair in plan.moves for p in pair)):
-        contained(vault, path)
-    store.transact(journal(vault), plan.edits, plan.moves)
-    return plan
+def rename(vault: Vault, old: str, new: str) -> Renamed:
+    """改名，连同片段、记录与所有链接。
+
+    异常：没有 `old`、`new` 已有，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
+    """
+    plan = renaming.plan(vault, read_notes(vault), old, new)
+    links: dict[Path, int] = {}
+
+    def rewritten(path: Path, data: bytes | None) -> bytes | None:
+        try:
+            text, links[path] = plan.rewritten(path, decode(data or b"", path))
+        except RizhiError:
+            return data  # 读不出的页里不会有要改的链接，也绝不改它
+        return data and text.encode()
+
+    edits = [store.Edit(path, partial(rewritten, path)) for path in _pages(vault)]
+    moves = [store.Move(contained(vault, a), contained(vault, b)) for a, b in plan.moves]
+    changed = store.change(vault.root, f"rename {old} {new}", [*edits, *moves])
+    return Renamed(plan.moves, len(changed) - len(moves), sum(links.values()))
 
 
 def _check_group(vault: Vault, group: str) -> None:
@@ -65,12 +83,10 @@ def _check_group(vault: Vault, group: str) -> None:
 def _pages(vault: Vault) -> list[Path]:
     """可能链接到笔记的文件：全部页面、笔记本与根下的说明。"""
     found = [*vault.docs.rglob("*.md"), *vault.notebooks.glob("*.ipynb"), *vault.root.glob("*.md")]
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    return sorted(path for path in found if _is_page(vault, path))
 
 
-def _text(path: Path) -> str:
-    """读不出的页里不会有要改的链接，也绝不改它。"""
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""
+def _is_page(vault: Vault, path: Path) -> bool:
+    """名字以点开头的不是页面；没有权限读的，也改不了。"""
+    hidden = any(part.startswith(".") for part in path.relative_to(vault.root).parts)
+    return not hidden and path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)

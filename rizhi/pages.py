@@ -1,29 +1,23 @@
 """用 `rizhi/templates/` 里的模板排出一页；不写盘。"""
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rizhi.account import own_text
-from rizhi.entry import Entry, parse
+from rizhi.carry import Goal
+from rizhi.entry import parse
 from rizhi.frontmatter import body_start
 from rizhi.outline import sections
-from rizhi.vault import RizhiError, Vault, read_inside, read_text
+from rizhi.page import Day
+from rizhi.vault import RizhiError, Vault, read_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WEEKDAYS = "一二三四五六日"
 VALUE = "\ue000"  # 代替填进模板的值；正文里不会有这个字
 _TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
-
-
-class Previous(NamedTuple):
-    """上一篇：在哪里，写了什么。"""
-
-    path: Path
-    entry: Entry
 
 
 def weekday(day: date) -> str:
@@ -59,26 +53,18 @@ def render(vault: Vault, name: str, /, **values: Any) -> str:
 
 
 def new_day(
-    vault: Vault, day: date, title: str, goals: Iterable[str], previous: Previous | None
+    vault: Vault, day: date, title: str, goals: Sequence[Goal], rest: int, previous: Day | None
 ) -> str:
-    """新一天的页面：填上目标，连回上一篇。"""
+    """新一天的页面：填上目标，连回上一篇；`rest` 是没有带上的待办有几件。"""
     values: dict[str, Any] = {"date": day.isoformat(), "weekday": weekday(day), "title": title}
-    return render(vault, "day.md", **values, previous=_link(previous, day), goals=list(goals))
+    values |= {"goals": list(goals), "rest": rest, "previous": _link(previous, day)}
+    return render(vault, "day.md", **values)
 
 
-def last_written(vault: Vault, before: date, names: list[tuple[date, str]]) -> Previous | None:
-    """`before` 之前最近真正写过的一天：只建了页、一个字没写的不算；读不出的跳过。
-
-    `names` 来自 `vault.day_names`；从后往前看，通常只打开一页。
-    """
+def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
+    """最近真正写过的一天：只建了页、一个字没写的不算。"""
     template = boilerplate(vault)
-    for day, name in reversed(names):
-        if day < before:
-            with suppress(RizhiError):
-                found = parse(read_inside(vault, Path(name)))
-                if own_text(found, template):
-                    return Previous(Path(name), found)
-    return None
+    return next((day for day in reversed(days) if own_text(parse(day.text), template)), None)
 
 
 def boilerplate(vault: Vault) -> re.Pattern[str]:
@@ -108,7 +94,7 @@ def _literal(line: str) -> str:
     return re.escape(_values(line, "\0")).replace("\0", ".*")
 
 
-def _link(previous: Previous | None, day: date) -> dict[str, str] | None:
+def _link(previous: Day | None, day: date) -> dict[str, str] | None:
     if previous is None:
         return None
     folder = "" if previous.path.parent.name == f"{day:%Y}" else f"../{previous.path.parent.name}/"

@@ -8,7 +8,7 @@ from typing import Any
 
 from rizhi.entry import Entry, Item, Link, line_of
 from rizhi.importer import Incoming, commands
-from rizhi.rename import Plan
+from rizhi.notes import Renamed
 from rizhi.todo import Todo, brief, due, shown
 from rizhi.vault import Vault
 
@@ -47,14 +47,14 @@ def day_dict(
     sections: dict[str, dict[str, Any]] = {}
     for section in (s for s in entry.sections if s.level != 1):
         made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
-        made["items"] += [_item(item, text) for item in section.items if item.text]
+        made["items"] += [_item(item, text, day) for item in section.items if item.text]
         made["prose"] += section.prose
     stubs = [stub.name for stub in entry.stubs]
     return {
         "date": day.isoformat(),
         "title": title,
         "sections": [made for name, made in sections.items() if name not in stubs],
-        "todos": [_item(item, text) for item in entry.todos],
+        "todos": [_item(item, text, day) for item in entry.todos],
         "links": [{"text": k.text, "target": k.target, "line": k.line} for k in links],
         "stubs": stubs,
     }
@@ -107,10 +107,10 @@ def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
     return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
 
 
-def rename_lines(plan: Plan, vault: Vault) -> list[str]:
+def rename_lines(made: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in plan.moves]
-    return [*moves, f"改了 {len(plan.edits)} 个文件，其中 {plan.links} 处链接。"]
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
+    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
 
 
 def to_write(text: str) -> list[str]:
@@ -119,8 +119,8 @@ def to_write(text: str) -> list[str]:
     return [f"  {name}：{hint}" for name, hint in found]
 
 
-def _item(item: Item, text: str) -> dict[str, Any]:
-    found = due(item.text)
+def _item(item: Item, text: str, day: date) -> dict[str, Any]:
+    found = due(item.text, day)
     return {
         "text": item.text,
         "state": item.state or ("open" if item.todo else None),

@@ -1,7 +1,7 @@
 """给一篇笔记改名：笔记、片段、记录与所有指向它的链接，一起改；这里只算，不写。"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,31 +17,28 @@ _ATTRIBUTE = re.compile(r"\b(?:href|src)=[\"']([^\"'\n]+)[\"']")
 
 @dataclass(frozen=True)
 class Plan:
-    """要改的文字（路径 → 旧内容、新内容）与随后要搬的文件；`links` 是改了几处链接。"""
+    """把 `note` 从 `old` 改名为 `new`：要搬的文件，与每一页怎么改。"""
 
-    edits: dict[Path, tuple[bytes | None, bytes]]
+    note: Note
+    old: str
+    new: str
     moves: list[tuple[Path, Path]]
-    links: int
+
+    def rewritten(self, path: Path, text: str) -> tuple[str, int]:
+        """一页改过之后的文字，与改了几处链接。"""
+        changed, links = _relinked(path, text, self.note.path, self.moves[0][1])
+        changed = _mentioned(path, changed, self.note, self.old, self.new)
+        return changed, links
 
 
-def plan(
-    vault: Vault, notes: Sequence[Note], texts: Mapping[Path, str], old: str, new: str
-) -> Plan:
-    """从 `old` 改成 `new` 的全部改动；`texts` 是可能提到它的每个文件。
+def plan(vault: Vault, notes: Sequence[Note], old: str, new: str) -> Plan:
+    """从 `old` 改成 `new` 要做什么。
 
     异常：没有 `old`、`new` 已有，抛 RizhiError。
     """
     note = _the_note(vault, notes, old, new)
     target = note.path.with_name(f"{new}.md")
-    edits: dict[Path, tuple[bytes | None, bytes]] = {}
-    count = 0
-    for path, text in texts.items():
-        changed, found = _relinked(path, text, note.path, target)
-        changed = _mentioned(path, changed, note, old, new)
-        if changed != text:
-            edits[path] = (text.encode(), changed.encode())
-            count += found
-    return Plan(edits, [(note.path, target), *_moves(vault, old, new)], count)
+    return Plan(note, old, new, [(note.path, target), *_moves(vault, old, new)])
 
 
 def _the_note(vault: Vault, notes: Sequence[Note], old: str, new: str) -> Note:

@@ -19,7 +19,9 @@ from rizhi.markdown.document import one_line
 
 GOALS, DONE, ACHIEVED, THOUGHTS = "今日目标", "今日完成", "今日成果", "思考"
 CHALLENGE, PLAN = "遇到的挑战与明日计划", "明日计划"
-CANONICAL = (GOALS, "主线任务拆解", DONE, ACHIEVED, THOUGHTS, CHALLENGE, "今日总结", PLAN)
+OPENING, MAIN_TASK, SUMMARY = "今天想说的话", "主线任务拆解", "今日总结"
+# 他在一页里写下的次序
+CANONICAL = (OPENING, ACHIEVED, THOUGHTS, CHALLENGE, GOALS, MAIN_TASK, DONE, SUMMARY, PLAN)
 
 TODO = "【待办】"
 _LABEL = re.compile(r"[ \t>]*((?:\*\*)?明日计划(?:\*\*)?[ \t]*[：:][ \t]*(?:\*\*)?)")

@@ -1,33 +1,49 @@
 """跨越许多天的待办：哪天写下、顺延几次、现在如何；纯函数。
 
-一件事无论抄到几页都是同一件：看的是去掉标记、标点、空白、期限与后缀之后的文字。
+一件事无论抄到几页都是同一件：看的是去掉记号、空白、期限、末尾的标点与后缀之后的文字。
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache
+from datetime import date, timedelta
 from typing import NamedTuple
 
-from rizhi.entry import Item, line_of, todos
+from rizhi import dates
+from rizhi.markdown import Item, parse
+from rizhi.page import Day
+from rizhi.sections import TODO
 
 CARRIED_TOO_OFTEN = 3
-_SUFFIX = re.compile(r"[（(](?:已顺延|自 ?\d{4}-\d\d-\d\d)[^（()）]*[)）]")
-_DUE = re.compile(r"(?:📅|@)\ufe0f?\s*(\d{4}-\d\d-\d\d)", re.A)
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
-_NOISE = re.compile(r"[\W_]+")
+SOON = timedelta(days=7)
+PARKED = ">"
+_SUFFIX = re.compile(r"(?:\s*[（(](?:已顺延|自 ?\d{4}-\d\d-\d\d)[^（()）]*[)）])+(?=[\s。.*~]*$)")
+# 📅 与 @ 是期限；其余是 Obsidian 的任务插件自己添的日子
+_CALENDAR = rf"[📅📆🗓]\ufe0f?\s*(?P<calendar>{dates.WRITTEN})"
+_AT = rf"(?<![\w.@])@(?P<at>{dates.WRITTEN})"
+_DUE = re.compile(rf"(?:{_CALENDAR}|{_AT})(?![\w-])", re.A)
+_STAMP = rf"(?:{_DUE.pattern}|[⏳🛫➕✅❌]\ufe0f?\s*\d{{4}}-\d{{1,2}}-\d{{1,2}})"
+_STAMPS = re.compile(rf"\s*(?:[（(]\s*{_STAMP}\s*[)）]|{_STAMP.replace('(?P<', '(?P<_')})", re.A)
+_TAIL = re.compile(rf"(?:{_STAMPS.pattern})+[。.]?$".replace("(?P<", "(?P<t"), re.A)
+_BLANK = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
+_FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
+_WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
 _RANK = {"open": 0, "dropped": 1, "done": 2}
 
 
 class Mention(NamedTuple):
-    """一件事在一页里出现一次；`weak` 是没有勾选框、只被划掉的条目，自己不算待办。"""
+    """一件事在一页里出现一次；`weak` 是没有勾选框、只被划掉的条目，自己不算待办。
+
+    `mark` 是勾选框里的字，`under` 是它的父条目的 `key`，没有是空的。
+    """
 
     key: str
     text: str
     state: str
     line: int
+    mark: str = ""
+    due: date | None = None
+    under: str = ""
     weak: bool = False
 
 
@@ -38,10 +54,14 @@ _Life = list[tuple[date, Mention]]
 class Todo:
     """一件事的一生：`days` 是它出现过的每一天，`lines` 是头一次与最近一次的行号。"""
 
+    key: str
     text: str
     state: str
     days: tuple[date, ...]
     lines: tuple[int, int]
+    mark: str = ""
+    due: date | None = None
+    under: str = ""
 
     @property
     def born(self) -> date:
@@ -56,29 +76,28 @@ class Todo:
         return len(self.days) - 1
 
     @property
-    def key(self) -> str:
-        return normalised(self.text)
-
-    @property
     def id(self) -> str:
         """六位十六进制：由写下的那天与文字定，顺延不改。"""
         import hashlib  # 载入 openssl 要几毫秒，`new` 用不着
 
-        seed = f"{self.born} {self.key}".encode()
-        return hashlib.sha256(seed).hexdigest()[:6]
-
-    @property
-    def due(self) -> date | None:
-        return due(self.text)
+        return hashlib.sha256(f"{self.born} {self.key}".encode()).hexdigest()[:6]
 
     def age(self, today: date) -> int:
         """写下到今天过了几天。"""
         return max((today - self.born).days, 0)
 
+    def parked(self, today: date) -> bool:
+        """搁着，还没有到说好的那天。"""
+        return self.mark == PARKED and self.due is not None and self.due > today
 
-def mentions(text: str) -> list[Mention]:
-    """一页里提到的待办，按出现的先后。"""
-    return [_mention(text, item) for item in todos(text)]
+
+def mentions(day: Day) -> list[Mention]:
+    """一页里提到的待办，按出现的先后；没有勾选框而被划掉的也在其中。"""
+    items = day.items
+    keys = {item.number: key(item) for item in items if item.todo and item.number >= 0}
+    return [
+        _mention(day, item, keys) for item in items if item.todo or (item.struck and item.plain)
+    ]
 
 
 def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
@@ -87,37 +106,40 @@ def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
     一天里出现两次算一次，勾掉的压过开着的；做完以后又写下同样的文字，是新的一件。
     """
     alive: dict[str, _Life] = {}
-    found: list[_Life] = []
-    for day, made in days:
-        for key, mention in _once(made).items():
-            if key in alive:
-                alive[key].append((day, mention))
+    every: list[_Life] = []
+    for day, said in days:
+        for name, mention in _once(said).items():
+            if name in alive:
+                alive[name].append((day, mention))
             elif not mention.weak:
-                alive[key] = [(day, mention)]
-                found.append(alive[key])
+                alive[name] = [(day, mention)]
+                every.append(alive[name])
             if mention.state != "open":
-                alive.pop(key, None)
-    return [_todo(life) for life in found]
+                alive.pop(name, None)
+    return [_todo(life) for life in every]
 
 
-def still_open(found: Iterable[Todo]) -> list[Todo]:
+def still_open(every: Iterable[Todo]) -> list[Todo]:
     """还开着的：有期限的在前，再按写下的先后。"""
-    return sorted((t for t in found if t.state == "open"), key=_urgency)
+    return sorted((t for t in every if t.state == "open"), key=_urgency)
 
 
-def settled_since(found: Iterable[Todo], day: date) -> set[str]:
+def settled_since(every: Iterable[Todo], day: date) -> set[str]:
     """那天之后了结的：其间的几页若只打了勾、没写别的，上一篇的计划里它们还开着。"""
-    return {t.key for t in found if t.state != "open" and t.last > day}
+    return {t.key for t in every if t.state != "open" and t.last > day}
 
 
-def matching(found: Iterable[Todo], wanted: str) -> list[Todo]:
-    """按编号、全文或一段文字找开着的待办；前一种找到了就不看后一种。"""
-    candidates = still_open(found)
-    key = normalised(wanted)
+def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
+    """按编号、全文、编号的开头或一段文字找开着的待办；前一种找到了就不看后一种。"""
+    candidates = still_open(every)
+    number, name = wanted.strip().lower(), key_of(wanted)
+    part = name.casefold()
+    prefix = len(number) >= 3
     for test in (
-        lambda t: t.id == wanted.strip().lower(),
-        lambda t: t.key == key,
-        lambda t: key in t.key,
+        lambda t: t.id == number,
+        lambda t: t.key == name,
+        lambda t: prefix and t.id.startswith(number),
+        lambda t: part in t.key.casefold(),
     ):
         hits = [t for t in candidates if test(t)]
         if hits:
@@ -125,76 +147,90 @@ def matching(found: Iterable[Todo], wanted: str) -> list[Todo]:
     return []
 
 
-def goals(planned: Iterable[Item], opened: Iterable[Todo], today: date) -> list[str]:
-    """新一天的目标：先是上一篇的明日计划，再是还开着的待办；同一件事只出现一次。
-
-    头一次照计划做的事不算顺延；其余的写明自哪天起、几天了，顺延够三次就请他做个决断。
-    """
-    known = {t.key: t for t in opened}
-    lines: dict[str, str] = {}
-    for item in planned:
-        key = normalised(item.text)
-        found = known.get(key)
-        if found and (found.carried or "【待办】" in found.text + item.text):
-            lines[key] = _aged(item.text, found, today)
-        else:
-            lines[key] = shown(item.text)
-    for key, found in known.items():
-        lines.setdefault(key, _aged(found.text, found, today))
-    return [line for key, line in lines.items() if key]
+def key(item: Item) -> str:
+    """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
+    text = _SUFFIX.sub("", _STAMPS.sub("", item.plain)).replace(TODO, "")
+    return _BLANK.sub("", text).lstrip(_FIRST).rstrip(_LAST) or _BLANK.sub("", item.plain)
 
 
-@lru_cache(maxsize=1 << 16)
-def normalised(text: str) -> str:
-    """同一件事的判据：去掉标记、标点、空白、期限、【待办】与「已顺延」的后缀。"""
-    bare = _NOISE.sub("", unicodedata.normalize("NFKC", _bare(text)).casefold())
-    return bare or _bare(text).strip()  # 只有标点或表情的，按原样算
+def key_of(text: str) -> str:
+    """一行文字写成待办时的判据。"""
+    items = parse(f"- {text.strip()}").items
+    return (items and key(items[0])) or _BLANK.sub("", text)
 
 
 def shown(text: str) -> str:
-    """给人看的写法：去掉加粗、后缀与句末的句号，别的照旧。"""
-    text = _SUFFIX.sub("", text).replace("**", "").strip()
-    return text.strip("~").strip().rstrip("。")
+    """给人看的写法：去掉后缀与套住整条的记号，别的照旧。"""
+    text = _SUFFIX.sub("", text).strip()
+    stamps = _TAIL.search(text)
+    tail = stamps[0].rstrip("。") if stamps else ""
+    text = text[: stamps.start()].strip() if stamps else text
+    while whole := _WHOLE.fullmatch(text):
+        text = whole[2].strip()
+    return _SUFFIX.sub("", text).strip().rstrip("。") + tail
 
 
 def brief(text: str) -> str:
     """列表里的写法：期限与【待办】另有地方写。"""
-    return _DUE.sub("", shown(text)).replace("【待办】", "").strip()
+    return _STAMPS.sub("", shown(text)).replace(TODO, "").strip().rstrip("。")
 
 
-def due(text: str) -> date | None:
-    """期限：`📅 2026-11-30` 或 `@2026-11-30`；没有这一天就当没写。"""
-    for found in _DUE.finditer(text):
-        try:
-            return date.fromisoformat(found[1])
-        except ValueError:
-            continue
-    return None
+def due(text: str, day: date) -> date | None:
+    """期限：`📅 2026-11-30`、`@11-30` 或 `@明天`；没有这一天就当没写。`day` 是写下的那天。"""
+    return next((d for _, d in _dues(text, day) if d), None)
 
 
-def false_dues(text: str) -> list[str]:
+def false_dues(text: str, day: date) -> list[str]:
     """写成期限、却不是真有的日期。"""
-    return [found[1] for found in _DUE.finditer(text) if due(found[0]) is None]
+    return [written for written, d in _dues(text, day) if d is None]
 
 
-def _bare(text: str) -> str:
-    if "(" in text or "（" in text:
-        text = _LINK.sub(r"\1", _SUFFIX.sub("", text))
-    if "@" in text or "📅" in text:
-        text = _DUE.sub("", text)
-    return text.replace("【待办】", "")
+def dated(text: str, day: date) -> str:
+    """期限写成哪年哪月哪日：`@明天` 抄到别的一页也还是那一天。"""
+
+    def written(found: re.Match[str]) -> str:
+        short = found["calendar"] or found["at"]
+        made = dates.read(short, day)
+        return found[0].removesuffix(short) + str(made) if made else found[0]
+
+    return _DUE.sub(written, text)
 
 
-def _mention(text: str, item: Item) -> Mention:
-    state, line = item.state or "open", line_of(text, item.start)
-    return Mention(normalised(item.text), item.text, state, line, not item.todo)
+def aged(text: str, todo: Todo, today: date) -> str:
+    """抄进新的一页时的写法：写明自哪天起、几天了；顺延够三次就请他做个决断。"""
+    times = len(todo.days)  # 写进今天这一页，正是第这么多次顺延
+    ask = f"；第 {times} 次了，拆小、排期还是放弃？" if times >= CARRIED_TOO_OFTEN else ""
+    return f"{shown(text)}（已顺延 {todo.age(today)} 天，自 {todo.born}{ask}）"
 
 
-def _once(made: Sequence[Mention]) -> dict[str, Mention]:
+def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
+    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
+    return [(short, dates.read(short, day)) for short in written]
+
+
+def _mention(day: Day, item: Item, keys: dict[int, str]) -> Mention:
+    place = day.document.line(item.start)
+    written = day.date or date.min
+    return Mention(
+        key(item),
+        item.text,
+        item.state or "open",
+        place,
+        item.mark,
+        due(item.plain, written) if "@" in item.text or _CLOCK.search(item.text) else None,
+        keys.get(item.parent, ""),
+        not item.todo,
+    )
+
+
+_CLOCK = re.compile("[📅📆🗓]")
+
+
+def _once(said: Sequence[Mention]) -> dict[str, Mention]:
     best: dict[str, Mention] = {}
-    for mention in made:
+    for mention in said:
         old = best.get(mention.key)
-        if old is None or _RANK[mention.state] > _RANK[old.state]:
+        if old is None or _RANK[mention.state] >= _RANK[old.state]:
             best[mention.key] = mention
     best.pop("", None)
     return best
@@ -202,19 +238,10 @@ def _once(made: Sequence[Mention]) -> dict[str, Mention]:
 
 def _todo(life: _Life) -> Todo:
     (_, first), (_, last) = life[0], life[-1]
-    return Todo(last.text, last.state, tuple(day for day, _ in life), (first.line, last.line))
-
-
-def _aged(text: str, todo: Todo, today: date) -> str:
-    times = len(todo.days)  # 写进今天这一页，正是第这么多次顺延
-    ask = f"；第 {times} 次了，拆小、排期还是放弃？" if times >= CARRIED_TOO_OFTEN else ""
-    return f"{shown(text)}（已顺延 {todo.age(today)} 天，自 {todo.born}{ask}）"
+    days = tuple(day for day, _ in life)
+    lines = (first.line, last.line)
+    return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, last.under)
 
 
 def _urgency(todo: Todo) -> tuple[date, date]:
     return todo.due or date.max, todo.born  # 同一天写下的，按页里的先后
-
-
-def by_key(items: Iterable[Item], key: str) -> Iterator[Item]:
-    """一页里属于同一件事的条目。"""
-    return (item for item in items if normalised(item.text) == key)

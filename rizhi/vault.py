@@ -2,6 +2,8 @@
 
 import os
 import re
+import stat
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,12 +97,24 @@ def read_text(path: Path) -> str:
     异常：不是 UTF-8、太大或读不到，抛 RizhiError，写明字节位置与可能的编码。
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # 管道会等不到头，/dev/zero 读不完
+            raise RizhiError(f"{path} 不是普通文件；没有读它，没有改动任何文件。请移走它。")
+        if found.st_size > MAX_BYTES:
             raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有改动任何文件。")
-        data = path.read_bytes()
+        data = path.read_bytes() or _refilled(path)
     except OSError as error:
         raise RizhiError(f"{path} 读不到：{error.strerror}。没有改动任何文件。") from error
     return decode(data, path)
+
+
+def _refilled(path: Path) -> bytes:
+    """编辑器存盘时先清空、停一会儿再写：刚清空的等它写完，两秒没有人动就真是空的。"""
+    data = b""
+    while not data and abs(time.time() - path.stat().st_mtime) < 2:
+        time.sleep(0.05)
+        data = path.read_bytes()
+    return data
 
 
 def decode(data: bytes, path: Path) -> str:
@@ -234,6 +248,8 @@ def _files(folder: str) -> Iterator[tuple[str, bool]]:
     except FileNotFoundError:
         return
     for entry in entries:
+        if entry.name.startswith("."):  # 编辑器的交换文件、macOS 的 ._ 文件、没写完的临时文件
+            continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path)
         else:

@@ -36,12 +36,13 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
     text = pages.render(vault, "week.md", **values)
     data = {k: v for k, v in values.items() if k not in ("begin", "end")}
     data["path"] = vault.relative(path)
-    try:
-        store.create_new(path, text.encode())
-        return Made(path, "写好 ", data)
-    except FileExistsError:
-        changed = store.amend(path, lambda old: _refresh(old, text, path, vault))
-    return Made(path, "刷新了 " if changed else "没有变化：", data)
+    there = path.exists()
+
+    def written(old: bytes | None) -> bytes:
+        return text.encode() if old is None else _refresh(old, text, path, vault)
+
+    changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, written)])
+    return Made(path, ("刷新了 " if there else "写好 ") if changed else "没有变化：", data)
 
 
 def _refresh(old: bytes, new: str, path: Path, vault: Vault) -> bytes:
@@ -60,7 +61,10 @@ def _values(
     notes = read_notes(vault)
     template = pages.boilerplate(vault)
     mine = [day for day in read_days(vault) if day.date in week.days]
-    todos, _ = daily.history(vault, warn)
+    known_days = daily.history(vault)
+    for line in known_days.unread:
+        warn(f"{line}（跳过这一页）")
+    todos = known_days.lives
     changed = changes.changed(vault, notes, week.days[0], week.days[-1])
     days = report.written(mine, template)
     known = index.by_path(notes)

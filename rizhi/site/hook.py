@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
@@ -17,6 +18,7 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from rizhi import fence, snippet, stamp, store
+from rizhi.chinese import cause
 from rizhi.clock import today
 from rizhi.pages import boilerplate
 from rizhi.site import follow, incremental, navigation, notebook, search, weave
@@ -47,8 +49,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
     vault = _vault(config)
     notes = read_notes(vault, incremental.STATE.memory)
-    words, path = search.dictionary(notes), vault.root / ".rizhi" / "words.txt"
-    store.replace(path, words.encode())
+    words = search.dictionary(notes)
+    try:
+        path = store.state_folder(vault.root) / "words.txt"
+        store.replace(path, words.encode())
+    except OSError as error:
+        raise PluginError(cause(error)) from error
     incremental.begin(config, vault)
     incremental.use_words(config, words, path)
     config.nav = navigation.nav(vault, notes)

@@ -242,7 +242,7 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     fences = page.text if "```" in page.text or "~~~" in page.text else ""
     return DayFact(
         day, path, report.short_title(page, day), page.title, words(own), page.tags,
-        tuple(mentions(page.text)), tuple(map(plain, achieved)), tuple(found),
+        tuple(mentions(page)), tuple(map(plain, achieved)), tuple(found),
         reach, fences, prose,
     )  # fmt: skip
 

@@ -85,7 +85,7 @@ def test_there_are_thirteen() -> None:
 
 def test_they_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MUTATIONS["wrong_eps"].text = ""  # type: ignore[misc]
+        MUTATIONS["wrong_eps"].text = ""
     with pytest.raises(TypeError):
         MUTATIONS["more"] = MUTATIONS["wrong_eps"]  # type: ignore[index]
     with pytest.raises(TypeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rizhi import cli, clock
+from rizhi import cli, clock, store
 from rizhi.vault import Vault, day_path
 
 Run = Callable[..., Result]
@@ -16,6 +16,9 @@ Run = Callable[..., Result]
 @pytest.fixture
 def rz(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`rz("new", at="2026-11-23 21:30")`：运行一条命令，时钟停在 `at`。"""
+    # 没有编辑器开着，不必等它存完
+    monkeypatch.setattr(store, "_RECENT", 0.0)
+    monkeypatch.setattr(store, "_WATCH", 0.0)
 
     def run(*arguments: str, at: str = "2026-11-23 21:30", input: str | None = None) -> Result:
         monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(at))

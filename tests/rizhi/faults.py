@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-SKIPPED = {"getpid", "fspath"}  # 不会失败的
+SKIPPED = {"getpid", "geteuid", "fspath", "fsencode", "strerror"}  # 不会失败的
 
 
 class Counted:

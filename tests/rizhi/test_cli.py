@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rizhi import cli, store
+from rizhi import cli, page, store
 from rizhi.vault import Vault, day_path
 
 Run = Callable[..., Result]
@@ -152,30 +152,26 @@ def test_the_same_past_gives_the_same_page(rz: Run, vault: Vault, write: Write) 
     assert _today(vault).read_bytes() == data
 
 
-def test_new_reads_only_what_changed(
-    rz: Run, vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch
+def test_new_and_todo_open_and_parse_every_page_once(
+    rz: Run, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """备忘新鲜时不打开旧页；旧页一改（哪怕大小不变）就重读。"""
-    from rizhi import memo
-
     paths = [write(f"2026-10-{n:02d}", f"写了。\n\n- [ ] 事{n}\n") for n in range(1, 29)]
-    for path in paths:
-        os.utime(path, (1, 1))
-    monkeypatch.setattr(memo, "_SETTLED", -1)
-    rz("new", "--date", "2026-11-20")
     opened: list[Path] = []
-    real = memo.read_inside
-    monkeypatch.setattr(memo, "read_inside", lambda v, p: (opened.append(p), real(v, p))[1])
-    paths[3].write_text(paths[3].read_text("utf-8").replace("[ ]", "[x]"), "utf-8")
-    os.utime(paths[3], (1, 1))  # 时间、大小都没变，只有 ctime 变了
-    _today(vault, "2026-11-20").unlink()
-    rz("new", "--date", "2026-11-22")
-    assert opened == [paths[3]]
-    assert "事4" not in _today(vault, "2026-11-22").read_text("utf-8").split("## 主线")[0]
+    parsed: list[str] = []
+    read, parse = page.read_page, page.parse
+    monkeypatch.setattr(page, "read_page", lambda p: (opened.append(p), read(p))[1])
+    monkeypatch.setattr(page, "parse", lambda text, at: (parsed.append(text), parse(text, at))[1])
+    rz("new")
+    assert opened == paths and len(parsed) == len(paths)
+    opened.clear(), parsed.clear()
+    rz("todo")
+    assert len(opened) == len(parsed) == len(paths) + 1
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"version": 1, "days": {"2026-11-20": 3}}'])
-def test_a_broken_memo_changes_nothing(rz: Run, vault: Vault, write: Write, junk: bytes) -> None:
+def test_what_the_last_version_left_behind_is_not_read(
+    rz: Run, vault: Vault, write: Write, junk: bytes
+) -> None:
     write("2026-11-20", "写了。\n\n- [ ] 画图\n")
     shard = vault.root / ".rizhi/todos/2026.json"
     shard.parent.mkdir(parents=True)
@@ -184,7 +180,7 @@ def test_a_broken_memo_changes_nothing(rz: Run, vault: Vault, write: Write, junk
     assert "1. [ ] 画图（已顺延 3 天，自 2026-11-20）" in _today(vault).read_text("utf-8")
 
 
-@pytest.mark.parametrize("bad", ["2026-02-30", "今天", "2026-1-1", "２０２６-11-23", "2026-11-23x"])
+@pytest.mark.parametrize("bad", ["2026-02-30", "今日", "2-30", "２０２６-11-23", "2026-11-23x"])
 def test_dates_that_do_not_exist_are_usage_errors(rz: Run, snapshot: Snapshot, bad: str) -> None:
     before = snapshot()
     result = rz("new", "--date", bad)
@@ -766,15 +762,22 @@ def test_a_day_that_is_a_link_out_of_the_vault_is_refused(
     assert outside.read_text("utf-8") == "## 思考\n"
 
 
-def test_a_killed_rename_is_finished_by_the_next_command(rz: Run, vault: Vault) -> None:
+@pytest.mark.parametrize("outside", [True, False])
+def test_an_unfinished_change_of_the_last_version_is_set_aside(
+    rz: Run, vault: Vault, tmp_path_factory: pytest.TempPathFactory, outside: bool
+) -> None:
+    """上一版的打算里是绝对路径：可能是从别处拷来、别人放的，不照它做。"""
+    folder = tmp_path_factory.mktemp("outside") if outside else vault.notes
     journal = vault.root / ".rizhi/unfinished.json"
     journal.parent.mkdir()
-    (vault.notes / "a.md").write_text("旧", "utf-8")
-    plan = {"edits": [], "moves": [[str(vault.notes / "a.md"), str(vault.notes / "b.md")]]}
+    (folder / "a.md").write_text("旧", "utf-8")
+    plan = {"edits": [], "moves": [[str(folder / "a.md"), str(folder / "b.md")]]}
     journal.write_text(json.dumps(plan), "utf-8")
     result = rz("todo")
-    assert result.exit_code == 0 and "中途断了" in result.stderr
-    assert (vault.notes / "b.md").is_file() and not journal.exists()
+    assert result.exit_code == 0 and "没有照它改动任何文件" in result.stderr
+    assert (folder / "a.md").is_file() and not journal.exists()
+    assert (vault.root / ".rizhi/aside/1-unfinished.json").is_file()
+    assert rz("todo").stderr == ""
 
 
 # ---- 外表 ----

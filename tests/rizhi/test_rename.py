@@ -1,5 +1,6 @@
 """改名：笔记、片段、记录与每一个链接一起走，要么全成，要么全不成。"""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rizhi import store
 from rizhi.index import targets
 from rizhi.page import read_days, read_notes
 from rizhi.vault import Vault
+from tests.rizhi.faults import fork, wait
 
 Run = Callable[..., Result]
 Write = Callable[[str, str], Path]
@@ -97,23 +99,67 @@ def test_a_snippet_in_the_way_is_not_overwritten(
     assert rz("rename", "rope", "rotary").exit_code == 1 and snapshot() == before
 
 
-@pytest.mark.parametrize("nth", range(6))
+@pytest.mark.parametrize("nth", range(8))
 def test_a_failure_half_way_undoes_all(
     rz: Run, snapshot: Snapshot, web: dict[str, Path], monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
+    """换上四页、搬三个文件，哪一步出错都退回原样；头一步是写下打算。"""
     before = snapshot()
-    real, count = store.os.replace if nth < 4 else store.os.rename, iter(range(1000))
+    name = "_exchange" if nth < 5 else "_move"
+    real, count = getattr(store, name), iter(range(1000))
 
     def fail(*args: object) -> None:
-        if next(count) == nth % 4:
+        if next(count) == nth % 5:
             raise OSError(5, "Input/output error")
         real(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(store.os, "replace" if nth < 4 else "rename", fail)
+        patched.setattr(store, name, fail)
         result = rz("rename", "rope", "rotary")
     assert result.exit_code == 1 and "读写出错" in result.stderr and snapshot() == before
     assert rz("rename", "rope", "rotary").exit_code == 0
+
+
+def test_a_rename_is_taken_back_whole(rz: Run, snapshot: Snapshot, web: dict[str, Path]) -> None:
+    before = snapshot()
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    result = rz("undo")
+    assert result.exit_code == 0 and "退回了 rizhi rename rope rotary：" in result.stdout
+    assert snapshot() == before
+
+
+def test_a_rename_is_not_taken_back_over_later_words(
+    rz: Run, vault: Vault, snapshot: Snapshot, web: dict[str, Path]
+) -> None:
+    rz("rename", "rope", "rotary")
+    note = vault.notes / "model/rotary.md"
+    note.write_text(note.read_text("utf-8") + "后来写的\n", "utf-8")
+    before = snapshot()
+    result = rz("undo")
+    assert result.exit_code == 1 and snapshot() == before
+    assert "docs/notes/model/rotary.md 在 rizhi rename rope rotary 之后又改过" in result.stderr
+    kept = re.search(r"那之前的在 (\S+)，", result.stderr)
+    assert kept and "rope:构造" in (vault.root / kept[1]).read_text("utf-8")
+
+
+def _quiet(result: Result) -> None:
+    assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_other_commands_start_while_a_rename_is_half_way(
+    rz: Run, vault: Vault, web: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """改名做到一半、进程还活着：别的命令不去动它的打算。"""
+    real, seen = store._move, []
+
+    def slow(source: Path, target: Path) -> None:
+        seen.append(wait(fork(lambda: _quiet(rz("todo")))))
+        real(source, target)
+
+    monkeypatch.setattr(store, "_move", slow)
+    assert rz("rename", "rope", "rotary").exit_code == 0 and seen == [0, 0, 0]
+    assert "rotary.md" in web["index"].read_text("utf-8")
+    assert rz("todo").stderr == ""
 
 
 def test_an_unreadable_page_is_left_alone(rz: Run, write: Write, web: dict[str, Path]) -> None:

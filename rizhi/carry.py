@@ -1,0 +1,147 @@
+"""新的一天带上哪些事：上一篇的计划、快到期的、最早的几件；子条目与说明跟着走。纯函数。"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from textwrap import dedent, indent
+
+from rizhi.links import moved
+from rizhi.markdown import Item
+from rizhi.page import Day
+from rizhi.sections import PLAN, TODO
+from rizhi.todo import PARKED, SOON, Todo, aged, dated, due, key, settled_since, shown, still_open
+
+OLDEST = 3
+MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
+_QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.M)
+_NESTED = " " * 4
+
+
+@dataclass(frozen=True)
+class Goal:
+    """今日目标里的一条：`mark` 是勾选框里的字，`text` 连同缩进好的子条目与说明。"""
+
+    text: str
+    mark: str = " "
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Carrier:
+    """一边挑一边记下带了哪些：一件事只带一次，跟着父条目走的也算带了。"""
+
+    def __init__(self, lives: Sequence[Todo], today: date, target: Path) -> None:
+        self.today, self.target = today, target
+        self.opened = {t.key: t for t in still_open(lives)}
+        self.goals: list[Goal] = []
+        self.taken: set[str] = set()
+
+    def take(self, day: Day, item: Item, planned: bool = False) -> None:
+        """带上一条与它的子条目；`planned` 是照上一篇的计划做的，头一次不算顺延。"""
+        name = key(item)
+        if name in self.taken or len(self.goals) >= MOST:
+            return
+        self.taken |= {name, *map(key, _below(day, item))}
+        self.goals.append(Goal(self._text(day, item, planned), item.mark or " "))
+
+    def say(self, day: Day, text: str) -> None:
+        """计划写成了一段话：整段是一条。"""
+        self.goals.append(Goal(self._moved(day, text)))
+
+    def left(self) -> int:
+        """还开着而没有带上的有几件。"""
+        return len(self.opened.keys() - self.taken)
+
+    def _text(self, day: Day, item: Item, planned: bool) -> str:
+        known = self.opened.get(key(item))
+        text = dated(item.text, _written(day))
+        first = planned and known and not known.carried and TODO not in known.text + text
+        text = aged(text, known, self.today) if known and not first else shown(text)
+        return self._moved(day, text) + self._moved(day, body(day, item))
+
+    def _moved(self, day: Day, text: str) -> str:
+        return moved(text, day.path, self.target, day.document.definitions)
+
+
+def goals(
+    days: Sequence[Day], previous: Day | None, lives: Sequence[Todo], today: date, target: Path
+) -> tuple[list[Goal], int]:
+    """新一天的目标，与还开着而没有带上的有几件；同一件事只出现一次。
+
+    `days` 是此前的每一天，`previous` 是上一篇写过的，`target` 是新的一页。
+    """
+    carrier = _Carrier(lives, today, target)
+    if previous:
+        over = settled_since(lives, _written(previous))
+        for item in planned(previous):
+            if key(item) not in over and not _parked(previous, item, today):
+                carrier.take(previous, item, planned=True)
+        for text in _paragraphs(previous):
+            carrier.say(previous, text)
+    by_date = {day.date: day for day in days if day.date}
+    waiting = [t for t in carrier.opened.values() if not t.parked(today)]
+    soon = [t for t in waiting if t.due and t.due <= today + SOON]
+    alone = [t for t in waiting if t.under not in carrier.opened]
+    for todo in soon:
+        _take(carrier, by_date, todo)
+    oldest = [t for t in sorted(alone, key=lambda t: t.born) if t.key not in carrier.taken]
+    for todo in oldest[:OLDEST]:
+        _take(carrier, by_date, todo)
+    return carrier.goals, carrier.left()
+
+
+def planned(day: Day) -> Iterator[Item]:
+    """一天的明日计划里还开着的条目；子条目跟着父条目走，父条目了结了才自己算一条。"""
+    for section in day.section(PLAN):
+        travelling: set[int] = set()
+        for item in section.items:
+            if item.parent in travelling:
+                travelling.add(item.number)
+            elif item.plain and item.state in (None, "open"):
+                if item.number >= 0:
+                    travelling.add(item.number)
+                yield item
+
+
+def body(day: Day, item: Item) -> str:
+    """条目第一段之后的原文，缩进成新的条目之下的样子；没有就是空的。"""
+    if item.number < 0:
+        return ""
+    text = day.text[day.document.line_end(item.end - 1) : item.last].replace("\r\n", "\n")
+    if ">" in day.document.prefix(item):
+        text = _QUOTE.sub("", text)
+    text = dedent(dated(text.expandtabs(4), _written(day))).strip("\n")
+    return f"\n{indent(text, _NESTED)}" if text.strip() else ""
+
+
+def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
+    day = by_date.get(todo.last)
+    items = [i for i in day.items if i.todo and key(i) == todo.key] if day else []
+    still = [i for i in items if i.state == "open" or i.state is None]
+    if day and still:
+        carrier.take(day, still[-1])
+
+
+def _below(day: Day, item: Item) -> Iterator[Item]:
+    if item.number >= 0:
+        for child in day.document.children(item):
+            yield child
+            yield from _below(day, child)
+
+
+def _parked(day: Day, item: Item, today: date) -> bool:
+    until = due(item.plain, _written(day)) if item.mark == PARKED else None
+    return until is not None and until > today
+
+
+def _paragraphs(day: Day) -> Iterator[str]:
+    for section in day.section(PLAN):
+        if section.prose and not any(item.plain for item in section.items):
+            yield " ".join(section.prose)
+
+
+def _written(day: Day) -> date:
+    return day.date or date.min
