@@ -150,7 +150,7 @@ class _Reader:
         self._open(start, "cell")
 
     def _list(self, _: Any, start: int, end: int) -> None:
-        while self.source[start] in " \t":
+        while self.source[start] in " \t>":  # 引用记号后面的制表符，事件从记号算起
             start += 1
         self._push("list", start)
 
@@ -181,7 +181,7 @@ class _Reader:
     def _item(self, _: None, start: int, end: int) -> None:
         self._enter()
         source = self.source
-        while source[start] in " \t":
+        while source[start] in " \t>":
             start += 1
         marker = _MARKER.match(source, start)
         sign = marker[0] if marker else ""
