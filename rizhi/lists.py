@@ -7,6 +7,7 @@
 写在 `<div>` 这样的 HTML 里的列表，各家有各家的读法；套到 _MAX_DEPTH 层以上的照原样。
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ class _Writer:
                 yield from self._broken(node)
             else:
                 yield from self.edits(node, self._inside(node, path))
+                if node.kind == "quote" and self._merges(node, after):
+                    end = self._line_end(node.end)
+                    yield end, end, "\n".join(["", *_led(_lead(path), ["", _APART, ""])])
 
     def _placed(
         self, node: _Node, first: bool, after: _Node | None, path: _Path
@@ -135,12 +139,11 @@ class _Writer:
         # 容器的第一行、引用的开头之下，不必空
         if not (first and path) and _WORD.search(self.text, self._line_start(start - 1), start):
             lines = ["", *lines]
-        if after and self._absorbed(after):
+        if self._merges(node, after):
             lines += ["", _APART, ""]
         elif _WORD.search(self.text, end + 1, self._line_end(end + 1)):
             lines += [""]
-        lead = "".join(_INDENT if width else "> " for width in path)
-        yield start, end, "\n".join(_led(lead, lines))
+        yield start, end, "\n".join(_led(_lead(path), lines))
 
     def _broken(self, node: _Node) -> Iterator[_Edit]:
         for found in re.finditer(r" *\n", self.text[node.start : node.end]):
@@ -191,37 +194,46 @@ class _Writer:
     # -- 条目、引用、容器里的各块 --
 
     def _blocks(self, parent: _Node, path: _Path, span: tuple[int, int], tight: bool) -> _Lines:
-        """各块之间空一行；紧的条目里，第一段与后面的围栏、子列表之间不空。"""
+        """各块之间空一行；紧的条目里只有一段话、围栏与子列表的，都不空。"""
+        children = parent.children
+        made = [self._block(node, path) for node in children]
+        gaps = [
+            self.text[at:to]
+            for at, to in zip(
+                (span[0], *(node.end for node in children)),
+                (*(node.start for node in children), span[1]),
+                strict=True,
+            )
+        ]
+        inner = any(wide for _, wide in made)
+        joined = tight and all(itertools.starmap(self._joins, pairwise(children)))
+        spread = inner or not joined or any(map(_defined, gaps))
         lines: list[str] = []
-        at, spread = span[0], False
-        last: _Node | None = None
-        for node in parent.children:
-            made, wide = self._block(node, path)
-            gap = self.text[at : node.start]
-            defined = _lines_of(gap)
-            if lines and not defined and "\n" not in gap:  # 注释后面同一行的话
-                lines[-1] += gap + made.pop(0)
-            elif lines or defined:
-                tight = tight and not defined and self._joins(last, node)
-                spread |= not tight
-                lines += [] if tight else ["", *defined, ""] if defined else [""]
-                lines += (
-                    [_APART, ""] if last and last.kind == "list" and self._absorbed(node) else []
-                )
-            lines += made
-            spread |= wide
-            tight &= not wide
-            last, at = node, node.end
-        defined = _lines_of(self.text[at : span[1]])
-        return lines + (["", *defined] if defined else []), spread or bool(defined)
+        for gap, node, last, (own, _) in zip(gaps, children, [None, *children], made, strict=False):
+            defined = _defined(gap)
+            if last and not defined and "\n" not in gap:  # 注释后面同一行的话
+                lines[-1] += gap + own.pop(0)
+            elif last or defined:
+                lines += ["", *defined, ""] if defined else [""] * spread
+                lines += [_APART, ""] if self._merges(last, node) else []
+            lines += own
+        defined = _defined(gaps[-1])
+        lines += ["", *defined] if defined else []
+        inner |= spread and len(children) > 1
+        return lines, inner or bool(defined)
 
-    def _merges(self, last: _Node | None, node: _Node) -> bool:
-        """不隔开，这一块就会被并进上一块的列表。"""
-        return last is not None and last.kind == "list" and self._absorbed(node)
+    def _merges(self, last: _Node | None, node: _Node | None) -> bool:
+        """不隔开，这一块就会被并进上一块的列表；挨着的两个引用会先并成一个。"""
+        if last is None or node is None:
+            return False
+        if last.kind == node.kind == "quote":
+            ends = [*last.children[-1:], None], [*node.children[:1], None]
+            return self._merges(ends[0][0], ends[1][0])
+        return last.kind == "list" and (node.kind == "list" or self._indented(node))
 
-    def _joins(self, last: _Node | None, node: _Node) -> bool:
+    def _joins(self, last: _Node, node: _Node) -> bool:
         """紧的条目里，这一块能不能紧接着上一块。"""
-        before = last is not None and (last.kind == "item" or self._fenced(last))
+        before = last.kind == "item" or self._fenced(last)
         return before and (node.kind == "list" or self._fenced(node))
 
     def _block(self, node: _Node, path: _Path) -> _Lines:
@@ -285,10 +297,6 @@ class _Writer:
     def _indented(self, node: _Node) -> bool:
         return node.kind == "code" and not self._fenced(node)
 
-    def _absorbed(self, node: _Node) -> bool:
-        """跟在列表后面，不隔开就会被并进去。"""
-        return node.kind == "list" or self._indented(node)
-
     def _line_start(self, at: int) -> int:
         return self.text.rfind("\n", 0, max(at, 0)) + 1
 
@@ -304,6 +312,11 @@ def _depth(node: _Node) -> int:
     )
 
 
+def _lead(path: _Path) -> str:
+    """写在各行前面的缩进与引用记号。"""
+    return "".join(_INDENT if width else "> " for width in path)
+
+
 def _stripped(line: str, path: _Path) -> str:
     """去掉外面各层的引用记号与缩进。"""
     for width in path:
@@ -312,7 +325,7 @@ def _stripped(line: str, path: _Path) -> str:
     return line
 
 
-def _lines_of(gap: str) -> list[str]:
+def _defined(gap: str) -> list[str]:
     """两块之间的各行：引用式的定义不是一块。"""
     return [line.strip(" >") for line in gap.split("\n") if line.strip(" >")]
 
