@@ -1,14 +1,14 @@
 """新的一天带上哪些事：上一篇的计划、快到期的、最早的几件；子条目与说明跟着走。纯函数。"""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from textwrap import dedent, indent
 
 from rizhi.links import moved
-from rizhi.markdown import Item
+from rizhi.markdown import Item, spliced
 from rizhi.page import Day
 from rizhi.sections import PLAN, TODO
 from rizhi.todo import PARKED, SOON, Todo, aged, dated, due, key, settled_since, shown, still_open
@@ -17,6 +17,7 @@ OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.M)
 _NESTED = " " * 4
+_MARKS = {"done": "x", "dropped": "-"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class _Carrier:
     def __init__(self, lives: Sequence[Todo], today: date, target: Path) -> None:
         self.today, self.target = today, target
         self.opened = {t.key: t for t in still_open(lives)}
+        self.closed = closed(lives)
         self.goals: list[Goal] = []
         self.taken: set[str] = set()
 
@@ -60,7 +62,7 @@ class _Carrier:
         text = dated(item.text, _written(day))
         first = planned and known and not known.carried and TODO not in known.text + text
         text = aged(text, known, self.today) if known and not first else shown(text)
-        return self._moved(day, text) + self._moved(day, body(day, item))
+        return self._moved(day, text) + self._moved(day, body(day, item, self.closed))
 
     def _moved(self, day: Day, text: str) -> str:
         return moved(text, day.path, self.target, day.document.definitions)
@@ -106,11 +108,23 @@ def planned(day: Day) -> Iterator[Item]:
                 yield item
 
 
-def body(day: Day, item: Item) -> str:
-    """条目第一段之后的原文，缩进成新的条目之下的样子；没有就是空的。"""
+def closed(lives: Iterable[Todo]) -> dict[str, str]:
+    """了结了而没有再开的每件事，与它的记号。"""
+    last = {t.key: t for t in lives}
+    return {name: _MARKS[t.state] for name, t in last.items() if t.state in _MARKS}
+
+
+def body(day: Day, item: Item, closed: Mapping[str, str]) -> str:
+    """条目第一段之后的原文，缩进成新的条目之下的样子；没有就是空的。
+
+    其间了结了的子条目照现在的样子打上记号：照旧抄一遍，它就又开了。
+    """
     if item.number < 0:
         return ""
-    text = day.text[day.document.line_end(item.end - 1) : item.last].replace("\r\n", "\n")
+    children = [child for child in _below(day, item) if child.box >= 0]
+    ticks = [(c.box, c.box + 1, closed[key(c)]) for c in children if key(c) in closed]
+    now = spliced(day.text, ticks)
+    text = now[day.document.line_end(item.end - 1) : item.last].replace("\r\n", "\n")
     if ">" in day.document.prefix(item):
         text = _QUOTE.sub("", text)
     text = dedent(dated(text.expandtabs(4), _written(day))).strip("\n")

@@ -451,12 +451,17 @@ def _is_text(argument: str) -> bool:
     return True
 
 
+def _shown(message: str) -> str:
+    """别处来的名字里可能有控制字符：终端会照着做。"""
+    return "".join(c if c.isprintable() or c in "\n\u3000" else "?" for c in message)
+
+
 def _warn(message: str) -> None:
-    click.echo(click.style(message, fg="yellow"), err=True)
+    click.echo(click.style(_shown(message), fg="yellow"), err=True)
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(click.style(message, fg="red"), err=True)
+    click.echo(click.style(_shown(message), fg="red"), err=True)
     sys.exit(1)
 
 

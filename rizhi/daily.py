@@ -173,7 +173,12 @@ def park(
     page = known.pages[one.last]
     text = f"{todo.brief(one.text)} 📅 {until}"
     items = [item for item in page.items if item.todo and todo.key(item) == one.key]
-    lines = moved(text + carry.body(page, items[-1]), page.path, path, page.document.definitions)
+    lines = moved(
+        text + carry.body(page, items[-1], carry.closed(known.lives)),
+        page.path,
+        path,
+        page.document.definitions,
+    )
 
     def parked(old: Day) -> str:
         return edit.park(old, one.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
@@ -187,11 +192,11 @@ def _matching(
 ) -> tuple[History, list[Todo]]:
     """读过一遍的每一天，与对得上的待办。"""
     known = history(vault)
-    while not (candidates := todo.matching(known.lives, wanted)) and store.touched(
-        day_path(vault, today)
-    ):  # 今天这一页正存到一半，那条待办还没写回来
-        time.sleep(0.1)
+    candidates = todo.matching(known.lives, wanted)
+    if not candidates and store.touched(day_path(vault, today)):
+        time.sleep(0.1)  # 编辑器存盘时，会把今天这一页改名拿走片刻
         known = history(vault)
+        candidates = todo.matching(known.lives, wanted)
     for line in known.unread:
         warn(f"{line}（跳过这一页）")
     return known, candidates

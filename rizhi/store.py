@@ -303,8 +303,14 @@ def _change(
     entries = _recovered(root)
     _sweep_old(entries)
     paths: list[Path] = []
-    for _ in range(_ATTEMPTS):
-        entry = _plan(root, entries, command, steps, undoes)
+    for attempt in range(_ATTEMPTS):
+        try:
+            entry = _plan(root, entries, command, steps, undoes)
+        except FileNotFoundError:  # 编辑器存盘时，会把旧文件改名拿走片刻
+            if attempt == _ATTEMPTS - 1 or not any(map(touched, _edited(steps))):
+                raise
+            time.sleep(_PAUSE)
+            continue
         if entry is None:
             return []
         paths = [*(swap.path for swap in entry.swaps), *(target for _, target in entry.moves)]
@@ -313,6 +319,10 @@ def _change(
         entries = _entries(root)[0]
     names = "、".join(_name(root, path) for path in paths[:3])
     raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
+
+
+def _edited(steps: Iterable[Edit | Move]) -> list[Path]:
+    return [step.path for step in steps if isinstance(step, Edit)]
 
 
 def _plan(
@@ -758,7 +768,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 def _logged_path(root: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
-    if not parts or parts[0] == "/" or any(re.search(r"^\.|[\\:\0]", part) for part in parts):
+    odd = r"^\.|\0|[\\:]" if sys.platform == "win32" else r"^\.|\0"
+    if not parts or parts[0] == "/" or any(re.search(odd, part) for part in parts):
         raise _OutsideError(name)
     return _inside(root, root.joinpath(*parts))
 
@@ -1002,7 +1013,11 @@ def _link(temporary: Path, path: Path) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # 先占住名字
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(path)
+            raise
 
 
 def _sweep(folder: Path) -> None:

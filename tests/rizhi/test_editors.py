@@ -9,7 +9,7 @@
 - `vim-yes`、`vim-no`、`vim-auto`：真的 vim，`backupcopy` 的三个值；
 - `nano`：真的 nano，接在伪终端上。
 
-完整的一遍：`python tests/rizhi/test_editors.py 1000`，八种写法各 1,000 轮，四十轮一齐跑。
+完整的一遍：`python -m tests.rizhi.test_editors 1000`，八种写法各 1,000 轮，四十轮一齐跑。
 """
 
 import json
@@ -29,9 +29,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
 
 from rizhi import daily, notes, store
 from rizhi.vault import RizhiError, Vault, find_vault
@@ -200,6 +197,7 @@ def _nano(path: Path, marker: str, typing: float) -> None:
         _until(terminal, b"Wrote")
     os.write(terminal, b"\x18")
     _until(terminal)
+    os.close(terminal)  # 还停在哪一问上的，收到挂断就另存一份 .save 再走
     os.waitpid(child, 0)
 
 
@@ -254,6 +252,9 @@ def play(folder: Path, one: Round) -> str:
     saved = any(marker in text for text in pages.values())
     if code and not saved and not path.exists():
         return "打开之前就改了名，编辑器自己报错"
+    kept = [copy for copy in vault.docs.rglob("*.save*") if marker in copy.read_text("utf-8")]
+    if kept and not saved:
+        return "nano 停在提问上，字在它的 .save 里"
     log = path.parents[2] / "vim.log"
     if code and not saved and log.exists() and "E949" in log.read_text("utf-8", "replace"):
         return "vim 报 E949（存的时候文件换了）不肯存，字还在编辑器里"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from steps import assert_linear, steps
+from tests.rizhi.steps import assert_linear, steps
 
 from rizhi import links
 from rizhi.markdown import parse

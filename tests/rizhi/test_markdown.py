@@ -8,7 +8,7 @@ import pyromark
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from steps import steps
+from tests.rizhi.steps import steps
 
 from rizhi.markdown import Document, Item, near_misses, parse, spliced
 from rizhi.markdown import source as prepared

@@ -186,6 +186,20 @@ def test_a_number_that_is_taken_is_not_used(rz: Run, vault: Vault, write: Write)
     assert store.undo(vault.root).command == "add" and path.read_text("utf-8") == PAGE
 
 
+def test_a_planted_command_cannot_drive_the_terminal(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-11-23", PAGE)
+    _plant(vault, _log(command="x\x1b[2J\x1b]0;坏\x07", edits=[]))
+    said = rz("todo").stderr
+    assert "rizhi x?[2J?]0;坏? 中途断了" in said and "\x1b" not in said
+
+
+def test_a_page_with_a_colon_in_its_name_is_recovered(vault: Vault, write: Write) -> None:
+    path = vault.docs / "会议 10:30.md"
+    path.write_text(PAGE, "utf-8")
+    store.append(vault.root, "add", path, b"x\n")
+    assert store.settle(vault.root) == [] and store.undo(vault.root).paths == [path]
+
+
 def test_a_killed_change_in_a_copied_vault_touches_only_the_copy(
     rz: Run,
     vault: Vault,

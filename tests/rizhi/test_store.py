@@ -307,7 +307,7 @@ def test_two_processes_amend_and_lose_nothing(tmp_path: Path) -> None:
     def run() -> None:
         for number in range(50):
             line = f"{os.getpid()} {number}\n".encode()
-            _amend(path, lambda old, line=line: old + line)
+            _amend(path, lambda old, line=line: old + line)  # type: ignore[misc]
 
     assert [wait(child) for child in [fork(run), fork(run)]] == [0, 0]
     lines = path.read_text().splitlines()
@@ -348,6 +348,19 @@ def test_without_hard_links_it_still_does_not_overwrite(
     with pytest.raises(FileExistsError):
         store.create_new(tmp_path / "a", b"2")
     assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_without_hard_links_a_failure_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "不支持")
+
+    monkeypatch.setattr(store.os, "link", fail)
+    monkeypatch.setattr(store.os, "replace", fail)
+    with pytest.raises(PermissionError):
+        store.create_new(tmp_path / "a", b"1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_read_only_folder_keeps_the_old_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -220,6 +221,24 @@ def test_a_new_file_put_in_place_between_reading_and_replacing(
     assert path.read_text("utf-8") == both and store.settle(vault.root) == []
 
 
+def test_a_page_renamed_away_for_a_moment_is_waited_for(
+    vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vim 与 JetBrains 存盘时先把旧文件改名拿走：片刻之后就回来，不是没有了。"""
+    path = write("2026-11-23", PAGE)
+    path.rename(path.with_name("away"))
+    real, count = store._plan, iter(range(9))
+
+    def plan(*arguments: Any) -> Any:
+        if next(count) == 2:
+            path.with_name("away").rename(path)
+        return real(*arguments)
+
+    monkeypatch.setattr(store, "_plan", plan)
+    assert store.amend(vault.root, "done", path, lambda old: old + b"x\n")
+    assert path.read_text("utf-8") == PAGE + "x\n"
+
+
 def test_it_keeps_saving_into_the_replaced_file(rz: Run, write: Write) -> None:
     path = write("2026-11-23", PAGE)
     with path.open("a", encoding="utf-8") as editor:
@@ -375,7 +394,7 @@ def test_a_process_that_was_killed_says_what_was_taken_back(rz: Run, write: Writ
     path = write("2026-11-23", PAGE)
 
     def killed() -> None:
-        store._undisturbed = lambda _: kill_self()
+        store._undisturbed = lambda _: bool(kill_self())  # type: ignore[assignment]
         rz("add", "思考", "二")
 
     wait(fork(killed))
