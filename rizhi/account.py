@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rizhi.entry import CHALLENGE, GOALS, PLAN, THOUGHTS, Entry, Section, line_of
+from rizhi.page import Day
+from rizhi.sections import CHALLENGE, GOALS, PLAN, THOUGHTS, Section
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[A-Za-z0-9_']+")
 _TARGET = re.compile(r"\]\([^)\n]*\)")
@@ -22,18 +23,17 @@ class Lack:
     remedy: str
 
 
-def lacking(entry: Entry, text: str, topics: int, template: re.Pattern[str]) -> list[Lack]:
-    """一天缺了什么；一个字没写的，只说这一条。"""
-    own = own_text(entry, template)
+def lacking(day: Day, topics: int, template: re.Pattern[str]) -> list[Lack]:
+    """一天缺了什么；一个字没写的，只说这一条。`topics` 是这一天链接到几篇笔记。"""
+    own = own_text(day, template)
     if not own:
         return [Lack("R206", 1, "还没有写：只有模板文字", "写上今天的成果与思考")]
-    return list(_lacks(entry, text, topics, own))
+    return list(_lacks(day, topics, own))
 
 
-def own_text(entry: Entry, template: re.Pattern[str]) -> str:
+def own_text(day: Day, template: re.Pattern[str]) -> str:
     """他自己写的字：标题、模板文字、空条目与今日目标（多半是顺延来的）都不算。"""
-    lines = list(_lines(entry))
-    return "\n".join(line for line in lines if line and not template.fullmatch(line))
+    return "\n".join(line for line in _lines(day) if line and not template.fullmatch(line))
 
 
 def words(text: str) -> int:
@@ -41,18 +41,18 @@ def words(text: str) -> int:
     return len(_WORD.findall(_TARGET.sub("]", text)))
 
 
-def _lacks(entry: Entry, text: str, topics: int, own: str) -> Iterator[Lack]:
+def _lacks(day: Day, topics: int, own: str) -> Iterator[Lack]:
     if not topics:
         yield Lack("R203", 1, "没有链接到任何笔记", "把今天的知识点链接到一篇笔记")
-    thoughts = entry.section(THOUGHTS)
+    thoughts = day.section(THOUGHTS)
     if not any(_said(section) for section in thoughts):
-        line = line_of(text, thoughts[0].start) if thoughts else 1
+        line = day.document.line(thoughts[0].start) if thoughts else 1
         yield Lack("R204", line, "思考是空的", "写一条：哪里没懂、为什么错、以后怎么做")
-    challenges = [s for s in entry.section(CHALLENGE) if _LABEL.sub("", _said(s)).strip()]
-    if challenges and not _next_step(entry):
-        line = line_of(text, challenges[0].start)
+    challenges = [s for s in day.section(CHALLENGE) if _LABEL.sub("", _said(s)).strip()]
+    if challenges and not _next_step(day):
+        line = day.document.line(challenges[0].start)
         yield Lack("R205", line, "挑战没有下一步", "在明日计划里写一条能动手的")
-    whole = "".join(section.raw for section in entry.sections if section.name != GOALS)
+    whole = "".join(day.text[s.start : s.end] for s in day.sections if s.name != GOALS)
     if _size(own) * 2 < _size(whole):
         message = f"大半是模板文字，自己写的只有 {words(own)} 字"
         yield Lack("R206", 1, message, "写完，或删掉不用的节")
@@ -63,21 +63,21 @@ def _size(text: str) -> int:
     return sum(len(part) for part in _TARGET.sub("]", text).split() if part not in _MARKS)
 
 
-def _next_step(entry: Entry) -> bool:
-    planned = any(item.text for section in entry.section(PLAN) for item in section.items)
-    prose = any(_said(section) for section in entry.section(PLAN) if section.level)
-    return planned or prose or any(i.todo for s in entry.section(CHALLENGE) for i in s.items)
+def _next_step(day: Day) -> bool:
+    planned = any(item.text for section in day.section(PLAN) for item in section.items)
+    prose = any(_said(section) for section in day.section(PLAN) if section.level)
+    return planned or prose or any(i.todo for s in day.section(CHALLENGE) for i in s.items)
 
 
-def _lines(entry: Entry) -> Iterator[str]:
-    for section in entry.sections:
+def _lines(day: Day) -> Iterator[str]:
+    for section in day.sections:
         if section.name != GOALS:
-            yield from (line for line in section.prose if not line.startswith("#"))
+            yield from section.prose
             for item in section.items:
                 yield item.text
-                yield from item.detail
+                for note in day.document.notes(item):
+                    yield from map(str.strip, day.text[note.start : note.end].splitlines())
 
 
 def _said(section: Section) -> str:
-    prose = [line for line in section.prose if not line.startswith("#")]
-    return "\n".join([*prose, *(item.text for item in section.items)]).strip()
+    return "\n".join([*section.prose, *(item.text for item in section.items)]).strip()

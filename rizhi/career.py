@@ -6,16 +6,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi import index, pages, report, resume
+from rizhi import links, pages, report, resume
 from rizhi.page import read_day, read_days, read_notes
-from rizhi.vault import Vault, day_files, read_checks, read_text
+from rizhi.vault import RizhiError, Vault, day_files, read_checks, read_text
 
 
 @dataclass(frozen=True)
 class Material:
-    """挑出来的成果、每一天的答复，与还没看过的日子。"""
+    """挑出来的成果、每一天的答复，与还没看过的日子；`left_out` 是不写进简历的各有几条。"""
 
     found: list[resume.Achievement]
+    left_out: dict[str, int]
     days: list[report.Written]
     answers: dict[date, str]
     checks: dict[str, list[str]]
@@ -28,12 +29,26 @@ class Material:
 
     def as_dict(self) -> dict[str, Any]:
         items = [resume.as_dict(one, self.checks, self.root, self.answers) for one in self.found]
-        return {"achievements": items, "unseen": [str(day) for day, _ in self.unseen()]}
+        left_out = self.left_out
+        return {
+            "achievements": items,
+            "left_out": left_out,
+            "unseen": [str(day) for day, _ in self.unseen()],
+        }
+
+    def left_out_lines(self) -> list[str]:
+        if not self.left_out:
+            return []
+        named = "、".join(f"{word} {count} 条" for word, count in self.left_out.items())
+        return [f"\n没有列入：{named}（[tool.rizhi] 的 resume_leaves_out 说了算）。"]
 
     def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
         """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
         return [
-            (day.date, [f"- {line}" for line in report.achievements(day)] or ["（没有写成果）"])
+            (
+                day.date,
+                [f"- {line}" for line in report.achievements(day.page)] or ["（没有写成果）"],
+            )
             for day in self.days
             if day.date not in self.answers and day.date not in just
         ]
@@ -51,16 +66,18 @@ def gather(
 ) -> Material:
     """读出全部素材；`since` 与 `topic` 只管列出哪些成果。"""
     days = _written(vault, warn)
-    notes = index.by_path(read_notes(vault))
-    found = resume.chosen(resume.collect(days, notes), since, topic)
+    notes = links.by_path(read_notes(vault))
     path = vault.root / "resume.jsonl"
     answers = resume.read_answers(read_text(path), path) if path.is_file() else {}
-    return Material(found, days, answers, read_checks(vault), vault.root)
+    found = resume.chosen(resume.collect(days, notes), since, topic)
+    wanted = [one for one in found if answers.get(one.date) != "skip"]
+    kept, left_out = resume.sorted_out(wanted, _left_out(vault))
+    return Material(kept, left_out, days, answers, read_checks(vault), vault.root)
 
 
 def stats(vault: Vault, today: date, warn: Callable[[str], None]) -> dict[str, Any]:
     """写了多少、连了几天、哪些主题。"""
-    return report.stats(_written(vault, warn), index.by_path(read_notes(vault)), today)
+    return report.stats(_written(vault, warn), links.by_path(read_notes(vault)), today)
 
 
 def that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
@@ -74,6 +91,16 @@ def that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
         one = {"ago": ago, "date": str(day), "title": title, "path": place, "line": line}
         found.append(one)
     return found
+
+
+def _left_out(vault: Vault) -> list[str]:
+    """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
+    words = vault.config.get("resume_leaves_out", list(resume.LEFT_OUT))
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise RizhiError(
+            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
+        )
+    return words
 
 
 def _written(vault: Vault, warn: Callable[[str], None]) -> list[report.Written]:

@@ -93,8 +93,7 @@ class Scene:
         for day in self.days:
             if day.text and day.date and day.date < self.today:
                 topics = len(index.linked(self.targets[day.path], self.by_path))
-                entry = parse(day.text)
-                found += [(day, lack) for lack in lacking(entry, day.text, topics, template)]
+                found += [(day, lack) for lack in lacking(day, topics, template)]
         return found
 
     @cached_property

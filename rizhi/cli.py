@@ -226,14 +226,15 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @JSON
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
-    """写简历时的素材：今日成果的每一条，附上笔记、片段与检验，按主题分组。"""
+    """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
     from rizhi import career
 
     material = career.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
-        _report(as_json, material.as_dict(), [material.markdown(), *material.unseen_lines()])
+        lines = [material.markdown(), *material.left_out_lines(), *material.unseen_lines()]
+        _report(as_json, material.as_dict(), lines)
 
 
 @main.command()
@@ -293,8 +294,8 @@ def import_(
 @JSON
 @in_vault
 def show(vault: Vault, day: date, as_json: bool) -> None:
-    """读出来的一天：章节、条目、待办、链接与待写的主题。"""
-    from rizhi import entry, present
+    """读出来的一天：各节的话与条目、待办、链接与待写的主题。"""
+    from rizhi import present
     from rizhi.page import read_day
 
     path = day_path(vault, day)
@@ -303,9 +304,7 @@ def show(vault: Vault, day: date, as_json: bool) -> None:
     page = read_day(vault, path)
     if not page.text and page.faults:
         _fail(page.faults[0].message)
-    links = entry.links(page.text)
-    data = present.day_dict(day, page.title, page.text, entry.parse(page.text), links)
-    _report(as_json, data, present.day_lines(data))
+    _report(as_json, present.day_dict(page), present.day_lines(page))
 
 
 @main.command()

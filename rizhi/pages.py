@@ -8,7 +8,6 @@ from typing import Any
 
 from rizhi.account import own_text
 from rizhi.carry import Goal
-from rizhi.entry import parse
 from rizhi.frontmatter import body_start
 from rizhi.outline import sections
 from rizhi.page import Day
@@ -64,7 +63,7 @@ def new_day(
 def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
     """最近真正写过的一天：只建了页、一个字没写的不算。"""
     template = boilerplate(vault)
-    return next((day for day in reversed(days) if own_text(parse(day.text), template)), None)
+    return next((day for day in reversed(days) if own_text(day, template)), None)
 
 
 def boilerplate(vault: Vault) -> re.Pattern[str]:

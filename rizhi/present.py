@@ -1,14 +1,17 @@
 """把结果排成给人看的行；纯函数，打印由 cli 做。"""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi.entry import Entry, Item, Link, line_of
 from rizhi.importer import Incoming, commands
+from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
+from rizhi.page import Day
+from rizhi.sections import Section, nested
 from rizhi.todo import Todo, brief, due, shown
 from rizhi.vault import Vault
 
@@ -40,34 +43,46 @@ def todo_dict(todo: Todo, today: date, paths: Mapping[date, Path], vault: Vault)
     }
 
 
-def day_dict(
-    day: date, title: str, text: str, entry: Entry, links: Iterable[Link]
-) -> dict[str, Any]:
-    """`rizhi show --json`：同名的节合在一起。"""
+def day_dict(page: Day) -> dict[str, Any]:
+    """`rizhi show --json`：同名的节合在一起，子条目套在父条目里。"""
     sections: dict[str, dict[str, Any]] = {}
-    for section in (s for s in entry.sections if s.level != 1):
+    for section in _sections(page):
         made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
-        made["items"] += [_item(item, text, day) for item in section.items if item.text]
+        outer, children = nested(section.items)
+        made["items"] += [_item(item, page, children) for item in outer if item.text]
         made["prose"] += section.prose
-    stubs = [stub.name for stub in entry.stubs]
+    lists, inner = _lists(page)
     return {
-        "date": day.isoformat(),
-        "title": title,
-        "sections": [made for name, made in sections.items() if name not in stubs],
-        "todos": [_item(item, text, day) for item in entry.todos],
-        "links": [{"text": k.text, "target": k.target, "line": k.line} for k in links],
-        "stubs": stubs,
+        "date": str(page.date),
+        "title": page.title,
+        "sections": list(sections.values()),
+        "items": _count(page.items),
+        "lists": {"all": lists, "nested": inner},
+        "todos": [_item(item, page) for item in page.todos],
+        "links": [
+            {"text": k.text, "target": k.target, "line": page.document.line(k.start)}
+            for k in page.document.links
+            if not k.image
+        ],
+        "stubs": [stub.name for stub in page.stubs],
     }
 
 
-def day_lines(data: Mapping[str, Any]) -> list[str]:
-    """`rizhi show` 给人看的样子。"""
-    lines = [f"{data['date']}　{data['title']}"]
-    for section in data["sections"]:
-        lines.append(f"{section['name']}（{len(section['items'])} 条）")
-        lines += [f"  {_mark(item)} {shown(item['text'])}" for item in section["items"]]
-    lines += [f"待写的主题：{'、'.join(data['stubs'])}"] if data["stubs"] else []
-    return [*lines, f"待办 {len(data['todos'])} 条，链接 {len(data['links'])} 个。"]
+def day_lines(page: Day) -> list[str]:
+    """`rizhi show` 给人看的样子：散文与条目照页里的次序，子条目缩进。"""
+    day = str(page.date)
+    lines = [page.title if page.title.startswith(day) else f"{day}　{page.title}"]
+    for section in _sections(page):
+        if section.level != 1:
+            lines.append(f"{section.name}（{_count(section.items)} 条）")
+        lines += [f"  {line}" for line in _section_lines(page, section)]
+    stubs = "、".join(stub.name for stub in page.stubs)
+    lists, inner = _lists(page)
+    links = sum(not link.image for link in page.document.links)
+    within = f"（套在里面的 {inner} 个）" if inner else ""
+    tail = f"条目 {_count(page.items)} 条，列表 {lists} 个{within}；"
+    tail += f"待办 {len(page.todos)} 条，链接 {links} 个。"
+    return [*lines, *([f"待写的主题：{stubs}"] if stubs else []), tail]
 
 
 def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
@@ -119,24 +134,75 @@ def to_write(text: str) -> list[str]:
     return [f"  {name}：{hint}" for name, hint in found]
 
 
-def _item(item: Item, text: str, day: date) -> dict[str, Any]:
-    found = due(item.text, day)
-    return {
+def _sections(page: Day) -> list[Section]:
+    """要给他看的节：待写的主题另外列出，一级标题下没有话的不列。"""
+    found = [section for section in page.sections if not section.stub]
+    return [s for s in found if s.level != 1 or s.prose or any(i.text for i in s.items)]
+
+
+def _section_lines(page: Day, section: Section) -> list[str]:
+    outer, children = nested(section.items)
+    placed = [(at, [line]) for at, line in zip(section.places, section.prose, strict=True)]
+    placed += [(item.start, _branch(page, item, children)) for item in outer if item.text]
+    return [line for _, lines in sorted(placed, key=lambda pair: pair[0]) for line in lines]
+
+
+def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> list[str]:
+    """一个条目、它下面的话与子条目。"""
+    below = [(note.start, _dedented(page, note)) for note in page.document.notes(item)]
+    inside = [child for child in children.get(item.number, ()) if child.text]
+    below += [(child.start, _branch(page, child, children)) for child in inside]
+    more = [f"  {line}" for _, lines in sorted(below, key=lambda pair: pair[0]) for line in lines]
+    return [f"{_STATES.get(_state(item) or '', '-')} {shown(item.text)}", *more]
+
+
+def _dedented(page: Day, note: Block) -> list[str]:
+    """条目下面的一段话或代码，去掉它在条目里的缩进。"""
+    column = note.start - page.document.line_start(note.start)
+    first, *rest = page.text[note.start : note.end].splitlines()
+    return [first, *(line[min(column, len(line) - len(line.lstrip())) :] for line in rest)]
+
+
+def _count(items: Iterable[Item]) -> int:
+    return sum(1 for item in items if item.text)
+
+
+def _lists(page: Day) -> tuple[int, int]:
+    """写了字的列表有几个，其中几个套在条目里。"""
+    starts = sorted(item.start for item in page.document.items if item.text)
+    found = [
+        block
+        for block in page.document.blocks
+        if block.kind == "list"
+        and bisect_left(starts, block.start) < bisect_right(starts, block.end)
+    ]
+    return len(found), sum(block.item >= 0 for block in found)
+
+
+def _state(item: Item) -> str | None:
+    return item.state or ("open" if item.todo else None)
+
+
+def _item(
+    item: Item, page: Day, children: Mapping[int, list[Item]] | None = None
+) -> dict[str, Any]:
+    found = due(item.text, page.date) if page.date else None
+    made: dict[str, Any] = {
         "text": item.text,
-        "state": item.state or ("open" if item.todo else None),
-        "line": line_of(text, item.start),
+        "state": _state(item),
+        "line": page.document.line(item.start),
         "due": found.isoformat() if found else None,
     }
+    if children is not None:
+        inside = [child for child in children.get(item.number, ()) if child.text]
+        made["children"] = [_item(child, page, children) for child in inside]
+    return made
 
 
 def _todo_line(todo: Todo, today: date) -> str:
     due = f"期限 {todo.due} " if todo.due else ""
     mark = _STATES[todo.state]
     return f"{todo.id} {mark} {due}{brief(todo.text)}（{_history(todo, today)}）"
-
-
-def _mark(item: Mapping[str, Any]) -> str:
-    return _STATES.get(item["state"], "-")
 
 
 def _history(todo: Todo, today: date) -> str:

@@ -1,6 +1,6 @@
 """周报、那天与统计：从一页页总结里归纳出来的东西；纯函数。"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -8,13 +8,16 @@ from pathlib import Path
 from re import Pattern
 from typing import Any, TypeVar
 
-from rizhi import index
-from rizhi.account import lacking, own_text, words
-from rizhi.entry import ACHIEVED, Entry, joined, parse
+from rizhi import links
+from rizhi.account import Lack, lacking, own_text, words
+from rizhi.changes import Change
 from rizhi.isoweek import Week
+from rizhi.markdown import Item, joined
 from rizhi.page import Day, Note
 from rizhi.pages import weekday
+from rizhi.sections import ACHIEVED, nested
 from rizhi.todo import Todo, brief
+from rizhi.vault import module_of
 
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"
 END = "<!-- /rizhi:week -->"
@@ -24,11 +27,10 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class Written:
-    """写过的一天，连同读出来的内容。"""
+    """写过的一天；`own` 是他自己写的字。"""
 
     date: date
     page: Day
-    entry: Entry
     own: str
 
     @property
@@ -44,22 +46,29 @@ def short_title(page: Day, day: date) -> str:
 
 def written(pages: Iterable[Day], template: Pattern[str]) -> list[Written]:
     """真正写过的那些天；读不出的、只有模板的不算。"""
-    made = []
-    for page in pages:
-        if page.date and page.text:
-            entry = parse(page.text)
-            own = own_text(entry, template)
-            made += [Written(page.date, page, entry, own)] if own else []
-    return made
+    made = ((page.date, page, own_text(page, template)) for page in pages if page.text)
+    return [Written(day, page, own) for day, page, own in made if day and own]
 
 
-def achievements(day: Written) -> list[str]:
-    """今日成果的每一行。"""
-    lines = []
-    for section in day.entry.section(ACHIEVED):
-        lines += [line for line in section.prose if not line.startswith("#")]
-        lines += [joined((item.text, *item.detail)) for item in section.items if item.text]
+def achievements(page: Day) -> list[str]:
+    """今日成果的每一行，子条目各算一行；还开着的、放弃了的不是成果。"""
+    lines: list[str] = []
+    for section in page.section(ACHIEVED):
+        lines += section.prose
+        lines += [said(page, item) for item in section.items if item.text and achieved(item)]
     return lines
+
+
+def achieved(item: Item) -> bool:
+    """这一条做成了没有：没有勾选框的也算。"""
+    return item.state in (None, "done")
+
+
+def said(page: Day, item: Item) -> str:
+    """一个条目与它下面的话，接成一行。"""
+    notes = (n for n in page.document.notes(item) if n.kind == "paragraph")
+    more = (line.strip() for n in notes for line in page.text[n.start : n.end].splitlines())
+    return joined((item.text, *more))
 
 
 def week_values(
@@ -67,7 +76,7 @@ def week_values(
     days: Sequence[Written],
     todos: Sequence[Todo],
     notes: Mapping[str, Note],
-    changed: Sequence[tuple[str, str, Path]],
+    changed: Sequence[Change],
     today: date,
     template: Pattern[str],
     target: Path,
@@ -83,12 +92,8 @@ def week_values(
         "end": END,
         "written": [_day(day, target) for day in mine],
         "missed": [f"{d:%m-%d}" for d in week.days if d <= today and d not in seen],
-        "achieved": [_achieved(day, target) for day in mine if achievements(day)],
-        "topics": _topics(mine, notes, target),
-        "changed": [
-            {"what": what, "title": title, "link": _changed(title, path, target)}
-            for what, title, path in changed
-        ],
+        "achieved": [made for day in mine if (made := _achieved(day, target))["lines"]],
+        **_knowledge(mine, notes, changed, target),
         "lacking": _lacking(mine, notes, today, template),
         **_todos(week, todos),
     }
@@ -130,7 +135,7 @@ def stats(days: Sequence[Written], notes: Mapping[str, Note], today: date) -> di
     heat = {day.date.isoformat(): words(day.own) for day in days}
     counts: dict[str, int] = {}
     for day in days:
-        for note in index.topics(day.page, notes):
+        for note in links.topics(day.page, notes):
             counts[note.title] = counts.get(note.title, 0) + 1
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return {
@@ -144,13 +149,8 @@ def stats(days: Sequence[Written], notes: Mapping[str, Note], today: date) -> di
     }
 
 
-def _changed(title: str, path: Path, target: Path) -> str:
-    # 片段在 docs/ 之外，站点上没有它的页，链接过去就是死链接
-    return f"[{title}]({index.link(target, path)})" if path.suffix == ".md" else f"`{title}`"
-
-
 def _day(day: Written, target: Path) -> dict[str, str]:
-    link = index.link(target, day.page.path)
+    link = links.relative(target, day.page.path)
     return {
         "date": day.date.isoformat(),
         "weekday": weekday(day.date),
@@ -160,21 +160,83 @@ def _day(day: Written, target: Path) -> dict[str, str]:
 
 
 def _achieved(day: Written, target: Path) -> dict[str, Any]:
-    lines = [index.moved(line, day.page.path, target) for line in achievements(day)]
+    lines = [
+        links.moved(line, day.page.path, target, day.page.document.definitions)
+        for line in _outline(day.page)
+    ]
     return {"date": day.date.isoformat(), "weekday": weekday(day.date), "lines": lines}
 
 
-def _topics(
-    days: Sequence[Written], notes: Mapping[str, Note], target: Path
-) -> list[dict[str, Any]]:
-    found: dict[str, list[str]] = {}
+def _outline(page: Day) -> Iterator[str]:
+    """今日成果的每一条，子条目缩进在下面。"""
+    for section in page.section(ACHIEVED):
+        yield from section.prose
+        outer, children = nested(section.items)
+        yield from ("\n".join(_branch(page, item, children)) for item in outer if _shows(item))
+
+
+def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> Iterator[str]:
+    yield said(page, item)
+    for child in children.get(item.number, ()):
+        if _shows(child):
+            first, *rest = _branch(page, child, children)
+            yield from (f"    - {first}", *(f"    {line}" for line in rest))
+
+
+def _shows(item: Item) -> bool:
+    return bool(item.text) and achieved(item)
+
+
+def _knowledge(
+    days: Sequence[Written], notes: Mapping[str, Note], changed: Sequence[Change], target: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """这一周的知识点：一篇笔记连同它的片段只说一次，说哪几天写到、新在哪里。"""
+    mentioned: dict[str, list[str]] = {}
     for day in days:
-        for note in index.topics(day.page, notes):
-            found.setdefault(str(note.path), []).append(f"{day.date:%m-%d}")
-    return [
-        {"title": notes[path].title, "link": index.link(target, Path(path)), "days": dates}
-        for path, dates in found.items()
+        for note in links.topics(day.page, notes):
+            mentioned.setdefault(str(note.path), []).append(f"{day.date:%m-%d}")
+    news = _news(notes, changed)
+    topics = [
+        {
+            "title": notes[path].title,
+            "link": links.relative(target, Path(path)),
+            "days": dates,
+            "news": "；".join(news.pop(path, ())),
+        }
+        for path, dates in mentioned.items()
     ]
+    titles = {str(change.path): change.title for change in changed}
+    others = [
+        {
+            "title": titles.get(path) or notes[path].title,
+            "news": "；".join(said),
+            "what": said[0],
+            "link": _link(path, titles.get(path) or notes[path].title, target),
+        }
+        for path, said in news.items()
+    ]
+    return {"topics": topics, "changed": others}
+
+
+def _news(notes: Mapping[str, Note], changed: Sequence[Change]) -> dict[str, list[str]]:
+    """每篇笔记（或没有笔记的片段）新在哪里。"""
+    modules = {note.snippet or module_of(note.slug): path for path, note in notes.items()}
+    found: dict[str, list[str]] = {}
+    for change in changed:
+        if change.path.suffix == ".md":
+            found.setdefault(str(change.path), []).insert(0, change.what)
+        else:
+            owner = modules.get(change.path.stem)
+            line = f"片段 `{change.title}` {change.what}" if owner else change.what
+            found.setdefault(owner or str(change.path), []).append(line)
+    return found
+
+
+def _link(path: str, title: str, target: Path) -> str:
+    # 片段在 docs/ 之外，站点上没有它的页，链接过去就是死链接
+    return (
+        f"[{title}]({links.relative(target, Path(path))})" if path.endswith(".md") else f"`{title}`"
+    )
 
 
 def _todos(week: Week, todos: Sequence[Todo]) -> dict[str, list[str]]:
@@ -196,10 +258,11 @@ def _line(todo: Todo) -> str:
 def _lacking(
     days: Sequence[Written], notes: Mapping[str, Note], today: date, template: Pattern[str]
 ) -> list[str]:
-    lines = []
+    """同一种缺，各天合成一行。"""
+    found: dict[str, tuple[Lack, list[str]]] = {}
     for day in days:
         if day.date < today:  # 今天还没写完，不算
-            count = len(index.topics(day.page, notes))
-            found = lacking(day.entry, day.page.text, count, template)
-            lines += [f"{day.date}：{lack.message}；{lack.remedy}。" for lack in found]
-    return lines
+            for lack in lacking(day.page, len(links.topics(day.page, notes)), template):
+                what = lack.message.partition("，")[0]
+                found.setdefault(what, (lack, []))[1].append(f"{day.date:%m-%d}")
+    return [f"{what}（{'、'.join(on)}）；{lack.remedy}。" for what, (lack, on) in found.items()]

@@ -2,37 +2,47 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi import index
-from rizhi.entry import ACHIEVED, joined, links
+from rizhi import links
+from rizhi.markdown import Definition, Item, parse
 from rizhi.page import Note
-from rizhi.report import Written
+from rizhi.report import Written, achieved, said
+from rizhi.sections import ACHIEVED, Section, nested
+from rizhi.statement import acted, statement
 from rizhi.vault import RizhiError, module_of
 
 ANSWERS = {"k": "keep", "s": "skip"}
+LEFT_OUT = ("健身", "运动")  # 知识库没有设 resume_leaves_out 时
 _LEAD = re.compile(r"\**([^。：:，,；;.()（）\[\]]{1,16}?)\**(?:[。：:]|\.(?!\d))\**\s*(?=\S)")
+_LABEL = re.compile(r"\**([^。：:，,；;]{1,16}?)\**[。：:]?\**")
 
 
 @dataclass(frozen=True, slots=True)
 class Achievement:
-    """一条成果：哪一天、属于什么主题、有哪些笔记可作凭据。"""
+    """一条成果：哪一天、属于什么主题、自己链接到哪些笔记；`details` 是它的子条目。"""
 
     date: date
     text: str
     topic: str
     notes: tuple[Note, ...]
     source: Path
+    details: tuple[str, ...] = ()
+    definitions: Mapping[str, Definition] | None = None
+
+    @property
+    def statement(self) -> str:
+        """简历里的一句。"""
+        return statement(_bare(self.text))
 
 
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
-    """今日成果的每一行，从早到晚。"""
-    known = index.Names(notes.values())
-    return [one for day in days for one in _of_day(day, notes, known)]
+    """今日成果的每一条，从早到晚。"""
+    return [one for day in days for one in _of_day(day, notes)]
 
 
 def chosen(
@@ -47,13 +57,27 @@ def chosen(
     ]
 
 
+def sorted_out(
+    found: Iterable[Achievement], words: Sequence[str]
+) -> tuple[list[Achievement], dict[str, int]]:
+    """写进简历的，与按主题（或开头的话）不写的各有几条。"""
+    kept, counts = [], dict.fromkeys(words, 0)
+    for one in found:
+        word = next((word for word in words if _about(one, word)), None)
+        if word is None:
+            kept.append(one)
+        else:
+            counts[word] += 1
+    return kept, {word: count for word, count in counts.items() if count}
+
+
 def markdown(
     found: Sequence[Achievement], checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
 ) -> str:
     """按主题分组的 Markdown；链接从知识库的根算起。"""
     groups: dict[str, list[Achievement]] = {}
     for one in found:
-        groups.setdefault(one.topic.casefold(), []).append(one)
+        groups.setdefault(one.topic.casefold().removesuffix("学习"), []).append(one)
     parts = []
     for group in groups.values():
         lines = [f"## {group[0].topic}", ""]
@@ -71,6 +95,8 @@ def as_dict(
         "date": one.date.isoformat(),
         "topic": one.topic,
         "text": one.text,
+        "statement": one.statement,
+        "details": list(one.details),
         "evidence": [_evidence(note, checks, root) for note in one.notes],
         "answer": answers.get(one.date),
     }
@@ -100,34 +126,101 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
 
 
-def _of_day(day: Written, notes: Mapping[str, Note], known: index.Names) -> Iterable[Achievement]:
-    for section in day.entry.section(ACHIEVED):
-        for line in section.prose:
-            if not line.startswith("#"):
-                yield _made(day, line, "", notes, known)
-        for item in section.items:
-            if item.text:
-                yield _made(day, joined((item.text, *item.detail)), item.topic, notes, known)
+def _about(one: Achievement, word: str) -> bool:
+    return word.casefold() in one.topic.casefold() or one.text.lstrip("*").startswith(word)
+
+
+def _of_day(day: Written, notes: Mapping[str, Note]) -> Iterator[Achievement]:
+    for section in day.page.section(ACHIEVED):
+        yield from _prose(day, section, notes)
+        outer, children = nested(section.items)
+        for item in outer:
+            yield from _of_item(day, item, section.topic(item.start), children, notes)
+
+
+def _prose(day: Written, section: Section, notes: Mapping[str, Note]) -> Iterator[Achievement]:
+    """一行散文也是一条；代码、表格与「下面是：」这样的话不是。"""
+    for at, line in zip(section.places, section.prose, strict=True):
+        if not (day.page.document.hidden(at) or line.startswith("|") or line.endswith(("：", ":"))):
+            yield _made(day, line, section.topic(at), (), notes)
+
+
+def _of_item(
+    day: Written,
+    item: Item,
+    topic: str,
+    children: Mapping[int, list[Item]],
+    notes: Mapping[str, Note],
+) -> Iterator[Achievement]:
+    """一个条目；只是个名字、成果写在子条目里的，名字是主题。"""
+    if not item.text or not achieved(item):
+        return
+    inside = children.get(item.number, [])
+    label = _LABEL.fullmatch(item.text)
+    if inside and label and (item.text.endswith(("：", ":")) or not acted(label[1])):
+        for child in inside:
+            yield from _of_item(day, child, label[1].strip(), children, notes)
+        return
+    details = tuple(_details(day, inside, children))
+    yield _made(day, said(day.page, item), topic, details, notes)
+
+
+def _details(
+    day: Written, items: Iterable[Item], children: Mapping[int, list[Item]]
+) -> Iterator[str]:
+    for item in items:
+        if item.text and achieved(item):
+            yield said(day.page, item)
+            yield from _details(day, children.get(item.number, ()), children)
 
 
 def _made(
-    day: Written, text: str, heading: str, notes: Mapping[str, Note], known: index.Names
+    day: Written,
+    text: str,
+    heading: str,
+    details: tuple[str, ...],
+    notes: Mapping[str, Note],
 ) -> Achievement:
-    folder = str(day.page.path.parent)
-    linked = [notes.get(index.resolve(folder, link.target) or "") for link in links(text)]
-    found = {note.path: note for note in (*linked, *known.found(text)) if note}
-    lead = _LEAD.match(text)
-    tags = (*(note.tags[0] for note in found.values() if note.tags), *day.page.tags, "其他")
-    topic = heading or (lead[1].strip() if lead else tags[0])
-    return Achievement(day.date, text, topic, tuple(found.values()), day.page.path)
+    known = day.page.document.definitions
+    # 明天要做的，写进简历时去掉了，它链接到的笔记也不是凭据
+    told = "\n\n".join(statement(line) for line in (_bare(text), *details))
+    linked = _linked(told, day.page.path, known, notes)
+    tags = (*(note.tags[0] for note in linked if note.tags), *day.page.tags, "其他")
+    topic = heading or _lead(text) or tags[0]
+    return Achievement(day.date, text, topic, tuple(linked), day.page.path, details, known)
+
+
+def _linked(
+    text: str, source: Path, known: Mapping[str, Definition], notes: Mapping[str, Note]
+) -> list[Note]:
+    """一段话自己链接到的笔记，各一次。"""
+    found = parse(text, known=known).links
+    places = (links.resolve(str(source.parent), k.target) for k in found if not k.image)
+    return [notes[place] for place in dict.fromkeys(places) if place and place in notes]
+
+
+def _lead(text: str) -> str:
+    """开头的「LLM。」「算法：」；「整个架构写完。」是成果，不是主题。"""
+    found = _LEAD.match(text)
+    return found[1].strip() if found and not acted(found[1]) else ""
+
+
+def _bare(text: str) -> str:
+    """去掉开头的主题：它已经写在标题里了。"""
+    found = _LEAD.match(text)
+    return text[found.end() :] if found and _lead(text) else text
 
 
 def _lines(
     one: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
 ) -> list[str]:
+    def moved(text: str) -> str:
+        return links.moved(text, one.source, root / "resume.md", one.definitions)
+
     mark = "（已选用）" if one.date in kept else ""
-    text = index.moved(one.text, one.source, root / "resume.md")
-    lines = [f"- {one.date}　{text}{mark}"]
+    where = f"[{one.date}]({one.source.relative_to(root).as_posix()})"
+    lines = [f"- {moved(one.statement)}（{where}）{mark}"]
+    lines += [f"    - {moved(statement(detail))}" for detail in one.details]
     for note in one.notes:
         found = _evidence(note, checks, root)
         line = f"    - 笔记 [{note.title}]({found['note']})"

@@ -8,7 +8,7 @@
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import zip_longest
 from operator import attrgetter
@@ -49,14 +49,15 @@ class Section(NamedTuple):
     prose: tuple[str, ...] = ()
     topics: tuple[Heading, ...] = ()
     stub: bool = False
+    places: tuple[int, ...] = ()  # 散文的各行从哪里起
 
     @property
     def known(self) -> bool:
         return self.name in CANONICAL
 
-    def topic(self, item: Item) -> str:
-        """条目在哪个更深的标题之下，没有是空的。"""
-        above = [heading.text for heading in self.topics if heading.start < item.start]
+    def topic(self, position: int) -> str:
+        """这个位置在哪个更深的标题之下，没有是空的。"""
+        above = [heading.text for heading in self.topics if heading.start < position]
         return above[-1] if above else ""
 
 
@@ -107,9 +108,23 @@ def sections(document: Document, offset: int) -> tuple[Section, ...]:
                 lines,
                 tuple(topics[deeper]),
                 stub,
+                tuple(at for at, _ in prose[said]),
             )
         )
     return tuple(found)
+
+
+def nested(items: Iterable[Item]) -> tuple[list[Item], dict[int, list[Item]]]:
+    """一节的条目分出层次：最外层的，与每个条目（按 `number`）的子条目。"""
+    outer: list[Item] = []
+    children: dict[int, list[Item]] = {}
+    numbers: set[int] = set()
+    for item in items:
+        mine = children.setdefault(item.parent, []) if item.parent in numbers else outer
+        mine.append(item)
+        if item.number >= 0:
+            numbers.add(item.number)
+    return outer, children
 
 
 @lru_cache(maxsize=4096)

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi import changes, daily, index, pages, report, store
+from rizhi import changes, daily, links, pages, report, store
 from rizhi.isoweek import Week, week_of
-from rizhi.page import read_days, read_notes
+from rizhi.page import read_notes
 from rizhi.vault import RizhiError, Vault, contained, decode
 
 
@@ -60,12 +60,11 @@ def _values(
 ) -> dict[str, Any]:
     notes = read_notes(vault)
     template = pages.boilerplate(vault)
-    mine = [day for day in read_days(vault) if day.date in week.days]
-    known_days = daily.history(vault)
-    for line in known_days.unread:
+    history = daily.history(vault)
+    for line in history.unread:
         warn(f"{line}（跳过这一页）")
-    todos = known_days.lives
-    changed = changes.changed(vault, notes, week.days[0], week.days[-1])
+    mine = [day for day in history.days if day.date in week.days]
+    changed = changes.changed(vault, notes, week.days[0], week.days[-1], today)
     days = report.written(mine, template)
-    known = index.by_path(notes)
-    return report.week_values(week, days, todos, known, changed, today, template, path)
+    known = links.by_path(notes)
+    return report.week_values(week, days, history.lives, known, changed, today, template, path)

@@ -10,15 +10,22 @@ _STATE = r"[ \u3000\xa0xX√✓/>?!-]"
 # 记号之后的勾选框：写对的，与差一点的
 _BOX = re.compile(rf"(?:\[({_STATE})?\]|[【［]({_STATE})?[】］]|\[([A-Za-z])\](?=\s))[ \t\u3000]*")
 _RIGHT_BOX = re.compile(r"\[[^\w\[\]\\\r\n]\][ \t\u3000\xa0]|\[[xX]\][ \t\u3000\xa0]")
+_WIDE = r"\u3000\xa0\u2002\u2003"  # 看着是空白，Markdown 不认
+# 从 Word 粘来的项目符号：符号字体的私有区，或那个字体里的字母加一个制表符
+_SYMBOL = r"[\uf020-\uf0ff•●▪◦‣○·■◆❖➢➤]|[lnuvüØ§](?=\t)"
 _BULLET = re.compile(
-    rf"[-*+](?=\[{_STATE}?\]|【{_STATE}?】)|[•●▪◦‣○·][ \t\u3000]*|[－–][ \t\u3000]+"
+    rf"[-*+](?:(?=\[{_STATE}?\]|【{_STATE}?】)|[{_WIDE}]+)|(?:{_SYMBOL})[ \t{_WIDE}]*"
+    rf"|[－–][ \t\u3000]+"
 )
 _NUMBER = re.compile(
-    r"(?P<n>\d{1,9})(?:[、．）][ \t\u3000]*|[.)](?=[^\W\d]|[\[【*`]))"
+    rf"(?P<n>\d{{1,9}})(?:[、．）][ \t\u3000]*|[.)](?:(?=[^\W\d]|[\[【*`])|[{_WIDE}]+))"
     r"|(?P<wide>[０-９]{1,9})[.．、)）][ \t\u3000]*"
+    r"|[（(](?P<inside>\d{1,3})[)）][ \t\u3000]*|(?P<circled>[①-⑳])[ \t\u3000]*"
 )
+_SQUARE = re.compile(rf"([☐□☑☒])[ \t{_WIDE}]*")
 _ORDERED = re.compile(r"\d{1,9}[.)][ \t]+\S")  # 不从 1 起的编号打断不了段落
-_HEADING = re.compile(r"(#{2,6})(?=[^\s#])|(#{1,6})\u3000+")
+_HEADING = re.compile(r"(#{2,6})(?=[^\s#])|(#{1,6})[\u3000\xa0]+|(＃{1,6})[ \t\u3000]*(?=[^\s＃])")
+_RIGHT = re.compile(r"(?:(#{1,6})|[-*+]|\d{1,9}[.)])[ \t]+\S")  # 只有缩进不对
 _LINE = re.compile(r"[^\r\n]+")
 _CHINESE = re.compile(r"[（(]?[一二三四五六七八九十]{1,3}[)）]?[ \t]*[、.．:：)）][ \t\u3000]*")
 
@@ -58,11 +65,16 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
         end = found.start() + len(document.text[found.start() : found.end()].rstrip())
         if start in links or start >= end:
             continue
-        text = document.text[start:end]
-        made = _boxed(text) if first else _line(text, start, links)
+        # Word 与网页里粘来的缩进不是空格：连同它一起改
+        shift = 0 if first else _blanks(document.text, start, end)
+        text = document.text[start + shift : end]
+        made = _boxed(text) if first else _line(text, start + shift, links)
+        if shift and not made and (right := _RIGHT.match(text)):
+            made = "heading" if right[1] else "item", text
         if made:
             kind, right = made
-            marker = f"{document.items[block.item].marker} " if first else ""
+            lead = " " * document.text.count("\xa0", start, start + shift)
+            marker = f"{document.items[block.item].marker} " if first else lead
             yield NearMiss(kind, start, end, f"{marker}{right}")
 
 
@@ -71,8 +83,16 @@ def _margin(line: str) -> int:
     return len(line) - len(line.lstrip(" \t>"))
 
 
+def _blanks(text: str, start: int, end: int) -> int:
+    """`start` 处有几个全角的、不换行的空白。"""
+    return len(text[start:end]) - len(text[start:end].lstrip(" \t\u3000\xa0\u2002\u2003"))
+
+
 def _boxed(text: str) -> tuple[str, str] | None:
-    """条目开头的 `[]`、`[ ]字`、`【 】`、`[a]`。"""
+    """条目开头的 `[]`、`[ ]字`、`【 】`、`[a]`、`☐`。"""
+    square = _SQUARE.match(text)
+    if square and text[square.end() :]:
+        return "task", f"[{' ' if square[1] in '☐□' else 'x'}] {text[square.end() :]}"
     found = _BOX.match(text)
     if not found or _RIGHT_BOX.match(text) or not text[found.end() :]:
         return None
@@ -85,20 +105,25 @@ def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str] | Non
     for pattern, marker in ((_BULLET, "- "), (_NUMBER, "")):
         found = pattern.match(text)
         if found and text[found.end() :]:
-            number = found.groupdict().get("n") or found.groupdict().get("wide")
-            sign = marker or f"{int(number or 1)}. "
+            sign = marker or f"{_number(found)}. "
             rest = text[found.end() :]
             task = None if start + found.end() in links else _task(rest)
             kind, rest = task or ("item", rest)
             return kind, sign + rest
     if found := _HEADING.match(text):
-        return "heading", f"{found[1] or found[2]} {text[found.end() :]}"
+        return "heading", f"{'#' * len(found[1] or found[2] or found[3])} {text[found.end() :]}"
     if (found := _CHINESE.match(text)) and text[found.end() :]:
         return "numbered", f"## {text[found.end() :]}"
     if _ORDERED.match(text):
         return "blank", text
     made = _task(text)
-    return ("task", f"- {made[1]}") if made and text[0] == "[" else None
+    return ("task", f"- {made[1]}") if made and text[0] in "[☐□☑☒" else None
+
+
+def _number(found: re.Match[str]) -> int:
+    if found["circled"]:
+        return ord(found["circled"]) - ord("①") + 1
+    return int(found["n"] or found["wide"] or found["inside"])
 
 
 def _task(text: str) -> tuple[str, str] | None:

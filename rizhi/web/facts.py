@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rizhi import index, report
 from rizhi.account import own_text, words
-from rizhi.entry import outside_code, parse, unlinked
+from rizhi.entry import outside_code, unlinked
 from rizhi.page import Note, Page, read_day, read_note, read_weeks
 from rizhi.pages import boilerplate
 from rizhi.stamp import Stamp, stamp
@@ -233,10 +233,9 @@ def _fact(vault: Vault, day: date, path: str, template: re.Pattern[str], memory:
 
 def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayFact:
     page = read_day(vault, Path(path))
-    entry = parse(page.text)
-    own = own_text(entry, template)
+    own = own_text(page, template)
     found = [m for made in index.backlinks([page]).values() for m in made]
-    achieved = report.achievements(report.Written(day, page, entry, own)) if own else []
+    achieved = report.achievements(page) if own else []
     reach = index.reachable(page.text, str(page.path.parent))
     prose = unlinked(outside_code(page.body))
     fences = page.text if "```" in page.text or "~~~" in page.text else ""

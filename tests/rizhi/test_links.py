@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rizhi.steps import assert_linear, steps
 
 from rizhi import links
 from rizhi.markdown import parse
 from rizhi.page import Day, Note, Page
+from tests.rizhi.steps import assert_linear, steps
 
 DAY = Path("/v/docs/daily/2026/2026-11-23.md")
 WEEK = Path("/v/docs/weekly/2026-W48.md")

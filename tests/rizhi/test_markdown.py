@@ -8,10 +8,10 @@ import pyromark
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.rizhi.steps import steps
 
 from rizhi.markdown import Document, Item, near_misses, parse, spliced
 from rizhi.markdown import source as prepared
+from tests.rizhi.steps import steps
 
 CASES = Path(__file__).parent / "cases"
 
@@ -302,6 +302,22 @@ def test_a_label_in_chinese_is_compared_by_its_words() -> None:
         ("第一\n---", "rule", "在 --- 上面空一行"),
         ("里程碑：\n2. 第二步", "blank", "2. 第二步"),
         ("> 1、画图", "item", "1. 画图"),
+        # 从 Word 粘来的
+        ("（2）画图", "item", "2. 画图"),
+        ("(2)画图", "item", "2. 画图"),
+        ("③画图", "item", "3. 画图"),
+        ("\uf0b7\t画图", "item", "- 画图"),
+        ("l\t画图", "item", "- 画图"),
+        ("Ø\t画图", "item", "- 画图"),
+        ("■ 画图", "item", "- 画图"),
+        ("-\xa0画图", "item", "- 画图"),
+        ("1.\u3000画图", "item", "1. 画图"),
+        ("\u3000\u30001、画图", "item", "1. 画图"),
+        ("\xa0\xa0- 画图", "item", "  - 画图"),
+        ("☐ 画图", "task", "- [ ] 画图"),
+        ("- ☑ 画图", "task", "- [x] 画图"),
+        ("1、□画图", "task", "1. [ ] 画图"),
+        ("＃＃ 标题", "heading", "## 标题"),
     ],
 )
 def test_near_misses(line: str, kind: str, right: str) -> None:

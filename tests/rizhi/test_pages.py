@@ -9,9 +9,14 @@ import pytest
 from rizhi import pages
 from rizhi.account import own_text, words
 from rizhi.entry import CANONICAL, parse
+from rizhi.page import Day
 from rizhi.vault import RizhiError, Vault, day_names
 
 Write = Callable[[str, str], Path]
+
+
+def _day(text: str) -> Day:
+    return Day(Path("2026-11-23.md"), text)
 
 
 def _new(vault: Vault, goals: list[str]) -> str:
@@ -22,7 +27,7 @@ def test_a_new_day_has_every_section_and_no_words_of_his(vault: Vault) -> None:
     text = _new(vault, [])
     found = parse(text)
     assert {s.name for s in found.sections if s.level != 1} == set(CANONICAL)
-    assert found.todos == () and own_text(found, pages.boilerplate(vault)) == ""
+    assert found.todos == () and own_text(_day(text), pages.boilerplate(vault)) == ""
     assert text.count("- [ ] \n") == 6 and "1. [ ] \n2. [ ] \n3. [ ] \n" in text
     assert "\n\n\n" not in text and text.endswith("## 今日总结\n\n")
 
@@ -40,9 +45,9 @@ def test_goals_and_the_link_back_are_not_his_words(vault: Vault, write: Write) -
     previous = pages.last_written(vault, date(2026, 11, 23), day_names(vault))
     text = pages.new_day(vault, date(2026, 11, 23), "", ["画图"], previous)
     assert "上一篇：[2026-11-20](2026-11-20.md)" in text
-    assert own_text(parse(text), pages.boilerplate(vault)) == ""
+    assert own_text(_day(text), pages.boilerplate(vault)) == ""
     mine = text.replace("## 思考\n\n- ", "## 思考\n\n- cat 不新建维度")
-    assert own_text(parse(mine), pages.boilerplate(vault)) == "cat 不新建维度"
+    assert own_text(_day(mine), pages.boilerplate(vault)) == "cat 不新建维度"
 
 
 def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:
@@ -52,8 +57,8 @@ def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:
     text = _new(vault, [])
     assert text.startswith("# 2026-11-23") and "天气：" in text
     template = pages.boilerplate(vault)
-    assert own_text(parse(text), template) == ""
-    assert own_text(parse(text.replace("天气：", "天气：晴")), template) == "天气：晴"
+    assert own_text(_day(text), template) == ""
+    assert own_text(_day(text.replace("天气：", "天气：晴")), template) == "天气：晴"
 
 
 def test_a_template_that_is_no_utf8_is_named(vault: Vault) -> None:

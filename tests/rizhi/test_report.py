@@ -74,7 +74,7 @@ def test_that_day_gives_only_what_exists() -> None:
 def test_achievements_take_every_line() -> None:
     page = _day("2026-11-23", "## 一.今日成果\n\n一句散文。\n### LLM\n1. 写完\n\n    细节\n2. \n")
     (made,) = report.written([page], NOTHING)
-    assert report.achievements(made) == ["一句散文。", "写完细节"]
+    assert report.achievements(made.page) == ["一句散文。", "写完细节"]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.rizhi.steps import assert_linear, steps
 
 from rizhi.markdown import joined
 from rizhi.page import Day
 from rizhi.sections import CANONICAL, CHALLENGE, canonical
+from tests.rizhi.steps import assert_linear, steps
 
 FIRST_DAY = """
 
@@ -196,7 +196,7 @@ def test_a_plan_after_a_list_item_is_no_part_of_it() -> None:
 def test_deeper_headings_stay_inside_their_section() -> None:
     day = _day("## 今日成果\n\n### LLM\n\n1. 写完\n\n### 算法\n\n1. 刷题\n")
     (section,) = day.sections
-    assert [(section.topic(item), item.text) for item in section.items] == [
+    assert [(section.topic(item.start), item.text) for item in section.items] == [
         ("LLM", "写完"),
         ("算法", "刷题"),
     ]
