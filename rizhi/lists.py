@@ -9,6 +9,7 @@
 
 import itertools
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,7 +20,7 @@ from markdown.preprocessors import Preprocessor
 
 from rizhi.markdown import Block, Document, Item, parse, spliced
 
-_MAX_DEPTH = 30
+_MAX_DEPTH = 40
 _INDENT = "    "
 _APART = "<!-- -->"  # 隔开两个列表：Python-Markdown 会把紧挨着的并成一个
 _QUOTE = re.compile(r" {0,3}> ?")
@@ -100,8 +101,10 @@ def _tree(document: Document) -> _Node:
             stack.pop()
         if stack[-1].kind not in _WHOLE:
             stack[-1].children.append(node)
-        for outer in stack:
-            outer.end = max(outer.end, node.end)
+        for outer in reversed(stack):
+            if outer.end >= node.end:
+                break
+            outer.end = node.end
         stack.append(node)
     return root
 
@@ -111,6 +114,7 @@ class _Writer:
 
     def __init__(self, document: Document, breaks: bool) -> None:
         self.document, self.text, self.breaks = document, document.text, breaks
+        self.deep = [block.start for block in document.blocks if block.depth > _MAX_DEPTH]
 
     # -- 换掉哪几处 --
 
@@ -122,7 +126,7 @@ class _Writer:
                 yield from self._placed(node, node is parent.children[0], after, path)
             elif node.kind == "paragraph" and self.breaks:
                 yield from self._broken(node)
-            else:
+            elif len(path) < _MAX_DEPTH:
                 yield from self.edits(node, self._inside(node, path))
                 if node.kind == "quote" and self._merges(node, after):
                     end = self._line_end(node.end)
@@ -133,17 +137,32 @@ class _Writer:
     ) -> Iterator[_Edit]:
         """一个列表换掉它占的几行，上下空出一行。"""
         start, end = self._line_start(node.start), self._line_end(node.end)
-        if _WORD.search(self.text, start, node.start) or _depth(node) > _MAX_DEPTH:
+        deep = bisect_left(self.deep, node.end) > bisect_left(self.deep, node.start)
+        if deep or _WORD.search(self.text, start, node.start):
             return  # 同一行里前面还有注释的，也不动
         lines, _ = self._list(node, path)
         # 容器的第一行、引用的开头之下，不必空
-        if not (first and path) and _WORD.search(self.text, self._line_start(start - 1), start):
+        if not (first and path) and self._filled_above(start, path):
             lines = ["", *lines]
         if self._merges(node, after):
             lines += ["", _APART, ""]
-        elif _WORD.search(self.text, end + 1, self._line_end(end + 1)):
-            lines += [""]
-        yield start, end, "\n".join(_led(_lead(path), lines))
+        made = _led(_lead(path), lines)
+        if _stripped(self.text[end + 1 : self._line_end(end + 1)], path).strip():
+            made.append("")  # 不带引用记号：下一行也许在引用之外
+        if first and path and self._outside(start, path):
+            made.insert(0, "")
+        yield start, end, "\n".join(made)
+
+    def _filled_above(self, start: int, path: _Path) -> bool:
+        """上一行是不是有字；全文的第一行只有空格的，Python-Markdown 也当它有字。"""
+        first = self._line_start(start - 1)
+        above = self.text[first : max(start - 1, 0)]
+        return bool(_stripped(above, path).strip() or (above and not first))
+
+    def _outside(self, start: int, path: _Path) -> bool:
+        """上一行是不是一行字，不在这个引用里。"""
+        above = self.text[self._line_start(start - 1) : max(start - 1, 0)].strip()
+        return path[-1] == 0 and bool(above) and not above.startswith(">")
 
     def _broken(self, node: _Node) -> Iterator[_Edit]:
         for found in re.finditer(r" *\n", self.text[node.start : node.end]):
@@ -184,7 +203,8 @@ class _Writer:
             box = f"[{item.mark}] " if item.box >= 0 else ""
             own = _led(" " * len(sign), self._block(node.children[0], inside)[0][1:])
             return [sign + box + lines[0], *own, *_led(_INDENT, lines[1 + len(own) :])], spread
-        return [sign, *_led(_INDENT, lines)], spread
+        # 单独一个减号，会把上一行变成标题
+        return [sign.replace("-", "*"), *_led(_INDENT, lines)], spread
 
     def _on_marker_line(self, block: Block) -> bool:
         """第一块能不能跟在记号后面：下划线式的标题、代码、引用、表格要另起一行才认得出。"""
@@ -281,6 +301,8 @@ class _Writer:
     def _verbatim(self, node: _Node, path: _Path) -> list[str]:
         """代码、表格、标题、HTML：照抄，只去掉外面的缩进与引用记号。"""
         first, *rest = self.text[node.start : node.end].split("\n")
+        if node.kind == "heading":  # 下划线式的标题，下划线要顶格
+            return [first, *(line.strip(" >") for line in rest)]
         lead = _INDENT if self._indented(node) else ""
         own = 0 if lead else self._offset(node, path)
         lines = [line[min(own, _blanks(line)) :] for line in (_stripped(one, path) for one in rest)]
@@ -303,13 +325,6 @@ class _Writer:
     def _line_end(self, at: int) -> int:
         end = self.text.find("\n", at)
         return end if end >= 0 else len(self.text)
-
-
-def _depth(node: _Node) -> int:
-    """列表里的条目套了几层。"""
-    return max(
-        (1 + max(map(_depth, item.children), default=0) for item in node.children), default=0
-    )
 
 
 def _lead(path: _Path) -> str:

@@ -13,6 +13,7 @@ from markdown import Markdown
 from rizhi.lists import rewritten
 from rizhi.markdown import Document, Item, parse
 from tests.rizhi.engine import engine
+from tests.rizhi.steps import steps
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.md"))
 NOTE, DAY = engine(), engine(rizhi_lists={"breaks": True})
@@ -91,6 +92,148 @@ def test_seven_items_in_four_lists_one_of_them_nested() -> None:
     lists = soup(["ul", "ol"])
     assert (len(lists), len(soup("li"))) == (4, 7)
     assert len([one for one in lists if one.find_parent("li")]) == 1
+
+
+# 各种情形
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "做了两件：\n- 甲\n- 乙\n",
+        "## 头\n- 甲\n## 头\n",
+        "- 甲\n- 乙\n---\n",
+        "- 甲\n> 引\n",
+        "- 甲\n```\n- 码\n```\n",
+        "> 引\n- 甲\n",
+        ">\n- 甲\n",
+        "> 引\n\n正文\n> - 甲\n",
+        "> - 甲\n\n\n> - 乙\n",
+        "- 甲\n\n1. 乙\n",
+        "- 甲\n* 乙\n",
+        "1. 甲\n2) 乙\n",
+        "- 甲\n\n  - 乙\n\n  1. 丙\n",
+        "-    甲\n\n    代码\n",
+        "- 甲\n\n      代码\n\n- 乙\n",
+        "- 甲\n  - 乙\n\n        代码\n",
+        "1) [ ] 甲\n2) [x] 乙\n",
+        "- [ ]\n  甲\n- [ ]　乙\n",
+        "- 甲\n-\n- [ ]\n",
+        "- - 甲\n  - 乙\n- 1. 丙\n",
+        "-\n  ```\n  码\n  ```\n- 乙\n",
+        "- > 引\n  > 接着\n- 乙\n",
+        "- 甲\n2. 不另起\n",
+        "- 甲\n      - 不另起\n",
+        "- #标签\n- 12345678901. 甲\n",
+        "- 甲\n\n  # 头\n\n  ---\n",
+        "- <!-- 注 --> 甲\n  - 乙\n",
+        "- 甲\n\n  [x]: u.md\n\n- [乙][x]\n",
+        "!!! note\n    做：\n    - 甲\n      - 乙\n",
+        '??? question "问"\n    - 甲\n      - 乙\n      - 丙\n\n        又一段\n',
+        "- 甲\n\n  !!! note\n      - 乙\n",
+        ">\t- [ ] 甲\n>\t\t- [x] 乙\n",
+        "-\t甲\n\t- 乙\n\t\t- 丙\n",
+        "- 甲\r\n  - 乙\r\n",
+        "  \n- 甲\n",
+    ],
+)
+def test_lists_look_as_they_read(text: str) -> None:
+    assert parse(text).items
+    _same(text)
+
+
+def test_a_number_starts_where_he_wrote_it() -> None:
+    (ordered,) = _html("说完：\n\n3. 甲\n4. 乙\n")("ol")
+    assert ordered["start"] == "3"
+
+
+def test_tight_stays_tight_and_loose_loose() -> None:
+    tight = _html("- 甲\n  - 乙\n- 看：\n  ```\n  码\n  ```\n- 丙\n")
+    assert not tight("p")
+    loose = _html("- 甲\n\n- 乙\n- 丙\n")
+    assert [p.get_text() for p in loose.select("li > p")] == ["甲", "乙", "丙"]
+
+
+def test_a_fence_in_an_item_is_its_code() -> None:
+    soup = _html("1. 看：\n   ```python\n   if x:\n       y\n   ```\n2. 改\n")
+    (code,) = soup.select("li pre code")
+    assert code.get_text() == "if x:\n    y\n"
+
+
+PLAIN = """# 头
+接着 - 不是条目
+1、也不是
+
+    - 缩进的代码
+
+!!! note "注"
+    一段
+    折行
+
+??? question "问"
+    答。
+
+=== "页签"
+    里面
+
+```snippet
+mask:- 甲
+```
+
+~~~source
+llm.model:RMSNorm
+~~~
+
+| 甲 | - |
+|---|---|
+| - 乙 | 丙 |
+
+$$
+- x
+$$
+
+> 引
+
+<!-- - 注释 -->
+
+[x]: u.md
+"""
+
+
+def test_what_is_no_list_is_not_touched() -> None:
+    assert rewritten(PLAIN) == PLAIN
+    around = PLAIN + "\n- 甲\n  - 乙\n\n" + PLAIN
+    assert rewritten(around) == PLAIN + "\n- 甲\n    - 乙\n\n" + PLAIN
+
+
+def test_a_newline_breaks_the_line_in_a_day_and_joins_in_a_note() -> None:
+    text = "甲\n乙 `a\nb` [丙\n丁](x.md)\n\n- 戊\n  己\n\n> 庚\n> 辛\n"
+    assert not _html(text)("br")
+    assert str(_html(text, DAY)("p")[0]).count("<br/>") == 2
+    assert (
+        len(_html(text, DAY).select("li br")) == len(_html(text, DAY).select("blockquote br")) == 1
+    )
+    assert _html(text, DAY).code == _html(text).code
+
+
+def test_a_newline_breaks_no_heading_table_code_or_maths() -> None:
+    text = "头\n---\n\n| 甲 |\n|---|\n| 乙 |\n\n```\n一\n二\n```\n\n- $$\n  x\n  y\n  $$\n"
+    assert not _html(text, DAY)("br")
+
+
+def test_lists_too_deep_to_rewrite_are_left_alone() -> None:
+    deep = "- " * 200 + "甲\n"
+    assert rewritten(deep) == deep
+    quoted = "> " * 2000 + "- 甲\n"
+    assert rewritten(quoted) == quoted
+
+
+def test_rewriting_takes_time_in_proportion() -> None:
+    def cost(count: int) -> int:
+        text = "- [ ] 甲\n  - 乙\n    接着\n\n1. 丙\n" * count
+        return steps(lambda: rewritten(text, breaks=True))
+
+    assert cost(200) < 2.5 * cost(100)
 
 
 # 人会打的各种写法，随意套
