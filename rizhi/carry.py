@@ -11,7 +11,18 @@ from rizhi.links import moved
 from rizhi.markdown import Item, spliced
 from rizhi.page import Day
 from rizhi.sections import PLAN, TODO
-from rizhi.todo import PARKED, SOON, Todo, aged, dated, due, key, settled_since, shown, still_open
+from rizhi.todo import (
+    PARKED,
+    SOON,
+    Todo,
+    aged,
+    dated,
+    due_of,
+    key,
+    settled_since,
+    shown,
+    still_open,
+)
 
 OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
@@ -153,7 +164,7 @@ def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:
 
 
 def _parked(day: Day, item: Item, today: date) -> bool:
-    until = due(item.plain, _written(day)) if item.mark == PARKED else None
+    until = due_of(day, item) if item.mark == PARKED else None
     return until is not None and until > today
 
 

@@ -168,30 +168,31 @@ def read(kind: type[_P], path: Path, data: bytes) -> _P:
 
 def read_notes(vault: Vault) -> list[Note]:
     """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [_load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
+    return [load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
 
 
 def read_note(vault: Vault, path: Path) -> Note:
     """一篇笔记。"""
-    return _load(Note, vault, path)
+    return load(Note, vault, path)
 
 
 def read_days(vault: Vault) -> list[Day]:
     """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [_load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
+    return [load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
 
 
 def read_day(vault: Vault, path: Path) -> Day:
     """一天的总结。"""
-    return _load(Day, vault, path)
+    return load(Day, vault, path)
 
 
 def read_weeks(vault: Vault) -> list[Page]:
     """全部周报，从早到晚。"""
-    return [_load(Page, vault, path, link) for path, link in markdown_files(vault.weekly)]
+    return [load(Page, vault, path, link) for path, link in markdown_files(vault.weekly)]
 
 
-def _load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
+def load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
+    """一个文件读成一页；`link` 说它会不会是符号链接。"""
     try:
         # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
         text = read_inside(vault, path) if link else read_page(path)

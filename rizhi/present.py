@@ -13,7 +13,7 @@ from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
 from rizhi.page import Day
 from rizhi.sections import Section, nested
-from rizhi.todo import Todo, brief, due, shown
+from rizhi.todo import Todo, brief, due_of, shown
 from rizhi.vault import Vault
 
 _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
@@ -199,7 +199,7 @@ def _state(item: Item) -> str | None:
 def _item(
     item: Item, page: Day, children: Mapping[int, list[Item]] | None = None
 ) -> dict[str, Any]:
-    found = due(item.text, page.date) if page.date else None
+    found = due_of(page, item)
     made: dict[str, Any] = {
         "text": item.text,
         "state": _state(item),

@@ -189,9 +189,9 @@ def brief(text: str) -> str:
     return _STAMPS.sub("", shown(text)).replace(TODO, "").strip().rstrip("。")
 
 
-def due(text: str, day: date) -> date | None:
-    """期限：`📅 2026-11-30`、`@11-30` 或 `@明天`；没有这一天就当没写。`day` 是写下的那天。"""
-    return next((d for _, d in dues(text, day) if d), None)
+def due_of(day: Day, item: Item) -> date | None:
+    """一条的期限：`📅 2026-11-30`、`@11-30` 或 `@明天`；没有这一天就当没写。"""
+    return next((d for _, d in dues_of(day, item) if d), None)
 
 
 def dues(text: str, day: date) -> list[tuple[str, date | None]]:
@@ -232,7 +232,7 @@ def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
 
 def _mention(day: Day, item: Item, under: str) -> Mention:
     line, state = day.document.line(item.start), item.state or "open"
-    when = next((due for _, due in dues_of(day, item) if due), None)
+    when = due_of(day, item)
     return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
 
 

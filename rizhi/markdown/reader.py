@@ -19,6 +19,7 @@ from rizhi.markdown.document import (
 )
 from rizhi.markdown.source import DESTINATION, Part, definitions, events, label, parts_of
 
+_BEFORE_MARKER = " \t\r\n>"  # 前面有制表符的，事件从引用记号或上一行的换行算起
 _MARKER = re.compile(r"[-+*]|\d{1,9}[.)]", re.A)
 # 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x；
 # 行内记号（`、$、~、&）会与后面的配成一对，也不认
@@ -153,7 +154,7 @@ class _Reader:
         self._open(start, "cell")
 
     def _list(self, _: Any, start: int, end: int) -> None:
-        while self.source[start] in " \t":
+        while self.source[start] in _BEFORE_MARKER:
             start += 1
         self._push("list", start)
 
@@ -184,7 +185,7 @@ class _Reader:
     def _item(self, _: None, start: int, end: int) -> None:
         self._enter()
         source = self.source
-        while source[start] in " \t":
+        while source[start] in _BEFORE_MARKER:
             start += 1
         marker = _MARKER.match(source, start)
         sign = marker[0] if marker else ""

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,9 @@ from typing import Any
 from mkdocs.livereload import LiveReloadServer
 
 from rizhi import fence, recorder, runner, snippet, stamp, store
-from rizhi.vault import RizhiError, Vault, read_text, snippet_files
+from rizhi.page import Page
+from rizhi.vault import RizhiError, Vault, snippet_files
+from rizhi.web.facts import Memory, embedded
 
 log = logging.getLogger("mkdocs.rizhi")
 
@@ -52,12 +53,12 @@ def begin(server: LiveReloadServer, vault: Vault) -> None:
     runner.warm_up(vault.root)
 
 
-def refresh(vault: Vault) -> None:
+def refresh(vault: Vault, memory: Memory) -> None:
     """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
     if not STATE.serving or not runner.has_torch():
         return
     stale = [path for path in snippet_files(vault) if _stale(vault, path)]
-    shown = _shown(vault)
+    shown = _shown(vault, memory)
     _record_all(vault, [path for path in stale if path.stem in shown])
     STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
     fence.PLACE.running.update(path.stem for path in STATE.later)
@@ -76,11 +77,10 @@ def finish(vault: Vault) -> None:
         STATE.later = []
 
 
-def _shown(vault: Vault) -> set[str]:
+def _shown(vault: Vault, memory: Memory) -> set[str]:
     """正在看的那一页嵌着哪些片段。"""
-    page = vault.docs / f"{STATE.page}.md"
-    text = read_text(page) if page.is_file() else ""
-    return set(re.findall(r"^ *(\w+)(?::.*)?$", text, re.M))
+    path = vault.docs / f"{STATE.page}.md"
+    return set(embedded(memory.page(Page, vault, path))) if path.is_file() else set()
 
 
 def _stale(vault: Vault, path: Path) -> bool:

@@ -57,7 +57,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         raise PluginError(cause(error)) from error
     incremental.begin(config, vault)
     incremental.use_words(config, words, path)
-    config.nav = navigation.nav(vault, notes)
+    config.nav = navigation.nav(vault, notes, incremental.STATE.memory)
     return config
 
 
@@ -67,7 +67,7 @@ def on_startup(command: str, dirty: bool) -> None:
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    follow.refresh(_vault(config))
+    follow.refresh(_vault(config), incremental.STATE.memory)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -132,6 +132,9 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     fence.PLACE.page = f"docs/{page.file.src_uri}"
     fence.PLACE.draft = page.meta.get("draft") is True
+    # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
+    breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
+    config.mdx_configs.setdefault("rizhi.lists", {})["breaks"] = breaks
     if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
         page.meta["title"] = escape(str(page.meta["title"]))
     head = _DRAFT if fence.PLACE.draft else ""

@@ -7,10 +7,9 @@ mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变�
 import io
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,16 @@ from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
-from mkdocs.structure.pages import Page
+from mkdocs.structure.pages import Page as Shown
 from mkdocstrings import Inventory
 
-from rizhi import fence, index
+from rizhi import fence
+from rizhi.page import Page
 from rizhi.pages import boilerplate
 from rizhi.stamp import stamp
-from rizhi.vault import RizhiError, Vault, read_text, snippet_files
+from rizhi.vault import Vault, snippet_files
 from rizhi.web.facts import Memory, Web
 
-_FENCE = re.compile(
-    # 只吃开头那一行：围栏里照样写着的「```snippet」不该把后面真的一个盖住
-    r"^[ \t>]*(`{3,}|~{3,})[ \t]*(?:\{[^}\n]*?)?\.?(?:snippet|source)\b[^\n]*\n"
-    r"(?=(.*?)^[ \t>]*\1)",
-    re.M | re.S,
-)
-_MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _INVENTORY = "objects.inv"
 _REFERENCE = "reference/"
 # 一个文件的指纹：面板的 HTML 没变就是同一个对象，比起来不用看内容
@@ -206,19 +199,18 @@ class Clues:
             return own
         day = self.facts.get(file.src_uri)
         if day is not None:
-            return own + self._alive(day.reach) + self._embedded(day.fences)
-        path = self.web.vault.docs / file.src_uri
-        note = self.web.by_uri.get(file.src_uri)
-        text = note.text if note else _text(path)
-        own += self._alive(_reachable(text, str(path.parent))) + self._embedded(text)
-        documented = file.src_uri.startswith(_REFERENCE) or ":::" in text
+            return own + self._alive(day.reach) + self._embedded(day.modules)
+        vault, memory = self.web.vault, self.web.memory
+        page = memory.page(Page, vault, vault.docs / file.src_uri)
+        targets, modules = memory.page_clues(page)
+        own += self._alive(targets) + self._embedded(modules)
+        documented = file.src_uri.startswith(_REFERENCE) or ":::" in page.text
         return own + (self.reference if documented else "")
 
     def _alive(self, targets: Iterable[str]) -> str:
         return "".join(f"{target}{self.web.uri(target) in self.known}" for target in targets)
 
-    def _embedded(self, text: str) -> str:
-        modules = _modules(text)
+    def _embedded(self, modules: Iterable[str]) -> str:
         own = "".join(self._module(name) for name in modules if "." not in name)
         return own + self.llm if modules else ""
 
@@ -232,16 +224,6 @@ class Clues:
         return repr([stamp(str(p)) for p in paths]) + repr(state)
 
 
-_reachable = lru_cache(maxsize=4096)(index.reachable)
-
-
-@lru_cache(maxsize=4096)
-def _modules(text: str) -> tuple[str, ...]:
-    """一页的围栏嵌了哪些片段、哪些 `llm` 模块。"""
-    blocks = _FENCE.findall(text)
-    return tuple(sorted({name for _, block in blocks for name in _MODULE.findall(block)}))
-
-
 class Shapes:
     """导航与前后页在一页上露出的样子。"""
 
@@ -249,7 +231,7 @@ class Shapes:
         self.nav = nav
         self.known: dict[frozenset[int], str] = {}  # 同一栏目里的页，导航的样子相同
 
-    def of(self, page: Page) -> Mark:
+    def of(self, page: Shown) -> Mark:
         """一页的标题、它看得见的导航、前后两页。"""
         above = frozenset(id(section) for section in page.ancestors)
         if above not in self.known:
@@ -306,10 +288,3 @@ def _keep_inventory(path: Path) -> None:
         STATE.inventory = path.read_bytes() if path.is_file() else b""
     else:
         path.write_bytes(STATE.inventory)
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""  # mkdocs 自己会报告读不懂的页

@@ -3,7 +3,6 @@
 标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
 """
 
-import re
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import Any
 
 from mkdocs.structure.files import Files
 
-from rizhi.page import Note
+from rizhi.page import Note, Page
 from rizhi.site import notebook
-from rizhi.vault import RizhiError, Vault, read_text
-from rizhi.web.facts import Web
+from rizhi.vault import Vault
+from rizhi.web.facts import Memory, Web
 from rizhi.web.panels import by_group
 
-_TITLE = re.compile(r"^(?:title: *(?P<meta>.+?)|# +(?P<head>.+?))[ \t]*\r?$", re.M)
 
-
-def nav(vault: Vault, notes: list[Note]) -> list[Any]:
+def nav(vault: Vault, notes: list[Note], memory: Memory) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。"""
     groups = [
         {escape(name): [{escape(note.title): _uri(vault, note.path)} for note in found]}
@@ -40,8 +37,8 @@ def nav(vault: Vault, notes: list[Note]) -> list[Any]:
         },
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
         {"手写例子": [{escape(notebook.title(vault, p)): _notebook(vault, p)} for p in books]},
-        {"参考": _folder(vault, "reference")},
-        {"使用": _folder(vault, "guide")},
+        {"参考": _folder(vault, "reference", memory)},
+        {"使用": _folder(vault, "guide", memory)},
     ]
     return [part for part in parts if all(part.values())]
 
@@ -58,18 +55,9 @@ def chain_days(files: Files, web: Web) -> None:
         earlier.next_page, later.previous_page = later, earlier
 
 
-def _folder(vault: Vault, name: str) -> list[dict[str, str]]:
-    pages = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
-    return [{_title(page): _uri(vault, page)} for page in pages]
-
-
-def _title(path: Path) -> str:
-    try:
-        found = _TITLE.search(read_text(path))
-    except RizhiError:
-        return path.stem
-    name = (found["meta"] or found["head"]).strip("\"'") if found else path.stem
-    return escape(name)
+def _folder(vault: Vault, name: str, memory: Memory) -> list[dict[str, str]]:
+    paths = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
+    return [{escape(memory.page(Page, vault, p).title): _uri(vault, p)} for p in paths]
 
 
 def _notebook(vault: Vault, path: Path) -> str:

@@ -3,10 +3,12 @@
 import json
 import re
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 from rizhi import fence, snippet
+from rizhi.markdown.document import one_line
 from rizhi.page import Note
 from rizhi.stamp import stamp
 from rizhi.vault import RizhiError, Vault
@@ -15,7 +17,6 @@ from rizhi.web.blocks import Generated, Panel, Trail
 from rizhi.web.facts import Web
 from rizhi.web.facts import plain as plainly
 
-_BRIEF = re.compile(r"^## 一句话[ \t]*\n+(.+?)(?=\n\n|\n#|\Z)", re.M | re.S)
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 
 
@@ -86,7 +87,7 @@ def _preview(web: Web, note: Note) -> str:
     data = {
         "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
         "title": note.title,
-        "brief": _brief(note.text),
+        "brief": web.memory.kept(("brief", note.path), note, partial(_brief, note)),
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
@@ -95,11 +96,14 @@ def _preview(web: Web, note: Note) -> str:
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
-@lru_cache(maxsize=4096)
-def _brief(text: str) -> str:
+def _brief(note: Note) -> str:
     """「一句话」的头一段。"""
-    found = _BRIEF.search(text)
-    return plainly(found[1].replace("\n", ""))[:200] if found else ""
+    blocks = note.document.blocks
+    heads = {h.start for h in note.document.headings if h.level == 2 and h.text == "一句话"}
+    for head, first in pairwise(blocks):
+        if head.start in heads and first.kind == "paragraph":
+            return plainly(one_line(note.text[first.start : first.end]))[:200]
+    return ""
 
 
 @lru_cache(maxsize=1024)  # 没变过的记录，每次重建都沿用

@@ -9,18 +9,22 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from rizhi import index, report
+from rizhi import links, report
 from rizhi.account import own_text, words
-from rizhi.entry import outside_code, unlinked
-from rizhi.page import Note, Page, read_day, read_note, read_weeks
+from rizhi.markdown import parse
+from rizhi.page import Note, Page, load, read_day
 from rizhi.pages import boilerplate
 from rizhi.stamp import Stamp, stamp
 from rizhi.todo import Mention as Said
 from rizhi.todo import Todo, lives, mentions
-from rizhi.vault import Vault, day_names, note_files
+from rizhi.vault import Vault, day_names, markdown_files
 
 T = TypeVar("T")
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+P = TypeVar("P", bound=Page)
+_MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
+_EMBED = re.compile(r"\b(?:snippet|source)\b")
+_MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
+_FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
 
 class DayFact(NamedTuple):
@@ -34,18 +38,21 @@ class DayFact(NamedTuple):
     tags: tuple[str, ...]
     said: tuple[Said, ...]
     achieved: tuple[str, ...]
-    mentions: tuple[index.Mention, ...]
-    reach: tuple[str, ...]  # 也许链接到的文件：它们在不在，页面就不一样
-    fences: str  # 写了围栏的一天才有：全文，看得出嵌了哪些片段
+    mentions: tuple[links.Mention, ...]
+    reach: tuple[str, ...]  # 链接到的文件：它们在不在，页面就不一样
+    modules: tuple[str, ...]  # 嵌了哪些片段、哪些源码
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
 
 
 @dataclass
 class Memory:
-    """上一次读到的：页面的时间、大小没变，就不重读。"""
+    """上一次读到的：页面的时间、大小没变，就不重读、不重新解析。
+
+    一天只留下读出来的，不留解析的结果：十年的要多占几十兆。
+    """
 
     days: dict[str, tuple[Stamp, DayFact]] = field(default_factory=dict)
-    notes: dict[Path, tuple[Stamp, Note, tuple[str, ...]]] = field(default_factory=dict)
+    pages: dict[Path, tuple[Stamp, Page]] = field(default_factory=dict)
     template: str = ""
     made: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
 
@@ -60,6 +67,19 @@ class Memory:
             self.made[key] = old
         made: T = old[1]
         return made
+
+    def page(self, kind: type[P], vault: Vault, path: Path, link: bool = True) -> P:
+        """一篇笔记、周报或别的页；没改过的是同一个对象，连同它解析的结果。"""
+        now, old = stamp(str(path)), self.pages.get(path)
+        if old and old[0] == now and isinstance(old[1], kind):
+            return old[1]
+        page = load(kind, vault, path, link)
+        self.pages[path] = (now, page)
+        return page
+
+    def page_clues(self, page: Page) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """一页依赖哪些文件、嵌了哪些片段与源码。"""
+        return self.kept(("clues", page.path), page, lambda: (reach(page), embedded(page)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,7 @@ class Web:
     @cached_property
     def by_path(self) -> dict[str, Note]:
         """按文件找笔记。"""
-        return index.by_path(self.notes)
+        return links.by_path(self.notes)
 
     @cached_property
     def by_slug(self) -> dict[str, Note]:
@@ -124,9 +144,9 @@ class Web:
         return {page.path.stem: self.uri(str(page.path)) for page in self.weeks}
 
     @cached_property
-    def mentioned(self) -> dict[str, list[tuple[DayFact, index.Mention]]]:
+    def mentioned(self) -> dict[str, list[tuple[DayFact, links.Mention]]]:
         """每篇笔记被哪些天提到，从早到晚；同一天只取第一处。"""
-        found: dict[str, dict[date, tuple[DayFact, index.Mention]]] = {}
+        found: dict[str, dict[date, tuple[DayFact, links.Mention]]] = {}
         for day in self.days:
             for mention in day.mentions:
                 found.setdefault(mention.target, {}).setdefault(day.date, (day, mention))
@@ -162,19 +182,20 @@ class Web:
     @cached_property
     def hinted(self) -> dict[str, list[DayFact]]:
         """每篇笔记在哪些天被提到，却没有链接。"""
-        known = index.Names(self.notes)
+        named = [(note.title, note.aliases, str(note.path)) for note in self.notes]
+        known = self.memory.kept("names", named, partial(links.Names, self.notes))
         found: dict[str, list[DayFact]] = {}
         for day in self.days:
             linked = {mention.target for mention in day.mentions}
             seen = partial(_hints, day, known)
-            for path in self.memory.kept(("hints", day.date), (known.key, day), seen):
+            for path in self.memory.kept(("hints", day.date), (known, day), seen):
                 if path not in linked:
                     found.setdefault(path, []).append(day)
         return found
 
     def targets(self, note: Note) -> tuple[str, ...]:
-        """一篇笔记链接到的本地文件，各一次。"""
-        return self.memory.notes[note.path][2]
+        """一篇笔记链接到的本地文件，各一次；图片不算。"""
+        return self.memory.kept(("targets", note.path), note, partial(_targets, note))
 
     def uri(self, path: str) -> str:
         """一个文件相对于 docs 的路径。"""
@@ -198,28 +219,47 @@ def read_web(vault: Vault, today: date, memory: Memory | None = None) -> Web:
     said = [(page.date, page.said) for page in pages]
     todos = memory.kept("lives", said, partial(lives, said))
     written = tuple(page for page in pages if page.words)
+    weeks = (memory.page(Page, vault, *found) for found in markdown_files(vault.weekly))
     return Web(
-        vault, today, written, pages, tuple(notes(vault, memory)), tuple(read_weeks(vault)),
+        vault, today, written, pages, tuple(notes(vault, memory)), tuple(weeks),
         tuple(todos), memory,
     )  # fmt: skip
 
 
 def notes(vault: Vault, memory: Memory) -> list[Note]:
     """全部笔记，同 `read_notes`；没改过的不重读。"""
-    old, memory.notes = memory.notes, {}
-    for path in note_files(vault):
-        now, known = stamp(str(path)), old.get(path)
-        if known is None or known[0] != now:
-            note = read_note(vault, path)
-            known = (now, note, tuple(dict.fromkeys(t for _, t in index.targets(note))))
-        memory.notes[path] = known
-    return [note for _, note, _ in memory.notes.values()]
+    return [memory.page(Note, vault, *found) for found in markdown_files(vault.notes)]
+
+
+def reach(page: Page) -> tuple[str, ...]:
+    """一页依赖的本地文件，宁多勿少：写在 HTML 里的，站点也许照样当链接。"""
+    found = set(links.reachable(page))
+    for span in page.document.spans:
+        if span.kind == "html":
+            names = _FILE.findall(page.text[span.start : span.end])
+            made = (links.resolve(str(page.path.parent), name) for name in names)
+            found |= {target for target in made if target}
+    return tuple(sorted(found))
+
+
+def embedded(page: Page) -> tuple[str, ...]:
+    """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
+    blocks = (
+        page.text[span.start : span.end]
+        for span in page.document.spans
+        if span.kind in ("fenced", "indented", "html")
+    )
+    found = (_MODULE.findall(block) for block in blocks if _EMBED.search(block))
+    return tuple(sorted({name for names in found for name in names}))
 
 
 @lru_cache(maxsize=1 << 16)  # 同一句话，每次重建都要用
 def plain(text: str) -> str:
-    """给列表用的一句：链接只留文字，去掉加粗与反引号。"""
-    return _LINK.sub(r"\1", text).replace("**", "").replace("`", "").strip()
+    """给列表用的一句：去掉标记，链接只留文字。"""
+    if not _MARKUP.search(text):
+        return text.strip()
+    items = parse(f"- [ ] {text}").items  # 有了勾选框，后面不会再是列表、标题
+    return items[0].plain if items else text.strip()
 
 
 def _fact(vault: Vault, day: date, path: str, template: re.Pattern[str], memory: Memory) -> DayFact:
@@ -234,18 +274,19 @@ def _fact(vault: Vault, day: date, path: str, template: re.Pattern[str], memory:
 def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayFact:
     page = read_day(vault, Path(path))
     own = own_text(page, template)
-    found = [m for made in index.backlinks([page]).values() for m in made]
+    said = [mention for made in links.backlinks([page]).values() for mention in made]
     achieved = report.achievements(page) if own else []
-    reach = index.reachable(page.text, str(page.path.parent))
-    prose = unlinked(outside_code(page.body))
-    fences = page.text if "```" in page.text or "~~~" in page.text else ""
     return DayFact(
         day, path, report.short_title(page, day), page.title, words(own), page.tags,
-        tuple(mentions(page)), tuple(map(plain, achieved)), tuple(found),
-        reach, fences, prose,
+        tuple(mentions(page)), tuple(map(plain, achieved)), tuple(said),
+        reach(page), embedded(page), page.document.unlinked[page.offset :],
     )  # fmt: skip
 
 
-def _hints(day: DayFact, known: index.Names) -> tuple[str, ...]:
+def _targets(note: Note) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(t for link, t in links.targets(note) if not link.image))
+
+
+def _hints(day: DayFact, known: links.Names) -> tuple[str, ...]:
     """一天里提到的笔记，链接的也在其中。"""
     return tuple(str(note.path) for note in known.found(day.prose))

@@ -46,13 +46,22 @@ def pages(web: Web) -> dict[str, Generated]:
 def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
     """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
     known = {note.slug for note in notes}
-    left = [(note, {slug for slug in note.prereq if slug in known}) for note in notes]
-    done, layers = set[str](), list[list[Note]]()
-    while left:
-        layers.append([n for n, needs in left if needs <= done] or [n for n, _ in left])
-        left = [] if len(layers[-1]) == len(left) else [p for p in left if not p[1] <= done]
-        done |= {note.slug for note in layers[-1]}
-    return layers
+    waiting: dict[str, list[int]] = {slug: [] for slug in known}  # 谁在等这一篇
+    needs = [len(known.intersection(note.prereq)) for note in notes]
+    for number, note in enumerate(notes):
+        for slug in known.intersection(note.prereq):
+            waiting[slug].append(number)
+    layers: list[list[int]] = []
+    ready = [number for number, count in enumerate(needs) if not count]
+    while ready:
+        layers.append(sorted(ready))
+        ready = []
+        for slug in {notes[number].slug for number in layers[-1]}:
+            for number in waiting.pop(slug, ()):
+                needs[number] -= 1
+                ready += [] if needs[number] else [number]
+    circles = [number for number, count in enumerate(needs) if count]
+    return [[notes[number] for number in layer] for layer in (*layers, circles) if layer]
 
 
 def _archive(web: Web) -> dict[str, Generated]:

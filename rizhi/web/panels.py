@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from rizhi import snippet, stamp
-from rizhi.index import Mention
 from rizhi.isoweek import week_of
+from rizhi.links import Mention
 from rizhi.page import Note
 from rizhi.pages import weekday
 from rizhi.report import that_day

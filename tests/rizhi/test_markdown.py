@@ -77,6 +77,25 @@ def test_children_and_notes_keep_their_parent() -> None:
     assert document.items[-1].text == "复习二叉树第二行接着说：先写模板。"
 
 
+def test_a_tab_after_the_quote_mark_hides_no_list_marker() -> None:
+    document = parse(">\t- [ ] 甲\n>\t  1. 乙\n")
+    assert [(item.marker, item.start, item.plain) for item in document.items] == [
+        ("-", 2, "甲"),
+        ("1.", 14, "乙"),
+    ]
+    assert [b.start for b in document.blocks if b.kind == "list"] == [2, 14]
+
+
+def test_a_tab_before_a_marker_under_an_empty_item_hides_no_list_marker() -> None:
+    document = parse("-\n\t3) 甲\n-\r\n\t- 乙\n")
+    assert [(item.marker, item.start, item.parent) for item in document.items] == [
+        ("-", 0, -1),
+        ("3)", 3, 0),
+        ("-", 8, -1),
+        ("-", 12, 2),
+    ]
+
+
 def test_boxes_in_a_quote_are_todos_and_in_code_or_maths_are_text() -> None:
     document = _case("quotes.md")
     todos = [item.text for item in document.items if item.todo]

@@ -8,9 +8,10 @@ import pytest
 
 from rizhi import pages
 from rizhi.account import own_text, words
-from rizhi.entry import CANONICAL, parse
-from rizhi.page import Day
-from rizhi.vault import RizhiError, Vault, day_names
+from rizhi.carry import Goal
+from rizhi.page import Day, read_days
+from rizhi.sections import CANONICAL
+from rizhi.vault import RizhiError, Vault
 
 Write = Callable[[str, str], Path]
 
@@ -19,35 +20,46 @@ def _day(text: str) -> Day:
     return Day(Path("2026-11-23.md"), text)
 
 
-def _new(vault: Vault, goals: list[str]) -> str:
-    return pages.new_day(vault, date(2026, 11, 23), "题", goals, None)
+def _new(vault: Vault, goals: list[str], rest: int = 0) -> str:
+    made = [Goal(text) for text in goals]
+    return pages.new_day(vault, date(2026, 11, 23), "题", made, rest, None)
 
 
-def test_a_new_day_has_every_section_and_no_words_of_his(vault: Vault) -> None:
+def test_a_new_day_has_every_section_in_his_order_and_no_words_of_his(vault: Vault) -> None:
     text = _new(vault, [])
-    found = parse(text)
-    assert {s.name for s in found.sections if s.level != 1} == set(CANONICAL)
-    assert found.todos == () and own_text(_day(text), pages.boilerplate(vault)) == ""
+    day = _day(text)
+    names = [section.name for section in day.sections if section.level == 2]
+    assert names == list(CANONICAL)
+    assert day.todos == () and own_text(day, pages.boilerplate(vault)) == ""
     assert text.count("- [ ] \n") == 6 and "1. [ ] \n2. [ ] \n3. [ ] \n" in text
-    assert "\n\n\n" not in text and text.endswith("## 今日总结\n\n")
+    assert "\n\n\n" not in text and text.endswith("- [ ] \n")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 5])
 def test_at_least_three_goals(vault: Vault, count: int) -> None:
     text = _new(vault, [f"事{n}" for n in range(count)])
-    goals = parse(text).section("今日目标")[0].items
-    assert [item.bullet for item in goals] == [f"{n}." for n in range(1, max(count, 3) + 1)]
+    goals = _day(text).section("今日目标")[0].items
+    assert [item.marker for item in goals] == [f"{n}." for n in range(1, max(count, 3) + 1)]
     assert [item.text for item in goals if item.text] == [f"事{n}" for n in range(count)]
 
 
 def test_goals_and_the_link_back_are_not_his_words(vault: Vault, write: Write) -> None:
     write("2026-11-20", "写了。\n")
-    previous = pages.last_written(vault, date(2026, 11, 23), day_names(vault))
-    text = pages.new_day(vault, date(2026, 11, 23), "", ["画图"], previous)
+    previous = pages.last_written(vault, read_days(vault))
+    text = pages.new_day(vault, date(2026, 11, 23), "", [Goal("画图", "/")], 7, previous)
     assert "上一篇：[2026-11-20](2026-11-20.md)" in text
+    assert "1. [/] 画图\n" in text and "\n另有 7 件，见 `rizhi todo`\n" in text
     assert own_text(_day(text), pages.boilerplate(vault)) == ""
     mine = text.replace("## 思考\n\n- ", "## 思考\n\n- cat 不新建维度")
     assert own_text(_day(mine), pages.boilerplate(vault)) == "cat 不新建维度"
+
+
+def test_a_template_of_the_last_version_still_works(vault: Vault) -> None:
+    """他改过的旧模板里没有 `goal.mark` 与 `rest`：条目与子条目照样写得出来。"""
+    own = vault.root / "rizhi/templates/day.md"
+    own.parent.mkdir(parents=True)
+    own.write_text("{% for goal in goals %}{{ loop.index }}. [ ] {{ goal }}\n{% endfor %}", "utf-8")
+    assert _new(vault, ["甲\n    - [ ] 乙"], 3) == "1. [ ] 甲\n    - [ ] 乙\n"
 
 
 def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:

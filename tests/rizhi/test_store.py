@@ -307,7 +307,7 @@ def test_two_processes_amend_and_lose_nothing(tmp_path: Path) -> None:
     def run() -> None:
         for number in range(50):
             line = f"{os.getpid()} {number}\n".encode()
-            _amend(path, lambda old, line=line: old + line)  # type: ignore[misc]
+            _amend(path, lambda old, line=line: old + line)
 
     assert [wait(child) for child in [fork(run), fork(run)]] == [0, 0]
     lines = path.read_text().splitlines()

@@ -10,7 +10,7 @@ from rizhi.todo import (
     Todo,
     brief,
     dated,
-    due,
+    due_of,
     dues,
     key_of,
     lives,
@@ -156,10 +156,13 @@ def test_five_ways_to_write_a_due_date() -> None:
         ("写信给 a@12-1.com", None),
         ("学 @property", None),
         ("读 @3-5-7", None),
+        ("学 `@12-1` 的写法", None),
+        ("[讲义](讲义@12-1.pdf)", None),
     ],
 )
 def test_due(text: str, expected: date | None) -> None:
-    assert due(text, D) == expected
+    (item,) = day_of(f"- [ ] {text}\n").items
+    assert due_of(day_of(f"- [ ] {text}\n"), item) == expected
 
 
 def test_a_due_date_that_does_not_exist_is_named() -> None:

@@ -394,7 +394,7 @@ def test_a_process_that_was_killed_says_what_was_taken_back(rz: Run, write: Writ
     path = write("2026-11-23", PAGE)
 
     def killed() -> None:
-        store._undisturbed = lambda _: bool(kill_self())  # type: ignore[assignment]
+        store._undisturbed = lambda _: bool(kill_self())
         rz("add", "思考", "二")
 
     wait(fork(killed))

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi import pages
+from rizhi.carry import Goal
 from rizhi.report import DISTANCES
 from rizhi.vault import find_vault
 from rizhi.web import generated, panels, render
@@ -46,7 +47,7 @@ def _uri(day: date) -> str:
 
 def _blank(root: Path, day: date) -> str:
     """刚用模板建好、一个字没写的一页。"""
-    return pages.new_day(find_vault(root), day, "标题", ["做一件事"], None)
+    return pages.new_day(find_vault(root), day, "标题", [Goal("做一件事")], 0, None)
 
 
 def _find(found: Iterable[Panel], kind: str) -> Panel | None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 from bs4 import BeautifulSoup
 from markdown import Markdown
 
@@ -30,33 +29,20 @@ from rizhi.web.blocks import (
     Trail,
 )
 from rizhi.web.facts import Web, read_web
+from tests.rizhi.engine import engine
 from tests.rizhi.webs import flat as _flat
 from tests.rizhi.webs import text as _words
 from tests.rizhi.webs import vault_of as _vault
 
-ROOT = Path(__file__).resolve().parents[3]
 TODAY = date(2026, 11, 23)
 BLANK = re.compile(r"\s")
 HEAT = re.compile(r"\d+年\d+月：(?:\d+（\d+字）)+")
 
 
-class _Loader(yaml.UnsafeLoader):
-    """mkdocs.yml 是自己的；里面的 !ENV 与扩展无关。"""
-
-
-_Loader.add_constructor("!ENV", lambda loader, node: None)
-
-
 @pytest.fixture(scope="module")
 def markdown() -> Markdown:
     """与站点同样的扩展。"""
-    config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), _Loader)  # noqa: S506
-    names, options = [], {}
-    for one in config["markdown_extensions"]:
-        name, value = (one, {}) if isinstance(one, str) else next(iter(one.items()))
-        names.append(name)
-        options[name] = value
-    return Markdown(extensions=names, extension_configs=options)
+    return engine()
 
 
 def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
