@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi.frontmatter import body_start
-from rizhi.markdown import Document, NearMiss, near_misses, spliced
+from rizhi.markdown import Block, Document, NearMiss, near_misses, spliced
 from rizhi.page import Page
 
 KINDS = (
@@ -218,12 +218,14 @@ def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
     begun = {document.line(block.start) for block in document.blocks}
     begun |= {document.line(miss.start) for miss in misses}
     closed = [block for block in document.blocks if block.kind in _CLOSED]
+    quotes = [block for block in document.blocks if block.kind == "quote" and not block.depth]
     for miss in misses:
         start, end = miss.start, miss.end
         if miss.kind == "blank":
             first = document.line_start(start)
             lead = document.text[first:start]
-            edit = (first, first, f"{lead.rstrip()}\n" if ">" in lead else "\n")
+            # 缩进太深的 > 不是引用，是上一段的字
+            edit = (first, first, f"{lead.rstrip()}\n" if _within(start, quotes) else "\n")
             yield Finding("空行", first, end, "不是列表：上面要空一行", (edit,))
         elif miss.kind == "rule":
             at = document.line_start(end - 1)
@@ -231,9 +233,7 @@ def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
         elif miss.kind == "numbered":
             sign = "### " if document.text[start] in "（(" else "## "
             yield Finding("标题", start, end, "不是标题", ((start, start, sign),))
-        elif (at := bisect_right(closed, start, key=lambda b: b.start)) and start < closed[
-            at - 1
-        ].end:
+        elif _within(start, closed):
             yield Finding("待办", start, end, "表格、标题与 HTML 里的框不是待办")
         else:
             kind = {"item": "条目", "task": "待办", "heading": "标题"}[miss.kind]
@@ -243,6 +243,12 @@ def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
             apart = line[:1].strip() and document.line(following) not in begun
             new = miss.right + "\n" * bool(apart and kind != "标题")
             yield Finding(kind, start, end, f"不是{kind}", ((start, end, new),))
+
+
+def _within(at: int, blocks: Sequence[Block]) -> bool:
+    """在不在这几块里；它们按位置排好，互不包含。"""
+    place = bisect_right(blocks, at, key=lambda block: block.start) - 1
+    return place >= 0 and at < blocks[place].end
 
 
 def _glued(document: Document) -> Iterator[Finding]:

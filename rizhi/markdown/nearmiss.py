@@ -75,9 +75,11 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
     for found in _LINE.finditer(document.blanked, block.start, block.end):
         first = block.kind == "item" and found.start() == block.start
         item = document.items[block.item] if first else None
-        start = found.start() + (0 if item else _margin(found[0]))
-        end = found.start() + len(document.text[found.start() : found.end()].rstrip())
-        if start in links or start >= end:
+        line = document.text[found.start() : found.end()]
+        start = found.start() + (0 if item else _margin(line))
+        end = found.start() + len(line.rstrip())
+        # 以代码、公式开头的一行，后面写什么都不像
+        if start >= end or start in links or document.blanked[start] != document.text[start]:
             continue
         # Word 与网页里粘来的缩进不是空格：连同它一起改
         shift = 0 if item else _blanks(document.text, start, end)
