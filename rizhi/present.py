@@ -213,8 +213,8 @@ def _item(
 
 
 def _todo_line(todo: Todo, today: date) -> str:
-    due = f"期限 {todo.due} " if todo.due else ""
-    mark = _STATES[todo.state]
+    due = f"{'搁到' if todo.parked(today) else '期限'} {todo.due} " if todo.due else ""
+    mark = f"[{todo.mark or ' '}]" if todo.state == "open" else _STATES[todo.state]
     return f"{todo.id} {mark} {due}{brief(todo.text)}（{_history(todo, today)}）"
 
 
