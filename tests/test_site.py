@@ -84,6 +84,26 @@ def test_days_lead_to_each_other(tmp_path: Path) -> None:
     assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
 
 
+def test_a_newline_is_a_line_break_in_days_and_weeks_only(tmp_path: Path) -> None:
+    root = vaults.make(tmp_path / "vault", date(2026, 11, 23))
+    text = "# 题\n\n做了两件：\n- 甲\n  接着甲\n- 乙\n"
+    places = ("daily/2026/2026-11-20", "weekly/2026-W47", "guide/trial")
+    for place in places:
+        path = root / f"docs/{place}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "-q"]
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    items = {
+        place: BeautifulSoup((root / f"site/{place}.html").read_text("utf-8"), "html.parser")
+        .select_one("article > ul")
+        .find_all("li")
+        for place in places
+    }
+    assert {place: len(found) for place, found in items.items()} == dict.fromkeys(places, 2)
+    assert [bool(found[0].br) for found in items.values()] == [True, True, False]
+
+
 def _recorded(root: Path, note: Path) -> tuple[list[str], int]:
     """一篇笔记的记录里的文字，与图的个数。"""
     outputs = root / "snippets/outputs" / note.stem.replace("-", "_")

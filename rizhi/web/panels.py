@@ -146,7 +146,8 @@ def todo_row(todo: Todo, web: Web) -> Row:
     if todo.state == "open":
         tail += [f"，{todo.age(web.today)} 天"]
         tail += [f"，顺延 {todo.carried} 次"] if todo.carried else []
-        tail += [f"，期限 {todo.due}"] if todo.due else []
+        until = "搁到" if todo.parked(web.today) else "期限"
+        tail += [f"，{until} {todo.due}"] if todo.due else []
     elif todo.last == todo.born:
         tail += [f"，当天{_STATES[todo.state]}"]
     else:
@@ -197,9 +198,11 @@ def _week(web: Web) -> Panel:
 
 
 def _open(web: Web) -> Panel:
-    found = still_open(web.todos)
+    every = still_open(web.todos)
+    found = [todo for todo in every if not todo.parked(web.today)]
     rows = tuple(todo_row(todo, web) for todo in found[:SHOWN])
-    note = (f"共 {len(found)} 件，", Link("待办板", "todos/index.md"))
+    parked = f"，另有 {len(every) - len(found)} 件搁着" if len(found) < len(every) else ""
+    note = (f"共 {len(found)} 件{parked}，", Link("待办板", "todos/index.md"))
     return Panel("open", "开着的事", Rows(rows, "todos"), note)
 
 

@@ -342,3 +342,16 @@ def test_the_state_of_a_snippet(
         assert "snippets/rope.py" in line and str(tmp_path) not in line
     else:
         assert rows == said
+
+
+def test_what_is_parked_waits_on_the_board_and_not_at_home(make: Make) -> None:
+    text = "- [>] 搁着的 📅 2026-12-20\n- [>] 到日子的 📅 2026-11-01\n- [ ] 开着的\n"
+    web = make({"2026-11-20": text})
+    opened = _find(panels.home(web), "open")
+    assert [row.partition("　")[0] for row in _rows(opened)] == ["到日子的", "开着的"]
+    assert opened is not None and _text(opened.note).startswith("共 2 件，另有 1 件搁着，")
+    board = _find(generated.pages(web)["todos/index.md"].panels, "due")
+    assert [row.rpartition("，")[2] for row in _rows(board)] == [
+        "期限 2026-11-01",
+        "搁到 2026-12-20",
+    ]
