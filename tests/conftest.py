@@ -1,5 +1,6 @@
 """各处共用：一个空的知识库，样例知识库与它的一次严格构建；并行时哪些测试排在一起。"""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from rizhi import runner
 from rizhi.vault import Vault, find_vault
 from tests import vaults
 
-settings.register_profile("rizhi", deadline=None)  # 机器忽快忽慢，时限不是结论
+# 机器忽快忽慢，时限不是结论；EXAMPLES=10000 时每条性质多试一百倍
+EXAMPLES = int(os.environ.get("EXAMPLES", 100))
+settings.register_profile("rizhi", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("rizhi")
 
 # 构建之后说出进程里有没有 torch；mkdocs 的命令会 sys.exit，所以放在 finally 里
