@@ -182,8 +182,9 @@ class Web:
     @cached_property
     def hinted(self) -> dict[str, list[DayFact]]:
         """每篇笔记在哪些天被提到，却没有链接。"""
-        named = [(note.title, note.aliases, str(note.path)) for note in self.notes]
-        known = self.memory.kept("names", named, partial(links.Names, self.notes))
+        spelled = [(note.title, note.aliases, str(note.path)) for note in self.notes]
+        clues = (self.vault.config.get("everyday"), spelled)
+        known = self.memory.kept("names", clues, partial(links.named, self.vault, self.notes))
         found: dict[str, list[DayFact]] = {}
         for day in self.days:
             linked = {mention.target for mention in day.mentions}

@@ -270,10 +270,16 @@ def test_the_latest_hints_come_first(make: Make) -> None:
 
 
 def test_an_alias_shared_by_two_notes_points_to_both(make: Make) -> None:
-    notes = {"model/a": "---\naliases: [门控]\n---\n# 甲甲\n"}
-    notes["model/b"] = "---\naliases: [门控]\n---\n# 乙乙\n"
-    web = make({"2026-11-20": "## 思考\n\n门控\n"}, notes)
+    notes = {"model/a": "---\naliases: [门控层]\n---\n# 甲甲\n"}
+    notes["model/b"] = "---\naliases: [门控层]\n---\n# 乙乙\n"
+    web = make({"2026-11-20": "## 思考\n\n门控层\n"}, notes)
     assert all(_find(panels.of_note(web, note), "hints") for note in web.notes)
+
+
+def test_an_everyday_word_is_no_hint(make: Make) -> None:
+    notes = {"model/a": "---\naliases: [温度]\n---\n# 采样\n"}
+    web = make({"2026-11-20": "## 思考\n\n今天的温度\n"}, notes)
+    assert _find(panels.of_note(web, web.notes[0]), "hints") is None
 
 
 def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:

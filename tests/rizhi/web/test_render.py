@@ -178,7 +178,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
     files = {
         "index.md": "# 首页\n",
         "notes/model/rope.md": "---\ntags: [a/b]\n---\n# 旋转\n\n[掩码](../attention/mask.md)\n",
-        "notes/attention/mask.md": "---\nprereq: [rope]\naliases: [因果]\n---\n# 掩码\n",
+        "notes/attention/mask.md": "---\nprereq: [rope]\naliases: [因果性]\n---\n# 掩码\n",
         "notes/model/空 格.md": "---\nprereq: [rope, mask]\ndraft: true\n---\n# 空 格\n",
         "weekly/2026-W48.md": "# 周\n",
         "weekly/2025-W52.md": "# 周\n",
@@ -190,7 +190,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
             f"## 今日完成\n\n- [ ] 做第{n}件 `x[0]` @2026-12-01\n- [ ] 一直没做的\n\n"
             f"- [{'x' if n % 2 else '-'}] 了结的{n}\n\n"
             f"## 今日成果\n\n1. 写完 a_b_c，**粗**\n2. 1. 又一样\n\n"
-            f"## 思考\n\n前一句。第{n}次懂了[旋转](../../notes/model/rope.md)因果。\n"
+            f"## 思考\n\n前一句。第{n}次懂了[旋转](../../notes/model/rope.md)因果性。\n"
         )
     return read_web(_vault(tmp_path_factory.mktemp("rich"), files), TODAY)
 
@@ -263,8 +263,8 @@ def _hostile(text: str) -> dict[str, str]:
     front = f"tags: [{said}]\n" if len(text) < 99 else ""
     files = {
         "index.md": "# 首页\n",
-        "notes/model/a.md": f"---\ntitle: {said}\naliases: [同名]\n{front}---\n\n[乙](b.md)\n",
-        "notes/model/b.md": f"---\naliases: [同名]\nprereq: [a]\n---\n# {text}\n\n[甲](a.md)\n",
+        "notes/model/a.md": f"---\ntitle: {said}\naliases: [同名的]\n{front}---\n\n[乙](b.md)\n",
+        "notes/model/b.md": f"---\naliases: [同名的]\nprereq: [a]\n---\n# {text}\n\n[甲](a.md)\n",
         "weekly/2026-W47.md": f"# {text}\n",
     }
     for n in (0, 1, 3, *range(10, 17)):
@@ -272,7 +272,7 @@ def _hostile(text: str) -> dict[str, str]:
         files[f"daily/{day.year}/{day}.md"] = (
             f"---\n{front}---\n\n# {day}　{text}\n\n"
             f"## 今日完成\n\n- [ ] {text}{n}\n- [x] {n}{text}\n\n"
-            f"## 今日成果\n\n1. {text}\n\n## 思考\n\n同名 [没了](../../notes/model/gone.md)\n\n"
+            f"## 今日成果\n\n1. {text}\n\n## 思考\n\n同名的 [没了](../../notes/model/gone.md)\n\n"
             f"{text}[甲](../../notes/model/a.md)\n"
         )
     return files
