@@ -29,7 +29,8 @@ _DAYS = re.compile("[@📅📆🗓]")
 _WIDTHLESS = re.compile("[\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _EXTRA = re.compile("[@📅📆🗓⏳🛫➕✅❌（(【\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
-_WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
+# `__init__` 是名字，不是加粗
+_WHOLE = re.compile(r"(\*\*|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
 _RANK = {"open": 0, "dropped": 1, "done": 2}
 
 
@@ -142,7 +143,7 @@ def settled_since(every: Iterable[Todo], day: date) -> set[str]:
 
 def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
     """按编号、全文、编号的开头或一段文字找开着的待办；前一种找到了就不看后一种。"""
-    candidates = still_open(every)
+    candidates = still_open(every) if wanted.strip() else []
     number, name = wanted.strip().lower(), key_of(wanted)
     part = name.casefold()
     prefix = len(number) >= 3
@@ -159,12 +160,15 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
 
 
 def key(item: Item) -> str:
-    """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
-    text = item.plain
+    """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。
+
+    只有期限或标点的，就看它们；只写了【待办】的是空的，同空的勾选框一样不算一件事。
+    """
+    text = whole = item.plain
     if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
-        text = _SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
-        text = _WIDTHLESS.sub("", text)
-    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(item.plain.split())
+        whole = _WIDTHLESS.sub("", _SUFFIX.sub("", text).replace(TODO, ""))
+        text = _SUFFIX.sub("", _STAMPS.sub("", whole))
+    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(whole.split())
 
 
 def key_of(text: str) -> str:

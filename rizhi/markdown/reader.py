@@ -27,6 +27,8 @@ _BESIDE_STRIKE = re.compile(
     r"[（(](?:已顺延|自 ?\d)[^）)]*[）)]|【待办】"
     r"|(?:[📅📆🗓]\ufe0f?|@)\s*\d{4}-\d{1,2}-\d{1,2}|[\s*_。.！!；;，,]"
 )
+# 行末的反斜杠是换行，不是字；成对的才是
+_HARD_BREAK = re.compile(r"(?<!\\)((?:\\\\)*)\\(?=[\r\n])")
 _SPACES = " \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
@@ -308,7 +310,7 @@ class _Reader:
         text = self.text[start:end]
         if "\n" not in text and "\r" not in text:
             return text
-        first, *rest = re.split(r"\r\n?|\n", text)
+        first, *rest = re.split(r"\r\n?|\n", _HARD_BREAK.sub(r"\1", text))
         quote = re.compile(rf"[ \t]*(?:>[ \t]?){{0,{self.quotes}}}")
         return joined([first.strip(), *(quote.sub("", line, count=1).strip() for line in rest)])
 

@@ -236,3 +236,8 @@ def test_one_of_eleven_is_found_by_its_own_words() -> None:
     for todo in found:
         assert matching(found, todo.text) == [todo]
     assert [t.text for t in matching(found, "学 c+")] == ["学 C++"]
+
+
+@pytest.mark.parametrize("wanted", ["", "  ", "\u3000"])
+def test_nothing_asked_for_finds_nothing(wanted: str) -> None:
+    assert matching(_lives("- [ ] 只有这一件"), wanted) == []
