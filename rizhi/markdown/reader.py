@@ -152,9 +152,7 @@ class _Reader:
         self._open(start, "cell")
 
     def _list(self, _: Any, start: int, end: int) -> None:
-        while self.source[start] in " \t":
-            start += 1
-        self._push("list", start)
+        self._push("list", _to_marker(self.source, start))
 
     def _quote(self, _: Any, start: int, end: int) -> None:
         self._push("quote", start)
@@ -183,8 +181,7 @@ class _Reader:
     def _item(self, _: None, start: int, end: int) -> None:
         self._enter()
         source = self.source
-        while source[start] in " \t":
-            start += 1
+        start = _to_marker(source, start)
         marker = _MARKER.match(source, start)
         sign = marker[0] if marker else ""
         first = self.at[start]
@@ -494,6 +491,13 @@ _ENDS: Mapping[str, _Handler] = {
     "Link": _Reader._link_end,
     "Image": _Reader._link_end,
 }
+
+
+def _to_marker(source: str, start: int) -> int:
+    """条目的记号在哪里：用制表符缩进的，pyromark 从上一行的换行、引用记号算起。"""
+    while source[start] in " \t\r\n>":
+        start += 1
+    return start
 
 
 def _in_order(items: list[Item], blocks: list[Block]) -> tuple[list[Item], list[Block]]:
