@@ -168,7 +168,8 @@ def key(item: Item) -> str:
     if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
         whole = _WIDTHLESS.sub("", _SUFFIX.sub("", text).replace(TODO, ""))
         text = _SUFFIX.sub("", _STAMPS.sub("", whole))
-    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(whole.split())
+    words = "".join(text.split())
+    return words.strip(_FIRST).rstrip(_LAST) or words or "".join(whole.split())
 
 
 def key_of(text: str) -> str:
@@ -190,7 +191,8 @@ def shown(text: str) -> str:
 
 def brief(text: str) -> str:
     """列表里的写法：期限与【待办】另有地方写。"""
-    return _STAMPS.sub("", shown(text)).replace(TODO, "").strip().rstrip("。")
+    text = shown(text)
+    return _STAMPS.sub("", text).replace(TODO, "").strip().rstrip("。") or text
 
 
 def due(text: str, day: date) -> date | None:
@@ -241,7 +243,7 @@ def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:
 
 
 def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mention | None:
-    """一件事在一页里出现几次，哪一次作数：勾掉的压过开着的，都开着就看后写的。
+    """一件事在一页里出现几次，哪一次作数：勾掉的压过开着的，都开着就看搁着的、后写的。
 
     了结了的子条目跟着父条目一页页抄下去，不是又了结一次：`under` 是这件事现在跟着谁，
     没有开着是 None；`ended` 是它了结过没有。
@@ -250,7 +252,11 @@ def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mentio
     told = [
         m for m in mentions if not (copied and m.under and m.state != "open" and m.under != under)
     ]
-    return max(reversed(told), key=lambda m: _RANK[m.state], default=None)
+    return max(reversed(told), key=lambda m: (_RANK[m.state], _parks(m)), default=None)
+
+
+def _parks(mention: Mention) -> bool:
+    return mention.mark == PARKED and mention.due is not None
 
 
 def _todo(life: _Life) -> Todo:
