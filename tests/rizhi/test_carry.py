@@ -236,3 +236,10 @@ def test_what_was_settled_since_is_not_carried_again() -> None:
         [plan, ticked], plan, known, D + timedelta(2), Path("/v/docs/daily/2026/x.md")
     )
     assert [g.text.partition("（")[0] for g in made] == ["乙"]
+
+
+def test_a_plan_label_right_below_a_list_is_not_copied_with_the_list() -> None:
+    page = day_of(
+        "## 遇到的挑战与明日计划\n\n挑战：\n\n- [ ] 甲\n    - [ ] 子\n明日计划：\n- [ ] 乙\n"
+    )
+    assert _open_keys(page, _next_page(page)) == _open_keys(page) == {"甲", "子", "乙"}
