@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import indent
 
 from rizhi.links import moved
 from rizhi.markdown import Item, spliced
@@ -26,8 +26,6 @@ from rizhi.todo import (
 
 OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
-_QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.M)
-_NESTED = " " * 4
 Closed = Mapping[tuple[str, str], str]
 _MARKS = {"done": "x", "dropped": "-"}
 
@@ -59,7 +57,7 @@ class _Carrier:
         if name in self.taken or len(self.goals) >= MOST:
             return
         pairs = ((child, (key(child), key(above))) for child, above in _below(day, item))
-        open_ones = {p[0] for c, p in pairs if c.state == "open" and p not in self.closed}
+        open_ones = {p[0] for c, p in pairs if c.todo and _waits(c) and p not in self.closed}
         self.taken |= {name} | open_ones
         self.goals.append(Goal(self._text(day, item, planned), item.mark or " "))
 
@@ -76,7 +74,9 @@ class _Carrier:
         text = dated(item.text, _written(day))
         first = planned and known and not known.carried and TODO not in known.text + text
         text = aged(text, known, self.today) if known and not first else shown(text)
-        return self._moved(day, text) + below(day, item, self.closed, self.target)
+        # 编号到了三位，缩进四格就不在它里面了
+        margin = max(len(f"{len(self.goals) + 1}. "), 4)
+        return self._moved(day, text) + below(day, item, self.closed, self.target, margin)
 
     def _moved(self, day: Day, text: str) -> str:
         return moved(text, day.path, self.target, day.document.definitions)
@@ -116,7 +116,7 @@ def planned(day: Day) -> Iterator[Item]:
         for item in section.items:
             if item.parent in travelling:
                 travelling.add(item.number)
-            elif item.plain and item.state in (None, "open") and (item.todo or item.parent < 0):
+            elif key(item) and item.state in (None, "open") and (item.todo or item.parent < 0):
                 if item.number >= 0:
                     travelling.add(item.number)
                 yield item
@@ -128,23 +128,55 @@ def closed(lives: Iterable[Todo]) -> Closed:
     return {pair: _MARKS[state] for pair, state in last.items() if state in _MARKS}
 
 
-def below(day: Day, item: Item, closed: Closed, target: Path) -> str:
-    """条目第一段之后的原文，缩进成新的条目之下的样子；没有就是空的。
+def below(day: Day, item: Item, closed: Closed, target: Path, margin: int = 4) -> str:
+    """条目第一段之后的原文，缩进 `margin` 格，成新的条目之下的样子；没有就是空的。
 
     其间了结了的子条目照现在的样子打上记号：照旧抄一遍，它就又开了。
     """
     if item.number < 0:
         return ""
     pairs = [(child, (key(child), key(above))) for child, above in _below(day, item)]
-    ticks = [(c.box, c.box + 1, closed[p]) for c, p in pairs if c.box >= 0 and p in closed]
+    ticks = [_ticked(day, c, closed[p]) for c, p in pairs if c.todo and p in closed]
     now = spliced(day.text, ticks)
-    text = now[day.document.line_end(item.end - 1) : item.last].replace("\r\n", "\n")
-    if ">" in day.document.prefix(item):
-        text = _QUOTE.sub("", text)
-    text = dedent(dated(text.expandtabs(4), _written(day))).strip("\n")
-    if not text.strip():
+    stops = (part.start for part in day.sections if part.start > item.start)
+    last = min(item.last, *stops, len(day.text)) + len(now) - len(day.text)
+    text = now[day.document.line_end(item.end - 1) : last].replace("\r\n", "\n")
+    lines = _dedented(text, _head(day, item)).split("\n")
+    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if first is None:
         return ""
-    return "\n" + indent(moved(text, day.path, target, day.document.definitions), _NESTED)
+    # 空行留一行：第二段紧接着第一段，就成了第一段的字
+    said = dated("\n".join(lines[first:]), _written(day))
+    said = moved(said, day.path, target, day.document.definitions)
+    return "\n" * (2 if first else 1) + indent(said, " " * margin)
+
+
+def _head(day: Day, item: Item) -> str:
+    """一行里条目的字之前的部分：引用记号、缩进、记号与空白。"""
+    start = item.start + len(item.marker)
+    blanks = day.text[start : item.body if item.box < 0 else item.box - 1]
+    blanks = blanks if len(blanks.expandtabs(4)) <= 4 else " "  # 再多就是缩进的代码了
+    return day.document.prefix(item) + item.marker + (blanks or " ")
+
+
+def _dedented(text: str, head: str) -> str:
+    """去掉与条目的字对齐的缩进，连同引用记号；`head` 见 `_head`。
+
+    缩进不够的行是上一段的续行，仍接在它后面。
+    """
+    quotes = re.compile(rf"(?:[ \t]*>[ \t]?){{0,{head.count('>')}}}")
+    first, *lines = [
+        quotes.sub("", line, count=1).expandtabs(4) for line in (head, *text.split("\n"))
+    ]
+    widths = [width for line in lines if line.strip() and (width := _width(line)) >= len(first)]
+    common = min(widths, default=0)
+    if common > len(first) + 3:  # 从头就是缩进的代码
+        common = len(first)
+    return "\n".join(line[min(_width(line), common) :] for line in lines)
+
+
+def _width(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
@@ -156,11 +188,26 @@ def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
 
 
 def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:
-    """各级子条目，与各自的父条目。"""
+    """各级子条目与写在说明里的【待办】，与各自的父条目。"""
     if item.number >= 0:
-        for child in day.document.children(item):
+        for child in day.children.get(item.number, ()):
             yield child, item
             yield from _below(day, child)
+
+
+def _waits(item: Item) -> bool:
+    return item.state in (None, "open")
+
+
+def _ticked(day: Day, child: Item, mark: str) -> tuple[int, int, str]:
+    """了结了的子条目打上记号；没有条目记号的【待办】没处打勾，去掉这三个字。"""
+    if child.box >= 0:
+        return child.box, child.box + 1, mark
+    if child.marker:
+        at = child.start + len(child.marker)
+        return at, at, f" [{mark}]"
+    at = day.text.index(TODO, child.start)
+    return at, at + len(TODO), ""
 
 
 def _parked(day: Day, item: Item, today: date) -> bool:

@@ -35,24 +35,24 @@ def append(day: Day, wanted: str, content: str, mark: str = "") -> str:
     if section is None:
         return _with_heading(day.text, name, content, mark)
     for text, start in _tries(day, section, content, mark):
-        if _came(day, text, start, name):
+        if _came(day, text, start, name, content):
             return text
     where = f"{day.path.name}:{day.document.line(section.start)}"
-    why = f"「{name}」末尾有没有合上的代码块或注释，添进去也不算数"
-    raise RizhiError(f"{where} {why}；先合上它。没有改动任何文件。")
+    why = f"添在「{name}」里会与上下的行连成一段，或落进没有合上的代码块、注释"
+    raise RizhiError(f"{where} {why}；合上它，或在那里空一行。没有改动任何文件。")
 
 
 def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
     """把一页里的这件事都打上记号（x 或 -），给了 `origin` 就只打写着它的；没有能打的返回 None。"""
     same = [i for i in day.items if i.todo and key(i) == wanted and origin in i.text]
-    edits = [_marked(item, mark) for item in same if item.state in (None, "open") and item.marker]
+    edits = [_marked(item, mark) for item in same if _waits(item) and item.marker]
     return spliced(day.text, edits) if edits else None
 
 
 def park(day: Day, wanted: str, until: date) -> str | None:
     """今天的计划里已有这件事，就地改成搁到 `until`；没有返回 None。"""
     plan = [item for section in day.section(PLAN) for item in section.items]
-    same = [i for i in plan if i.todo and i.box >= 0 and i.state == "open" and key(i) == wanted]
+    same = [i for i in plan if i.todo and i.marker and _waits(i) and key(i) == wanted]
     if not same:
         return None
     item = same[-1]
@@ -91,6 +91,10 @@ def _slot(document: Document, section: Section) -> Item | None:
 def _empty(document: Document, item: Item) -> bool:
     bare = not item.text and bool(item.marker)
     return bare and not document.children(item) and not document.notes(item)
+
+
+def _waits(item: Item) -> bool:
+    return item.state in (None, "open")
 
 
 def _marked(item: Item, mark: str) -> tuple[int, int, str]:
@@ -134,10 +138,8 @@ def _after(
         line = _line(section.name, _next(last.marker), last.box >= 0, content, mark)
         before = end + day.document.prefix(last)
     else:
-        whole = said[-1].end if said else section.body
-        at = _line_stop(text, max(whole, section.body)) if said else _heading_stop(text, section)
-        line = f"{_MARKERS.get(section.name, '-')} {content}"
-        line = line.replace("[x]", f"[{mark or 'x'}]")
+        at = _line_stop(text, said[-1].end) if said else _heading_stop(day, section)
+        line = _first_line(section.name, content, mark)
         before = end * 2
     tail = text[at:]
     after = end if re.match(r"[ \t]*\r?\n(?![ \t]*\r?\n)(?=\S)", tail) and not last else ""
@@ -152,9 +154,13 @@ def _line_stop(text: str, position: int) -> int:
     return end - 1 if text[end - 1 : end] == "\r" else end
 
 
-def _heading_stop(text: str, section: Section) -> int:
-    """标题那一行到换行为止。"""
-    return _line_stop(text, section.body) if text[: section.body].strip() else section.body
+def _heading_stop(day: Day, section: Section) -> int:
+    """标题那一行到换行为止；行内的「明日计划：」到它的话说完为止。"""
+    if not section.level:
+        said = [item.end for item in section.items if not item.marker]
+        return _line_stop(day.text, max(said, default=day.document.line_end(section.start)))
+    before = day.text[: section.body]
+    return _line_stop(day.text, section.body) if before.strip() else section.body
 
 
 def _last(document: Document, items: list[Item]) -> Item | None:
@@ -169,27 +175,36 @@ def _next(marker: str) -> str:
 
 
 def _line(section: str, marker: str, boxed: bool, content: str, mark: str) -> str:
-    box = f"[{mark or 'x'}] " if section == DONE else f"[{mark or ' '}] " if boxed else ""
+    state = mark or ("x" if section == DONE else " ")
+    box = f"[{state}] " if boxed or mark or section == DONE else ""
     return f"{marker} {box}{content}"
+
+
+def _first_line(section: str, content: str, mark: str) -> str:
+    """一节里的第一条。"""
+    marker, _, box = _MARKERS.get(section, "-").partition(" ")
+    return _line(section, marker, bool(box), content, mark)
 
 
 def _with_heading(text: str, name: str, content: str, mark: str) -> str:
     """页里没有这一节（例如导入的旧总结），就在末尾补上标题。"""
     end = _newline(text)
     gap = "" if not text or text.endswith(end * 2) else end if text.endswith("\n") else end * 2
-    line = f"{_MARKERS.get(name, '-')} {content}".replace("[x]", f"[{mark or 'x'}]")
+    line = _first_line(name, content, mark)
     return f"{text}{gap}## {name}{end * 2}{line}{end}"
 
 
-def _came(day: Day, text: str, start: int, name: str) -> bool:
-    """新的一行真的是那一节里的一条，原来的条目也一条不少。"""
+def _came(day: Day, text: str, start: int, name: str, content: str) -> bool:
+    """新的一行真的是那一节里的一条，没有吞掉下一行；原来的条目与各节也一样不少。"""
     new = Day(day.path, text)
-    before, after = (Counter(item.text for item in d.items) for d in (day, new))
-    before.pop("", None)
-    if before - after:
+    stop = text.index(content, start) + len(content) if start >= 0 else 0
+    old = Counter(item.text for item in day.items if item.text)
+    kept = Counter(i.text for i in new.items if i.text and not start <= i.start < stop)
+    if old != kept or [s.name for s in day.sections] != [s.name for s in new.sections]:
         return False
-    inside = [item.start for section in new.section(name) for item in section.items]
-    return start < 0 or start in inside
+    words = content.partition("\n")[0]
+    came = [i for s in new.section(name) for i in s.items if i.start == start]
+    return start < 0 or (bool(came) and words.endswith(came[0].text))
 
 
 def _newline(text: str) -> str:

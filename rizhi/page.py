@@ -129,6 +129,14 @@ class Day(Page):
     def items(self) -> tuple[Item, ...]:
         return tuple(item for section in self.sections for item in section.items)
 
+    @cached_property
+    def children(self) -> Mapping[int, list[Item]]:
+        """各条目的 `number` → 直接在它下面的条目，连同写在说明里的【待办】。"""
+        found: dict[int, list[Item]] = {}
+        for item in self.items:
+            found.setdefault(item.parent, []).append(item)
+        return found
+
     @property
     def todos(self) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.todo)

@@ -171,7 +171,8 @@ def _cuts(document: Document, marks: list[_Mark]) -> list[_Cut]:
         if leaf.kind == "item" and line == document.line(leaf.start):
             continue
         if document.text.startswith(TODO, at):
-            cuts.append(_Cut(at, at, False, leaf))
+            start = _bold(document.text, at)
+            cuts.append(_Cut(start, start, False, leaf))
             last = line
         elif label := _LABEL.match(document.text, document.line_start(at)):
             place = bisect_right(marks, at, key=_start) - 1
@@ -180,6 +181,13 @@ def _cuts(document: Document, marks: list[_Mark]) -> list[_Cut]:
                 cuts.append(_Cut(label.start(1), label.end(), True, leaf))
                 last = line
     return cuts
+
+
+def _bold(text: str, at: int) -> int:
+    """【待办】从哪里起：紧挨着的加粗记号，与这一行后面的配成一对的，也是它的。"""
+    line = re.compile(r"[^\r\n]*").match(text, at)
+    paired = line is not None and line[0].count("**") % 2 == 1
+    return at - 2 if paired and text.endswith("**", 0, at) else at
 
 
 def _occurrences(document: Document, word: str) -> Iterator[int]:

@@ -29,7 +29,8 @@ _DAYS = re.compile("[@📅📆🗓]")
 _WIDTHLESS = re.compile("[\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _EXTRA = re.compile("[@📅📆🗓⏳🛫➕✅❌（(【\\u200b\\u200c\\u200d\\u2060\\ufeff]")
 _FIRST, _LAST = "，。；：、！？…", "，。；：、！？….,;:!?"
-_WHOLE = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
+# `__init__` 是名字，不是加粗
+_WHOLE = re.compile(r"(\*\*|~~)(?=\S)((?:(?!\1).)+)(?<=\S)\1[。.]?")
 _RANK = {"open": 0, "dropped": 1, "done": 2}
 
 
@@ -142,7 +143,7 @@ def settled_since(every: Iterable[Todo], day: date) -> set[str]:
 
 def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
     """按编号、全文、编号的开头或一段文字找开着的待办；前一种找到了就不看后一种。"""
-    candidates = still_open(every)
+    candidates = still_open(every) if wanted.strip() else []
     number, name = wanted.strip().lower(), key_of(wanted)
     part = name.casefold()
     prefix = len(number) >= 3
@@ -159,12 +160,16 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
 
 
 def key(item: Item) -> str:
-    """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。"""
-    text = item.plain
+    """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。
+
+    只有期限或标点的，就看它们；只写了【待办】的是空的，同空的勾选框一样不算一件事。
+    """
+    text = whole = item.plain
     if _EXTRA.search(text):  # 多数条目没有这些字，省下几遍替换
-        text = SUFFIX.sub("", _STAMPS.sub("", text)).replace(TODO, "")
-        text = _WIDTHLESS.sub("", text)
-    return "".join(text.split()).strip(_FIRST).rstrip(_LAST) or "".join(item.plain.split())
+        whole = _WIDTHLESS.sub("", SUFFIX.sub("", text).replace(TODO, ""))
+        text = SUFFIX.sub("", _STAMPS.sub("", whole))
+    words = "".join(text.split())
+    return words.strip(_FIRST).rstrip(_LAST) or words or "".join(whole.split())
 
 
 def key_of(text: str) -> str:
@@ -186,7 +191,8 @@ def shown(text: str) -> str:
 
 def brief(text: str) -> str:
     """列表里的写法：期限与【待办】另有地方写。"""
-    return _STAMPS.sub("", shown(text)).replace(TODO, "").strip().rstrip("。")
+    text = shown(text)
+    return _STAMPS.sub("", text).replace(TODO, "").strip().rstrip("。") or text
 
 
 def due_of(day: Day, item: Item) -> date | None:
@@ -245,7 +251,7 @@ def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:
 
 
 def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mention | None:
-    """一件事在一页里出现几次，哪一次作数：勾掉的压过开着的，都开着就看后写的。
+    """一件事在一页里出现几次，哪一次作数：勾掉的压过开着的，都开着就看搁着的、后写的。
 
     了结了的子条目跟着父条目一页页抄下去，不是又了结一次：`under` 是这件事现在跟着谁，
     没有开着是 None；`ended` 是它了结过没有。
@@ -254,7 +260,11 @@ def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mentio
     told = [
         m for m in mentions if not (copied and m.under and m.state != "open" and m.under != under)
     ]
-    return max(reversed(told), key=lambda m: _RANK[m.state], default=None)
+    return max(reversed(told), key=lambda m: (_RANK[m.state], _parks(m)), default=None)
+
+
+def _parks(mention: Mention) -> bool:
+    return mention.mark == PARKED and mention.due is not None
 
 
 def _todo(life: _Life) -> Todo:

@@ -19,7 +19,6 @@ from rizhi.markdown.document import (
 )
 from rizhi.markdown.source import DESTINATION, Part, definitions, events, label, parts_of
 
-_BEFORE_MARKER = " \t\r\n>"  # 前面有制表符的，事件从引用记号或上一行的换行算起
 _MARKER = re.compile(r"[-+*]|\d{1,9}[.)]", re.A)
 # 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x；
 # 行内记号（`、$、~、&）会与后面的配成一对，也不认
@@ -28,6 +27,8 @@ _BESIDE_STRIKE = re.compile(
     r"[（(](?:已顺延|自 ?\d)[^）)]*[）)]|【待办】"
     r"|(?:[📅📆🗓]\ufe0f?|@)\s*\d{4}-\d{1,2}-\d{1,2}|[\s*_。.！!；;，,]"
 )
+# 行末的反斜杠是换行，不是字；成对的才是
+_HARD_BREAK = re.compile(r"(?<!\\)((?:\\\\)*)\\(?=[\r\n])")
 _SPACES = " \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
@@ -154,9 +155,7 @@ class _Reader:
         self._open(start, "cell")
 
     def _list(self, _: Any, start: int, end: int) -> None:
-        while self.source[start] in _BEFORE_MARKER:
-            start += 1
-        self._push("list", start)
+        self._push("list", _to_marker(self.source, start))
 
     def _quote(self, _: Any, start: int, end: int) -> None:
         self._push("quote", start)
@@ -185,8 +184,7 @@ class _Reader:
     def _item(self, _: None, start: int, end: int) -> None:
         self._enter()
         source = self.source
-        while source[start] in _BEFORE_MARKER:
-            start += 1
+        start = _to_marker(source, start)
         marker = _MARKER.match(source, start)
         sign = marker[0] if marker else ""
         first = self.at[start]
@@ -313,7 +311,7 @@ class _Reader:
         text = self.text[start:end]
         if "\n" not in text and "\r" not in text:
             return text
-        first, *rest = re.split(r"\r\n?|\n", text)
+        first, *rest = re.split(r"\r\n?|\n", _HARD_BREAK.sub(r"\1", text))
         quote = re.compile(rf"[ \t]*(?:>[ \t]?){{0,{self.quotes}}}")
         return joined([first.strip(), *(quote.sub("", line, count=1).strip() for line in rest)])
 
@@ -497,6 +495,13 @@ _ENDS: Mapping[str, _Handler] = {
     "Link": _Reader._link_end,
     "Image": _Reader._link_end,
 }
+
+
+def _to_marker(source: str, start: int) -> int:
+    """条目的记号在哪里：用制表符缩进的，pyromark 从上一行的换行、引用记号算起。"""
+    while source[start] in " \t\r\n>":
+        start += 1
+    return start
 
 
 def _in_order(items: list[Item], blocks: list[Block]) -> tuple[list[Item], list[Block]]:

@@ -69,6 +69,92 @@ def test_a_child_done_elsewhere_is_ticked_in_the_copy() -> None:
     ]
 
 
+def _open_keys(*pages: Day) -> set[str]:
+    return {t.key for t in lives((p.date, mentions(p)) for p in pages) if t.state == "open"}
+
+
+def _next_page(plan: Day) -> Day:
+    """照默认模板的写法排出的新一页。"""
+    goals, _ = _goals(plan)
+    lines = "".join(f"{n}. [{g.mark}] {g}\n" for n, g in enumerate(goals, 1))
+    return day_of(f"## 今日目标\n\n{lines}", plan.date + timedelta(1))
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "\n    第二段的说明。\n",
+        "\n    ![图](img/a.png)\n",
+        "\n    2. 从二数起的编号打断不了段落\n",
+        "\n    ```python\n    - [ ] 不是\n    ```\n",
+        "    - [ ] 子条目太长\n接在行首的后半句\n",
+        "\n        缩进的代码\n",
+        "    - 引\n      > > 两层\n",
+    ],
+)
+@pytest.mark.parametrize("head", ["- [ ] 甲\n", "1. [ ] 甲\n", "-\t[ ] 甲\n"])
+def test_what_is_below_a_plan_never_runs_into_its_words(head: str, below: str) -> None:
+    page = _plan(head + below)
+    after = _next_page(page)
+    assert _open_keys(page, after) == _open_keys(page) == _open_keys(after)
+    assert [k.kind for k in after.document.spans] == [k.kind for k in page.document.spans]
+
+
+def test_a_quote_inside_a_quoted_plan_keeps_its_own_mark() -> None:
+    page = _plan("> - [ ] 甲\n>     > 别人说的\n>\n>     - [ ] 乙\n")
+    assert _texts(page) == ["甲\n    > 别人说的\n\n    - [ ] 乙"]
+
+
+def test_the_hundredth_goal_keeps_its_children() -> None:
+    page = _plan("".join(f"- [ ] 事{n}\n    - [ ] 子{n}\n" for n in range(120)))
+    after = _next_page(page)
+    assert _open_keys(page, after) == _open_keys(page)
+    assert {m.under for m in mentions(after) if m.key.startswith("子")} == {
+        f"事{n}" for n in range(120)
+    }
+
+
+def test_labels_below_a_plan_travel_with_it_and_are_not_said_to_be_left() -> None:
+    page = _plan("- [ ] 甲\n    - 【待办】乙\n\n    说明【待办】丙\n")
+    made, rest = _goals(page)
+    assert [g.text for g in made] == ["甲\n    - 【待办】乙\n\n    说明【待办】丙"] and rest == 0
+
+
+def test_a_label_below_a_plan_that_is_done_does_not_open_again() -> None:
+    first = _plan("- [ ] 甲\n    - 【待办】乙\n\n    说明【待办】丙\n")
+    second = day_of("## 今日完成\n\n- [x] 乙\n- [-] 丙\n", D + timedelta(1))
+    text = "甲\n    - [x] 【待办】乙\n\n    说明丙"
+    made = carry.goals(
+        [first, second],
+        first,
+        lives((p.date, mentions(p)) for p in (first, second)),
+        D + timedelta(2),
+        Path("/v/docs/daily/2026/x.md"),
+    )
+    assert [g.text for g in made[0]] == [text]
+
+
+def test_an_empty_label_is_a_template_not_a_plan() -> None:
+    assert _goals(_plan("- **【待办】**\n- 【待办】\n- 【待办】甲\n"))[1] == 0
+    assert _texts(_plan("- **【待办】**\n- 【待办】\n")) == []
+
+
+@pytest.mark.parametrize("words", ["__init__", "看书\\\n  再写", "`__main__`"])
+def test_words_that_look_like_markup_are_carried_as_the_same_thing(words: str) -> None:
+    page = _plan(f"- [ ] {words}\n")
+    assert _open_keys(page, _next_page(page)) == _open_keys(page)
+
+
+def test_a_bold_label_that_is_no_item_is_carried_without_half_its_bold() -> None:
+    page = day_of(
+        "## 遇到的挑战与明日计划\n\n挑战：难。\n**【待办】画图。**\n\n**难**【待办】查\n\n"
+        "明日计划：看书\n**【待办】改**\n"
+    )
+    assert [g.text.partition("（")[0] for g in _goals(page)[0]] == [
+        "看书", "【待办】改", "【待办】画图", "【待办】查"
+    ]  # fmt: skip
+
+
 def test_a_quoted_plan_leaves_the_quote() -> None:
     assert _texts(_plan("> - [ ] 甲\n>     - [ ] 乙\n")) == ["甲\n    - [ ] 乙"]
 
@@ -150,3 +236,10 @@ def test_what_was_settled_since_is_not_carried_again() -> None:
         [plan, ticked], plan, known, D + timedelta(2), Path("/v/docs/daily/2026/x.md")
     )
     assert [g.text.partition("（")[0] for g in made] == ["乙"]
+
+
+def test_a_plan_label_right_below_a_list_is_not_copied_with_the_list() -> None:
+    page = day_of(
+        "## 遇到的挑战与明日计划\n\n挑战：\n\n- [ ] 甲\n    - [ ] 子\n明日计划：\n- [ ] 乙\n"
+    )
+    assert _open_keys(page, _next_page(page)) == _open_keys(page) == {"甲", "子", "乙"}

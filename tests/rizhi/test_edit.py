@@ -159,3 +159,64 @@ def test_parking_what_is_already_in_the_plan_changes_that_line() -> None:
     new = edit.park(_day(old), "画图", date(2026, 12, 5))
     assert new == old.replace("[ ] 画图 📅 2026-11-30", "[>] 画图 📅 2026-12-05")
     assert edit.park(_day("## 思考\n\n- [ ] 画图\n"), "画图", date(2026, 12, 5)) is None
+
+
+PARKED = "画图 📅 2026-12-05"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("## 思考\n", f"## 思考\n\n## 明日计划\n\n- [>] {PARKED}\n"),
+        ("## 明日计划\n", f"## 明日计划\n\n- [>] {PARKED}\n"),
+        ("## 明日计划\n\n一段话。\n", f"## 明日计划\n\n一段话。\n\n- [>] {PARKED}\n"),
+        ("## 明日计划\n\n- 看书\n", f"## 明日计划\n\n- 看书\n- [>] {PARKED}\n"),
+        ("## 明日计划\n\n- \n", f"## 明日计划\n\n- [>] {PARKED}\n"),
+    ],
+)
+def test_what_is_parked_always_has_its_box(old: str, new: str) -> None:
+    assert edit.append(_day(old), "明日计划", PARKED, ">") == new
+
+
+def test_a_label_without_a_box_is_parked_where_it_stands() -> None:
+    old = "## 明日计划\n\n- **【待办】画图。**\n    - 说明\n"
+    new = edit.park(_day(old), "画图", date(2026, 12, 5))
+    assert new == "## 明日计划\n\n- [>] 画图 📅 2026-12-05\n    - 说明\n"
+
+
+def test_a_dropped_line_keeps_the_brackets_in_its_words() -> None:
+    for old in ("", "## 今日完成\n"):
+        new = edit.append(_day(old), "今日完成", "修 a[x] 的下标", "-")
+        assert new.rstrip().endswith("\n- [-] 修 a[x] 的下标")
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "- [ ] \n先看这个\n",  # 填进空条目，就与下面的话连成一条
+        "- [ ] \n今日总结\n---\n\n好。\n",  # 下面的标题会变成分隔线
+        "- [ ] \n\n      - [ ] 不是\n",  # 缩进的代码会成为它的子条目
+    ],
+)
+def test_a_line_never_joins_what_stands_around_it(old: str) -> None:
+    page = _day(f"## 明日计划\n\n{old}")
+    text = edit.append(page, "明日计划", "甲")
+    before, after = (
+        sorted((s.name, i.text) for s in d.sections for i in s.items if i.text)
+        for d in (page, _day(text))
+    )
+    assert after == sorted([*before, ("明日计划", "甲")])
+    assert [s.name for s in _day(text).sections] == [s.name for s in page.sections]
+
+
+@pytest.mark.parametrize("label", ["明日计划：", "明日计划：看书", "明日计划：看书，\n再写"])
+def test_a_plan_label_right_below_a_list_takes_the_line(label: str) -> None:
+    old = f"## 遇到的挑战与明日计划\n\n- 难\n{label}\n\n## 今日总结\n"
+    new = edit.append(_day(old), "明日计划", "甲")
+    assert new == old.replace(f"{label}\n", f"{label}\n\n- [ ] 甲\n")
+
+
+def test_a_child_indented_by_a_tab_is_ticked_where_it_stands() -> None:
+    old = "- [ ] 甲\n\t- [ ] 乙\n\t\t- [ ] 丙\n\t- [ ] 丁\n"
+    for name in "甲乙丙丁":
+        assert edit.settle(_day(old), name, "x") == old.replace(f"[ ] {name}", f"[x] {name}")

@@ -249,3 +249,20 @@ def test_one_of_eleven_is_found_by_its_own_words() -> None:
     for todo in found:
         assert matching(found, todo.text) == [todo]
     assert [t.text for t in matching(found, "学 c+")] == ["学 C++"]
+
+
+@pytest.mark.parametrize("wanted", ["", "  ", "\u3000"])
+def test_nothing_asked_for_finds_nothing(wanted: str) -> None:
+    assert matching(_lives("- [ ] 只有这一件"), wanted) == []
+
+
+def test_a_parked_line_above_the_goals_still_parks() -> None:
+    (one,) = _lives("- [ ] 甲", "- [>] 甲 📅 2026-12-05\n\n## 今日目标\n\n1. [ ] 甲")
+    assert one.parked(date(2026, 12, 4)) and not one.parked(date(2026, 12, 5))
+
+
+@pytest.mark.parametrize("text", ["📅 2026-11-30", "@明天", "……"])
+def test_a_thing_without_words_can_still_be_told(text: str) -> None:
+    assert brief(text) == shown(text) or brief(text) == text
+    (one,) = _lives(f"- [ ] {text}")
+    assert matching([one], text) == [one] and brief(one.text)
