@@ -134,7 +134,7 @@ def settle(
         return settled or edit.append(page, DONE, line, mark)
 
     def carried(page: Day) -> str:
-        # 写明自哪天顺延来的才是同一件；天天都有的「刷题」不是
+        # 写明自哪天顺延来的、在今日目标里的才是同一件；天天都有的「刷题」不是
         return edit.settle(page, one.key, mark, f"自 {one.born}") or page.text
 
     steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]

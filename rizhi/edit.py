@@ -43,8 +43,16 @@ def append(day: Day, wanted: str, content: str, mark: str = "") -> str:
 
 
 def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
-    """把一页里的这件事都打上记号（x 或 -），给了 `origin` 就只打写着它的；没有能打的返回 None。"""
-    same = [i for i in day.items if i.todo and key(i) == wanted and origin in i.text]
+    """把一页里的这件事都打上记号（x 或 -）；没有能打的返回 None。
+
+    给了 `origin` 就只打写着它的，与今日目标里的：头一次照计划带上的不写自哪天来。
+    """
+    goals = {item.start for section in day.section(GOALS) for item in section.items}
+    same = [
+        item
+        for item in day.items
+        if item.todo and key(item) == wanted and (origin in item.text or item.start in goals)
+    ]
     edits = [_marked(item, mark) for item in same if _waits(item) and item.marker]
     return spliced(day.text, edits) if edits else None
 

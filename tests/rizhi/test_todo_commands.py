@@ -136,3 +136,30 @@ def test_one_day_in_two_folders_is_one_day(rz: Run, vault: Vault, write: Write) 
     twin.write_text("## 明日计划\n\n- [ ] 画图\n- [ ] 只在这里\n", "utf-8")
     found = json.loads(rz("todo", "--json", at=NEXT).stdout)
     assert {(t["text"], t["carried"]) for t in found} == {("画图", 0), ("只在这里", 0)}
+
+
+def test_done_reaches_the_goals_of_a_page_made_ahead(rz: Run, vault: Vault, write: Write) -> None:
+    """头一次照计划带上的不写自哪天来：提前建好的一页里，也是同一件。"""
+    write("2026-11-20", "## 思考\n\n- 写了。\n\n## 明日计划\n\n- [ ] 甲\n    - [ ] 子\n- [ ] 乙\n")
+    rz("new", "--date", "2026-11-25", at=NEXT)
+    for name in ("甲", "子"):
+        assert rz("done", name, at=NEXT).exit_code == 0
+    assert _open(rz, NEXT) == ["乙"]
+    assert "1. [x] 甲\n    - [x] 子\n2. [ ] 乙" in _goals(vault, "2026-11-25")
+
+
+def test_a_label_without_a_box_can_be_parked(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-11-21", "## 思考\n\n- 写了。\n\n## 明日计划\n\n- **【待办】画图。**\n- 看书\n")
+    assert rz("park", "画图", "11-25", at=NEXT).exit_code == 0
+    rz("new", at="2026-11-22 21:30")
+    assert "画图" not in _goals(vault, "2026-11-22") and "看书" in _goals(vault, "2026-11-22")
+    rz("new", at="2026-11-25 21:30")
+    assert "[>] 画图 📅 2026-11-25\n" in _goals(vault, "2026-11-25")
+
+
+def test_a_bare_done_closes_nothing(
+    rz: Run, write: Write, snapshot: Callable[[], dict[str, bytes]]
+) -> None:
+    write("2026-11-21", "## 明日计划\n\n- [ ] 只有这一件\n")
+    before = snapshot()
+    assert rz("done", "", at=NEXT).exit_code == 1 and snapshot() == before
