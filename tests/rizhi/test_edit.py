@@ -71,6 +71,8 @@ def test_settle_marks_one_thing_everywhere(made) -> None:
         ("## 思考\n\n- 一\n\n    第二段\n", "## 思考\n\n- 一\n\n    第二段\n- 甲\n"),
         ("## 思考\n\n- 一\n\n尾声。\n", "## 思考\n\n- 一\n- 甲\n\n尾声。\n"),
         ("## 思考\n\n> - 引用\n", "## 思考\n\n> - 引用\n\n- 甲\n"),
+        ("## 思考\n- \n\n## 思考\n- \n", "## 思考\n- 甲\n\n## 思考\n- \n"),
+        ("## 思考\n\n- \n    - 子\n", "## 思考\n\n- \n    - 子\n- 甲\n"),
     ],
 )
 def test_where_the_line_goes(old: str, new: str) -> None:
@@ -196,6 +198,7 @@ def test_a_dropped_line_keeps_the_brackets_in_its_words() -> None:
         "- [ ] \n先看这个\n",  # 填进空条目，就与下面的话连成一条
         "- [ ] \n今日总结\n---\n\n好。\n",  # 下面的标题会变成分隔线
         "- [ ] \n\n      - [ ] 不是\n",  # 缩进的代码会成为它的子条目
+        "1. \n\n      - [ ] 不是\n",
     ],
 )
 def test_a_line_never_joins_what_stands_around_it(old: str) -> None:

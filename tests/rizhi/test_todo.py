@@ -266,3 +266,8 @@ def test_a_thing_without_words_can_still_be_told(text: str) -> None:
     assert brief(text) == shown(text) or brief(text) == text
     (one,) = _lives(f"- [ ] {text}")
     assert matching([one], text) == [one] and brief(one.text)
+
+
+def test_two_letters_of_an_id_are_too_few() -> None:
+    (one,) = _lives("- [ ] 画图")
+    assert matching([one], one.id[:3]) == [one] and matching([one], one.id[:2]) == []

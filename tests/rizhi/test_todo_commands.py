@@ -163,3 +163,12 @@ def test_a_bare_done_closes_nothing(
     write("2026-11-21", "## 明日计划\n\n- [ ] 只有这一件\n")
     before = snapshot()
     assert rz("done", "", at=NEXT).exit_code == 1 and snapshot() == before
+
+
+def test_done_links_as_the_last_page_that_has_it_links(rz: Run, vault: Vault, write: Write) -> None:
+    write("2026-12-30", "## 思考\n\n- [ ] 看[讲义](a.md)\n")
+    write("2027-01-02", "## 思考\n\n- [ ] 看[讲义](b.md)\n")
+    write("2027-01-03", "## 今日完成\n")
+    assert rz("done", "看", at="2027-01-03 21:30").exit_code == 0
+    text = day_path(vault, date(2027, 1, 3)).read_text("utf-8")
+    assert "- [x] 看[讲义](b.md)（自 2026-12-30）" in text
