@@ -22,6 +22,7 @@ from rizhi.todo import (
     settled_since,
     shown,
     still_open,
+    waits,
 )
 
 OLDEST = 3
@@ -57,7 +58,7 @@ class _Carrier:
         if name in self.taken or len(self.goals) >= MOST:
             return
         pairs = ((child, (key(child), key(above))) for child, above in _below(day, item))
-        open_ones = {p[0] for c, p in pairs if c.todo and _waits(c) and p not in self.closed}
+        open_ones = {p[0] for c, p in pairs if c.todo and waits(c) and p not in self.closed}
         self.taken |= {name} | open_ones
         self.goals.append(Goal(self._text(day, item, planned), item.mark or " "))
 
@@ -116,7 +117,7 @@ def planned(day: Day) -> Iterator[Item]:
         for item in section.items:
             if item.parent in travelling:
                 travelling.add(item.number)
-            elif key(item) and item.state in (None, "open") and (item.todo or item.parent < 0):
+            elif key(item) and waits(item) and (item.todo or item.parent < 0):
                 if item.number >= 0:
                     travelling.add(item.number)
                 yield item
@@ -182,7 +183,7 @@ def _width(line: str) -> int:
 def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
     day = by_date.get(todo.last)
     items = [i for i in day.items if i.todo and key(i) == todo.key] if day else []
-    still = [i for i in items if i.state == "open" or i.state is None]
+    still = [item for item in items if waits(item)]
     if day and still:
         carrier.take(day, still[-1])
 
@@ -193,10 +194,6 @@ def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:
         for child in day.children.get(item.number, ()):
             yield child, item
             yield from _below(day, child)
-
-
-def _waits(item: Item) -> bool:
-    return item.state in (None, "open")
 
 
 def _ticked(day: Day, child: Item, mark: str) -> tuple[int, int, str]:

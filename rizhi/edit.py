@@ -17,7 +17,7 @@ from rizhi.sections import (
     Section,
     canonical,
 )
-from rizhi.todo import PARKED, brief, key
+from rizhi.todo import PARKED, brief, key, waits
 from rizhi.vault import RizhiError
 
 _MARKERS = {ACHIEVED: "1.", GOALS: "1. [ ]", DONE: "- [x]", PLAN: "- [ ]"}
@@ -53,14 +53,14 @@ def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
         for item in day.items
         if item.todo and key(item) == wanted and (origin in item.text or item.start in goals)
     ]
-    edits = [_marked(item, mark) for item in same if _waits(item) and item.marker]
+    edits = [_marked(item, mark) for item in same if waits(item) and item.marker]
     return spliced(day.text, edits) if edits else None
 
 
 def park(day: Day, wanted: str, until: date) -> str | None:
     """今天的计划里已有这件事，就地改成搁到 `until`；没有返回 None。"""
     plan = [item for section in day.section(PLAN) for item in section.items]
-    same = [i for i in plan if i.todo and i.marker and _waits(i) and key(i) == wanted]
+    same = [i for i in plan if i.todo and i.marker and waits(i) and key(i) == wanted]
     if not same:
         return None
     item = same[-1]
@@ -99,10 +99,6 @@ def _slot(document: Document, section: Section) -> Item | None:
 def _empty(document: Document, item: Item) -> bool:
     bare = not item.text and bool(item.marker)
     return bare and not document.children(item) and not document.notes(item)
-
-
-def _waits(item: Item) -> bool:
-    return item.state in (None, "open")
 
 
 def _marked(item: Item, mark: str) -> tuple[int, int, str]:

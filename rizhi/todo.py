@@ -159,6 +159,11 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
     return []
 
 
+def waits(item: Item) -> bool:
+    """还等着做：开着，或是没有勾选框的一条。"""
+    return item.state in (None, "open")
+
+
 def key(item: Item) -> str:
     """同一件事的判据：只差记号、空白、期限、末尾的标点与「已顺延」后缀的，是同一件。
 
