@@ -101,10 +101,11 @@ def goals(
     by_date = {day.date: day for day in days if day.date}
     waiting = [t for t in carrier.opened.values() if not t.parked(today)]
     soon = [t for t in still_open(waiting) if t.due and t.due <= today + SOON]
-    alone = [t for t in waiting if t.under not in carrier.opened]
+    alone = [t for t in waiting if not _travels(t, carrier.opened)]
     for todo in soon:
         _take(carrier, by_date, todo)
-    oldest = [t for t in sorted(alone, key=lambda t: t.born) if t.key not in carrier.taken]
+    alone.sort(key=lambda t: (t.born, t.lines[0]))
+    oldest = [t for t in alone if t.key not in carrier.taken]
     for todo in oldest[:OLDEST]:
         _take(carrier, by_date, todo)
     return carrier.goals, carrier.left()
@@ -186,6 +187,12 @@ def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:
     still = [item for item in items if waits(item)]
     if day and still:
         carrier.take(day, still[-1])
+
+
+def _travels(todo: Todo, opened: Mapping[str, Todo]) -> bool:
+    """跟着开着的父条目走：两行在同一页里。父条目了结之后又写了同名的一件，那是另一件。"""
+    above = opened.get(todo.under)
+    return above is not None and above.last == todo.last
 
 
 def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:

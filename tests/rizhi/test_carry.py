@@ -243,3 +243,21 @@ def test_a_plan_label_right_below_a_list_is_not_copied_with_the_list() -> None:
         "## 遇到的挑战与明日计划\n\n挑战：\n\n- [ ] 甲\n    - [ ] 子\n明日计划：\n- [ ] 乙\n"
     )
     assert _open_keys(page, _next_page(page)) == _open_keys(page) == {"甲", "子", "乙"}
+
+
+def test_a_child_of_a_settled_parent_does_not_wait_for_a_namesake() -> None:
+    """父条目了结以后又写了同名的一件：它下面没有原来的子条目，那一条自己算。"""
+    first = day_of("## 思考\n\n- [ ] 甲\n    - [ ] 乙\n")
+    second = day_of("## 今日完成\n\n- [x] 甲（自 2026-11-19）\n", D + timedelta(1))
+    third = _plan("- [ ] 甲\n", D + timedelta(2))
+    texts = [text.partition("（")[0] for text in _texts(first, second, third)]
+    assert texts == ["甲", "乙"]
+
+
+def test_the_oldest_of_one_day_are_taken_in_the_order_of_the_page() -> None:
+    copied = "- [ ] 父\n    - [x] 戊\n"
+    first = day_of(f"## 思考\n\n{copied}")
+    lines = f"## 思考\n\n- 写了。\n\n{copied}- [ ] 乙\n- [ ] 丙\n- [ ] 丁\n- [ ] 戊\n"
+    second = day_of(lines, D + timedelta(1))
+    made = [text.partition("（")[0] for text in _texts(first, second)]
+    assert made == ["父", "乙", "丙"]

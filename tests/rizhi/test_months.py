@@ -133,6 +133,8 @@ class Owner:
             assert len(made.candidates) == 1, (name, made)
             entry.parked = entry.due = until
             entry.mark, entry.planned = ">", self.day
+            for child in self.ledger.open.values():  # 子条目跟着抄进今天的计划
+                child.planned = self.day if child.parent == name else child.planned
             return
         mark = self.rng.choice("xx-")
         made = daily.settle(self.vault, self.day, name, mark, print)
