@@ -22,7 +22,13 @@ from rizhi.snippet import CellOutput, compare
 from rizhi.vault import find_vault
 from tests import vaults
 
+FRESH = "written-in-the-month-test"  # 主人自己不会起的名字
 BOOKS = sorted((vaults.ROOT / "docs/notebooks").glob("*.ipynb"))
+
+
+def _linked(root: Path, page: Path) -> bool:
+    others = (path for path in root.glob("docs/**/*.md") if path != page)
+    return any(page.name in path.read_text("utf-8") for path in others)
 
 
 def _python(root: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -56,8 +62,9 @@ def test_a_month_of_an_owners_life(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     root = peers.ours(tmp_path / "vault")
     written = sorted(root.glob("docs/daily/*/????-??-??.md"))
     last = max([date.fromisoformat(path.stem) for path in written], default=date(2026, 11, 23))
-    for path in written[:1]:  # 克隆来的人先删掉别人的第一天
-        path.unlink()
+    for path in written[:1]:  # 克隆来的人先删掉别人的第一天；已经有页链接到它的，就不是这样了
+        if not _linked(root, path):
+            path.unlink()
     owner = Owner(root, last + timedelta(days=1), monkeypatch)
     for number in range(1, 31):
         if number % 7 == 0:  # 歇一天
@@ -71,11 +78,11 @@ def test_a_month_of_an_owners_life(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             owner.types("done", f"读第 {number}.1 节")
         owner.sleeps()
     owner.types("new")
-    owner.types("note", "beam-search", "--group", "model", "--title", "束搜索")
-    owner.types("add", "思考", "[束搜索](../../notes/model/beam-search.md)还没写完")
+    owner.types("note", FRESH, "--group", "model", "--title", "这个月新写的一篇")
+    owner.types("add", "思考", f"[新的一篇](../../notes/model/{FRESH}.md)还没写完")
     slugs = sorted(note.slug for note in read_notes(find_vault(root)) if not note.draft)
     for slug in slugs[:1]:
-        owner.types("rename", slug, f"{slug}-again")
+        owner.types("rename", slug, f"{FRESH}-again")
     owner.types("week")
     owner.types("check")
     for arguments in (
