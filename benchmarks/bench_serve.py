@@ -18,7 +18,8 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from benchmarks import compare, peers
-from rizhi import runner, snippet
+from rizhi.snippets import record
+from rizhi.snippets import run as runner
 from rizhi.vault import find_vault, snippet_files
 
 ROUNDS = 9
@@ -107,7 +108,7 @@ def settle(root: Path, url: str) -> None:
     """等后台把别的片段跑完、站点再建好：下一轮从闲着的时候算起。"""
     until = time.monotonic() + LIMIT
     paths = snippet_files(find_vault(root, root))
-    while stale := [path.stem for path in paths if snippet.state(path, root) != "fresh"]:
+    while stale := [path.stem for path in paths if record.state(path, root) != "fresh"]:
         if time.monotonic() > until:
             raise TimeoutError(f"{LIMIT} 秒里没有重录好：{'、'.join(stale)}")
         time.sleep(0.1)

@@ -31,7 +31,7 @@ from mkdocs.config import load_config
 
 from benchmarks import bench_serve, bench_site, compare, peers
 from benchmarks.make_vault import GROUPS, LAST
-from rizhi.site import incremental
+from rizhi.mkdocs_plugin import rebuild
 
 COLD, REFRESH, FLAT = 1.3, 1.3, 1.2
 PAGE_KB, SEARCH_MB = 40, 5
@@ -162,7 +162,7 @@ def serve(root: Path) -> int:
         config.site_url = URL
         build(config, serve_url=URL, dirty=True)
 
-    again = dirty if plain else incremental.rebuilder(first)
+    again = dirty if plain else rebuild.rebuilder(first)
     print("建好了", flush=True)
     for asked in sys.stdin:
         name, after, line = json.loads(asked)

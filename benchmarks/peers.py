@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.make_vault import make_vault
-from rizhi import snippet
-from rizhi.source import find_object
+from rizhi.snippets import record as records
+from rizhi.snippets.source import find_object
 from rizhi.vault import Vault, find_vault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,9 @@ def grown(target: Path, days: int, notes: int) -> Path:
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     start, stop = config.index("  - autorefs"), config.index("markdown_extensions:")
     config = f"{config[:start]}\n{config[stop:]}".replace("watch: [llm]\n", "")
-    config = config.replace("rizhi/site/hook.py", str(ROOT / "rizhi/site/hook.py"))
+    config = config.replace(
+        "rizhi/mkdocs_plugin/plugin.py", str(ROOT / "rizhi/mkdocs_plugin/plugin.py")
+    )
     (target / "mkdocs.yml").write_text(config, encoding="utf-8")
     return target
 
@@ -61,7 +63,9 @@ def grown_bare(target: Path, days: int, notes: int) -> Path:
 def _unhook(path: Path) -> None:
     config = path.read_text("utf-8")
     config = re.sub(r"^hooks:.*\n|^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
-    config = config.replace("  - rizhi.softbreak\n", "").replace("superfences:\n", "superfences\n")
+    config = config.replace("  - rizhi.site.softbreak\n", "").replace(
+        "superfences:\n", "superfences\n"
+    )
     path.write_text(config, encoding="utf-8")
 
 
@@ -74,8 +78,8 @@ def _plain(vault: Vault, page: Path, found: re.Match[str]) -> str:
 
 def _cell(vault: Vault, page: Path, line: str) -> str:
     module, _, title = line.partition(":")
-    cell = snippet.parse(vault.snippets / f"{module}.py").cell(title)
-    record = snippet.read_record(vault.outputs, module)
+    cell = records.parse(vault.snippets / f"{module}.py").cell(title)
+    record = records.read_record(vault.outputs, module)
     out = record.output(title) if record else None
     parts = [f"```python\n{cell.source}\n```\n"]
     parts += [f"```text\n{out.text}```\n"] if out and out.text else []

@@ -36,7 +36,7 @@ def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> t
     """把几个 --fix 读成要改写的种类；没有这一种是用法错误。"""
     if not value:
         return ()
-    from rizhi.dialects import KINDS  # 语法要几十毫秒才载入，别的命令用不着
+    from rizhi.journal.dialects import KINDS  # 语法要几十毫秒才载入，别的命令用不着
 
     unknown = [kind for kind in value if kind not in (*KINDS, "全部")]
     if unknown:

@@ -13,13 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import links, pages, snippet, todo
-from rizhi.account import Lack, lacking
+from rizhi import links
+from rizhi import template as templates
+from rizhi.journal import todo
+from rizhi.journal.day import GOALS
+from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, blank, near_misses
-from rizhi.outline import Fence, Part, fences, questions, sections
+from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
-from rizhi.sections import GOALS
-from rizhi.source import find_object, module_file
+from rizhi.snippets import record
+from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import (
     SLUG,
     RizhiError,
@@ -81,7 +84,7 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
-    _snippets: dict[Path, snippet.Snippet | RizhiError] = field(default_factory=dict)
+    _snippets: dict[Path, record.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
     def pages(self) -> list[Page]:
@@ -110,7 +113,7 @@ class Scene:
     @cached_property
     def boilerplate(self) -> re.Pattern[str]:
         """日总结模板里原样的行。"""
-        return pages.boilerplate(self.vault)
+        return templates.boilerplate(self.vault)
 
     @cached_property
     def targets(self) -> dict[Path, list[tuple[Link, str]]]:
@@ -131,7 +134,7 @@ class Scene:
     def template(self) -> tuple[tuple[str, ...], str]:
         """笔记模板的二级标题，与模板排不出来时的原因。"""
         try:
-            return pages.note_headings(self.vault), ""
+            return templates.note_headings(self.vault), ""
         except RizhiError as error:
             return (), str(error)
 
@@ -145,11 +148,11 @@ class Scene:
         for note in self.finished if name in self.template[0] else ():
             yield from ((note, part) for part in self.parts[note.path] if part.name == name)
 
-    def snippet(self, path: Path) -> snippet.Snippet:
+    def snippet(self, path: Path) -> record.Snippet:
         """读一个片段，各读一次。异常：读不懂，抛 RizhiError。"""
         if path not in self._snippets:
             try:
-                self._snippets[path] = snippet.parse(path)
+                self._snippets[path] = record.parse(path)
             except RizhiError as error:
                 self._snippets[path] = error
         found = self._snippets[path]
@@ -420,7 +423,7 @@ def snippets_checked(scene: Scene) -> Iterator[Problem]:
 def recorded(scene: Scene) -> Iterator[Problem]:
     for path in scene.checked:
         try:
-            state = snippet.state(path, scene.vault.root)
+            state = record.state(path, scene.vault.root)
         except RizhiError:
             continue  # 读不懂的片段由 R401 说明
         if state != "fresh":
@@ -442,7 +445,7 @@ def checks_assert(scene: Scene) -> Iterator[Problem]:
 
 def imports_tracked(scene: Scene) -> Iterator[Problem]:
     for path, _ in _readable(scene):
-        for line, file in snippet.untracked(path, scene.vault.root):
+        for line, file in record.untracked(path, scene.vault.root):
             message = f"用到了 {file}：它改了，这里的记录不会过期"
             remedy = "把要用的几行写进这个片段，或搬进 llm"
             yield Problem(path, line, "R404", message, remedy)
@@ -576,7 +579,7 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
     if lang == "source":
         find_object(module_file(scene.vault, module), inside)
         return
-    parsed = scene.snippet(snippet.snippet_file(scene.vault, module))
+    parsed = scene.snippet(record.snippet_file(scene.vault, module))
     if inside:
         parsed.cell(inside)
 
@@ -591,17 +594,17 @@ def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Iterato
     line = note.document.line(parts[at].start if at < len(parts) else len(note.text))
     lacking = [want for want in wanted if not any(_fits(name, want) for name in names)]
     extra = [name for name in names if not any(_fits(name, want) for want in wanted)]
-    shown = "、".join(wanted).replace(pages.VALUE, "…")
+    shown = "、".join(wanted).replace(templates.VALUE, "…")
     message = f"二级标题应依次是 {shown}"
     if lacking:
-        message += f"；缺 {'、'.join(lacking).replace(pages.VALUE, '…')}"
+        message += f"；缺 {'、'.join(lacking).replace(templates.VALUE, '…')}"
     if extra:
         message += f"；多了 {'、'.join(extra)}"
     yield Problem(note.path, line, "R302", message, "照模板补齐，或标上 draft: true")
 
 
 def _fits(name: str, wanted: str) -> bool:
-    return bool(re.fullmatch(re.escape(wanted).replace(pages.VALUE, ".+"), name))
+    return bool(re.fullmatch(re.escape(wanted).replace(templates.VALUE, ".+"), name))
 
 
 def _dims(vault: Vault) -> str:
@@ -633,14 +636,14 @@ def _comments(path: Path) -> Iterator[tuple[int, str]]:
     yield from ((t.start[0], t.string) for t in tokens if t.type == tokenize.COMMENT)
 
 
-def _readable(scene: Scene) -> Iterator[tuple[Path, snippet.Snippet]]:
+def _readable(scene: Scene) -> Iterator[tuple[Path, record.Snippet]]:
     """草稿之外、读得懂的片段；读不懂的由 R401 说明。"""
     for path in scene.checked:
         with suppress(RizhiError):
             yield path, scene.snippet(path)
 
 
-def _checks(parsed: snippet.Snippet) -> list[snippet.Cell]:
+def _checks(parsed: record.Snippet) -> list[record.Cell]:
     return [cell for cell in parsed.code_cells if cell.title.startswith("检验")]
 
 

@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 
 import click
 
-from rizhi import chinese
+from rizhi import zh
 from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
 from rizhi.clock import today as today_of
 from rizhi.isoweek import Week
 from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
 
-chinese.speak()
+zh.speak()
 PLACE = click.Path(path_type=Path)
 _ANSWERS = click.Choice(["k", "s", "q"])
 
@@ -46,7 +46,7 @@ class _Group(click.Group):
         except BrokenPipeError:
             raise  # 输出接到 head 之类，读够就走了：click 会安静地结束
         except OSError as error:
-            _fail(f"{chinese.cause(error)}旧文件都还在。")
+            _fail(f"{zh.cause(error)}旧文件都还在。")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,10 +85,11 @@ def in_vault(command: Callable[..., None]) -> Callable[..., None]:
 @in_vault
 def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     """按模板写一页新的日总结，带上昨天的计划与还开着的待办；已有的绝不覆盖。"""
-    from rizhi import daily, editor
+    from rizhi import editor
+    from rizhi.journal import write as writing
 
     today = today_of(vault)
-    made = daily.create(vault, day or today, title, now=None if day else today)
+    made = writing.create(vault, day or today, title, now=None if day else today)
     path = vault.relative(made.path)
     for line in made.warnings:
         _warn(line)
@@ -109,10 +110,10 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
 @in_vault
 def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     """在今天这一页的一节末尾添一行；今天还没写就先建。"""
-    from rizhi import daily
+    from rizhi.journal import write as writing
 
     today = today_of(vault)
-    name = daily.add(vault, today, section, text, image)
+    name = writing.add(vault, today, section, text, image)
     click.echo(f"添到 {vault.relative(day_path(vault, today))} 的「{name}」。")
 
 
@@ -139,10 +140,10 @@ def drop(vault: Vault, wanted: str) -> None:
 @in_vault
 def park(vault: Vault, wanted: str, until: date) -> None:
     """把一条待办搁到某一天：写进今天的明日计划，那天之前 new 不再带上它。"""
-    from rizhi import daily
+    from rizhi.journal import write as writing
 
     today = today_of(vault)
-    made = daily.park(vault, today, wanted, until, _warn)
+    made = writing.park(vault, today, wanted, until, _warn)
     _only_one(made, wanted, today)
     click.echo(f"搁到 {until}：{made.text}，记在 {vault.relative(made.path)}。")
 
@@ -166,18 +167,19 @@ def undo(vault: Vault) -> None:
 @in_vault
 def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> None:
     """列出各天的待办：编号、年龄、顺延几次、头一次与最近一次在哪里。"""
-    from rizhi import daily, present
-    from rizhi.todo import still_open
+    from rizhi import output
+    from rizhi.journal import write as writing
+    from rizhi.journal.todo import still_open
 
     today = today_of(vault)
-    known = daily.history(vault)
+    known = writing.history(vault)
     for line in known.unread:
         _warn(f"{line}（跳过这一页）")
     lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
     found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     found = [t for t in found if t.age(today) >= (stale or 0)]
-    data = [present.todo_dict(t, today, paths, vault) for t in found]
-    _report(as_json, data, present.todo_lines(found, today))
+    data = [output.todo_dict(t, today, paths, vault) for t in found]
+    _report(as_json, data, output.todo_lines(found, today))
 
 
 @main.command()
@@ -187,13 +189,13 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
 @in_vault
 def note(vault: Vault, slug: str, title: str, group: str) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
-    from rizhi import notes, present
+    from rizhi import notes, output
 
     paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")
-    _lines(present.to_write(paths[0].read_text(encoding="utf-8")))
+    _lines(output.to_write(paths[0].read_text(encoding="utf-8")))
     click.echo("都写好了，去掉 draft: true，再运行 rizhi check。")
 
 
@@ -203,10 +205,10 @@ def note(vault: Vault, slug: str, title: str, group: str) -> None:
 @in_vault
 def rename(vault: Vault, old: str, new: str) -> None:
     """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
-    from rizhi import notes, present
+    from rizhi import notes, output
 
     made = notes.rename(vault, check_slug(old), check_slug(new))
-    _lines(present.rename_lines(made, vault))
+    _lines(output.rename_lines(made, vault))
 
 
 @main.command()
@@ -215,9 +217,9 @@ def rename(vault: Vault, old: str, new: str) -> None:
 @in_vault
 def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     """写一周的周报；再运行只刷新工具的那一块，你写的字一个不动。"""
-    from rizhi import weekly
+    from rizhi.journal import week as weeks
 
-    made = weekly.write(vault, week, today_of(vault), _warn)
+    made = weeks.write(vault, week, today_of(vault), _warn)
     _report(as_json, made.data, [f"{made.done}{vault.relative(made.path)}。", *made.lacking])
 
 
@@ -229,9 +231,9 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
     """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
-    from rizhi import career
+    from rizhi.journal import lookback
 
-    material = career.gather(vault, since, topic, _warn)
+    material = lookback.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
@@ -245,9 +247,9 @@ def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_j
 @in_vault
 def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
-    from rizhi import career
+    from rizhi.journal import lookback
 
-    found = career.that_day(vault, day or today_of(vault))
+    found = lookback.that_day(vault, day or today_of(vault))
     lines = [one["line"] for one in found] or ["那几天都没有写。"]
     _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
 
@@ -277,7 +279,8 @@ def import_(
     as_json: bool,
 ) -> None:
     """导入已有的总结（文件或文件夹），不加 --fix 正文一个字节不动；先全部读过，再写第一个。"""
-    from rizhi import importer, present, store
+    from rizhi import output, store
+    from rizhi.journal import importer
 
     sources = importer.files_in(files)
     if day and len(sources) > 1:
@@ -295,7 +298,7 @@ def import_(
         steps = [store.presence(path, data) for path, data in copies.items()]
         steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
         store.change(vault.root, "import", steps)
-    lines = [line for one in found for line in present.import_lines(one, vault, bool(stopped))]
+    lines = [line for one in found for line in output.import_lines(one, vault, bool(stopped))]
     wrote = 0 if stopped else len(fresh)
     tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
     if bad and not keep_going and not dry_run:
@@ -310,7 +313,7 @@ def import_(
 @in_vault
 def show(vault: Vault, day: date, as_json: bool) -> None:
     """读出来的一天：各节的话与条目、待办、链接与待写的主题。"""
-    from rizhi import present
+    from rizhi import output
     from rizhi.page import read_day
 
     path = day_path(vault, day)
@@ -319,7 +322,7 @@ def show(vault: Vault, day: date, as_json: bool) -> None:
     page = read_day(vault, path)
     if not page.text and page.faults:
         _fail(page.faults[0].message)
-    _report(as_json, present.day_dict(page), present.day_lines(page))
+    _report(as_json, output.day_dict(page), output.day_lines(page))
 
 
 @main.command()
@@ -327,11 +330,12 @@ def show(vault: Vault, day: date, as_json: bool) -> None:
 @in_vault
 def stats(vault: Vault, as_json: bool) -> None:
     """写了几天、连了几天、多少字、哪些主题，与热力图的数据。"""
-    from rizhi import career, present
+    from rizhi import output
+    from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = career.stats(vault, today, _warn)
-    _report(as_json, data, present.stats_lines(data, today))
+    data = lookback.stats(vault, today, _warn)
+    _report(as_json, data, output.stats_lines(data, today))
 
 
 @main.command()
@@ -339,7 +343,7 @@ def stats(vault: Vault, as_json: bool) -> None:
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
-    from rizhi import recorder
+    from rizhi.snippets import recorder
     from rizhi.vault import module_of, snippet_files
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
@@ -384,8 +388,8 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 @in_vault
 def index(vault: Vault, folder: Path) -> None:
     """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""
-    from rizhi.web.facts import read_web
-    from rizhi.web.plain import write
+    from rizhi.site.export import write
+    from rizhi.site.graph import read_web
 
     web = read_web(vault, today_of(vault))
     changed, gone = write(web, folder, lambda names: _progress(names, "写"))
@@ -393,20 +397,20 @@ def index(vault: Vault, folder: Path) -> None:
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
-    from rizhi import daily
+    from rizhi.journal import write as writing
 
     today = today_of(vault)
-    result = daily.settle(vault, today, wanted, mark, _warn)
+    result = writing.settle(vault, today, wanted, mark, _warn)
     _only_one(result, wanted, today)
     click.echo(f"{verb}：{result.text}（{vault.relative(result.path)}）")
 
 
 def _only_one(result: Any, wanted: str, today: date) -> None:
     """对上的不是恰好一条，就说清楚，退出。"""
-    from rizhi import present
+    from rizhi import output
 
     if len(result.candidates) > 1:
-        *lines, _ = present.todo_lines(result.candidates, today)
+        *lines, _ = output.todo_lines(result.candidates, today)
         what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
         _fail("\n".join([what, *lines]))
     if not result.candidates:
@@ -416,7 +420,7 @@ def _only_one(result: Any, wanted: str, today: date) -> None:
 def _walk(vault: Vault, material: Any) -> None:
     """一天一天问过去；中途停下，下次从这里接着。"""
     from rizhi import store
-    from rizhi.resume import answer_line
+    from rizhi.journal.resume import answer_line
 
     path, today = vault.root / "resume.jsonl", today_of(vault)
     just: set[date] = set()

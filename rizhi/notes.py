@@ -6,8 +6,8 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from rizhi import pages, store
 from rizhi import rename as renaming
+from rizhi import store, template
 from rizhi.frontmatter import quoted
 from rizhi.page import read_notes
 from rizhi.vault import SLUG, RizhiError, Vault, contained, decode, module_of
@@ -41,8 +41,8 @@ def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list
         raise RizhiError(f"{vault.relative(taken[0])} 已存在；没有改动任何文件。换一个名字。")
     values = {"slug": slug, "title": title, "module": module_of(slug), "created": today}
     texts = {
-        note: pages.render(vault, "note.md", **values, yaml_title=quoted(title)),
-        snippet: pages.render(vault, "snippet.py", **values),
+        note: template.render(vault, "note.md", **values, yaml_title=quoted(title)),
+        snippet: template.render(vault, "snippet.py", **values),
     }
     steps = [store.creation(contained(vault, p), text.encode()) for p, text in texts.items()]
     store.change(vault.root, f"note {slug}", steps)

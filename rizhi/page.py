@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rizhi.frontmatter import FrontMatter, body_start, front_matter
+from rizhi.journal.day import CANONICAL, Section, canonical, sections
 from rizhi.markdown import Document, Item, NearMiss, near_misses, parse
-from rizhi.sections import CANONICAL, Section, canonical, sections
 from rizhi.vault import (
     Fault,
     RizhiError,

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from rizhi.frontmatter import scalars
 from rizhi.links import relative, resolve
 from rizhi.markdown import spliced
-from rizhi.outline import fences
+from rizhi.markdown.outline import fences
 from rizhi.page import Note, Page
 from rizhi.vault import RizhiError, Vault, module_of
 

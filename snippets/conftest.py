@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from rizhi import page, runner, snippet, vault
+from rizhi import page, vault
+from rizhi.snippets import record as records
+from rizhi.snippets import run as runner
 
 ROOT = Path(__file__).parent.parent
 ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
@@ -22,7 +24,7 @@ class SnippetFile(pytest.File):
 
     def collect(self) -> Iterator["CellItem"]:
         self.run: runner.Run | None = None
-        self.parsed = snippet.parse(self.path)
+        self.parsed = records.parse(self.path)
         for cell in self.parsed.code_cells:
             yield CellItem.from_parent(self, name=cell.title)
 
@@ -44,9 +46,9 @@ class CellItem(pytest.Item):
         got = next((out for out in run.outputs if out.title == title), None)
         if got is None or got.error:
             pytest.fail((got and got.error) or run.error, pytrace=False)
-        record = snippet.read_record(path.parent / "outputs", path.stem)
-        difference = snippet.compare(record and record.output(title), got)
-        state = snippet.state(path, ROOT)
+        record = records.read_record(path.parent / "outputs", path.stem)
+        difference = records.compare(record and record.output(title), got)
+        state = records.state(path, ROOT)
         if difference or state != "fresh":
             pytest.fail(f"{STALE.get(state, '')}\n{difference}\n{ADVICE}".strip(), pytrace=False)
 

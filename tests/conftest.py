@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from rizhi import runner
+from rizhi.snippets import run as runner
 from rizhi.vault import Vault, find_vault
 from tests import vaults
 
@@ -28,7 +28,7 @@ finally:
     print("torch:", "torch" in sys.modules, file=sys.stderr)
 """
 # 开浏览器与开服务器的排成一队：两个同时跑，在两核的机器上谁也等不到谁
-TOGETHER = ("tests/browser/", "tests/rizhi/site/test_serve.py")
+TOGETHER = ("tests/browser/", "tests/rizhi/mkdocs_plugin/test_serve.py")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from benchmarks import peers
 from rizhi import cli, clock
 from rizhi.page import read_notes
-from rizhi.snippet import CellOutput, compare
+from rizhi.snippets.record import CellOutput, compare
 from rizhi.vault import find_vault
 from tests import vaults
 

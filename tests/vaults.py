@@ -12,7 +12,7 @@ from rizhi.vault import Vault, day_path
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "tests/sample"
-HOOK = "hooks: [rizhi/site/hook.py]"
+HOOK = "hooks: [rizhi/mkdocs_plugin/plugin.py]"
 
 FIRST = """# {day}　掩码还说不清
 
@@ -91,7 +91,7 @@ def make(target: Path, last: date | None = None) -> Path:
     shutil.copy(ROOT / "snippets/conftest.py", target / "snippets/conftest.py")
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert HOOK in config
-    config = config.replace(HOOK, f"hooks: ['{ROOT / 'rizhi/site/hook.py'}']")
+    config = config.replace(HOOK, f"hooks: ['{ROOT / 'rizhi/mkdocs_plugin/plugin.py'}']")
     (target / "mkdocs.yml").write_text(config, encoding="utf-8")
     write_days(target, last or today(Vault(target)))
     return target

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from rizhi import figures
+from rizhi.snippets import figures
 from tests.conftest import Site
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -30,7 +30,8 @@ from pathlib import Path
 
 import pytest
 
-from rizhi import daily, notes, store
+from rizhi import notes, store
+from rizhi.journal import write
 from rizhi.vault import RizhiError, Vault, find_vault
 from tests.rizhi.faults import fork, wait
 
@@ -219,9 +220,9 @@ def _until(terminal: int, *words: bytes) -> bytes:
 
 def _act(vault: Vault, action: str) -> None:
     if action == "add":
-        daily.add(vault, TODAY, "思考", "rizhi 添的一行")
+        write.add(vault, TODAY, "思考", "rizhi 添的一行")
     elif action == "done":
-        settled = daily.settle(vault, TODAY, "画图", "x", lambda _: None)
+        settled = write.settle(vault, TODAY, "画图", "x", lambda _: None)
         assert len(settled.candidates) == 1, "没有找到那条待办"
     else:
         notes.rename(vault, "rope", "rotary")

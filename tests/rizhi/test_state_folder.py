@@ -238,10 +238,10 @@ def test_a_build_says_what_is_wrong_with_the_state_folder(
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.exceptions import PluginError
 
-    from rizhi.site import hook
+    from rizhi.mkdocs_plugin import plugin
 
     (vault.root / ".rizhi").symlink_to(outside)
-    monkeypatch.setattr(hook, "_vault", lambda _: vault)
+    monkeypatch.setattr(plugin, "_vault", lambda _: vault)
     with pytest.raises(PluginError, match=r"\.rizhi 是链接，没有用它"):
-        hook.on_config(MkDocsConfig())
+        plugin.on_config(MkDocsConfig())
     assert sorted(p.name for p in outside.iterdir()) == ["x.md"]

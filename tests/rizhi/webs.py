@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from rizhi.site.blocks import Dim, Link, Part
 from rizhi.vault import Vault, find_vault
-from rizhi.web.blocks import Dim, Link, Part
 
 
 def vault_of(root: Path, files: Mapping[str, str]) -> Vault:

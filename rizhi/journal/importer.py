@@ -1,0 +1,429 @@
+"""把已有的总结收进来：认出日期，补上前置数据与标题，正文除非他要改写一个字节也不动。
+
+这里只读与算，不写。先把全部文件各自读过，再看它们彼此：同一天的、互相链接的。
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path, PureWindowsPath
+from typing import Any
+from urllib.parse import unquote
+
+from rizhi import links
+from rizhi.journal import pictures
+from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
+from rizhi.page import Day, read_notes
+from rizhi.template import heading
+from rizhi.vault import RizhiError, Vault, day_names, day_path, read_page
+
+SUFFIXES = (".md", ".markdown", ".txt")
+MAX_ITEMS = 2_000
+_MAX_FILES = 50_000  # 找图片时至多看这么多个文件名
+# 日期要独自成词：`8f20240131aa4c5d` 里的不是
+_DATE = re.compile(
+    r"(?<![0-9A-Za-z])(?:(\d{4})(\d\d)(\d\d)"
+    r"|(\d{4}) ?([-_./年]) ?(\d{1,2}) ?(?:\5|月) ?(\d{1,2}) ?日?)(?![0-9]|(?!T\d)[A-Za-z])",
+    re.A,
+)
+_MONTH_DAY = re.compile(
+    r"(?<![0-9A-Za-z])(\d{1,2}) ?[-_.月] ?(\d{1,2})日?(?![0-9A-Za-z]|[.](?!\w*$))", re.A
+)
+# Logseq 的日子：May 13th, 2024
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+_ENGLISH = re.compile(r"\b([A-Za-z]{3,9}) (\d{1,2})(?:st|nd|rd|th)?, ((?:19|20)\d\d)\b", re.A)
+_YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
+_KEYS = ("date", "日期", "created", "date created", "创建日期")
+_SCHEME = re.compile(r"(?:https?|data|mailto|obsidian):", re.I)
+_LOCAL = re.compile(r"(?:file:/*)?(?:[A-Za-z]:[\\/]|\\\\)|file:|/(?!/)", re.I)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """一个要收进来的文件；`state` 是 new、same（已收过）或 bad，bad 时 `problem` 说明原因。
+
+    `remaining` 是还会看错的，`done` 是照他说的改写了的，`copies` 是跟着收进来的图片。
+    """
+
+    source: Path
+    state: str
+    problem: str = ""
+    day: date | None = None
+    path: Path | None = None
+    text: str = ""
+    page: Day = field(default_factory=lambda: Day(Path("x.md"), ""))
+    remaining: tuple[Change, ...] = ()
+    done: tuple[Change, ...] = ()
+    copies: tuple[tuple[Path, bytes], ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        return self.page.text.encode()
+
+    @property
+    def own_sections(self) -> list[str]:
+        """认不出、按他的原样留下的节。"""
+        return [s.name for s in self.page.sections if s.level == 2 and not s.known and not s.stub]
+
+
+def files_in(paths: tuple[Path, ...]) -> list[Path]:
+    """点名的文件，与点名的文件夹里的总结；名字以点开头的文件夹（`.obsidian`、`.trash`）不看。"""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        seen = (p for p in inside if not any(_hidden(part) for part in p.relative_to(path).parts))
+        found += seen if path.is_dir() else [path]
+    return list(dict.fromkeys(found))
+
+
+def read(vault: Vault, source: Path, given: date | None, today: date) -> Incoming:
+    """读一个文件，认出是哪一天，不写任何东西。"""
+    try:
+        text = read_page(source)
+        page = Day(source, text)
+        day = _day(page, given, today)
+        _check(page)
+    except RizhiError as error:
+        return Incoming(source, "bad", str(error))
+    return Incoming(source, "new", "", day, day_path(vault, day), text)
+
+
+def prepare(vault: Vault, found: list[Incoming], kinds: Collection[str]) -> list[Incoming]:
+    """全部文件读过之后：同一天的谁也不收，其余的排成一页，`kinds` 里的写法改好。"""
+    known = _Known(vault, [one for one in found if one.state == "new"])
+    return [_prepared(vault, one, known, kinds) for one in _clashes(found)]
+
+
+def date_in(text: str) -> date | None:
+    """文字里的第一个日期，全角数字也认。
+
+    异常：写成了日期却没有这一天，抛 RizhiError。
+    """
+    plain = unicodedata.normalize("NFKC", text)
+    if found := _DATE.search(plain):
+        parts = (found[1], found[2], found[3]) if found[1] else (found[4], found[6], found[7])
+    elif (found := _ENGLISH.search(plain)) and (month := _month(found[1])):
+        parts = (found[3], str(month), found[2])
+    else:
+        return None
+    try:
+        return date(*map(int, parts))
+    except ValueError as error:
+        raise RizhiError(
+            f"{found[0]} 不是真有的日期。用 --date 指定哪一天；没有改动任何文件。"
+        ) from error
+
+
+def commands(page: Day) -> list[str]:
+    """每个只写了主题名的标题，给出一条建笔记的命令。"""
+    import shlex
+
+    lines = []
+    for stub in page.stubs:
+        title = re.sub(r"\s+", " ", stub.name).strip()
+        slug = slug_of(title) or "给它取个英文名"
+        lines.append(f"rizhi note {slug} --title {shlex.quote(title)}")
+    return lines
+
+
+def slug_of(title: str) -> str:
+    """标题里的英文词连成笔记名；全是汉字的，返回空串，由他来取。"""
+    words = re.findall(r"[a-z0-9]+", title.casefold())
+    return "-".join(words)[:64].strip("-")
+
+
+def _month(name: str) -> int:
+    """英文的月份，写全的与头三个字母的；不是月份是 0。"""
+    named = (n for n, month in enumerate(_MONTHS, 1) if name.lower() in (month, month[:3]))
+    return next(named, 0)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _day(page: Day, given: date | None, today: date) -> date:
+    """日期依次取自选项、文件名、前置数据、第一个标题、第一行。"""
+    if given:
+        return given
+    source = page.path
+    found = date_in(source.stem) or _in_meta(page) or _in_heading(page)
+    if found is None:
+        found = _without_year(source)
+    if found is None:
+        raise RizhiError(
+            f"{source} 看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。"
+            "用 --date 指定；没有改动任何文件。"
+        )
+    if found > today:
+        raise RizhiError(
+            f"{source} 的日期 {found} 在将来（今天是 {today}）。确实如此就用 --date 指定；"
+            "没有改动任何文件。"
+        )
+    return found
+
+
+def _in_meta(page: Day) -> date | None:
+    values = {str(key).casefold(): value for key, value in page.meta.items()}
+    for value in (values[key] for key in _KEYS if values.get(key)):
+        if isinstance(value, datetime):
+            return value.date()
+        made = value if isinstance(value, date) else date_in(str(value))
+        if made:
+            return made
+    return None
+
+
+def _in_heading(page: Day) -> date | None:
+    title = next((h.text for h in page.document.headings if not h.nested and h.text), "")
+    first = next((line for line in map(str.strip, page.body.splitlines()) if line), "")
+    first = unicodedata.normalize("NFKC", first)
+    # 一句话里提到的日子不算：日期要写在第一行的开头
+    opening = first if _DATE.match(first) else ""
+    return date_in(title) or date_in(opening)
+
+
+def _without_year(source: Path) -> date | None:
+    """`11.19.md`：年份从文件夹的名字里来；没有就请他说。"""
+    found = _MONTH_DAY.search(unicodedata.normalize("NFKC", source.stem))
+    if not found:
+        return None
+    years = (_YEAR.search(unicodedata.normalize("NFKC", p.name)) for p in source.resolve().parents)
+    year = next((year[1] for year in years if year), None)
+    if year is None:
+        raise RizhiError(
+            f"{source} 只写了 {found[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
+            "或用 --date 指定；没有改动任何文件。"
+        )
+    return date_in(f"{year}-{found[1]}-{found[2]}")
+
+
+def _check(page: Day) -> None:
+    """前置数据读得懂，正文不是空的，也不像是一整本。"""
+    if page.faults:
+        fault = page.faults[0]
+        where, why = f"{page.path}:{fault.line}", f"{fault.message}。{fault.remedy}"
+        raise RizhiError(f"{where} {why}。没有改动任何文件。")
+    if not page.body.strip():
+        raise RizhiError(f"{page.path} 是空的；没有改动任何文件。")
+    count = len(page.items)
+    if count > MAX_ITEMS:
+        raise RizhiError(
+            f"{page.path} 有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）；"
+            "没有改动任何文件。"
+        )
+
+
+def _clashes(found: list[Incoming]) -> list[Incoming]:
+    """两个文件是同一天，谁也不收：不知道哪个才对。"""
+    days: dict[date, list[Incoming]] = {}
+    for one in found:
+        if one.day and one.state == "new":
+            days.setdefault(one.day, []).append(one)
+    bad = {id(one): group for group in days.values() if len(group) > 1 for one in group}
+    return [_clash(one, bad[id(one)]) if id(one) in bad else one for one in found]
+
+
+def _clash(one: Incoming, group: list[Incoming]) -> Incoming:
+    others = "、".join(str(other.source) for other in group if other is not one)
+    problem = f"{one.source} 与 {others} 是同一天 {one.day}；没有改动任何文件。用 --date 分开导入。"
+    return Incoming(one.source, "bad", problem, one.day)
+
+
+def _prepared(vault: Vault, one: Incoming, known: "_Known", kinds: Collection[str]) -> Incoming:
+    if one.state != "new" or one.path is None or one.day is None:
+        return one
+    around = _Around(known, one, one.path, one.day)
+    places = Places(around.page, around.picture, around.file)
+    text, done = rewritten(one.source, one.text, kinds, places)
+    page = Day(one.path, _page(text, one.day))
+    # 收过的，也许那时改写过，也许没有
+    bodies = {text, one.text}
+    if one.path.exists() and KINDS != tuple(kinds):
+        bodies.add(rewritten(one.source, one.text, KINDS, places)[0])
+    state = _state(one.path, [_page(body, one.day) for body in bodies], one.text)
+    if state == "bad":
+        problem = (
+            f"{vault.relative(one.path)} 已存在，内容与 {one.source} 不同；没有改动任何文件。"
+            "自己合并，或用 --date 换一天。"
+        )
+        return replace(one, state="bad", problem=problem)
+    left = described(text, findings(one.source, text, places))
+    copies = [copy for link, copy in around.copies.items() if link in text]
+    return replace(
+        one, state=state, page=page, remaining=tuple(left), done=tuple(done), copies=tuple(copies)
+    )
+
+
+def _page(text: str, day: date) -> str:
+    """BOM 在最前，再是前置数据与标题，然后是正文。"""
+    end = Day(Path("x.md"), text).offset
+    newline = "\r\n" if "\r\n" in text else "\n"
+    bom = "\ufeff" if text.startswith("\ufeff") else ""
+    head = _front_matter(text[len(bom) : end], day, newline)
+    return f"{bom}{head}{newline}{heading(day)}{newline}{newline}{text[end:]}"
+
+
+def _front_matter(old: str, day: date, newline: str) -> str:
+    """日期写成约定的样子；原来写得更细（几点几分）的，留在注释里。"""
+    if not old:
+        return newline.join(("---", f"date: {day}", "tags: []", "---", ""))
+    line = f"date: {day}"
+    found = re.search(r"^date[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r?$)", old, re.M)
+    if found:
+        was = "" if found[1] in ("", str(day)) else f" # 原来写的是 {found[1]}"
+        old = old[: found.start()] + line + was + old[found.end() :]
+    else:
+        first = old.index("\n") + 1
+        old = old[:first] + line + newline + old[first:]
+    return old if old.endswith("\n") else old + newline
+
+
+def _state(path: Path, pages: Iterable[str], text: str) -> str:
+    if not path.exists():
+        return "new"
+    old = path.read_bytes()
+    body = text[Day(path, text).offset :]
+    same = old in {page.encode() for page in pages} or old.endswith(b"\n" + body.encode())
+    return "same" if same else "bad"
+
+
+class _Known:
+    """这一次要收的文件、知识库里的笔记与日子，与找图片时看过的文件夹。"""
+
+    def __init__(self, vault: Vault, incoming: list[Incoming]) -> None:
+        self.vault = vault
+        self.targets = {str(one.source.resolve()): one.path for one in incoming if one.path}
+        self.written = {str(path) for path in self.targets.values()}
+        self.days = {day: Path(name) for day, name in day_names(vault)}
+        self.days |= {one.day: one.path for one in incoming if one.day and one.path}
+        self.names: dict[str, Path] = {}
+        for note in read_notes(vault):
+            for name in (note.slug, note.title, *note.aliases):
+                self.names.setdefault(name.casefold(), note.path)
+        self._folders: dict[Path, dict[str, Path]] = {}
+
+    def named(self, name: str) -> Path | None:
+        """一个名字是哪篇笔记或哪一天；写了文件夹的，只看最后一段。"""
+        bare = name.removesuffix(".md").rpartition("/")[2].strip()
+        if path := self.names.get(bare.casefold()):
+            return path
+        try:
+            day = date_in(bare)
+        except RizhiError:
+            return None
+        return self.days.get(day) if day else None
+
+    def file(self, root: Path, name: str) -> Path | None:
+        """一个文件夹里（连同里面的）叫这个名字的文件。"""
+        if root not in self._folders:
+            found: dict[str, Path] = {}
+            for at, folders, names in os.walk(root):
+                folders[:] = sorted(folder for folder in folders if not _hidden(folder))
+                for each in names:
+                    found.setdefault(each.casefold(), Path(at) / each)
+                if len(found) > _MAX_FILES:
+                    break
+            self._folders[root] = found
+        return self._folders[root].get(name.casefold())
+
+
+class _Around:
+    """一个文件的周围：它提到的笔记、图片与文件，在新的一页里怎么写。"""
+
+    def __init__(self, known: _Known, one: Incoming, path: Path, day: date) -> None:
+        self.known, self.path, self.day = known, path, day
+        self.folder = one.source.resolve().parent
+        vaults = (p for p in (self.folder, *self.folder.parents) if (p / ".obsidian").is_dir())
+        self.root = next(vaults, self.folder)
+        base = Day(one.source, one.text).meta.get("typora-root-url")
+        self.bases = [self.folder, *([self.folder / base] if isinstance(base, str) else [])]
+        self.copies: dict[str, tuple[Path, bytes]] = {}
+
+    def page(self, name: str) -> str | None:
+        """一个名字在新的一页里的链接。"""
+        found = self.known.named(name)
+        return links.relative(self.path, found) if found else None
+
+    def picture(self, target: str) -> tuple[str | None, str]:
+        """一张图片在新的一页里的写法：找得到的，复制到新的一页旁边。"""
+        if _SCHEME.match(target) or self._there(target):
+            return target, ""
+        found = self._picture(target)
+        if found is None:
+            return None, "没有找到这张图片，网站上是一张破图"
+        try:
+            copy = pictures.beside(self.known.vault, self.day, found)
+        except RizhiError as error:
+            return None, str(error).partition("；")[0]
+        link = f"img/{copy[0].name}"
+        self.copies[link] = copy
+        return link, ""
+
+    def file(self, target: str) -> tuple[str | None, str]:
+        """一个链接在新的一页里的写法。"""
+        if _LOCAL.match(target):
+            return None, "指着那台机器上的文件，别处打不开"
+        place = links.resolve(str(self.folder), target)
+        if place is None:
+            return target, ""
+        bare = re.split(r"[#?]", target, maxsplit=1)[0]
+        if self._there(target):
+            return target, ""
+        moved = self.known.targets.get(place)
+        if moved:
+            return links.relative(self.path, moved) + target[len(bare) :], ""
+        if _exists(Path(place)):
+            return None, "指着的文件没有一同收进来，链接断了"
+        return None, "没有这个文件，链接是断的"
+
+    def _there(self, target: str) -> bool:
+        """在新的一页里照这样写就对：那里有这个文件，或这一次会收进来。"""
+        place = links.resolve(str(self.path.parent), target)
+        return place is not None and (
+            target in self.copies or place in self.known.written or _exists(Path(place))
+        )
+
+    def _picture(self, target: str) -> Path | None:
+        """照他写的路径找，再到他的文件夹里找同名的；Windows 的路径也认。"""
+        bare = re.sub(r"^file:/*(?=[A-Za-z]:|/)", "", unquote(target))
+        bare = re.sub(r"^file:/*", "/", bare)
+        name = PureWindowsPath(bare).name
+        tried = [Path(bare), *(base / bare.lstrip("/\\").replace("\\", "/") for base in self.bases)]
+        for path in tried:
+            if path.is_absolute() and _exists(path):
+                return path
+        return self.known.file(self.root, name) if name else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # 名字太长，或有 NUL
+        return False
+
+
+def as_dict(one: Incoming, vault: Vault) -> dict[str, Any]:
+    """`--json` 的一项。"""
+    return {
+        "source": str(one.source),
+        "state": one.state,
+        "problem": one.problem,
+        "date": one.day.isoformat() if one.day else None,
+        "path": vault.relative(one.path) if one.path else None,
+        "sections": [s.name for s in one.page.sections if s.known],
+        "items": sum(1 for item in one.page.items if item.text),
+        "todos": len(one.page.todos),
+        "stubs": [stub.name for stub in one.page.stubs],
+        "own": one.own_sections,
+        "commands": commands(one.page),
+        "rewritten": [change._asdict() for change in one.done],
+        "findings": [change._asdict() for change in one.remaining],
+        "pictures": [vault.relative(path) for path, _ in one.copies],
+    }

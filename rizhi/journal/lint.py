@@ -1,0 +1,83 @@
+"""流水账的几条规矩：有没有链接到知识点、有没有思考、挑战有没有下一步；纯函数。"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Section
+from rizhi.page import Day
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[A-Za-z0-9_']+")
+_TARGET = re.compile(r"\]\([^)\n]*\)")
+_MARKS = {"-", "*", "#", "##", "###", "---", "***", "[", "]", "[x]", "[-]"}
+_LABEL = re.compile(r"(?:[-*+] )?\**挑战\**[：:]\**")
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """一天里缺的一样东西。"""
+
+    rule: str
+    line: int
+    message: str
+    remedy: str
+
+
+def lacking(day: Day, topics: int, template: re.Pattern[str]) -> list[Lack]:
+    """一天缺了什么；一个字没写的，只说这一条。`topics` 是这一天链接到几篇笔记。"""
+    own = own_text(day, template)
+    if not own:
+        return [Lack("R206", 1, "还没有写：只有模板文字", "写上今天的成果与思考")]
+    return list(_lacks(day, topics, own))
+
+
+def own_text(day: Day, template: re.Pattern[str]) -> str:
+    """他自己写的字：标题、模板文字、空条目与今日目标（多半是顺延来的）都不算。"""
+    return "\n".join(line for line in _lines(day) if line and not template.fullmatch(line))
+
+
+def words(text: str) -> int:
+    """字数：汉字一个算一个，英文一词算一个；链接只算显示的文字。"""
+    return len(_WORD.findall(_TARGET.sub("]", text)))
+
+
+def _lacks(day: Day, topics: int, own: str) -> Iterator[Lack]:
+    if not topics:
+        yield Lack("R203", 1, "没有链接到任何笔记", "把今天的知识点链接到一篇笔记")
+    thoughts = day.section(THOUGHTS)
+    if not any(_said(section) for section in thoughts):
+        line = day.document.line(thoughts[0].start) if thoughts else 1
+        yield Lack("R204", line, "思考是空的", "写一条：哪里没懂、为什么错、以后怎么做")
+    challenges = [s for s in day.section(CHALLENGE) if _LABEL.sub("", _said(s)).strip()]
+    if challenges and not _next_step(day):
+        line = day.document.line(challenges[0].start)
+        yield Lack("R205", line, "挑战没有下一步", "在明日计划里写一条能动手的")
+    whole = "".join(day.text[s.start : s.end] for s in day.sections if s.name != GOALS)
+    if _size(own) * 2 < _size(whole):
+        message = f"大半是模板文字，自己写的只有 {words(own)} 字"
+        yield Lack("R206", 1, message, "写完，或删掉不用的节")
+
+
+def _size(text: str) -> int:
+    """有多少个字符；空白、记号、链接的去处不算。"""
+    return sum(len(part) for part in _TARGET.sub("]", text).split() if part not in _MARKS)
+
+
+def _next_step(day: Day) -> bool:
+    planned = any(item.text for section in day.section(PLAN) for item in section.items)
+    prose = any(_said(section) for section in day.section(PLAN) if section.level)
+    return planned or prose or any(i.todo for s in day.section(CHALLENGE) for i in s.items)
+
+
+def _lines(day: Day) -> Iterator[str]:
+    for section in day.sections:
+        if section.name != GOALS:
+            yield from section.prose
+            for item in section.items:
+                yield item.text
+                for note in day.document.notes(item):
+                    yield from map(str.strip, day.text[note.start : note.end].splitlines())
+
+
+def _said(section: Section) -> str:
+    return "\n".join([*section.prose, *(item.text for item in section.items)]).strip()

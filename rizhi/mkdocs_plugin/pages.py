@@ -1,0 +1,119 @@
+"""把整张网摆进站点：算出来的页、每一页的面板、悬停预览与日子的清单。"""
+
+import json
+import re
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+from rizhi.markdown.document import one_line
+from rizhi.page import Note
+from rizhi.site import export, overviews
+from rizhi.site import html as render
+from rizhi.site.blocks import Generated, Panel, Trail
+from rizhi.site.graph import Web
+from rizhi.site.graph import plain as plainly
+from rizhi.snippets import fence
+from rizhi.snippets import record as records
+from rizhi.stamp import stamp
+from rizhi.vault import RizhiError, Vault
+
+_LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
+
+
+Source = tuple[str, list[str]]  # 原文，与填进去的各段 HTML
+
+
+def sources(web: Web) -> dict[str, Source]:
+    """算出来的页；没变的不重排。"""
+    pages, kept = overviews.pages(web), web.memory.kept
+    return {u: kept(("source", u), page, partial(_source, page, u)) for u, page in pages.items()}
+
+
+def _source(page: Generated, uri: str) -> Source:
+    text, parts = render.page_source(page, uri)
+    # 搜索不收，免得盖过真正写了那句话的页
+    return f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts
+
+
+def scripts(web: Web) -> dict[str, str]:
+    """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
+    ends = web.vault.config.get("day_ends", 4)
+    days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
+    found = {"assets/days.js": f"rizhiDays({days});\n"}
+    for note in web.notes:
+        found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note)
+    return found
+
+
+def rendered(web: Web, uri: str) -> tuple[str, str]:
+    """一页的面板排成两段 HTML：标题之下的前后天，与正文之后的其余；没变的不重排。"""
+    found = export.of_page(web, uri)
+    return web.memory.kept(("panels", uri), found, partial(_rendered, found, uri))
+
+
+def _rendered(found: list[Panel], uri: str) -> tuple[str, str]:
+    trails = [panel for panel in found if isinstance(panel.content, Trail)]
+    rest = render.panels_html((p for p in found if p not in trails), uri)
+    name = "rz-home" if uri == "index.md" else "rz-web"
+    return render.panels_html(trails, uri), f'<div class="{name}">{rest}</div>' if rest else ""
+
+
+def woven(html: str, top: str, rest: str) -> str:
+    """面板接进一页。"""
+    if top:
+        head, mark, tail = html.partition("</h1>")
+        html = f"{head}{mark}{top}{tail}" if mark else top + html
+    return f"{html}\n{rest}" if rest else html
+
+
+def unindexed(html: str, template: re.Pattern[str]) -> str:
+    """模板里原样的行不进搜索：十年里每一天都有同样的几句。"""
+
+    def mark(found: re.Match[str]) -> str:
+        name, text = found.groups()
+        same = template.fullmatch(text.strip())
+        return f"<{name} data-search-exclude>{text}</{name}>" if same else found[0]
+
+    return _LINE.sub(mark, html)
+
+
+def edit_url(vault: Vault, path: str) -> str:
+    """在用户的编辑器里打开源文件的网址；`[tool.rizhi] edit` 换别的编辑器。"""
+    pattern = str(vault.config.get("edit", "vscode://file/{path}"))
+    return pattern.replace("{path}", quote(Path(path).as_posix().lstrip("/"), safe="/:"))
+
+
+def _preview(web: Web, note: Note) -> str:
+    data = {
+        "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
+        "title": note.title,
+        "brief": web.memory.kept(("brief", note.path), note, partial(_brief, note)),
+        "figure": "",
+    }
+    if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
+        files = sorted(map(str, (web.vault.outputs / note.snippet).glob("*")))
+        data["figure"] = _figure(web.vault.outputs, note.snippet, tuple(map(stamp, files)))
+    return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
+
+
+def _brief(note: Note) -> str:
+    """「一句话」的头一段。"""
+    blocks = note.document.blocks
+    heads = {h.start for h in note.document.headings if h.level == 2 and h.text == "一句话"}
+    for head, first in pairwise(blocks):
+        if head.start in heads and first.kind == "paragraph":
+            return plainly(one_line(note.text[first.start : first.end]))[:200]
+    return ""
+
+
+@lru_cache(maxsize=1024)  # 没变过的记录，每次重建都沿用
+def _figure(outputs: Path, module: str, _: object) -> str:
+    """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
+    try:
+        record = records.read_record(outputs, module)
+    except RizhiError:
+        return ""
+    figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
+    return next(map(fence.data_uri, filter(None, figures)), "")

@@ -1,0 +1,131 @@
+"""边写边看：改过的片段自己重跑。正在看的那一页等它跑完；别的页用到的在后台跑，跑完再刷新一次。"""
+
+import logging
+import os
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+from mkdocs.livereload import LiveReloadServer
+
+from rizhi import stamp, store
+from rizhi.page import Page
+from rizhi.site.graph import Memory, embedded
+from rizhi.snippets import fence, record, recorder, run
+from rizhi.vault import RizhiError, Vault, snippet_files
+
+log = logging.getLogger("mkdocs.rizhi")
+
+
+@dataclass
+class Following:
+    """一次 `mkdocs serve` 记着的事。"""
+
+    serving: bool = False
+    page: str = ""  # 浏览器最近要的页面，相对于 docs，不带后缀
+    tried: dict[str, str] = field(default_factory=dict)  # 出过错的片段 → 当时的指纹
+    later: list[Path] = field(default_factory=list)  # 等这一遍建好再跑的片段
+    locks: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
+
+
+STATE = Following()
+
+
+def begin(server: LiveReloadServer, vault: Vault) -> None:
+    """记下浏览器在看哪一页；后台跑完时改一下标记文件，mkdocs 就会再建一遍。"""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        # WSGI 把路径的字节当 latin-1：中文名要还原
+        name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
+        if name.endswith(".html") or not name:
+            STATE.page = name.removesuffix(".html") or "index"
+        return server.serve_request(environ, start_response)
+
+    server.set_app(app)
+    store.replace(_marker(vault), b"")
+    server.watch(str(_marker(vault)))
+    # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
+    server.watch(str(vault.snippets), recursive=False)
+    run.warm_up(vault.root)
+
+
+def refresh(vault: Vault, memory: Memory) -> None:
+    """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
+    if not STATE.serving or not run.has_torch():
+        return
+    stale = [path for path in snippet_files(vault) if _stale(vault, path)]
+    shown = _shown(vault, memory)
+    _record_all(vault, [path for path in stale if path.stem in shown])
+    STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
+    fence.PLACE.running.update(path.stem for path in STATE.later)
+
+
+def abandon() -> None:
+    """这一遍没有建成：等着后台跑的还没有跑，下一遍再算。"""
+    fence.PLACE.running.difference_update(path.stem for path in STATE.later)
+    STATE.later = []
+
+
+def finish(vault: Vault) -> None:
+    """这一遍建好了：在后台跑其余的片段；早一步就要与构建抢处理器。"""
+    if STATE.later:
+        Thread(target=_record_later, args=(vault, STATE.later), daemon=True).start()
+        STATE.later = []
+
+
+def _shown(vault: Vault, memory: Memory) -> set[str]:
+    """正在看的那一页嵌着哪些片段。"""
+    path = vault.docs / f"{STATE.page}.md"
+    return set(embedded(memory.page(Page, vault, path))) if path.is_file() else set()
+
+
+def _stale(vault: Vault, path: Path) -> bool:
+    """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
+    module = path.stem
+    try:
+        key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
+    except RizhiError as error:
+        fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
+        return False
+    if not fresh and STATE.tried.get(module) == key:
+        return False
+    fence.PLACE.failures.pop(module, None)
+    STATE.tried.pop(module, None)
+    return not fresh
+
+
+@lru_cache(maxsize=1024)  # 几百个片段，不必每次重建都重读
+def _key_and_state(path: Path, root: Path, _: object) -> tuple[str, bool]:
+    return record.key(path, root), record.state(path, root) == "fresh"
+
+
+def _record_all(vault: Vault, paths: list[Path]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(partial(_record, vault), paths))
+
+
+def _record(vault: Vault, path: Path) -> None:
+    with STATE.locks[path.stem]:  # 后台还在跑旧的那一遍时，等它写完再跑新的
+        log.info("重新记录 snippets/%s", path.name)
+        key = record.key(path, vault.root)
+        error = recorder.record(vault, path).error
+        if error:
+            STATE.tried[path.stem] = key
+            fence.PLACE.failures[path.stem] = error
+
+
+def _record_later(vault: Vault, paths: list[Path]) -> None:
+    try:
+        _record_all(vault, paths)
+    finally:
+        fence.PLACE.running.difference_update(path.stem for path in paths)
+        store.replace(_marker(vault), str(time.monotonic_ns()).encode())
+
+
+def _marker(vault: Vault) -> Path:
+    return vault.root / ".rizhi" / "recorded"

@@ -1,0 +1,237 @@
+"""把结果排成给人看的行；纯函数，打印由 cli 做。"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rizhi.journal.day import Section, nested
+from rizhi.journal.dialects import Change
+from rizhi.journal.importer import Incoming, commands
+from rizhi.journal.todo import Todo, brief, due_of, shown
+from rizhi.markdown import Block, Item
+from rizhi.notes import Renamed
+from rizhi.page import Day
+from rizhi.vault import Vault
+
+_STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
+_LEVELS = " ░▒▓█"
+
+
+def todo_lines(found: Sequence[Todo], today: date) -> list[str]:
+    """待办一行一条：编号、状态、文字，然后是它的来历。"""
+    lines = [_todo_line(t, today) for t in found]
+    opened = sum(t.state == "open" for t in found)
+    closed = f"，{len(found) - opened} 条已了结" if opened < len(found) else ""
+    return [*lines, f"{opened} 条开着{closed}。"]
+
+
+def todo_dict(todo: Todo, today: date, paths: Mapping[date, Path], vault: Vault) -> dict[str, Any]:
+    """`--json` 的一项。"""
+    first, last = (vault.relative(paths[day]) for day in (todo.born, todo.last))
+    return {
+        "id": todo.id,
+        "text": brief(todo.text),
+        "state": todo.state,
+        "born": todo.born.isoformat(),
+        "age": todo.age(today),
+        "carried": todo.carried,
+        "due": todo.due.isoformat() if todo.due else None,
+        "first": {"path": first, "line": todo.lines[0]},
+        "last": {"path": last, "line": todo.lines[1]},
+    }
+
+
+def day_dict(page: Day) -> dict[str, Any]:
+    """`rizhi show --json`：同名的节合在一起，子条目套在父条目里。"""
+    sections: dict[str, dict[str, Any]] = {}
+    for section in _sections(page):
+        made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
+        outer, children = nested(section.items)
+        made["items"] += [_item(item, page, children) for item in outer if item.text]
+        made["prose"] += section.prose
+    lists, inner = _lists(page)
+    return {
+        "date": str(page.date),
+        "title": page.title,
+        "sections": list(sections.values()),
+        "items": _count(page.items),
+        "lists": {"all": lists, "nested": inner},
+        "todos": [_item(item, page) for item in page.todos],
+        "links": [
+            {"text": k.text, "target": k.target, "line": page.document.line(k.start)}
+            for k in page.document.links
+            if not k.image
+        ],
+        "stubs": [stub.name for stub in page.stubs],
+    }
+
+
+def day_lines(page: Day) -> list[str]:
+    """`rizhi show` 给人看的样子：散文与条目照页里的次序，子条目缩进。"""
+    day = str(page.date)
+    lines = [page.title if page.title.startswith(day) else f"{day}　{page.title}"]
+    for section in _sections(page):
+        if section.level != 1:
+            lines.append(f"{section.name}（{_count(section.items)} 条）")
+        lines += [f"  {line}" for line in _section_lines(page, section)]
+    stubs = "、".join(stub.name for stub in page.stubs)
+    lists, inner = _lists(page)
+    links = sum(not link.image for link in page.document.links)
+    within = f"（套在里面的 {inner} 个）" if inner else ""
+    tail = f"条目 {_count(page.items)} 条，列表 {lists} 个{within}；"
+    tail += f"待办 {len(page.todos)} 条，链接 {links} 个。"
+    return [*lines, *([f"待写的主题：{stubs}"] if stubs else []), tail]
+
+
+def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
+    """`rizhi stats` 给人看的样子。"""
+    if not data["days"]:
+        return ["还没有写过。用 rizhi new 写第一天。"]
+    often = [f"{name} {count} 天" for name, count in list(data["topics"].items())[:5]]
+    return [
+        f"写了 {data['days']} 天（{data['first']} 至 {data['last']}），共 {data['words']} 字。",
+        f"连着写了 {data['streak']} 天（中间歇一天不算断）。",
+        f"常写的主题：{'、'.join(often) or '还没有链接到笔记'}。",
+        *_heat(data["heatmap"], today),
+    ]
+
+
+def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
+    """导入一个文件的结果：认出了什么，改写了什么，哪一行会看错、能怎么改。"""
+    if one.state == "bad":
+        return [f"× {one.problem}"]
+    assert one.path is not None  # noqa: S101  只有坏的才没有路径
+    if one.state == "same":
+        return [f"√ {one.source} 已经收过 {vault.relative(one.path)}，没有再动它"]
+    known = list(dict.fromkeys(s.name for s in one.page.sections if s.known))
+    counts = f"{_count(one.page.items)} 条、{len(one.page.todos)} 条待办"
+    lines = [f"√ {one.source} {'可以收为' if dry else '收为'} {vault.relative(one.path)}"]
+    if known:
+        lines.append(f"  认出 {len(known)} 节（{'、'.join(known)}）、{counts}")
+    else:
+        lines.append(f"  没有认出约定的节；认出 {counts}，全文原样留着")
+    if one.own_sections:
+        lines.append(f"  不是约定的节，原样留着：{'、'.join(one.own_sections)}")
+    lines += _changes(f"{'会改写' if dry else '改写了'} {len(one.done)} 处：", one.done)
+    copied = "、".join(vault.relative(path) for path, _ in one.copies)
+    lines += [f"  {'会复制' if dry else '复制了'}图片：{copied}"] if copied else []
+    lines += _changes(f"会看错的 {len(one.remaining)} 处，原样留着：", one.remaining)
+    kinds = list(dict.fromkeys(c.kind for c in one.remaining if c.right))
+    if kinds:
+        lines.append(f"  写着 → 的可以改写：加 --fix {' --fix '.join(kinds)}，或 --fix 全部")
+    made = [f"    {line}" for line in commands(one.page)]
+    return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
+
+
+def _changes(title: str, changes: Sequence[Change]) -> list[str]:
+    """一行一处：第几行、是什么、会怎样、改成什么。"""
+    lines = [
+        f"    第 {c.line} 行 [{c.kind}] {c.text}：{c.why}" + (f" → {c.right}" if c.right else "")
+        for c in changes
+    ]
+    return [f"  {title}", *lines] if lines else []
+
+
+def rename_lines(made: Renamed, vault: Vault) -> list[str]:
+    """改名做了什么。"""
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
+    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
+
+
+def to_write(text: str) -> list[str]:
+    """一篇笔记的骨架里还没写的几处。"""
+    found = re.findall(r"^## (.+?)[ \t]*\n(?:(?!## )[^\n]*\n)*?<!-- 待写：(.*?) -->", text, re.M)
+    return [f"  {name}：{hint}" for name, hint in found]
+
+
+def _sections(page: Day) -> list[Section]:
+    """要给他看的节：待写的主题另外列出，一级标题下没有话的不列。"""
+    found = [section for section in page.sections if not section.stub]
+    return [s for s in found if s.level != 1 or s.prose or any(i.text for i in s.items)]
+
+
+def _section_lines(page: Day, section: Section) -> list[str]:
+    outer, children = nested(section.items)
+    placed = [(at, [line]) for at, line in zip(section.places, section.prose, strict=True)]
+    placed += [(item.start, _branch(page, item, children)) for item in outer if item.text]
+    return [line for _, lines in sorted(placed, key=lambda pair: pair[0]) for line in lines]
+
+
+def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> list[str]:
+    """一个条目、它下面的话与子条目。"""
+    below = [(note.start, _dedented(page, note)) for note in page.document.notes(item)]
+    inside = [child for child in children.get(item.number, ()) if child.text]
+    below += [(child.start, _branch(page, child, children)) for child in inside]
+    more = [f"  {line}" for _, lines in sorted(below, key=lambda pair: pair[0]) for line in lines]
+    return [f"{_STATES.get(_state(item) or '', '-')} {shown(item.text)}", *more]
+
+
+def _dedented(page: Day, note: Block) -> list[str]:
+    """条目下面的一段话或代码，去掉它在条目里的缩进。"""
+    column = note.start - page.document.line_start(note.start)
+    first, *rest = page.text[note.start : note.end].splitlines()
+    return [first, *(line[min(column, len(line) - len(line.lstrip())) :] for line in rest)]
+
+
+def _count(items: Iterable[Item]) -> int:
+    return sum(1 for item in items if item.text)
+
+
+def _lists(page: Day) -> tuple[int, int]:
+    """写了字的列表有几个，其中几个套在条目里。"""
+    starts = sorted(item.start for item in page.document.items if item.text)
+    found = [
+        block
+        for block in page.document.blocks
+        if block.kind == "list"
+        and bisect_left(starts, block.start) < bisect_right(starts, block.end)
+    ]
+    return len(found), sum(block.item >= 0 for block in found)
+
+
+def _state(item: Item) -> str | None:
+    return item.state or ("open" if item.todo else None)
+
+
+def _item(
+    item: Item, page: Day, children: Mapping[int, list[Item]] | None = None
+) -> dict[str, Any]:
+    found = due_of(page, item)
+    made: dict[str, Any] = {
+        "text": item.text,
+        "state": _state(item),
+        "line": page.document.line(item.start),
+        "due": found.isoformat() if found else None,
+    }
+    if children is not None:
+        inside = [child for child in children.get(item.number, ()) if child.text]
+        made["children"] = [_item(child, page, children) for child in inside]
+    return made
+
+
+def _todo_line(todo: Todo, today: date) -> str:
+    due = f"{'搁到' if todo.parked(today) else '期限'} {todo.due} " if todo.due else ""
+    mark = f"[{todo.mark or ' '}]" if todo.state == "open" else _STATES[todo.state]
+    return f"{todo.id} {mark} {due}{brief(todo.text)}（{_history(todo, today)}）"
+
+
+def _history(todo: Todo, today: date) -> str:
+    first, last = todo.lines
+    age = f"自 {todo.born} 第 {first} 行，{todo.age(today)} 天"
+    carried = f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
+    return age + (carried if todo.carried else "")
+
+
+def _heat(heat: Mapping[str, int], today: date) -> list[str]:
+    """最近十二周，一行是一个星期几，一格是一天，越深写得越多。"""
+    most = max(heat.values(), default=0) or 1
+    first = today.toordinal() - today.weekday() - 77
+    rows = []
+    for weekday, name in enumerate("一二三四五六日"):
+        days = (date.fromordinal(first + 7 * week + weekday).isoformat() for week in range(12))
+        cells = "".join(_LEVELS[-(-4 * heat.get(day, 0) // most)] for day in days)
+        rows.append(f"{name} {cells}".rstrip())
+    return rows

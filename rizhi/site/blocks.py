@@ -1,0 +1,109 @@
+"""页面上的一块块内容：先是数据，再排成 HTML 或 Markdown；纯函数。"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+from rizhi.journal.todo import Todo
+
+
+class Link(NamedTuple):
+    """到另一页的链接；`uri` 是那一页的原文相对于 docs 的路径。"""
+
+    text: str
+    uri: str
+
+
+class Dim(NamedTuple):
+    """补充的话，写得淡一些。"""
+
+    parts: tuple["str | Link", ...]
+
+
+Part = str | Link | Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """列表的一行；`todo` 是这一行说的那件事，`when` 是时间线上的日子。"""
+
+    parts: tuple[Part, ...]
+    todo: Todo | None = None
+    when: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """一个列表；`kind` 是 list、todos、timeline 或 tags。"""
+
+    rows: tuple[Row, ...]
+    kind: str = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """中间折起来的一个列表：头几行、折起的、末几行。"""
+
+    head: Rows
+    middle: Rows
+    tail: Rows
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """热力图：从 first 到 last，每天写了多少字。"""
+
+    words: Mapping[date, int]
+    uris: Mapping[date, str]
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """一个月的月历；`here` 是所在的这一天。"""
+
+    first: date
+    uris: Mapping[date, str]
+    here: date | None = None
+    today: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """前一天、这一周、后一天。"""
+
+    earlier: Link | None
+    week: Link | str
+    later: Link | None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """一步步走来的几组页面，每组里的不分先后；没有链接的那一个是本篇。"""
+
+    groups: tuple[tuple[Link | str, ...], ...]
+
+
+Content = Rows | Folded | Heat | Month | Trail | Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """一块：种类用于样式，标题给人看；`note` 是没有内容时、或补在后面的一句话。"""
+
+    kind: str
+    title: str
+    content: Content
+    note: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """一个算出来的页：标题、导语与各节。"""
+
+    title: str
+    panels: tuple[Panel, ...]
+    lead: tuple[Part, ...] = ()

@@ -1,0 +1,330 @@
+"""一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from html import escape
+from urllib.parse import quote
+
+from rizhi.journal.todo import CARRIED_TOO_OFTEN
+from rizhi.site.blocks import (
+    Content,
+    Dim,
+    Folded,
+    Generated,
+    Heat,
+    Link,
+    Month,
+    Panel,
+    Part,
+    Row,
+    Rows,
+    Steps,
+    Trail,
+)
+
+WEEKDAYS = "一二三四五六日"
+PLACE = "rizhi-part-{}"
+_LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
+# 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
+_SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
+_MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
+
+
+def relative(here: str, uri: str) -> str:
+    """从一页到另一页的相对路径，两者都相对于 docs。"""
+    start, parts = here.split("/")[:-1], uri.split("/")
+    same = 0
+    for one, other in zip(start, parts[:-1], strict=False):
+        if one != other:
+            break
+        same += 1
+    return "/".join([".."] * (len(start) - same) + parts[same:])
+
+
+def href(here: str, uri: str) -> str:
+    """从一页到另一页的网址，可以写进属性。"""
+    return _href(here.rpartition("/")[0], uri)
+
+
+@lru_cache(maxsize=1 << 16)  # 同一个文件夹里的页，写的是同样的网址：一个月的日历有三十一份
+def _href(folder: str, uri: str) -> str:
+    bare, mark, tail = relative(f"{folder}/" if folder else "", uri).partition("#")
+    page = bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare
+    return escape(quote(page) + mark + tail)
+
+
+def level(count: int) -> int:
+    """字数属于哪一档：0 没写，4 最深。"""
+    return sum(count >= least for least in _LEVELS) - 1
+
+
+def panels_html(panels: Iterable[Panel], here: str) -> str:
+    """一页的全部面板。"""
+    return "\n".join(panel_html(panel, here) for panel in panels)
+
+
+def panel_html(panel: Panel, here: str) -> str:
+    """一块面板；搜索不收它，免得每一页都搜得到别的页的标题。"""
+    note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
+    body = content_html(panel.content, here)
+    if isinstance(panel.content, Trail):
+        return body
+    head = f"<h2>{escape(panel.title)}</h2>"
+    opened = f'<section class="rz-panel rz-{panel.kind}" data-search-exclude>'
+    return f"{opened}{head}{body}{note}</section>"
+
+
+def content_html(content: Content, here: str) -> str:
+    """一块内容。"""
+    if isinstance(content, Rows):
+        return _rows(content, here)
+    if isinstance(content, Folded):
+        inner = f"<summary>{escape(content.label)}</summary>{_rows(content.middle, here)}"
+        folded = f'<details class="rz-fold">{inner}</details>'
+        return _rows(content.head, here) + folded + _rows(content.tail, here)
+    if isinstance(content, Heat):
+        return _heat(content, here)
+    if isinstance(content, Month):
+        return _month(content, here)
+    if isinstance(content, Trail):
+        return _trail(content, here)
+    return _steps(content, here)
+
+
+def page_markdown(page: Generated, here: str) -> str:
+    """一个算出来的页，全是普通的 Markdown。"""
+    lead = f"{parts_markdown(page.lead, here)}\n\n" if page.lead else ""
+    title = page.title.translate(_SPECIAL)
+    return f"# {title}\n\n{lead}{panels_markdown(page.panels, here)}"
+
+
+def page_source(page: Generated, here: str) -> tuple[str, list[str]]:
+    """站点里同一页的原文与各段 HTML：原文只有标题与占位，标题好进目录，HTML 不必再解析一遍。"""
+    lines, parts = [f"# {page.title.translate(_SPECIAL)}"], []
+    if page.lead:
+        parts.append(f'<p class="rz-lead">{_parts(page.lead, here)}</p>')
+        lines.append(PLACE.format(0))
+    for panel in page.panels:
+        lines += [f"## {panel.title.translate(_SPECIAL)}"] if panel.title else []
+        lines.append(PLACE.format(len(parts)))
+        parts.append(_section(panel, here))
+    return "\n\n".join(lines), parts
+
+
+def filled(html: str, parts: Sequence[str]) -> str:
+    """占位换成各段 HTML。"""
+    for number, part in enumerate(parts):
+        html = html.replace(f"<p>{PLACE.format(number)}</p>", part, 1)
+    return html
+
+
+def panels_markdown(panels: Iterable[Panel], here: str) -> str:
+    """面板写成 Markdown 的节。"""
+    return "\n".join(_panel_markdown(panel, here) for panel in panels)
+
+
+def parts_markdown(parts: Iterable[Part], here: str) -> str:
+    """一行字写成 Markdown。"""
+    return "".join(_part_markdown(part, here) for part in parts)
+
+
+def _section(panel: Panel, here: str) -> str:
+    note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
+    return f'<div class="rz-part">{content_html(panel.content, here)}{note}</div>'
+
+
+def _parts(parts: Iterable[Part], here: str) -> str:
+    return "".join(_part(part, here) for part in parts)
+
+
+def _part(part: Part, here: str) -> str:
+    if isinstance(part, Link):
+        return f'<a href="{href(here, part.uri)}">{escape(part.text)}</a>'
+    if isinstance(part, Dim):
+        return f'<span class="rz-dim">{_parts(part.parts, here)}</span>'
+    return escape(part)
+
+
+def _rows(content: Rows, here: str) -> str:
+    if content.kind == "tags":
+        inner = " ".join(_parts(row.parts, here) for row in content.rows)
+        return f'<p class="rz-tags">{inner}</p>'
+    tag, name = {
+        "todos": ("ul", "rz-todos"),
+        "timeline": ("ol", "rz-timeline"),
+        "list": ("ul", "rz-list"),
+    }[content.kind]
+    inner = "".join(_row(row, here) for row in content.rows)
+    return f'<{tag} class="{name}">{inner}</{tag}>' if content.rows else ""
+
+
+def _row(row: Row, here: str) -> str:
+    body = _parts(row.parts, here)
+    if row.when:
+        return f"<li><time>{_part(row.when, here)}</time><div>{body}</div></li>"
+    if row.todo is None:
+        return f"<li>{body}</li>"
+    todo = row.todo
+    facts = f'data-state="{todo.state}" data-carried="{todo.carried}"'
+    due = f' data-due="{todo.due}"' if todo.due else ""
+    often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
+    first, rest = row.parts[0], row.parts[1:]
+    text = f'<span class="rz-text">{_part(first, here)}</span>'
+    return f'<li class="rz-todo" {facts}{due}{often}>{text}{_parts(rest, here)}</li>'
+
+
+def _heat(heat: Heat, here: str) -> str:
+    start = heat.first - timedelta(days=heat.first.weekday())
+    weeks = ((heat.last - start).days + 7) // 7
+    columns = "".join(_heat_week(heat, start + timedelta(weeks=n), here) for n in range(weeks))
+    total = sum(1 for day, count in heat.words.items() if count and heat.first <= day <= heat.last)
+    label = f"{heat.first} 至 {heat.last}，写了 {total} 天"
+    return f'<div class="rz-heat" role="group" aria-label="{label}">{columns}</div>'
+
+
+def _heat_week(heat: Heat, monday: date, here: str) -> str:
+    days = [monday + timedelta(days=n) for n in range(7)]
+    return f'<div class="rz-week">{"".join(_heat_cell(heat, d, here) for d in days)}</div>'
+
+
+def _heat_cell(heat: Heat, day: date, here: str) -> str:
+    if not heat.first <= day <= heat.last:
+        return '<i class="rz-no"></i>'
+    count = heat.words.get(day, 0)
+    if not count or day not in heat.uris:
+        return f'<i class="rz-l0" title="{day}"></i>'
+    url = href(here, heat.uris[day])
+    label = f"{day}：{count} 字"
+    shade = level(count)
+    return f'<a class="rz-l{shade}" href="{url}" title="{label}" aria-label="{label}"></a>'
+
+
+def _month(month: Month, here: str) -> str:
+    rows = "".join(
+        f"<tr>{''.join(_month_cell(month, day, here) for day in week)}</tr>"
+        for week in month_weeks(month.first)
+    )
+    head = "".join(f"<th>{name}</th>" for name in WEEKDAYS)
+    caption = f"{month.first.year} 年 {month.first.month} 月"
+    return (
+        f'<table class="rz-month"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def month_weeks(first: date) -> Iterator[list[date | None]]:
+    """一个月的各周，不属于这个月的是 None。"""
+    start = first - timedelta(days=first.weekday())
+    while start.replace(day=1) <= first:
+        week = [start + timedelta(days=n) for n in range(7)]
+        yield [day if day.month == first.month else None for day in week]
+        start += timedelta(weeks=1)
+
+
+def _month_cell(month: Month, day: date | None, here: str) -> str:
+    if day is None:
+        return "<td></td>"
+    names = ["rz-here"] * (day == month.here) + ["rz-today"] * (day == month.today)
+    mark = f' class="{" ".join(names)}"' if names else ""
+    uri = month.uris.get(day)
+    body = f'<a href="{href(here, uri)}">{day.day}</a>' if uri else str(day.day)
+    return f"<td{mark}>{body}</td>"
+
+
+def _trail(trail: Trail, here: str) -> str:
+    def side(link: Link | None, rel: str) -> str:
+        if link is None:
+            return "<span></span>"
+        return f'<a rel="{rel}" href="{href(here, link.uri)}">{escape(link.text)}</a>'
+
+    week = trail.week
+    middle = _part(week, here).replace("<a ", '<a class="rz-weeklink" ', 1) if week else ""
+    inner = side(trail.earlier, "prev") + (middle or "<span></span>") + side(trail.later, "next")
+    return f'<nav class="rz-days" data-search-exclude aria-label="前后几天">{inner}</nav>'
+
+
+def _steps(steps: Steps, here: str) -> str:
+    groups = []
+    for group in steps.groups:
+        boxes = (
+            f'<a class="rz-box" href="{href(here, one.uri)}">{escape(one.text)}</a>'
+            if isinstance(one, Link)
+            else f'<span class="rz-box">{escape(one)}</span>'
+            for one in group
+        )
+        own = "" if all(isinstance(one, Link) for one in group) else " rz-self"
+        groups.append(f'<div class="rz-step{own}">{"".join(boxes)}</div>')
+    return f'<div class="rz-path">{"".join(groups)}</div>'
+
+
+def _panel_markdown(panel: Panel, here: str) -> str:
+    note = f"{parts_markdown(panel.note, here)}\n\n" if panel.note else ""
+    if isinstance(panel.content, Trail):
+        return _trail_markdown(panel.content, here)
+    title = f"## {panel.title.translate(_SPECIAL)}\n\n" if panel.title else ""
+    return f"{title}{_content_markdown(panel.content, here)}{note}"
+
+
+def _part_markdown(part: Part, here: str) -> str:
+    if isinstance(part, Link):
+        bare, mark, tail = relative(here, part.uri).partition("#")
+        return f"[{part.text.translate(_SPECIAL)}]({quote(bare)}{mark}{tail})"
+    if isinstance(part, Dim):
+        return parts_markdown(part.parts, here)
+    return part.translate(_SPECIAL)
+
+
+def _content_markdown(content: Content, here: str) -> str:
+    if isinstance(content, Folded):
+        content = Rows((*content.head.rows, *content.middle.rows, *content.tail.rows))
+    if isinstance(content, Rows):
+        lines = [
+            f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
+            f"{_line(parts_markdown(row.parts, here))}"
+            for row in content.rows
+        ]
+        return "\n".join(lines) + "\n\n" if lines else ""
+    if isinstance(content, Heat):
+        return _heat_markdown(content, here)
+    if isinstance(content, Month):
+        return _month_markdown(content, here)
+    if isinstance(content, Steps):
+        groups = ("、".join(_part_markdown(one, here) for one in g) for g in content.groups)
+        return _line(" → ".join(groups)) + "\n\n"
+    return ""
+
+
+def _line(text: str) -> str:
+    """行首的「1.」「-」不是他要写的列表。"""
+    return _MARKER.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text)
+
+
+def _trail_markdown(trail: Trail, here: str) -> str:
+    found = [part for part in (trail.earlier, trail.week, trail.later) if part]
+    return " · ".join(_part_markdown(part, here) for part in found) + "\n\n"
+
+
+def _heat_markdown(heat: Heat, here: str) -> str:
+    """一个月一行：每个写过的日子与字数。"""
+    months: dict[tuple[int, int], list[str]] = {}
+    for day, count in heat.words.items():
+        if count and heat.first <= day <= heat.last and day in heat.uris:
+            link = _part_markdown(Link(str(day.day), heat.uris[day]), here)
+            months.setdefault((day.year, day.month), []).append(f"{link}（{count} 字）")
+    lines = [f"- {y} 年 {m} 月：{' '.join(found)}" for (y, m), found in months.items()]
+    return "\n".join(lines) + "\n\n" if lines else ""
+
+
+def _month_markdown(month: Month, here: str) -> str:
+    def cell(day: date | None) -> str:
+        if day is None:
+            return " "
+        uri = month.uris.get(day)
+        return _part_markdown(Link(str(day.day), uri), here) if uri else str(day.day)
+
+    rows = [" | ".join(WEEKDAYS), " | ".join(["---"] * 7)]
+    rows += [" | ".join(map(cell, week)) for week in month_weeks(month.first)]
+    table = "\n".join(f"| {row} |" for row in rows)
+    return f"{month.first.year} 年 {month.first.month} 月\n\n{table}\n\n"

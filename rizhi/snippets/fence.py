@@ -1,0 +1,178 @@
+"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码。
+
+只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
+superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pygments
+from pygments.formatters import HtmlFormatter
+from pygments.lexers.python import PythonLexer
+
+from rizhi import stamp
+from rizhi.snippets import record as records
+from rizhi.snippets.source import find_object, module_file
+from rizhi.vault import RizhiError, Vault, find_vault
+
+# 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
+log = logging.getLogger("mkdocs.rizhi")
+
+STATES = {
+    "fresh": "",
+    "stale": "输出已过期：片段或 llm 改过之后还没有重新记录。运行 rizhi record {slug}。",
+    "edited": "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
+    "missing": "还没有记录输出。运行 rizhi record {slug}。",
+}
+
+
+@dataclass
+class Place:
+    """正在渲染哪一页；由站点的钩子填写，别的引擎里留空。"""
+
+    page: str = ""
+    draft: bool = False
+    failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+    running: set[str] = field(default_factory=set)  # 正在后台重新运行的模块
+
+
+PLACE = Place()
+
+
+def snippet_fence(source: str, *_: Any, **__: Any) -> str:
+    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格。"""
+    return _guarded(_cells, source)
+
+
+def source_fence(source: str, *_: Any, **__: Any) -> str:
+    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`。"""
+    return _guarded(_object, source)
+
+
+def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
+    """逐行渲染；同一个毛病在一个围栏里只说一次。"""
+    parts, said = [], set()
+    vault = find_vault(Path.cwd())
+    for line in filter(None, map(str.strip, source.splitlines())):
+        try:
+            html, trouble = render(vault, line)
+        except RizhiError as error:
+            html, trouble = "", f"{line}：{error}"
+        except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
+            html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
+        parts.append(html)
+        if trouble and trouble not in said:
+            said.add(trouble)
+            parts.append(_trouble(trouble))
+    return "\n".join(parts)
+
+
+def _trouble(message: str) -> str:
+    """页面里的一个框，日志里的一条警告；草稿只显示，不让严格构建失败。"""
+    where = f"{PLACE.page}：" if PLACE.page else ""
+    log.log(logging.INFO if PLACE.draft else logging.WARNING, "%s%s", where, message)
+    head, _, rest = message.partition("\n")
+    detail = f"<pre>{escape(rest)}</pre>" if rest.strip() else ""
+    return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
+
+
+def _cells(vault: Vault, line: str) -> tuple[str, str]:
+    module, _, title = (part.strip() for part in line.partition(":"))
+    path = records.snippet_file(vault, module)
+    parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
+    trouble = PLACE.failures.get(module, trouble)
+    shown = (parsed.cell(title),) if title else parsed.code_cells
+    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
+    html = "\n".join(boxes)
+    if module in PLACE.running:
+        return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
+    return html, trouble
+
+
+@lru_cache(maxsize=512)
+def _load(path: Path, root: Path, _: object) -> tuple[records.Snippet, records.Record | None, str]:
+    """片段、它的记录，以及记录不新时该说的话。"""
+    parsed, record = records.parse(path), None
+    try:
+        record = records.read_record(path.parent / "outputs", path.stem)
+        trouble = STATES[records.state(path, root)]
+    except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
+        trouble = str(error).replace(f"{root}/", "")
+    return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
+
+
+def _cell(
+    parsed: records.Snippet, cell: records.Cell, record: records.Record | None, age: str
+) -> str:
+    name = f"snippets/{parsed.path.name}"
+    copy = escape(runnable(parsed, cell), quote=True)
+    bar = (
+        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
+        f'<span class="rz-title">{escape(cell.title)}</span>'
+        f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
+        f'data-clipboard-text="{copy}">复制可运行代码</button>'
+        f'<span class="rz-notebook" data-module="{parsed.module}"></span></div>'
+    )
+    code = _highlight(cell.source, cell.line)
+    out = record.output(cell.title) if record else None
+    shown = _output(out, cell.title, age) if out else ""
+    return f'<div class="rz-cell">{bar}{code}{shown}</div>'
+
+
+def runnable(parsed: records.Snippet, cell: records.Cell) -> str:
+    """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
+    cells = parsed.code_cells[: parsed.code_cells.index(cell) + 1]
+    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
+
+
+def _output(out: records.CellOutput, title: str, age: str) -> str:
+    text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
+    images = "".join(
+        f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'
+        for figure in filter(None, out.figures)  # 图的文件丢了，读出来是空的
+    )
+    return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
+
+
+def data_uri(svg: str) -> str:
+    """SVG 放进 `<img>` 才不会与别的图撞 id；只转义必须转义的字符，比 base64 短。"""
+    body = svg[svg.index("<svg") :].replace('"', "'").replace("\n", " ")
+    for plain, code in (("%", "%25"), ("#", "%23"), ("<", "%3C"), (">", "%3E"), ("&", "%26")):
+        body = body.replace(plain, code)
+    return f"data:image/svg+xml,{body}"
+
+
+def _object(vault: Vault, line: str) -> tuple[str, str]:
+    module, _, dotted = (part.strip() for part in line.partition(":"))
+    path = module_file(vault, module)
+    first, source = find_object(path, dotted)
+    last = first + source.count("\n")
+    lines = f"{first}–{last}" if last > first else str(first)
+    name = f"{module}.{dotted}"
+    file = vault.relative(path)
+    bar = (
+        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
+        f"第 {lines} 行</span><span class='rz-title'>"
+        f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
+    )
+    return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>', ""
+
+
+def _highlight(source: str, first: int) -> str:
+    """着色，并给每行真的行号；行号由样式画出，选中与复制都带不走。"""
+    body = pygments.highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
+    lines = body.rstrip("\n").split("\n")
+    width = len(str(first + len(lines) - 1))
+    numbered = "\n".join(
+        f'<span class="linenos" data-linenos="{number:>{width}} "></span>{line}'
+        for number, line in enumerate(lines, first)
+    )
+    return f'<div class="highlight"><pre><code>{numbered}\n</code></pre></div>'

@@ -1,0 +1,49 @@
+"""`llm` 的源码：按 `llm.model:RMSNorm.forward` 这样的名字找到文件、行号与原文。"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from rizhi.snippets.record import syntax_tree
+from rizhi.vault import RizhiError, Vault, read_text
+
+
+def module_file(vault: Vault, module: str) -> Path:
+    """围栏里写的 `llm.model` 在哪个文件。
+
+    异常：没有这个模块，抛 RizhiError，列出现有的。
+    """
+    path = vault.root / (module.replace(".", "/") + ".py")
+    if not module.startswith("llm.") or not path.is_file():
+        known = "、".join(f"llm.{p.stem}" for p in sorted((vault.root / "llm").glob("[!_]*.py")))
+        raise RizhiError(f"没有模块 {module}；现有：{known or '（没有）'}。")
+    return path
+
+
+def find_object(path: Path, dotted: str) -> tuple[int, str]:
+    """在一个文件里按名字找类、函数或方法，返回（起始行号, 源码）。
+
+    异常：没有这个名字，或文件有语法错误，抛 RizhiError。
+    """
+    text = read_text(path)
+    nodes = dict(_named(syntax_tree(path, text).body, ""))
+    if dotted not in nodes:
+        known = "、".join(name for name in nodes if "._" not in name)
+        what = f"{path.name} 里没有 {dotted}" if dotted else f"{path.name} 后面没有写「:名字」"
+        raise RizhiError(f"{what}；现有：{known}。")
+    node = nodes[dotted]
+    decorators = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(d.lineno for d in decorators)])
+    return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from _named(node.body, f"{prefix}{node.name}.")
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield prefix + node.targets[0].id, node
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield prefix + node.target.id, node

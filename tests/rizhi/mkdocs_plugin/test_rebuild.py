@@ -1,0 +1,70 @@
+"""改一处只重建它能改到的页，而结果与从头建的一样。"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.vaults import ROOT
+
+# 改一处，说出重建了哪些页
+ONE = """
+import json, os, sys
+from pathlib import Path
+from rizhi.mkdocs_plugin import rebuild
+from tests.rizhi.mkdocs_plugin import edits
+vault, site = Path(sys.argv[1]) / "vault", Path(sys.argv[1]) / "site"
+edits.prepare(vault)
+os.chdir(vault)
+edits.rebuild(vault, site, dirty=False)
+everything = len(rebuild.STATE.rebuilt)
+found = {}
+for name, path, old, new in json.loads(sys.argv[2]):
+    file = vault / path
+    text = file.read_text("utf-8")
+    assert old in text, (path, old)
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    edits.rebuild(vault, site, dirty=True)
+    found[name] = sorted(rebuild.STATE.rebuilt)
+edits.rebuild(vault, site, dirty=True)
+print(json.dumps({"全部": everything, "没改": sorted(rebuild.STATE.rebuilt), **found}))
+"""
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # 在自己的进程里：mkdocs 与 jieba 的全局状态不与别的测试相混
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("times", "checks"), [(60, 6), pytest.param(200, 20, marks=pytest.mark.slow)]
+)
+def test_many_edits_equal_a_clean_build(tmp_path: Path, times: int, checks: int) -> None:
+    numbers = map(str, (20261124, times, checks))
+    run = _run("-m", "tests.rizhi.mkdocs_plugin.whole", str(tmp_path), *numbers)
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
+    assert f"{times} 次改动，{checks + 2} 次比较，全部相同" in run.stdout
+
+
+def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
+    day = "docs/daily/2026/2026-11-18.md"
+    steps = [
+        ("改正文", day, "## 今日总结\n\n", "## 今日总结\n\n先看形状，"),
+        ("改标题", day, "星期三　", "星期三　改过的"),
+        ("改笔记", "docs/notes/model/topic-2.md", "## 自测\n", "## 自测\n\n再想一遍。\n"),
+    ]
+    run = _run("-c", ONE, str(tmp_path), json.dumps(steps))
+    assert run.returncode == 0, run.stderr[-3000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    page = "daily/2026/2026-11-18.md"
+    # 字数进热力图，所以首页与归档跟着变；标题还写在那天、前后页、归档与标签上
+    assert set(found["改正文"]) == {page, "daily/index.md", "index.md"}
+    assert {page, "daily/index.md", "daily/2026/2026-11-19.md"} <= set(found["改标题"])
+    assert len(found["改标题"]) < found["全部"] / 3
+    assert found["改笔记"] == ["notes/model/topic-2.md"]
+    assert found["没改"] == []

@@ -1,0 +1,163 @@
+"""两个围栏：代码、行号、记录、毛病都在页面上说清楚。"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from rizhi.snippets import fence, record, recorder
+from rizhi.vault import RizhiError, Vault
+
+MODEL = '''"""模型。"""
+
+SIZE: int = 4
+
+
+class Block:
+    """一个块。"""
+
+    scale = 2
+
+    @staticmethod
+    def forward(x):
+        """乘 2。"""
+        return x * 2
+'''
+TOPIC = """# %% 数
+from llm.model import Block
+
+x = 3
+# %% 结果
+print(Block.forward(x), "<b>")
+# %% 检验
+assert Block.forward(x) == 6
+"""
+
+
+@pytest.fixture
+def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
+    (vault.root / "llm/model.py").write_text(MODEL, encoding="utf-8")
+    path = vault.snippets / "topic.py"
+    path.write_text(TOPIC, encoding="utf-8")
+    monkeypatch.chdir(vault.root)
+    monkeypatch.setattr(fence, "PLACE", fence.Place(page="docs/notes/model/topic.md"))
+    yield path
+
+
+@pytest.fixture
+def recorded(vault: Vault, topic: Path) -> Path:
+    assert recorder.record(vault, topic).done
+    return topic
+
+
+def _html(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
+
+
+def test_cells_show_code_line_numbers_and_output(recorded: Path) -> None:
+    page = _html(fence.snippet_fence("topic:数\n\ntopic:结果\n"))
+    first, second = page.select(".rz-cell")
+    assert first.select_one("code").get_text() == "from llm.model import Block\n\nx = 3\n"
+    assert first.select_one(".linenos")["data-linenos"].strip() == "2"
+    assert second.select_one(".linenos")["data-linenos"].strip() == "6"
+    assert second.select_one(".rz-text").get_text() == "6 <b>\n"
+    assert page.select(".rz-trouble, .rz-old") == []
+
+
+def test_module_alone_means_every_cell(recorded: Path) -> None:
+    page = _html(fence.snippet_fence("topic"))
+    assert [node.get_text() for node in page.select(".rz-title")] == ["数", "结果", "检验"]
+
+
+def test_copied_code_runs(recorded: Path) -> None:
+    page = _html(fence.snippet_fence("topic:结果"))
+    copied = str(page.select_one("button.rz-copy")["data-clipboard-text"])
+    assert copied.index("x = 3") < copied.index("print(Block") and "assert" not in copied
+    compile(copied, "pasted", "exec")
+
+
+def test_source_has_true_lines_and_a_link(topic: Path) -> None:
+    page = _html(fence.source_fence("llm.model:Block.forward"))
+    assert "llm/model.py 第 11–14 行" in page.select_one(".rz-file").get_text()
+    assert page.select_one("autoref")["identifier"] == "llm.model.Block.forward"
+    assert page.select_one("code").get_text().startswith("@staticmethod\ndef forward(x):\n    ")
+    assert page.select_one(".linenos")["data-linenos"].strip() == "11"
+
+
+def test_one_line_is_no_range(topic: Path) -> None:
+    page = _html(fence.source_fence("llm.model:SIZE"))
+    assert page.select_one(".rz-file").get_text() == "llm/model.py 第 3 行"
+
+
+@pytest.mark.parametrize("name", ["SIZE", "Block", "Block.scale"])
+def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
+    assert f">{name}<" in fence.source_fence(f"llm.model:{name}")
+
+
+@pytest.mark.parametrize(
+    ("render", "line", "message"),
+    [
+        (fence.snippet_fence, "topic:没有", "现有：数、结果、检验"),
+        (fence.snippet_fence, "absent:数", "没有片段 snippets/absent.py；现有：topic"),
+        (fence.snippet_fence, "../topic:数", "没有片段"),
+        (fence.source_fence, "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
+        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.model"),
+        (fence.source_fence, "os:path", "没有模块 os"),
+    ],
+)
+def test_unknown_names_are_shown_and_warned(
+    recorded: Path, caplog: pytest.LogCaptureFixture, render, line: str, message: str
+) -> None:
+    with caplog.at_level(logging.WARNING, "mkdocs.rizhi"):
+        page = _html(render(line))
+    assert message in page.select_one(".rz-trouble").get_text()
+    assert message in caplog.text and "docs/notes/model/topic.md" in caplog.text
+
+
+def test_unrecorded_and_stale_are_marked_once(
+    vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "还没有记录" in fence.snippet_fence("topic:数\ntopic:结果")
+    recorder.record(vault, topic)
+    topic.write_text(TOPIC.replace("x = 3", "x = 5"), encoding="utf-8")
+    page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
+    assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
+    assert "输出已过期" in page.get_text() and "rizhi record topic" in page.get_text()
+
+
+def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None:
+    (vault.root / "llm/model.py").write_text("x = (\n", encoding="utf-8")
+    page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
+    assert len(page.select(".rz-cell")) == 2
+    assert "llm/model.py:1 语法错误" in page.select_one(".rz-trouble").get_text()
+    assert "语法错误" in fence.source_fence("llm.model:Block")
+    with pytest.raises(RizhiError, match="语法错误"):
+        record.key(recorded, vault.root)
+
+
+def test_a_failed_run_shows_its_traceback(recorded: Path) -> None:
+    fence.PLACE.failures["topic"] = "snippets/topic.py:4 出错：<x>\n  File …"
+    page = _html(fence.snippet_fence("topic:结果"))
+    trouble = page.select_one(".rz-trouble")
+    assert "出错：<x>" in trouble.p.get_text() and "File …" in trouble.pre.get_text()
+
+
+def test_a_draft_never_warns(topic: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fence.PLACE.draft = True
+    with caplog.at_level(logging.WARNING):
+        assert "没有片段" in fence.snippet_fence("absent:数")
+    assert caplog.records == []
+
+
+def test_an_unexpected_error_is_not_swallowed(
+    topic: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError("意外")
+
+    monkeypatch.setattr(record, "parse", explode)
+    fence._load.cache_clear()
+    assert "渲染时出了意外" in fence.snippet_fence("topic:数") and "RuntimeError" in caplog.text

@@ -1,0 +1,169 @@
+"""片段：单元格的行号、指纹、记录、比较。"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rizhi.snippets import record as records
+from rizhi.snippets.record import CellOutput, SnippetError, compare
+from rizhi.vault import Vault
+
+SOURCE = '''# %% [markdown]
+# # 标题
+
+# %% 一
+import llm.model
+
+text = """
+# %% 假的
+"""
+# %% 检验 二
+
+assert text
+'''
+
+
+@pytest.fixture
+def path(vault: Vault) -> Path:
+    (vault.root / "llm/__init__.py").write_text("from llm.model import f\n", encoding="utf-8")
+    (vault.root / "llm/model.py").write_text("import llm.parts\ndef f():\n    return 1\n", "utf-8")
+    (vault.root / "llm/parts.py").write_text("x = 1\n", encoding="utf-8")
+    (vault.root / "llm/other.py").write_text("y = 1\n", encoding="utf-8")
+    found = vault.snippets / "topic.py"
+    found.write_text(SOURCE, encoding="utf-8")
+    return found
+
+
+def test_cells_carry_true_lines(path: Path) -> None:
+    cells = records.parse(path).cells
+    assert [(c.title, c.kind, c.line) for c in cells] == [
+        ("", "markdown", 2),
+        ("一", "code", 5),
+        ("检验 二", "code", 12),
+    ]
+    lines = SOURCE.splitlines()
+    assert all(lines[c.line - 1] == c.source.splitlines()[0] for c in cells if c.kind == "code")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("# %% 坏\nx = (\n", r"topic.py:2 单元格「坏」语法错误"),
+        ("# %%\nx = 1\n", r"topic.py:2 单元格没有标题"),
+        ("# %% a\nx = 1\n# %% a\ny = 1\n", r"topic.py:4 单元格「a」重名"),
+    ],
+)
+def test_bad_cells_name_their_line(path: Path, source: str, message: str) -> None:
+    path.write_text(source, encoding="utf-8")
+    with pytest.raises(SnippetError, match=message):
+        records.parse(path)
+
+
+def test_unknown_cell_lists_what_exists(path: Path) -> None:
+    with pytest.raises(SnippetError, match="没有单元格「三」；现有：一、检验 二"):
+        records.parse(path).cell("三")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "same"),
+    [
+        (
+            "llm/model.py",
+            "import llm.parts\ndef f():\n    '''文档'''\n    # 注释\n    return 1\n",
+            True,
+        ),
+        ("llm/model.py", "import llm.parts\ndef f():\n    return 2\n", False),
+        ("llm/parts.py", "x = 2\n", False),  # 间接用到
+        ("llm/other.py", "y = 2\n", True),  # 没用到
+        ("snippets/topic.py", SOURCE + "# 尾\n", False),
+        ("snippets/topic.py", SOURCE.replace("\n", "\r\n"), True),
+    ],
+)
+def test_key_follows_what_the_snippet_uses(
+    vault: Vault, path: Path, name: str, change: str, same: bool
+) -> None:
+    before = records.key(path, vault.root)
+    (vault.root / name).write_bytes(change.encode())
+    assert (records.key(path, vault.root) == before) is same
+    assert records.sources(path, vault.root) == ("llm/__init__.py", "llm/model.py", "llm/parts.py")
+
+
+def test_a_module_that_comes_later_counts(vault: Vault, path: Path) -> None:
+    (vault.root / "llm/model.py").write_text("from llm.later import x\n", "utf-8")
+    before = records.sources(path, vault.root)
+    (vault.root / "llm/later.py").write_text("x = 1\n", "utf-8")
+    assert set(records.sources(path, vault.root)) - set(before) == {"llm/later.py"}
+
+
+def _save(vault: Vault, path: Path, outputs: tuple[CellOutput, ...]) -> Path:
+    key = records.key(path, vault.root)
+    folder = vault.outputs / path.stem
+    folder.mkdir(exist_ok=True)
+    for name, data in records.record_files(outputs, key, {"torch": "2.13.0"}, "2026-11-24").items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+OUTPUTS = (CellOutput("一", "0.5\n", ("<svg>1</svg>\n", "<svg>2</svg>\n")), CellOutput("检验 二"))
+
+
+def test_record_reads_back(vault: Vault, path: Path) -> None:
+    folder = _save(vault, path, OUTPUTS)
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"01-一.txt", "01-一.svg", "01-一-2.svg", "key.json"}
+    record = records.read_record(vault.outputs, "topic")
+    assert record and record.outputs == OUTPUTS and record.intact
+    assert records.state(path, vault.root) == "fresh"
+
+
+def test_states(vault: Vault, path: Path) -> None:
+    assert records.state(path, vault.root) == "missing"
+    folder = _save(vault, path, OUTPUTS)
+    (folder / "01-一.txt").write_text("0.6\n", encoding="utf-8")
+    assert records.state(path, vault.root) == "edited"
+    _save(vault, path, OUTPUTS)
+    path.write_text(SOURCE + "x = 1\n", encoding="utf-8")
+    assert records.state(path, vault.root) == "stale"
+    (folder / "key.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SnippetError, match="rizhi record"):
+        records.state(path, vault.root)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("tensor([0.1234])", "tensor([0.1235])", True),  # 末位之差
+        ("tensor([0.1234])", "tensor([0.1239])", False),
+        ("1.0e-07", "1.0e-07", True),
+        ("shape (2, 3)", "shape (2, 4)", False),  # 整数逐字比
+        ("True", "False", False),
+        ("1.5 2.5", "1.5", False),
+        ("-0.5000", "0.5000", False),
+        ("123456.0", "123457.0", True),  # 相对万分之一以内
+    ],
+)
+def test_compare_text(old: str, new: str, same: bool) -> None:
+    difference = compare(CellOutput("a", old), CellOutput("a", new))
+    assert (difference == "") is same
+    if not same:
+        assert f"-{old}" in difference and f"+{new}" in difference
+
+
+def test_compare_counts_figures() -> None:
+    assert "记录 1 张，实际 0 张" in compare(CellOutput("a", "", ("<svg/>",)), CellOutput("a"))
+    assert compare(None, CellOutput("a")) == ""
+
+
+def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
+    import nbformat
+
+    _save(vault, path, OUTPUTS)
+    record = records.read_record(vault.outputs, "topic")
+    text = records.to_notebook(records.parse(path), record)
+    assert text == records.to_notebook(records.parse(path), record)
+    book = nbformat.reads(text, as_version=4)
+    nbformat.validate(book)
+    assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]
+    kinds = [out["output_type"] for out in json.loads(text)["cells"][1]["outputs"]]
+    assert kinds == ["stream", "display_data", "display_data"]
