@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.make_vault import make_vault
+from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets.source import find_object
 from rizhi.vault import Vault, find_vault
@@ -78,7 +79,7 @@ def _plain(vault: Vault, page: Path, found: re.Match[str]) -> str:
 
 def _cell(vault: Vault, page: Path, line: str) -> str:
     module, _, title = line.partition(":")
-    cell = records.parse(vault.snippets / f"{module}.py").cell(title)
+    cell = cells.parse(vault.snippets / f"{module}.py").cell(title)
     record = records.read_record(vault.outputs, module)
     out = record.output(title) if record else None
     parts = [f"```python\n{cell.source}\n```\n"]

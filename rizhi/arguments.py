@@ -6,9 +6,8 @@ from pathlib import Path
 import click
 
 from rizhi import dates
-from rizhi.clock import today
-from rizhi.isoweek import Week, week_named
-from rizhi.vault import find_vault
+from rizhi.dates import Week, week_named
+from rizhi.vault import find_vault, today
 
 
 def as_date(context: click.Context, __: click.Parameter, value: str | None) -> date | None:

@@ -13,25 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from rizhi import links
+from rizhi import links, notes
 from rizhi import template as templates
+from rizhi.errors import RizhiError
 from rizhi.journal import todo
-from rizhi.journal.day import GOALS
+from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, blank, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
-from rizhi.page import Day, Note, Page, read_days, read_notes, read_weeks
-from rizhi.snippets import record
+from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.snippets import cells, record
 from rizhi.snippets.source import find_object, module_file
-from rizhi.vault import (
-    SLUG,
-    RizhiError,
-    Vault,
-    day_path,
-    module_of,
-    read_text,
-    snippet_files,
-)
+from rizhi.vault import SLUG, Vault, day_path, module_of, read_text, snippet_files
 
 QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
@@ -84,7 +77,7 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
-    _snippets: dict[Path, record.Snippet | RizhiError] = field(default_factory=dict)
+    _snippets: dict[Path, cells.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
     def pages(self) -> list[Page]:
@@ -134,7 +127,7 @@ class Scene:
     def template(self) -> tuple[tuple[str, ...], str]:
         """笔记模板的二级标题，与模板排不出来时的原因。"""
         try:
-            return templates.note_headings(self.vault), ""
+            return notes.note_headings(self.vault), ""
         except RizhiError as error:
             return (), str(error)
 
@@ -148,11 +141,11 @@ class Scene:
         for note in self.finished if name in self.template[0] else ():
             yield from ((note, part) for part in self.parts[note.path] if part.name == name)
 
-    def snippet(self, path: Path) -> record.Snippet:
+    def snippet(self, path: Path) -> cells.Snippet:
         """读一个片段，各读一次。异常：读不懂，抛 RizhiError。"""
         if path not in self._snippets:
             try:
-                self._snippets[path] = record.parse(path)
+                self._snippets[path] = cells.parse(path)
             except RizhiError as error:
                 self._snippets[path] = error
         found = self._snippets[path]
@@ -579,7 +572,7 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
     if lang == "source":
         find_object(module_file(scene.vault, module), inside)
         return
-    parsed = scene.snippet(record.snippet_file(scene.vault, module))
+    parsed = scene.snippet(cells.snippet_file(scene.vault, module))
     if inside:
         parsed.cell(inside)
 
@@ -636,14 +629,14 @@ def _comments(path: Path) -> Iterator[tuple[int, str]]:
     yield from ((t.start[0], t.string) for t in tokens if t.type == tokenize.COMMENT)
 
 
-def _readable(scene: Scene) -> Iterator[tuple[Path, record.Snippet]]:
+def _readable(scene: Scene) -> Iterator[tuple[Path, cells.Snippet]]:
     """草稿之外、读得懂的片段；读不懂的由 R401 说明。"""
     for path in scene.checked:
         with suppress(RizhiError):
             yield path, scene.snippet(path)
 
 
-def _checks(parsed: record.Snippet) -> list[record.Cell]:
+def _checks(parsed: cells.Snippet) -> list[cells.Cell]:
     return [cell for cell in parsed.code_cells if cell.title.startswith("检验")]
 
 

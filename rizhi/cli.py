@@ -14,9 +14,10 @@ import click
 
 from rizhi import zh
 from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
-from rizhi.clock import today as today_of
-from rizhi.isoweek import Week
-from rizhi.vault import RizhiError, Vault, check_slug, contained, day_path, find_vault
+from rizhi.dates import Week
+from rizhi.errors import RizhiError
+from rizhi.vault import Vault, check_slug, contained, day_path, find_vault
+from rizhi.vault import today as today_of
 
 zh.speak()
 PLACE = click.Path(path_type=Path)
@@ -314,7 +315,7 @@ def import_(
 def show(vault: Vault, day: date, as_json: bool) -> None:
     """读出来的一天：各节的话与条目、待办、链接与待写的主题。"""
     from rizhi import output
-    from rizhi.page import read_day
+    from rizhi.journal.day import read_day
 
     path = day_path(vault, day)
     if not path.is_file():

@@ -1,12 +1,14 @@
-"""日子的写法：今天、昨天、11-26、2026-11-26 都读成日期。"""
+"""日子、星期与 ISO 周的写法。"""
 
 import re
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 NEAR = {"大前天": -3, "前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2, "大后天": 3}
 # 嵌进别的正则里用的写法：一年里的某一天，可以不写年份、不补零
 WRITTEN = r"(?:\d{4}-)?\d{1,2}-\d{1,2}|" + "|".join(sorted(NEAR, key=len, reverse=True))
 _NUMBERS = re.compile(r"(?:(\d{4})[-/.年])?(\d{1,2})[-/.月](\d{1,2})日?", re.A)
+WEEKDAYS = "一二三四五六日"
 
 
 def read(text: str, today: date) -> date | None:
@@ -26,6 +28,44 @@ def read(text: str, today: date) -> date | None:
     years = (today.year - 1, today.year, today.year + 1)
     near = [made for year in years if (made := _date(year, month, day))]
     return min(near, key=lambda made: abs(made - today), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """一个 ISO 周。"""
+
+    year: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.year}-W{self.number:02d}"
+
+    @property
+    def days(self) -> list[date]:
+        first = date.fromisocalendar(self.year, self.number, 1)
+        return [first + timedelta(days=n) for n in range(7)]
+
+
+def week_of(day: date) -> Week:
+    """一天属于哪个 ISO 周：2027-01-01 属于 2026-W53。"""
+    year, number, _ = day.isocalendar()
+    return Week(year, number)
+
+
+def week_named(name: str) -> Week | None:
+    """把 `2026-W48` 读成一周；不是这种写法，或没有这一周，返回 None。"""
+    found = re.fullmatch(r"(\d{4})-W(\d{2})", name, re.A)
+    try:
+        first = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
+    except ValueError:
+        return None
+    return week_of(first) if first else None
+
+
+def weekday(day: date) -> str:
+    """「星期一」这样的写法。"""
+    return f"星期{WEEKDAYS[day.weekday()]}"
 
 
 def _date(year: int, month: int, day: int) -> date | None:

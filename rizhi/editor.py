@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from rizhi.vault import RizhiError
+from rizhi.errors import RizhiError
 
 
 def open_page(path: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rizhi.vault import Fault
+from rizhi.errors import Fault
 
 _FENCE = re.compile(r"---[ \t]*\r?\n")
 # 「---」也可能只是他随手画的分隔线：下一行像「key:」才是前置数据

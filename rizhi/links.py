@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from rizhi.errors import RizhiError
 from rizhi.markdown import Definition, Document, Link, parse, spliced
 from rizhi.markdown.document import one_line
 from rizhi.page import Note, Page
-from rizhi.vault import RizhiError, Vault
+from rizhi.vault import Vault
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|/|\\", re.I)
 _UNSAFE = re.compile(r"[\s%()<>\"\\#?]")

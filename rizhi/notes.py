@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from rizhi import markdown, store, template
 from rizhi import rename as renaming
-from rizhi import store, template
-from rizhi.frontmatter import quoted
+from rizhi.errors import RizhiError
+from rizhi.frontmatter import body_start, quoted
+from rizhi.markdown.outline import sections
 from rizhi.page import read_notes
-from rizhi.vault import SLUG, RizhiError, Vault, contained, decode, module_of
+from rizhi.template import VALUE, render
+from rizhi.vault import SLUG, Vault, contained, decode, module_of
 
 GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
 
@@ -68,6 +72,16 @@ def rename(vault: Vault, old: str, new: str) -> Renamed:
     moves = [store.Move(contained(vault, a), contained(vault, b)) for a, b in plan.moves]
     changed = store.change(vault.root, f"rename {old} {new}", [*edits, *moves])
     return Renamed(plan.moves, len(changed) - len(moves), sum(links.values()))
+
+
+def note_headings(vault: Vault) -> tuple[str, ...]:
+    """笔记模板的二级标题；模板填了值的地方是 VALUE。
+
+    异常：同 `render`。
+    """
+    values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
+    text = render(vault, "note.md", **values, created=date(2000, 1, 1))
+    return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
 
 
 def _check_group(vault: Vault, group: str) -> None:

@@ -7,13 +7,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rizhi.journal.day import Section, nested
+from rizhi.journal.day import Day, Section, nested
 from rizhi.journal.dialects import Change
 from rizhi.journal.importer import Incoming, commands
 from rizhi.journal.todo import Todo, brief, due_of, shown
 from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
-from rizhi.page import Day
 from rizhi.vault import Vault
 
 _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}

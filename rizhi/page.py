@@ -1,4 +1,4 @@
-"""一个文件：字节 → 前置数据与 Markdown → 页、笔记、日总结；只解析一次，坏的前置数据是毛病。"""
+"""一个文件：字节 → 前置数据与 Markdown → 页、笔记；只解析一次，坏的前置数据是毛病。"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,19 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rizhi.errors import Fault, RizhiError
 from rizhi.frontmatter import FrontMatter, body_start, front_matter
-from rizhi.journal.day import CANONICAL, Section, canonical, sections
-from rizhi.markdown import Document, Item, NearMiss, near_misses, parse
-from rizhi.vault import (
-    Fault,
-    RizhiError,
-    Vault,
-    date_of,
-    decode,
-    markdown_files,
-    read_inside,
-    read_page,
-)
+from rizhi.markdown import Document, parse
+from rizhi.vault import Vault, decode, markdown_files, read_inside, read_page
 
 MAX_LINES = 20_000
 
@@ -109,56 +100,6 @@ class Note(Page):
         return found if isinstance(found, date) else None
 
 
-@dataclass(frozen=True)
-class Day(Page):
-    """一天的总结；日期以路径为准，路径里没有合法日期时是 None。"""
-
-    @cached_property
-    def date(self) -> date | None:
-        return date_of(self.path.stem)
-
-    @cached_property
-    def sections(self) -> tuple[Section, ...]:
-        return sections(self.document, self.offset)
-
-    def section(self, name: str) -> tuple[Section, ...]:
-        """同一个规范名的全部章节：计划可能单成一节，也可能写在挑战里。"""
-        return tuple(s for s in self.sections if s.name == name)
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        return tuple(item for section in self.sections for item in section.items)
-
-    @cached_property
-    def children(self) -> Mapping[int, list[Item]]:
-        """各条目的 `number` → 直接在它下面的条目，连同写在说明里的【待办】。"""
-        found: dict[int, list[Item]] = {}
-        for item in self.items:
-            found.setdefault(item.parent, []).append(item)
-        return found
-
-    @property
-    def todos(self) -> tuple[Item, ...]:
-        return tuple(item for item in self.items if item.todo)
-
-    @property
-    def stubs(self) -> tuple[Section, ...]:
-        """只写了主题名、等着写成笔记的二级标题：没有正文，或只有简短的提问。"""
-        return tuple(section for section in self.sections if section.stub)
-
-    @property
-    def near_misses(self) -> list[NearMiss]:
-        """像条目、待办、标题而不是的行。"""
-        return [miss for miss in near_misses(self.document) if self._unmeant(miss)]
-
-    def _unmeant(self, miss: NearMiss) -> bool:
-        """「一、今日成果」只认规范名；规范名下面画一条线，是有意写的标题。"""
-        if miss.kind == "numbered":
-            return canonical(miss.right.lstrip("# ")) in CANONICAL
-        line = self.text[miss.start : miss.end].partition("\n")[0]
-        return miss.kind != "rule" or canonical(line) not in CANONICAL
-
-
 _P = TypeVar("_P", bound=Page)
 
 
@@ -182,16 +123,6 @@ def read_notes(vault: Vault) -> list[Note]:
 def read_note(vault: Vault, path: Path) -> Note:
     """一篇笔记。"""
     return load(Note, vault, path)
-
-
-def read_days(vault: Vault) -> list[Day]:
-    """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
-    return [load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
-
-
-def read_day(vault: Vault, path: Path) -> Day:
-    """一天的总结。"""
-    return load(Day, vault, path)
 
 
 def read_weeks(vault: Vault) -> list[Page]:

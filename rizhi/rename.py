@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from rizhi.errors import RizhiError
 from rizhi.frontmatter import scalars
 from rizhi.links import relative, resolve
 from rizhi.markdown import spliced
 from rizhi.markdown.outline import fences
 from rizhi.page import Note, Page
-from rizhi.vault import RizhiError, Vault, module_of
+from rizhi.vault import Vault, module_of
 
 _ATTRIBUTE = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')

@@ -1,4 +1,4 @@
-"""知识库在哪里、里面有什么：把日总结与笔记读成不可变的数据。"""
+"""知识库在哪里、里面有什么、今天是哪一天。"""
 
 import os
 import re
@@ -7,30 +7,18 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rizhi.errors import RizhiError
+
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
 MAX_LINES = 20_000
-
 DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-class RizhiError(Exception):
-    """给人看的错误：中文，写明位置、原因、补救，以及什么没有被改动。"""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """一个文件里读得出位置的毛病；它不妨碍别的文件。"""
-
-    line: int
-    message: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +94,25 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise RizhiError(f"{path} 读不到：{error.strerror}。没有改动任何文件。") from error
     return decode(data, path)
+
+
+def now() -> datetime:
+    """本地的此刻。"""
+    return datetime.now()
+
+
+def today(vault: Vault) -> date:
+    """今天；凌晨几点之前仍算前一天。
+
+    异常：`day_ends` 不是 0 到 23 的整数，抛 RizhiError。
+    """
+    ends = vault.config.get("day_ends", 4)
+    if not isinstance(ends, int) or not 0 <= ends < 24:
+        raise RizhiError(
+            f"pyproject.toml 的 [tool.rizhi] day_ends 应是 0 到 23 的整数，现在是 {ends!r}。"
+            "没有改动任何文件。"
+        )
+    return (now() - timedelta(hours=ends)).date()
 
 
 def _refilled(path: Path) -> bytes:

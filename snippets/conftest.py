@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rizhi import page, vault
+from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 
@@ -24,7 +25,7 @@ class SnippetFile(pytest.File):
 
     def collect(self) -> Iterator["CellItem"]:
         self.run: runner.Run | None = None
-        self.parsed = records.parse(self.path)
+        self.parsed = cells.parse(self.path)
         for cell in self.parsed.code_cells:
             yield CellItem.from_parent(self, name=cell.title)
 

@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from nbclient import NotebookClient
 
 from benchmarks import peers
-from rizhi import cli, clock
+from rizhi import cli, vault
 from rizhi.page import read_notes
-from rizhi.snippets.record import CellOutput, compare
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.record import compare
 from rizhi.vault import find_vault
 from tests import vaults
 
@@ -47,7 +48,7 @@ class Owner:
 
     def __init__(self, root: Path, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.day = root, day
-        monkeypatch.setattr(clock, "now", lambda: datetime.combine(self.day, time(21, 30)))
+        monkeypatch.setattr(vault, "now", lambda: datetime.combine(self.day, time(21, 30)))
 
     def types(self, *arguments: str) -> None:
         run = CliRunner().invoke(cli.main, ["--root", str(self.root), *arguments])

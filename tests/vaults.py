@@ -7,8 +7,7 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
-from rizhi.clock import today
-from rizhi.vault import Vault, day_path
+from rizhi.vault import Vault, day_path, today
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "tests/sample"

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from textwrap import indent
 
-from rizhi.journal.day import PLAN, TODO
+from rizhi.journal.day import PLAN, TODO, Day
 from rizhi.journal.todo import (
     PARKED,
     SOON,
@@ -23,7 +23,6 @@ from rizhi.journal.todo import (
 )
 from rizhi.links import moved
 from rizhi.markdown import Item, spliced
-from rizhi.page import Day
 
 OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里

@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from rizhi.errors import RizhiError
 from rizhi.page import Note, Page
-from rizhi.vault import RizhiError, Vault, module_of, read_text, snippet_files
+from rizhi.vault import Vault, module_of, read_text, snippet_files
 
 _CELL = re.compile(r"^# %%[ \t]*(.*)$", re.M)
 _MAX_NAMED = 3

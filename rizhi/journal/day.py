@@ -1,28 +1,28 @@
-"""一天的章节：从解析好的一页里读出节、条目、待办与散文；纯函数。
-
-他是手打的：标题可能写成「## 二 .思考」，次序不定，冒号有全角有半角；
-「明日计划：」可能只是挑战里的一行，【待办】可能写在一句话的中间。
-各节首尾相接，拼起来就是正文。
-"""
+"""一天的总结：从解析好的一页里读出节、条目、待办与散文。"""
 
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, lru_cache
 from itertools import zip_longest
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
-from rizhi.markdown import Block, Document, Heading, Item, parse
+from rizhi.dates import weekday
+from rizhi.markdown import Block, Document, Heading, Item, NearMiss, near_misses, parse
 from rizhi.markdown.document import one_line
+from rizhi.page import Page, load
+from rizhi.vault import Vault, date_of, markdown_files
 
 GOALS, DONE, ACHIEVED, THOUGHTS = "今日目标", "今日完成", "今日成果", "思考"
 CHALLENGE, PLAN = "遇到的挑战与明日计划", "明日计划"
 OPENING, MAIN_TASK, SUMMARY = "今天想说的话", "主线任务拆解", "今日总结"
 # 他在一页里写下的次序
 CANONICAL = (OPENING, ACHIEVED, THOUGHTS, CHALLENGE, GOALS, MAIN_TASK, DONE, SUMMARY, PLAN)
-
 TODO = "【待办】"
 _LABEL = re.compile(r"[ \t>]*((?:\*\*)?明日计划(?:\*\*)?[ \t]*[：:][ \t]*(?:\*\*)?)")
 _NUMBERING = re.compile(r"\(?(?:[一二三四五六七八九十]+|\d+)\)?\s*[.、:)]?\s*")
@@ -134,6 +134,71 @@ def canonical(heading: str) -> str:
     plain = _NUMBERING.sub("", unicodedata.normalize("NFKC", bare), count=1)
     plain = re.sub(r"\s", "", plain).rstrip(":.。")
     return plain if plain in CANONICAL else bare
+
+
+@dataclass(frozen=True)
+class Day(Page):
+    """一天的总结；日期以路径为准，路径里没有合法日期时是 None。"""
+
+    @cached_property
+    def date(self) -> date | None:
+        return date_of(self.path.stem)
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        return sections(self.document, self.offset)
+
+    def section(self, name: str) -> tuple[Section, ...]:
+        """同一个规范名的全部章节：计划可能单成一节，也可能写在挑战里。"""
+        return tuple(s for s in self.sections if s.name == name)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return tuple(item for section in self.sections for item in section.items)
+
+    @cached_property
+    def children(self) -> Mapping[int, list[Item]]:
+        """各条目的 `number` → 直接在它下面的条目，连同写在说明里的【待办】。"""
+        found: dict[int, list[Item]] = {}
+        for item in self.items:
+            found.setdefault(item.parent, []).append(item)
+        return found
+
+    @property
+    def todos(self) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.todo)
+
+    @property
+    def stubs(self) -> tuple[Section, ...]:
+        """只写了主题名、等着写成笔记的二级标题：没有正文，或只有简短的提问。"""
+        return tuple(section for section in self.sections if section.stub)
+
+    @property
+    def near_misses(self) -> list[NearMiss]:
+        """像条目、待办、标题而不是的行。"""
+        return [miss for miss in near_misses(self.document) if self._unmeant(miss)]
+
+    def _unmeant(self, miss: NearMiss) -> bool:
+        """「一、今日成果」只认规范名；规范名下面画一条线，是有意写的标题。"""
+        if miss.kind == "numbered":
+            return canonical(miss.right.lstrip("# ")) in CANONICAL
+        line = self.text[miss.start : miss.end].partition("\n")[0]
+        return miss.kind != "rule" or canonical(line) not in CANONICAL
+
+
+def read_days(vault: Vault) -> list[Day]:
+    """全部日总结，从早到晚；读不出的也在其中，毛病写在 `faults` 里。"""
+    return [load(Day, vault, path, link) for path, link in markdown_files(vault.daily)]
+
+
+def read_day(vault: Vault, path: Path) -> Day:
+    """一天的总结。"""
+    return load(Day, vault, path)
+
+
+def heading(day: date, title: str = "") -> str:
+    """一天的一级标题。"""
+    return f"# {day} {weekday(day)}" + (f"　{title}" if title else "")
 
 
 def _headed(document: Document, offset: int) -> tuple[list[_Mark], list[Heading]]:

@@ -5,11 +5,20 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 
-from rizhi.journal.day import ACHIEVED, CANONICAL, CHALLENGE, DONE, GOALS, PLAN, Section, canonical
+from rizhi.errors import RizhiError
+from rizhi.journal.day import (
+    ACHIEVED,
+    CANONICAL,
+    CHALLENGE,
+    DONE,
+    GOALS,
+    PLAN,
+    Day,
+    Section,
+    canonical,
+)
 from rizhi.journal.todo import PARKED, brief, key, waits
 from rizhi.markdown import Block, Document, Item, spliced
-from rizhi.page import Day
-from rizhi.vault import RizhiError
 
 _MARKERS = {ACHIEVED: "1.", GOALS: "1. [ ]", DONE: "- [x]", PLAN: "- [ ]"}
 _EMPTY_LABEL = re.compile(r"^挑战[：:][ \t]*(?=\r?$)", re.M)

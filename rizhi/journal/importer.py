@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from rizhi import links
+from rizhi.errors import RizhiError
 from rizhi.journal import pictures
+from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
-from rizhi.page import Day, read_notes
-from rizhi.template import heading
-from rizhi.vault import RizhiError, Vault, day_names, day_path, read_page
+from rizhi.page import read_notes
+from rizhi.vault import Vault, day_names, day_path, read_page
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_ITEMS = 2_000

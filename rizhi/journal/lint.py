@@ -1,11 +1,12 @@
-"""流水账的几条规矩：有没有链接到知识点、有没有思考、挑战有没有下一步；纯函数。"""
+"""流水账的几条规矩：有没有链接到知识点、有没有思考、挑战有没有下一步；什么算他自己写的字。"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Section
-from rizhi.page import Day
+from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Day, Section
+from rizhi.template import boilerplate
+from rizhi.vault import Vault
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[A-Za-z0-9_']+")
 _TARGET = re.compile(r"\]\([^)\n]*\)")
@@ -39,6 +40,12 @@ def own_text(day: Day, template: re.Pattern[str]) -> str:
 def words(text: str) -> int:
     """字数：汉字一个算一个，英文一词算一个；链接只算显示的文字。"""
     return len(_WORD.findall(_TARGET.sub("]", text)))
+
+
+def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
+    """最近真正写过的一天：只建了页、一个字没写的不算。"""
+    template = boilerplate(vault)
+    return next((day for day in reversed(days) if own_text(day, template)), None)
 
 
 def _lacks(day: Day, topics: int, own: str) -> Iterator[Lack]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rizhi import links, template
+from rizhi.errors import RizhiError
 from rizhi.journal import report, resume
-from rizhi.page import read_day, read_days, read_notes
-from rizhi.vault import RizhiError, Vault, day_files, read_checks, read_text
+from rizhi.journal.day import read_day, read_days
+from rizhi.page import read_notes
+from rizhi.vault import Vault, day_files, read_checks, read_text
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from datetime import date
 from pathlib import Path
 
-from rizhi.vault import RizhiError, Vault, day_path
+from rizhi.errors import RizhiError
+from rizhi.vault import Vault, day_path
 
 MAX_IMAGE = 8 * 1024 * 1024
 # 图片的开头几个字节 → 扩展名；扩展名写错的照内容改正

@@ -9,14 +9,13 @@ from re import Pattern
 from typing import Any, TypeVar
 
 from rizhi import links
-from rizhi.isoweek import Week
+from rizhi.dates import Week, weekday
 from rizhi.journal.changes import Change
-from rizhi.journal.day import ACHIEVED, nested
+from rizhi.journal.day import ACHIEVED, Day, nested
 from rizhi.journal.lint import Lack, lacking, own_text, words
 from rizhi.journal.todo import Todo, brief
 from rizhi.markdown import Item, joined
-from rizhi.page import Day, Note
-from rizhi.template import weekday
+from rizhi.page import Note
 from rizhi.vault import module_of
 
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"

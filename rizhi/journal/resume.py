@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rizhi import links
+from rizhi.errors import RizhiError
 from rizhi.journal.day import ACHIEVED, Section, nested
 from rizhi.journal.report import Written, achieved, said
 from rizhi.journal.statement import acted, statement
 from rizhi.markdown import Definition, Item, parse
 from rizhi.page import Note
-from rizhi.vault import RizhiError, module_of
+from rizhi.vault import module_of
 
 ANSWERS = {"k": "keep", "s": "skip"}
 LEFT_OUT = ("健身", "运动")  # 知识库没有设 resume_leaves_out 时

@@ -10,9 +10,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from rizhi import dates
-from rizhi.journal.day import TODO
+from rizhi.journal.day import TODO, Day
 from rizhi.markdown import Item, parse
-from rizhi.page import Day
 
 CARRIED_TOO_OFTEN = 3
 SOON = timedelta(days=7)

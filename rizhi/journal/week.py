@@ -8,11 +8,12 @@ from typing import Any
 
 from rizhi import links, store
 from rizhi import template as templates
-from rizhi.isoweek import Week, week_of
+from rizhi.dates import Week, week_of
+from rizhi.errors import RizhiError
 from rizhi.journal import changes, report
 from rizhi.journal import write as writing
 from rizhi.page import read_notes
-from rizhi.vault import RizhiError, Vault, contained, decode
+from rizhi.vault import Vault, contained, decode
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from rizhi import store, template
-from rizhi.journal import carry, edit, pictures, todo
-from rizhi.journal.day import DONE, PLAN
+from rizhi import store
+from rizhi.dates import weekday
+from rizhi.errors import RizhiError
+from rizhi.journal import carry, edit, lint, pictures, todo
+from rizhi.journal.carry import Goal
+from rizhi.journal.day import DONE, PLAN, Day, read_days
 from rizhi.journal.todo import Todo
 from rizhi.links import moved
-from rizhi.page import Day, read_days
-from rizhi.vault import RizhiError, Vault, contained, day_names, day_path, decode
+from rizhi.template import render
+from rizhi.vault import Vault, contained, day_names, day_path, decode
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,15 @@ def park(
     return Settled(candidates, path, todo.brief(one.text))
 
 
+def new_day(
+    vault: Vault, day: date, title: str, goals: Sequence[Goal], rest: int, previous: Day | None
+) -> str:
+    """新一天的页面：填上目标，连回上一篇；`rest` 是没有带上的待办有几件。"""
+    values: dict[str, Any] = {"date": day.isoformat(), "weekday": weekday(day), "title": title}
+    values |= {"goals": list(goals), "rest": rest, "previous": _link(previous, day)}
+    return render(vault, "day.md", **values)
+
+
 def _matching(
     vault: Vault, today: date, wanted: str, warn: Callable[[str], None]
 ) -> tuple[History, list[Todo]]:
@@ -189,10 +202,10 @@ def _matching(
 def _draft(vault: Vault, day: date, title: str = "") -> _Draft:
     """新的一天写成什么样；不写盘。"""
     known = history(vault, before=day)
-    previous = template.last_written(vault, known.days)
+    previous = lint.last_written(vault, known.days)
     path = day_path(vault, day)
     goals, rest = carry.goals(known.days, previous, known.lives, day, path)
-    text = template.new_day(vault, day, _one_line(title), goals, rest, previous)
+    text = new_day(vault, day, _one_line(title), goals, rest, previous)
     return _Draft(text, len(goals), rest, known.unread)
 
 
@@ -218,3 +231,10 @@ def _one_line(text: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]", text):
         raise RizhiError("文字里有换行或控制字符，只能是一行；没有改动任何文件。")
     return text.strip()
+
+
+def _link(previous: Day | None, day: date) -> dict[str, str] | None:
+    if previous is None:
+        return None
+    folder = "" if previous.path.parent.name == f"{day:%Y}" else f"../{previous.path.parent.name}/"
+    return {"date": previous.path.stem, "link": f"{folder}{previous.path.name}"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from mkdocs.structure.toc import AnchorLink, TableOfContents
 from pymdownx.slugs import slugify
 
-from rizhi.vault import RizhiError, Vault, read_text
+from rizhi.errors import RizhiError
+from rizhi.vault import Vault, read_text
 
 _HEAD = re.compile(r"^# +(.+?)[ \t]*$", re.M)
 _HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)

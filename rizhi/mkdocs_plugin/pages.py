@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
+from rizhi.errors import RizhiError
 from rizhi.markdown.document import one_line
 from rizhi.page import Note
 from rizhi.site import export, overviews
@@ -17,7 +18,7 @@ from rizhi.site.graph import plain as plainly
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
 from rizhi.stamp import stamp
-from rizhi.vault import RizhiError, Vault
+from rizhi.vault import Vault
 
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 

@@ -18,16 +18,16 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from rizhi import stamp, store
-from rizhi.clock import today
+from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve
 from rizhi.site import html as render
 from rizhi.site.graph import Web, read_web
 from rizhi.site.graph import notes as read_notes
-from rizhi.snippets import fence
+from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
 from rizhi.template import boilerplate
-from rizhi.vault import RizhiError, Vault, find_vault, read_text, snippet_files
+from rizhi.vault import Vault, find_vault, read_text, snippet_files, today
 from rizhi.zh import cause
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -210,7 +210,7 @@ def _vault_at(folder: Path) -> Vault:
 @lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
 def _book(path: Path, outputs: Path, _: object) -> str:
     record = records.read_record(outputs, path.stem)
-    return records.to_notebook(records.parse(path), record)
+    return records.to_notebook(cells.parse(path), record)
 
 
 def _vault(config: MkDocsConfig) -> Vault:
@@ -235,7 +235,7 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
     """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
     path = vault.root / (found[1].replace(".", "/") + ".py")
     try:
-        records.syntax_tree(path, read_text(path))
+        cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
         message = str(error).replace(f"{vault.root}/", "")
         log.warning("%s：%s", fence.PLACE.page, message)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from rizhi.errors import RizhiError
 from rizhi.page import Note
-from rizhi.vault import RizhiError
 
 # material 9.8.1 的切词函数：内层循环到不了串尾，复合词的最后一个词于是被丢掉
 _WRONG = "o<t.length;o++)t.slice(s,o)in e"

@@ -14,10 +14,11 @@ from typing import Any
 from mkdocs.livereload import LiveReloadServer
 
 from rizhi import stamp, store
+from rizhi.errors import RizhiError
 from rizhi.page import Page
 from rizhi.site.graph import Memory, embedded
 from rizhi.snippets import fence, record, recorder, run
-from rizhi.vault import RizhiError, Vault, snippet_files
+from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
 

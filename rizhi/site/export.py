@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from rizhi import store
+from rizhi.errors import RizhiError
 from rizhi.site import html, overviews, panels
 from rizhi.site.blocks import Generated, Panel
 from rizhi.site.graph import Web
-from rizhi.vault import RizhiError, Vault, contained, date_of
+from rizhi.vault import Vault, contained, date_of
 
 MANIFEST = ".rizhi-index.json"
 

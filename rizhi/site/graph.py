@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from rizhi import links
 from rizhi.journal import report
+from rizhi.journal.day import read_day
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
 from rizhi.markdown import parse
-from rizhi.page import Note, Page, load, read_day
+from rizhi.page import Note, Page, load
 from rizhi.stamp import Stamp, stamp
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names, markdown_files

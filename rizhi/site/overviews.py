@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
-from rizhi.isoweek import Week, week_named, week_of
+from rizhi.dates import Week, week_named, week_of, weekday
 from rizhi.journal.todo import still_open
 from rizhi.page import Note, Page
 from rizhi.site.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
@@ -24,7 +24,6 @@ from rizhi.site.panels import (
     note_rows,
     todo_row,
 )
-from rizhi.template import weekday
 
 T = TypeVar("T")
 LIMIT = 200  # 一页最多列这么多行，再多就分页

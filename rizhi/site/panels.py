@@ -8,7 +8,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from rizhi import stamp
-from rizhi.isoweek import week_of
+from rizhi.dates import week_of, weekday
+from rizhi.errors import RizhiError
 from rizhi.journal.report import that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
@@ -16,8 +17,6 @@ from rizhi.page import Note
 from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
 from rizhi.site.graph import DayFact, Web, plain
 from rizhi.snippets import record as records
-from rizhi.template import weekday
-from rizhi.vault import RizhiError
 
 FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
 FOLDED = 100  # 其余的折起来；再多，就另成一页

@@ -19,9 +19,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
 from rizhi import stamp
+from rizhi.errors import RizhiError
+from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets.source import find_object, module_file
-from rizhi.vault import RizhiError, Vault, find_vault
+from rizhi.vault import Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
@@ -86,7 +88,7 @@ def _trouble(message: str) -> str:
 
 def _cells(vault: Vault, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
-    path = records.snippet_file(vault, module)
+    path = cells.snippet_file(vault, module)
     parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
     trouble = PLACE.failures.get(module, trouble)
     shown = (parsed.cell(title),) if title else parsed.code_cells
@@ -98,9 +100,9 @@ def _cells(vault: Vault, line: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=512)
-def _load(path: Path, root: Path, _: object) -> tuple[records.Snippet, records.Record | None, str]:
+def _load(path: Path, root: Path, _: object) -> tuple[cells.Snippet, records.Record | None, str]:
     """片段、它的记录，以及记录不新时该说的话。"""
-    parsed, record = records.parse(path), None
+    parsed, record = cells.parse(path), None
     try:
         record = records.read_record(path.parent / "outputs", path.stem)
         trouble = STATES[records.state(path, root)]
@@ -109,9 +111,7 @@ def _load(path: Path, root: Path, _: object) -> tuple[records.Snippet, records.R
     return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
 
 
-def _cell(
-    parsed: records.Snippet, cell: records.Cell, record: records.Record | None, age: str
-) -> str:
+def _cell(parsed: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
     name = f"snippets/{parsed.path.name}"
     copy = escape(runnable(parsed, cell), quote=True)
     bar = (
@@ -127,13 +127,13 @@ def _cell(
     return f'<div class="rz-cell">{bar}{code}{shown}</div>'
 
 
-def runnable(parsed: records.Snippet, cell: records.Cell) -> str:
+def runnable(parsed: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
     cells = parsed.code_cells[: parsed.code_cells.index(cell) + 1]
     return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
 
 
-def _output(out: records.CellOutput, title: str, age: str) -> str:
+def _output(out: cells.CellOutput, title: str, age: str) -> str:
     text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
     images = "".join(
         f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'

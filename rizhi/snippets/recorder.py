@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rizhi import store
-from rizhi.clock import today
+from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
-from rizhi.vault import RizhiError, Vault
+from rizhi.vault import Vault, today
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from rizhi.snippets.record import syntax_tree
-from rizhi.vault import RizhiError, Vault, read_text
+from rizhi.errors import RizhiError
+from rizhi.snippets.cells import syntax_tree
+from rizhi.vault import Vault, read_text
 
 
 def module_file(vault: Vault, module: str) -> Path:

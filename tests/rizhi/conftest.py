@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rizhi import cli, clock, store
+from rizhi import cli, store
+from rizhi import vault as vaults
 from rizhi.vault import Vault, day_path
 
 Run = Callable[..., Result]
@@ -21,7 +22,7 @@ def rz(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(store, "_WATCH", 0.0)
 
     def run(*arguments: str, at: str = "2026-11-23 21:30", input: str | None = None) -> Result:
-        monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(at))
+        monkeypatch.setattr(vaults, "now", lambda: datetime.fromisoformat(at))
         command = ["--root", str(vault.root), *arguments]
         result = CliRunner().invoke(cli.main, command, input=input, prog_name="rizhi")
         if result.exception and not isinstance(result.exception, SystemExit):

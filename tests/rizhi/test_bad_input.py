@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from rizhi import clock
-from rizhi.vault import Vault
+from rizhi.vault import Vault, today
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="管道、设备、字节文件名是 POSIX 的")
 
@@ -132,7 +131,7 @@ def test_a_file_where_a_folder_should_be(
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "gbk"])
 def test_a_terminal_that_cannot_show_chinese(vault: Vault, write: Write, encoding: str) -> None:
-    path = write(f"{clock.today(vault)}", PAGE.replace("画图", "画图🙂"))
+    path = write(f"{today(vault)}", PAGE.replace("画图", "画图🙂"))
     run = _run(vault, "add", "思考", "二🙂", PYTHONIOENCODING=encoding)
     assert run.returncode == 0 and run.stderr == b"" and "- 二🙂" in path.read_text("utf-8")
     shown = _run(vault, "todo", "--json", PYTHONIOENCODING=encoding).stdout.decode(encoding)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rizhi import template
+from rizhi import notes
 from rizhi.check import ACCOUNT, RULES, Problem, Scene, check_vault
+from rizhi.errors import RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
-from rizhi.vault import RizhiError, Vault, find_vault
+from rizhi.vault import Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
 
 Write = Callable[[str, str], Path]
@@ -28,7 +29,7 @@ def _note(
     head += f"draft: {str(draft).lower()}\n---\n\n# 掩码\n\n"
     cards = "".join(f'??? question "第 {n} 题"\n    答\n\n' for n in range(3))
     bodies = {"自测": cards, "来源": "- 《书》", **parts}
-    names = template.note_headings(vault)
+    names = notes.note_headings(vault)
     path.write_text(
         head + "".join(f"## {n}\n\n{bodies.get(n, '写了')}\n\n" for n in names), "utf-8"
     )

@@ -31,8 +31,9 @@ from pathlib import Path
 import pytest
 
 from rizhi import notes, store
+from rizhi.errors import RizhiError
 from rizhi.journal import write
-from rizhi.vault import RizhiError, Vault, find_vault
+from rizhi.vault import Vault, find_vault
 from tests.rizhi.faults import fork, wait
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="要 fork 与伪终端")

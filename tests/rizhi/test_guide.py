@@ -14,8 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rizhi import cli
-from rizhi import clock as rizhi_clock
+from rizhi import cli, vault
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/guide/commands.md"
@@ -54,7 +53,7 @@ def _run(command: str, said: str, clock: str, state: dict[str, int]) -> str:
             path.write_text(said, "utf-8")
         return path.read_text("utf-8").rstrip("\n") + "\n"
     assert name == "rizhi", command
-    rizhi_clock.now = lambda: datetime.fromisoformat(clock)
+    vault.now = lambda: datetime.fromisoformat(clock)
     answers = "".join(f"{a}\n" for a in _ANSWER.findall(said))
     result = CliRunner().invoke(cli.main, arguments, input=answers, prog_name="rizhi")
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -72,7 +71,7 @@ def _settle(moment: float) -> None:
 
 
 def test_every_output_in_the_guide_is_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rizhi_clock, "now", rizhi_clock.now)  # 重放会换掉时钟，测完还原
+    monkeypatch.setattr(vault, "now", vault.now)  # 重放会换掉时钟，测完还原
     monkeypatch.chdir(tmp_path)
     text = GUIDE.read_text("utf-8")
     assert text.count("$ rizhi ") > 50

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi import links
+from rizhi.journal.day import Day
 from rizhi.markdown import parse
-from rizhi.page import Day, Note, Page
+from rizhi.page import Note, Page
 from tests.rizhi.steps import assert_linear, steps
 
 DAY = Path("/v/docs/daily/2026/2026-11-23.md")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.page import MAX_LINES, Day, Note, Page, front_matter, read
+from rizhi.journal.day import Day
+from rizhi.page import MAX_LINES, Note, Page, front_matter, read
 
 PATH = Path("/v/docs/daily/2026/2026-11-23.md")
 

@@ -8,8 +8,9 @@ import pytest
 from click.testing import Result
 
 from rizhi import store
+from rizhi.journal.day import read_days
 from rizhi.links import targets
-from rizhi.page import read_days, read_notes
+from rizhi.page import read_notes
 from rizhi.vault import Vault
 from tests.rizhi.faults import fork, wait
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from rizhi import template as templates
+from rizhi.errors import RizhiError
+from rizhi.journal import lint
 from rizhi.journal.carry import Goal
-from rizhi.journal.day import CANONICAL
+from rizhi.journal.day import CANONICAL, Day, read_days
 from rizhi.journal.lint import own_text, words
-from rizhi.page import Day, read_days
-from rizhi.vault import RizhiError, Vault
+from rizhi.journal.write import new_day
+from rizhi.vault import Vault
 
 Write = Callable[[str, str], Path]
 
@@ -22,7 +24,7 @@ def _day(text: str) -> Day:
 
 def _new(vault: Vault, goals: list[str], rest: int = 0) -> str:
     made = [Goal(text) for text in goals]
-    return templates.new_day(vault, date(2026, 11, 23), "题", made, rest, None)
+    return new_day(vault, date(2026, 11, 23), "题", made, rest, None)
 
 
 def test_a_new_day_has_every_section_in_his_order_and_no_words_of_his(vault: Vault) -> None:
@@ -45,8 +47,8 @@ def test_at_least_three_goals(vault: Vault, count: int) -> None:
 
 def test_goals_and_the_link_back_are_not_his_words(vault: Vault, write: Write) -> None:
     write("2026-11-20", "写了。\n")
-    previous = templates.last_written(vault, read_days(vault))
-    text = templates.new_day(vault, date(2026, 11, 23), "", [Goal("画图", "/")], 7, previous)
+    previous = lint.last_written(vault, read_days(vault))
+    text = new_day(vault, date(2026, 11, 23), "", [Goal("画图", "/")], 7, previous)
     assert "上一篇：[2026-11-20](2026-11-20.md)" in text
     assert "1. [/] 画图\n" in text and "\n另有 7 件，见 `rizhi todo`\n" in text
     assert own_text(_day(text), templates.boilerplate(vault)) == ""

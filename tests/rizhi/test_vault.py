@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.errors import RizhiError
 from rizhi.frontmatter import front_matter
-from rizhi.page import read_days, read_notes
-from rizhi.vault import MAX_BYTES, RizhiError, Vault, check_slug, day_path, find_vault, read_text
+from rizhi.journal.day import read_days
+from rizhi.page import read_notes
+from rizhi.vault import MAX_BYTES, Vault, check_slug, day_path, find_vault, read_text
 
 
 def test_nearest_vault_above_wins(vault: Vault) -> None:

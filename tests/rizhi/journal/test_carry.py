@@ -4,12 +4,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from tests.rizhi.journal.test_todo import case, day_of
 
 from rizhi.journal import carry
 from rizhi.journal.carry import Goal
+from rizhi.journal.day import Day
 from rizhi.journal.todo import lives, mentions
-from rizhi.page import Day
+from tests.rizhi.journal.test_todo import case, day_of
 
 D = date(2026, 11, 19)
 

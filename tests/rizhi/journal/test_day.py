@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rizhi.journal.day import CANONICAL, CHALLENGE, canonical, nested
+from rizhi.journal.day import CANONICAL, CHALLENGE, Day, canonical, nested
 from rizhi.markdown import joined
-from rizhi.page import Day
 from tests.rizhi.steps import assert_linear, steps
 
 FIRST_DAY = """

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rizhi.journal.test_day import days
 
+from rizhi.errors import RizhiError
 from rizhi.journal import edit
-from rizhi.journal.day import CANONICAL, CHALLENGE
+from rizhi.journal.day import CANONICAL, CHALLENGE, Day
 from rizhi.journal.todo import key, key_of
-from rizhi.page import Day
-from rizhi.vault import RizhiError
+from tests.rizhi.journal.test_day import days
 
 NEW = "崭新的一行"
 

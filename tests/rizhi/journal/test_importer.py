@@ -10,9 +10,10 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rizhi.errors import RizhiError
+from rizhi.journal.day import Day
 from rizhi.journal.importer import date_in, slug_of
-from rizhi.page import Day
-from rizhi.vault import RizhiError, Vault, day_path
+from rizhi.vault import Vault, day_path
 
 Run = Callable[..., Result]
 Snapshot = Callable[[], dict[str, bytes]]

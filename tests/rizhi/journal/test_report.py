@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.isoweek import Week, week_named, week_of
+from rizhi.dates import Week, week_named, week_of
+from rizhi.errors import RizhiError
 from rizhi.journal import report, resume
+from rizhi.journal.day import Day
 from rizhi.journal.todo import lives, mentions
-from rizhi.page import Day, Note
-from rizhi.vault import RizhiError
+from rizhi.page import Note
 
 NOTHING = re.compile(r"(?!)")
 TODAY = date(2026, 11, 23)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.journal.day import Day
 from rizhi.journal.todo import (
     Todo,
     brief,
@@ -18,7 +19,6 @@ from rizhi.journal.todo import (
     shown,
     still_open,
 )
-from rizhi.page import Day
 
 D = date(2026, 11, 19)
 CASES = Path(__file__).parents[1] / "cases"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import search
 from rizhi.page import read_notes
-from rizhi.vault import RizhiError, Vault
+from rizhi.vault import Vault
 
 WORKER = "assets/javascripts/workers/search.abc.min.js"
 

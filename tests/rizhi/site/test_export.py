@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.errors import RizhiError
 from rizhi.site import export
 from rizhi.site.graph import read_web
-from rizhi.vault import RizhiError, Vault
+from rizhi.vault import Vault
 
 TODAY = date(2026, 11, 24)
 

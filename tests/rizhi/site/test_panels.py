@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from rizhi import template
+from rizhi.journal import write
 from rizhi.journal.carry import Goal
 from rizhi.journal.report import DISTANCES
 from rizhi.site import html, overviews, panels
@@ -47,7 +47,7 @@ def _uri(day: date) -> str:
 
 def _blank(root: Path, day: date) -> str:
     """刚用模板建好、一个字没写的一页。"""
-    return template.new_day(find_vault(root), day, "标题", [Goal("做一件事")], 0, None)
+    return write.new_day(find_vault(root), day, "标题", [Goal("做一件事")], 0, None)
 
 
 def _find(found: Iterable[Panel], kind: str) -> Panel | None:

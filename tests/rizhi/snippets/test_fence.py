@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from rizhi.snippets import fence, record, recorder
-from rizhi.vault import RizhiError, Vault
+from rizhi.errors import RizhiError
+from rizhi.snippets import cells, fence, record, recorder
+from rizhi.vault import Vault
 
 MODEL = '''"""模型。"""
 
@@ -158,6 +159,6 @@ def test_an_unexpected_error_is_not_swallowed(
     def explode(*_: object) -> None:
         raise RuntimeError("意外")
 
-    monkeypatch.setattr(record, "parse", explode)
+    monkeypatch.setattr(cells, "parse", explode)
     fence._load.cache_clear()
     assert "渲染时出了意外" in fence.snippet_fence("topic:数") and "RuntimeError" in caplog.text

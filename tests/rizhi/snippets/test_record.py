@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.snippets import cells
 from rizhi.snippets import record as records
-from rizhi.snippets.record import CellOutput, SnippetError, compare
+from rizhi.snippets.cells import CellOutput, SnippetError
+from rizhi.snippets.record import compare
 from rizhi.vault import Vault
 
 SOURCE = '''# %% [markdown]
@@ -36,14 +38,14 @@ def path(vault: Vault) -> Path:
 
 
 def test_cells_carry_true_lines(path: Path) -> None:
-    cells = records.parse(path).cells
-    assert [(c.title, c.kind, c.line) for c in cells] == [
+    found = cells.parse(path).cells
+    assert [(c.title, c.kind, c.line) for c in found] == [
         ("", "markdown", 2),
         ("一", "code", 5),
         ("检验 二", "code", 12),
     ]
     lines = SOURCE.splitlines()
-    assert all(lines[c.line - 1] == c.source.splitlines()[0] for c in cells if c.kind == "code")
+    assert all(lines[c.line - 1] == c.source.splitlines()[0] for c in found if c.kind == "code")
 
 
 @pytest.mark.parametrize(
@@ -57,12 +59,12 @@ def test_cells_carry_true_lines(path: Path) -> None:
 def test_bad_cells_name_their_line(path: Path, source: str, message: str) -> None:
     path.write_text(source, encoding="utf-8")
     with pytest.raises(SnippetError, match=message):
-        records.parse(path)
+        cells.parse(path)
 
 
 def test_unknown_cell_lists_what_exists(path: Path) -> None:
     with pytest.raises(SnippetError, match="没有单元格「三」；现有：一、检验 二"):
-        records.parse(path).cell("三")
+        cells.parse(path).cell("三")
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,8 @@ def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
 
     _save(vault, path, OUTPUTS)
     record = records.read_record(vault.outputs, "topic")
-    text = records.to_notebook(records.parse(path), record)
-    assert text == records.to_notebook(records.parse(path), record)
+    text = records.to_notebook(cells.parse(path), record)
+    assert text == records.to_notebook(cells.parse(path), record)
     book = nbformat.reads(text, as_version=4)
     nbformat.validate(book)
     assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]

@@ -1,0 +1,165 @@
+"""片段的子进程里发生的事：定下种子与图，装上防护，逐格运行。"""
+
+import os
+import re
+import sys
+import traceback
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rizhi.snippets import figures
+from rizhi.snippets.cells import Cell, CellOutput, Snippet
+
+MAX_OUTPUT = 64 * 1024
+
+
+class OutputTooLong(Exception):
+    """一个单元格打印得太多。"""
+
+
+def run_cells(pipe: Connection, snippet: Snippet, root: str, folder: str) -> None:
+    module = _prepare(snippet, root, folder)
+    pipe.send(True)
+    for cell in snippet.code_cells:
+        output = _run_cell(cell, module)
+        pipe.send(output)
+        if output.error:
+            return
+
+
+def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
+    os.chdir(folder)
+    sys.path.insert(0, root)
+    sys.dont_write_bytecode = True
+    module = ModuleType(snippet.module)
+    module.__file__ = str(snippet.path)
+    sys.modules[snippet.module] = module
+    _settle(snippet)
+    sys.addaudithook(_guard(Path(folder).resolve()))
+    return module
+
+
+def _settle(snippet: Snippet) -> None:
+    """固定种子与线程数，定下图的样子；库要先载入才种得下，没装的等单元格自己去报。"""
+    import random
+
+    random.seed(0)
+    used = "\n".join(cell.source for cell in snippet.code_cells)
+    for name in ("numpy", "torch"):
+        if name in sys.modules or (re.search(rf"\b({name}|llm)\b", used) and installed(name)):
+            library = import_module(name)
+            library.random.seed(0) if name == "numpy" else library.manual_seed(0)
+            if name == "torch":
+                library.set_num_threads(1)
+    figures.prepare()
+
+
+def installed(name: str) -> bool:
+    return find_spec(name) is not None
+
+
+def _guard(folder: Path) -> Any:
+    """片段只许在自己的临时文件夹里写，不许上网，不许另开进程；钩子装上就摘不下来。"""
+
+    def inside(target: Any) -> bool:
+        if isinstance(target, int) or str(target) == os.devnull:
+            return True
+        path = Path(os.fsdecode(target)).resolve()
+        return path == folder or path.is_relative_to(folder)
+
+    def check(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith("socket.") and event != "socket.gethostname":
+            raise PermissionError("片段不许上网：把要用的数据写进片段。")
+        if event in ("subprocess.Popen", "os.system", "os.fork", "os.exec", "os.posix_spawn"):
+            raise PermissionError("片段不许另开进程。")
+        if event == "open" and _writes(arguments) and not inside(arguments[0]):
+            raise PermissionError(f"片段不许写到自己的临时文件夹之外：{arguments[0]}")
+        if event in _CHANGES and not all(map(inside, arguments[: _CHANGES[event]])):
+            raise PermissionError(f"片段不许改动自己的临时文件夹之外：{arguments[0]}")
+
+    return check
+
+
+# 改动文件系统的审计事件，与其中路径参数的个数
+_CHANGES = {
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.rename": 2,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+    "os.chmod": 1,
+    "os.utime": 1,
+}
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    _, mode, flags = arguments
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+
+
+def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
+    writer, error = _Writer(), None
+    source = "\n" * (cell.line - 1) + cell.source
+    sys.stdout = writer
+    try:
+        # 运行片段正是这里要做的事
+        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
+        drawn = figures.collect()
+    except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
+        error, drawn = _explain(cell, raised, module), ()
+    finally:
+        sys.stdout = sys.__stdout__
+    return CellOutput(cell.title, writer.text(), drawn, error)
+
+
+_SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带上类名
+
+
+def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
+    """回溯只留片段与 `llm` 里的几层，路径相对于知识库。"""
+    path = Path(str(module.__file__))
+    root = path.parent.parent
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
+    ]
+    frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
+    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
+    kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
+    return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
+
+
+class _Writer:
+    """接住打印的文字；超出上限就停下这一格。"""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0
+
+    def write(self, text: str) -> int:
+        self.size += len(text)
+        if self.size > MAX_OUTPUT:
+            raise OutputTooLong(f"一格的输出超过 {MAX_OUTPUT >> 10} KiB；只打印要看的那几行。")
+        self.parts.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """文字都在内存里，没有可冲刷的。"""
+
+    def isatty(self) -> bool:
+        return False
+
+    def text(self) -> str:
+        return "".join(self.parts)
