@@ -43,7 +43,6 @@ def bare(target: Path) -> Path:
 def grown(target: Path, days: int, notes: int) -> Path:
     """写了许多天的知识库；没有参考页与笔记本，省去它们的插件：那是一笔定数，会把比值摊薄。"""
     make_vault(target, days, notes)
-    shutil.copytree(ROOT / "docs/assets", target / "docs/assets")
     (target / "docs/index.md").write_text("# 首页\n", encoding="utf-8")
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     start, stop = config.index("  - autorefs"), config.index("markdown_extensions:")

@@ -1,6 +1,6 @@
 """张量流：把 `llm.shapes` 的跟踪收成一张图，并算出参数个数、浮点运算数与缓存字节数。
 
-    python -m llm.flow docs/assets/tensor-flow-data.js     # 重新生成网页要用的数据
+    python -m llm.flow rizhi/site/assets/tensor-flow-data.js     # 重新生成网页要用的数据
 
 数据里的行号、形状、边都来自跟踪；`llm/model.py` 改过之后要重新生成，有测试守着。
 """

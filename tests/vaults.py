@@ -86,7 +86,6 @@ LONG = "把 `scaled_dot_product_attention` 的每一个参数都写一个例子�
 def make(target: Path, last: date | None = None) -> Path:
     """在 `target` 造一个能构建、能测片段的知识库，写过三天，`last` 是最后一天。"""
     shutil.copytree(SAMPLE, target, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "docs/assets", target / "docs/assets")
     shutil.copy(ROOT / "snippets/conftest.py", target / "snippets/conftest.py")
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert HOOK in config

@@ -32,6 +32,7 @@ from rizhi.zh import cause
 
 log = logging.getLogger("mkdocs.rizhi")
 
+ASSETS = Path(__file__).parents[1] / "site" / "assets"
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
 
@@ -88,6 +89,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         else:
             files.append(File.generated(config, uri, content=text))
     Loom.parts = {uri: parts for uri, (_, parts) in made.items()}
+    for path in sorted(p for p in ASSETS.rglob("*") if p.is_file()):
+        uri = f"assets/{path.relative_to(ASSETS).as_posix()}"
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
