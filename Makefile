@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -c $(FINE) || { \
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site offline test check slow new record bench
+.PHONY: serve site offline test check slow new record pictures bench
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
@@ -42,6 +42,9 @@ new: $(VENV)/.site  ## 写今天
 
 record: $(VENV)/.all  ## 重录改过的片段
 	$(BIN)/rizhi record
+
+pictures: $(VENV)/.all  ## 重截 README 与指南里的图；要 Chromium
+	$(RUN) tests.pictures
 
 bench: $(VENV)/.all  ## 与同类比较：中位数与比值，不设时限
 	$(RUN) benchmarks

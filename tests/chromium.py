@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,14 +22,17 @@ def executable() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def font_config(folder: Path, more: Iterable[Path] = ()) -> Path:
-    """一份 fontconfig 配置：只有记录图时用的字体与 `more` 里的，缓存也放在 `folder` 里。"""
+def font_config(folder: Path) -> Path:
+    """一份 fontconfig 配置：只有记录图时用的字体与 `folder` 里的，缓存也放在那里。"""
     font = figures.font()
     assert font is not None, "没有装 zhplot：运行 pip install -c constraints.txt zhplot"
-    places = "".join(f"<dir>{place}</dir>" for place in (font.parent, *more))
     config = folder / "fonts.conf"
     config.write_text(
-        f"<fontconfig>{places}<cachedir>{folder}</cachedir></fontconfig>", encoding="utf-8"
+        f"<fontconfig><dir>{font.parent}</dir><dir>{folder}</dir><cachedir>{folder}</cachedir>"
+        # 点名要的没有，就用中文字体，不用 `folder` 里的
+        '<match><edit name="family" mode="append" binding="strong">'
+        "<string>Noto Sans SC</string></edit></match></fontconfig>",
+        encoding="utf-8",
     )
     return config
 
