@@ -40,6 +40,17 @@ def test_strict_build_is_silent_and_light(site: Site) -> None:
     assert "torch: False" in site.log
 
 
+def test_a_build_changes_nothing_under_docs(site: Site, tmp_path: Path) -> None:
+    """站点建好之后，docs/ 与刚造好的一样：一个字节不差，也没有多出来的。"""
+    before = vaults.make(tmp_path / "vault", vaults.days(site.root)[-1])
+    assert _files(site.root / "docs") == _files(before / "docs")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def test_every_link_and_anchor_resolves(site: Site, pages: Pages) -> None:
     ids = {path: {node["id"] for node in page.find_all(id=True)} for path, page in pages.items()}
     broken, checked = [], 0
