@@ -4,13 +4,17 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from rizhi import check
@@ -192,6 +196,38 @@ def test_readme_links_resolve() -> None:
     prose = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", prose)
     assert targets and [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_contributing_lists_every_room_and_names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = re.findall(r"^\| `rizhi/(\w+)(?:\.py|/)` \|", text, re.M)
+    assert len(rooms) == len(set(rooms)) and set(rooms) == set(MAY_IMPORT)
+    named = re.findall(r"`((?:rizhi|tests|docs)/[\w./]+)`|\]\(([^)#]+)\)", text)
+    paths = {one or other for one, other in named}
+    assert paths and [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def _workflow(name: str) -> dict[Any, Any]:
+    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text("utf-8"))
+
+
+def test_the_workflow_tests_every_python_that_is_promised() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    accepted = SpecifierSet(project["requires-python"])
+    tested = _workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in accepted]
+
+
+def test_the_diary_is_published_only_when_someone_asks() -> None:
+    pages = _workflow("pages")
+    (trigger,) = pages[True].items()  # YAML 1.1 把 on 读成真
+    assert trigger[0] == "workflow_dispatch"
+    assert trigger[1]["inputs"]["with_diary"]["default"] is False
+    steps = pages["jobs"]["publish"]["steps"]
+    removing = next(i for i, step in enumerate(steps) if "rm -rf" in step.get("run", ""))
+    building = next(i for i, step in enumerate(steps) if step.get("run") == "make site")
+    assert removing < building and steps[removing]["if"] == "${{ !inputs.with_diary }}"
+    assert "rm -rf docs/daily docs/weekly" in steps[removing]["run"]
 
 
 def _needs(name: str, extras: frozenset[str], seen: set[str]) -> set[str]:
