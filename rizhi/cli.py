@@ -2,6 +2,7 @@
 
 import gc
 import json as json_
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -395,6 +396,18 @@ def index(vault: Vault, folder: Path) -> None:
     web = read_web(vault, today_of(vault))
     changed, gone = write(web, folder, lambda names: _progress(names, "写"))
     click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；docs/ 没有动。")
+
+
+@main.command()
+@click.argument("folder", type=PLACE, metavar="文件夹")
+@click.option("--example", is_flag=True, help="再写一篇带片段的笔记与今天的一页，照着写。")
+def init(folder: Path, example: bool) -> None:
+    """在一个文件夹里新建知识库；要写的文件已有就一个也不写。"""
+    from rizhi import init as vaults
+
+    for path in vaults.create(folder, example=example):
+        click.echo(f"写好 {folder / path.relative_to(folder.resolve())}")
+    click.echo(f"接着：cd {shlex.quote(str(folder))}，rizhi new 写今天，mkdocs serve 边写边看。")
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
