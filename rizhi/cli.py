@@ -386,16 +386,16 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 
 
 @main.command()
-@click.option("--write", "folder", required=True, type=PLACE, metavar="文件夹", help="写到哪里。")
+@click.argument("folder", type=PLACE, metavar="文件夹")
 @in_vault
-def index(vault: Vault, folder: Path) -> None:
-    """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""
+def export(vault: Vault, folder: Path) -> None:
+    """把整个站点写成普通的 Markdown：代码、输出、面板、样式都在，不再需要 rizhi。"""
     from rizhi.site.export import write
     from rizhi.site.graph import read_web
 
     web = read_web(vault, today_of(vault))
     changed, gone = write(web, folder, lambda names: _progress(names, "写"))
-    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；docs/ 没有动。")
+    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；知识库没有动。")
 
 
 @main.command()
