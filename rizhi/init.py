@@ -43,5 +43,5 @@ def _files(vault: Vault, day: date | None) -> Iterator[tuple[Path, bytes]]:
             yield path, template.render(vault, name, date=day, weekday=weekday(day)).encode()
         # 片段与它的记录原样拷贝：记录的指纹只看片段的原文，在哪台机器上都对
         code = TEMPLATES / "example/snippets"
-        for path in (code / "monotonic_stack.py", *code.glob("outputs/*/*")):
+        for path in (code / "monotonic_stack.py", *sorted(code.glob("outputs/*/*"))):
             yield vault.snippets / path.relative_to(code), path.read_bytes()
