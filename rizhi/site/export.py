@@ -27,6 +27,9 @@ markdown_extensions: [admonition, attr_list, pymdownx.details, pymdownx.highligh
 extra_css: [assets/web.css, assets/rizhi.css]
 extra_javascript: [{path: assets/rizhi.js, defer: true}, {path: assets/web.js, defer: true}]
 """
+_FAVICON = tuple(
+    yaml.ScalarNode("tag:yaml.org,2002:str", text) for text in ("favicon", "assets/favicon.svg")
+)
 MANIFEST = ".rizhi-export.json"
 
 
@@ -75,6 +78,9 @@ def plain_config(text: str) -> str:
         _prune(own)
         names = set(map(_name, own.value))
         own.value += [node for node in wanted.value if _name(node) not in names]
+    theme = kept.get("theme", (None, None))[1]
+    if isinstance(theme, yaml.MappingNode):
+        theme.value = list({k.value: (k, v) for k, v in [_FAVICON, *theme.value]}.values())
     root.value = list(kept.values())
     return str(yaml.serialize(root, allow_unicode=True))
 

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from rizhi import check, cli, init
@@ -107,6 +108,21 @@ def test_it_is_taken_back_as_a_whole(tmp_path: Path) -> None:
     assert list(_names(tmp_path)) == []
     with pytest.raises(RizhiError, match="不是知识库"):
         find_vault(tmp_path, tmp_path)
+
+
+def _listed(path: Path, name: str) -> set[str]:
+    """mkdocs.yml 的 `name` 之下的各项，连选项写成一行；标签不执行。"""
+    root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    value = next(value for key, value in root.value if key.value == name)
+    pairs = isinstance(value, yaml.MappingNode)
+    nodes = [yaml.SequenceNode(value.tag, list(n)) if pairs else n for n in value.value]
+    return {yaml.serialize(node, allow_unicode=True) for node in nodes}
+
+
+@pytest.mark.parametrize("name", ["markdown_extensions", "validation"])
+def test_pages_are_read_as_in_this_repository(name: str) -> None:
+    own, ours = TEMPLATES / "vault/mkdocs.yml", TEMPLATES.parents[1] / "mkdocs.yml"
+    assert _listed(own, name) <= _listed(ours, name)
 
 
 def main() -> None:

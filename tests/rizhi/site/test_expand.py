@@ -154,6 +154,7 @@ def test_the_settings_lose_only_what_needs_rizhi() -> None:
     assert made["extra_css"] == ["my.css", "assets/web.css", "assets/rizhi.css"]
     assert "sane_lists" in made["markdown_extensions"]
     assert made["theme"]["features"][0] == "content.code.copy"
+    assert made["theme"]["favicon"] == "assets/favicon.svg"
     assert plain_config(said) == said
 
 

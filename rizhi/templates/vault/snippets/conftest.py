@@ -1,3 +1,3 @@
-"""`pytest snippets`：每个片段文件跑一次，每个单元格一个测试，与记录比较。"""
+"""`pytest snippets`：收集与比较都在 rizhi 里。"""
 
-from rizhi.snippets.collect import *  # noqa: F403
+from rizhi.snippets.collect import pytest_collect_file  # noqa: F401
