@@ -14,6 +14,9 @@ INSTALL = $(BIN)/python -c $(FINE) || { \
 export NO_MKDOCS_2_WARNING = 1
 
 .PHONY: serve site offline test check slow new record pictures bench
+# llm 不在 rizhi 的包里：有了这一行，从任何文件夹、Jupyter 与 VS Code 里都能 import 它
+PATHS = for d in $(VENV)/lib/python3.*/site-packages; do echo "$(CURDIR)" > "$$d/llm.pth"; done
+
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
@@ -66,9 +69,11 @@ $(VENV)/constraints.txt: constraints.txt $(BIN)/python
 $(VENV)/.site: pyproject.toml $(VENV)/constraints.txt
 	@echo "安装浏览与写作所需（不含 torch）…"
 	@$(INSTALL) '.[site]'
+	@$(PATHS)
 	@touch $@
 
 $(VENV)/.all: pyproject.toml $(VENV)/constraints.txt
 	@echo "安装全部依赖（含 torch，首次要几分钟）…"
 	@$(INSTALL) '.[site,llm,test,bench]'
+	@$(PATHS)
 	@touch $(VENV)/.site $@

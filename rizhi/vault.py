@@ -75,7 +75,7 @@ def find_vault(start: Path, explicit: Path | None = None) -> Vault:
     where = str(explicit) if explicit else f"{start} 及其上各级"
     raise RizhiError(
         f"{where} 不是知识库：pyproject.toml 里没有 [tool.rizhi]。"
-        "请到知识库里运行，或用 --root 指定它。没有改动任何文件。"
+        "请到知识库里运行，用 --root 指定它，或用 rizhi init 文件夹 新建一个。没有改动任何文件。"
     )
 
 

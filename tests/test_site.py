@@ -146,15 +146,64 @@ def test_chinese_headings_keep_their_ids(site: Site) -> None:
     assert 'id="一句话"' in page
 
 
-def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
-    """另一个跑 Python-Markdown 的引擎，同一个 mkdocs.yml。"""
-    root = vaults.make(tmp_path / "vault")
-    command = [sys.executable, "-m", "zensical", "build", "--clean"]
-    run = subprocess.run(command, cwd=root, capture_output=True, text=True)
+# 在没有 rizhi 与 mkdocs 的环境里：这几个名字一 import 就出错
+WITHOUT = """
+import sys
+sys.modules |= dict.fromkeys(("rizhi", "mkdocs", "mkdocstrings", "jupytext"))
+from zensical.main import cli
+cli(["build", "--clean", "--strict"])
+"""
+_ONLY_THERE = ".headerlink, .rz-bar, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+
+
+@pytest.fixture(scope="module")
+def exported(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """样例导出之后，另一个引擎建出来的站点。"""
+    folder = tmp_path_factory.mktemp("exported") / "普通的 页"
+    command = [sys.executable, "-m", "rizhi", "--root", str(site.root), "export", str(folder)]
+    subprocess.run(command, capture_output=True, check=True)
+    command = [sys.executable, "-c", WITHOUT]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+    return folder / "site"
+
+
+def _lines(path: Path) -> list[str]:
+    """一页正文的各行，没有面板与工具条。"""
+    article = BeautifulSoup(path.read_text("utf-8"), "html.parser").select_one("article")
+    for node in article.select(_ONLY_THERE):
+        node.decompose()
+    # 代码块上的文件名与第一行代码之间没有换行
+    for node in article.select(".filename"):
+        node.append("\n")
+    return [" ".join(line.split()) for line in article.get_text().splitlines() if line.strip()]
+
+
+def test_another_engine_shows_the_same_pages_without_rizhi(site: Site, exported: Path) -> None:
+    compared = 0
+    for here in sorted(site.folder.rglob("*.html")):
+        name = here.relative_to(site.folder)
+        if name.name != "index.html" and name.parts[0] in ("daily", "weekly", "notes", "guide"):
+            there = iter(_lines(exported / name))
+            missing = [line for line in _lines(here) if line not in there]  # 依次都有
+            assert missing == [], name
+            compared += 1
+    assert compared > len(NOTES)
+
+
+def test_another_engine_shows_code_output_figures_and_panels(site: Site, exported: Path) -> None:
     for note in NOTES:
-        path = root / "site" / note.relative_to("docs").with_suffix(".html")
+        path = exported / note.relative_to("docs").with_suffix(".html")
         page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        texts, _ = _recorded(root, note)
-        assert texts and all(text.strip() in _shown(page) for text in texts), note
-        assert page.select(".rz-cell .highlight code"), note
+        texts, figures = _recorded(site.root, note)
+        shown = page.select_one("article").get_text()
+        assert texts and all(text.strip() in shown for text in texts), note
+        images = [path.parent / unquote(str(node["src"])) for node in page.select("img.rz-figure")]
+        assert len(images) == figures and all(image.is_file() for image in images), note
+        assert "写到它的日子" in [node.get_text().rstrip("#") for node in page.select("h2")]
+        book = page.select_one("a[href$='.ipynb']")
+        assert (path.parent / str(book["href"])).is_file()
+        styles = [str(node["href"]) for node in page.select("link[rel=stylesheet]")]
+        ours = [style for style in styles if style.endswith(("rizhi.css", "web.css"))]
+        assert len(ours) == 2 and all((path.parent / style).is_file() for style in ours)
+    assert (exported / "notebooks/tensor-shapes.ipynb").is_file()
