@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 张量流：从词元号到下一个词元，每一步的形状
-# 来源：`llm.shapes` 真的跑一次前向，逐行记下；Touvron et al. 2023, LLaMA, §2.2
+# 来源：`llm.lab.shapes` 真的跑一次前向，逐行记下；Touvron et al. 2023, LLaMA, §2.2
 
 # %% 两种前向
 from llm import LLMConfig
-from llm.flow import boxes
-from llm.shapes import trace
+from llm.lab.flow import boxes
+from llm.lab.shapes import trace
 
 sizes_small = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2}
 config = LLMConfig.preset("llama", **sizes_small, intermediate_size=40, num_hidden_layers=1)
@@ -17,7 +17,7 @@ for row in prefill:
         print(f"{row.variable:12}{row.text:14}{row.shape!s:16}{other.shape!s:16}{row.dtype}")
 
 # %% 字母是找出来的
-from llm.shapes import PROBES, probe, sizes
+from llm.lab.shapes import PROBES, probe, sizes
 
 tiny = probe(config)
 for how in PROBES:  # 两次的 (B, T, past)
@@ -62,7 +62,7 @@ ax.axis("off")
 figure.tight_layout()
 
 # %% 参数、运算与缓存
-from llm.flow import cache_bytes, flops, parameter_count
+from llm.lab.flow import cache_bytes, flops, parameter_count
 
 print("参数:", parameter_count(config))
 print("prefill 5 个的浮点运算:", flops(config, 2, 5))
@@ -71,7 +71,7 @@ print("不用缓存、把 6 个再算一遍:", flops(config, 2, 6))
 print("6 个词元的缓存:", cache_bytes(config, 2, 6), "字节")
 
 # %% 检验 字母代进去等于真跑的数
-from llm.shapes import evaluate
+from llm.lab.shapes import evaluate
 
 for family in ("llama", "qwen2", "qwen3", "glm", "glm4"):
     other = LLMConfig.preset(family, **sizes_small, head_dim=12, num_hidden_layers=2)

@@ -1,4 +1,4 @@
-// 张量流：图与逐行的尺寸。数据是 llm.flow 跟踪出来的，这里只把字母换成读者填的数。
+// 张量流：图与逐行的尺寸。数据是 llm.lab.flow 跟踪出来的，这里只把字母换成读者填的数。
 (() => {
   const root = document.getElementById("rz-flow");
   const base = document.currentScript.src.replace(/[^/]*$/, "");
@@ -51,7 +51,7 @@
     return node;
   }
 
-  // 一个式子的值：与 llm.shapes.evaluate 相同
+  // 一个式子的值：与 llm.lab.shapes.evaluate 相同
   function evaluate(expression, letters) {
     const factor = (text) => {
       const [name, divisor] = text.split("/");

@@ -8,8 +8,8 @@ from playwright.sync_api import Page
 
 from llm import LLMConfig
 from llm.config import PRESETS
-from llm.flow import cache_bytes, flops, parameter_count
-from llm.shapes import trace
+from llm.lab.flow import cache_bytes, flops, parameter_count
+from llm.lab.shapes import trace
 
 pytestmark = pytest.mark.browser
 FIELDS = {"L": "num_hidden_layers", "C": "hidden_size", "H": "num_attention_heads"}

@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llm import LLMConfig, LLMForCausalLM
 from llm.config import PRESETS
-from llm.flow import DECODE, PREFILL, boxes, cache_bytes, flops, main, page, parameter_count
-from llm.shapes import SIZES, trace
+from llm.lab.flow import DECODE, PREFILL, boxes, cache_bytes, flops, main, page, parameter_count
+from llm.lab.shapes import SIZES, trace
 
-DATA = Path(__file__).resolve().parents[2] / "docs/assets/tensor-flow-data.js"
+DATA = Path(__file__).resolve().parents[3] / "docs/assets/tensor-flow-data.js"
 SMALL = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 12}
 SMALL |= {"vocab_size": 50, "intermediate_size": 36, "num_hidden_layers": 2}
 
@@ -75,7 +75,7 @@ def test_arrows_follow_the_data() -> None:
 
 
 def test_page_data_is_fresh(tmp_path: Path) -> None:
-    said = "llm 改过之后要重新生成：python -m llm.flow docs/assets/tensor-flow-data.js"
+    said = "llm 改过之后要重新生成：python -m llm.lab.flow docs/assets/tensor-flow-data.js"
     assert DATA.read_text("utf-8") == page(), said
     main([str(tmp_path / "data.js")])
     assert (tmp_path / "data.js").read_text("utf-8") == page()

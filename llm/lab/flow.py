@@ -1,6 +1,6 @@
-"""张量流：把 `llm.shapes` 的跟踪收成一张图，并算出参数个数、浮点运算数与缓存字节数。
+"""张量流：把 `llm.lab.shapes` 的跟踪收成一张图，并算出参数个数、浮点运算数与缓存字节数。
 
-    python -m llm.flow docs/assets/tensor-flow-data.js     # 重新生成网页要用的数据
+    python -m llm.lab.flow docs/assets/tensor-flow-data.js     # 重新生成网页要用的数据
 
 数据里的行号、形状、边都来自跟踪；`llm/model.py` 改过之后要重新生成，有测试守着。
 """
@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import llm.model
 from llm.config import PRESETS, LLMConfig
-from llm.shapes import PROBES, SIZES, Row, build, evaluate, probe, sizes, table, trace
+from llm.lab.shapes import PROBES, SIZES, Row, build, evaluate, probe, sizes, table, trace
 
 Dims = Tuple[str, ...]
 
@@ -183,7 +183,7 @@ def page() -> str:
             chosen = LLMConfig.preset(family, **small, attention_backend=backend)
             listing["families"][family][backend] = _side_by_side(chosen)
     text = json.dumps(listing, ensure_ascii=False, separators=(",", ":"))
-    return f"// 由 python -m llm.flow 生成，不要手改\nwindow.rizhiFlow = {text};\n"
+    return f"// 由 python -m llm.lab.flow 生成，不要手改\nwindow.rizhiFlow = {text};\n"
 
 
 def _side_by_side(config: LLMConfig) -> Dict[str, Any]:
