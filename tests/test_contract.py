@@ -4,7 +4,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
 
@@ -52,7 +53,27 @@ def _id(path: Path) -> str:
 
 @pytest.mark.parametrize("path", package("llm"), ids=_id)
 def test_llm_imports_nothing_of_ours(path: Path) -> None:
-    assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers"}
+    assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers", "tqdm"}
+
+
+def test_llm_has_no_circle() -> None:
+    """只为标注的 import、写在函数里的 import 也算：有环，就没有一个文件能先读懂。"""
+    modules = {_module(path): path for path in package("llm")}
+    needs = {
+        name: {_module_in(modules, wanted) for wanted in imports(path)} - {None, name}
+        for name, path in modules.items()
+    }
+    assert needs["llm.model"] and needs["llm.lab.flow"]
+    TopologicalSorter(needs).prepare()  # 有环就抛 CycleError，写明是哪几个
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _module_in(modules: Mapping[str, Path], name: str) -> str | None:
+    """`llm.model.RMSNorm` 在哪个模块里；不是这里的返回 None。"""
+    return next((n for n in (name, name.rpartition(".")[0]) if n in modules), None)
 
 
 @pytest.mark.parametrize("path", package("rizhi"), ids=_id)
