@@ -41,6 +41,8 @@ assert Block.forward(x) == 6
 def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
     (vault.root / "llm/model.py").write_text(MODEL, encoding="utf-8")
+    (vault.root / "llm/lab").mkdir()
+    (vault.root / "llm/lab/look.py").write_text("WIDE = 3\n", encoding="utf-8")
     path = vault.snippets / "topic.py"
     path.write_text(TOPIC, encoding="utf-8")
     monkeypatch.chdir(vault.root)
@@ -71,6 +73,11 @@ def test_cells_show_code_line_numbers_and_output(recorded: Path) -> None:
 def test_module_alone_means_every_cell(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic"))
     assert [node.get_text() for node in page.select(".rz-title")] == ["数", "结果", "检验"]
+
+
+def test_source_of_a_module_in_a_subpackage(topic: Path) -> None:
+    page = _html(fence.source_fence("llm.lab.look:WIDE"))
+    assert page.select_one(".rz-file").get_text() == "llm/lab/look.py 第 1 行"
 
 
 def test_copied_code_runs(recorded: Path) -> None:
@@ -105,7 +112,7 @@ def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
         (fence.snippet_fence, "absent:数", "没有片段 snippets/absent.py；现有：topic"),
         (fence.snippet_fence, "../topic:数", "没有片段"),
         (fence.source_fence, "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
-        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.model"),
+        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
         (fence.source_fence, "os:path", "没有模块 os"),
     ],
 )
