@@ -126,3 +126,25 @@ forced = x.view(B, H, T, D)  # (B, H, T, D)，形状一样
 print(tuple(split.shape) == tuple(forced.shape), "第 0 个头的第 1 个词元:")
 print(split[0, 0, 1].tolist(), "对：从第 1 个词元里取")
 print(forced[0, 0, 1].tolist(), "错：还是第 0 个词元的")
+
+# %% 数据 张量流
+from llm.lab.flow import viewer_data
+
+# 框的名字通到哪篇笔记：函数，或框的种类；源码的标题通到参考
+links = {
+    "cache": "../attention/kv-cache.md",
+    "RMSNorm.forward": "rmsnorm.md",
+    "RotaryEmbedding.forward": "../attention/rope.md",
+    "apply_rotary": "../attention/rope.md",
+    "attention_mask": "../attention/attention-mask.md",
+    "repeat_kv": "../attention/repeat-kv.md",
+    "attention_weights": "../attention/masked-fill.md",
+    "Attention.forward": "../attention/multi-head-merge.md",
+    "FeedForward.forward": "swiglu.md",
+    "TransformerBlock.forward": "transformer-block.md",
+    "LLMModel.forward": "transformer-block.md",
+    "LLMForCausalLM.forward": "causal-lm.md",
+    "greedy_generate": "generate.md",
+    "llm.model": "../../reference/model.md",
+}
+print(viewer_data(links))

@@ -24,7 +24,7 @@ from rizhi.vault import Vault, day_names, markdown_files
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
-_EMBED = re.compile(r"\b(?:snippet|source)\b")
+_EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
