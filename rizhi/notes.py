@@ -14,7 +14,7 @@ from rizhi.frontmatter import body_start, quoted
 from rizhi.markdown.outline import sections
 from rizhi.page import read_notes
 from rizhi.template import VALUE, render
-from rizhi.vault import SLUG, Vault, contained, decode, module_of
+from rizhi.vault import SLUG, Vault, contained, decode, module_of, snippet_files
 
 GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
 
@@ -26,6 +26,7 @@ class Renamed:
     moves: list[tuple[Path, Path]]
     edits: int
     links: int
+    snippets: list[Path]  # 改了链接的片段：记录过期了
 
 
 def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list[Path]:
@@ -71,7 +72,9 @@ def rename(vault: Vault, old: str, new: str) -> Renamed:
     edits = [store.Edit(path, partial(rewritten, path)) for path in _pages(vault)]
     moves = [store.Move(contained(vault, a), contained(vault, b)) for a, b in plan.moves]
     changed = store.change(vault.root, f"rename {old} {new}", [*edits, *moves])
-    return Renamed(plan.moves, len(changed) - len(moves), sum(links.values()))
+    moved = dict(plan.moves)
+    snippets = [moved.get(p, p) for p, count in links.items() if count and p.suffix == ".py"]
+    return Renamed(plan.moves, len(changed) - len(moves), sum(links.values()), snippets)
 
 
 def note_headings(vault: Vault) -> tuple[str, ...]:
@@ -95,9 +98,9 @@ def _check_group(vault: Vault, group: str) -> None:
 
 
 def _pages(vault: Vault) -> list[Path]:
-    """可能链接到笔记的文件：全部页面、笔记本与根下的说明。"""
+    """可能链接到笔记的文件：全部页面、笔记本、根下的说明与片段。"""
     found = [*vault.docs.rglob("*.md"), *vault.notebooks.glob("*.ipynb"), *vault.root.glob("*.md")]
-    return sorted(path for path in found if _is_page(vault, path))
+    return sorted(path for path in (*found, *snippet_files(vault)) if _is_page(vault, path))
 
 
 def _is_page(vault: Vault, path: Path) -> bool:

@@ -137,7 +137,11 @@ def _changes(title: str, changes: Sequence[Change]) -> list[str]:
 def rename_lines(made: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
     moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
-    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
+    stale = [
+        f"{vault.relative(path)} 里的链接改了，记录已过期：rizhi record {path.stem}"
+        for path in made.snippets
+    ]
+    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。", *stale]
 
 
 def to_write(text: str) -> list[str]:

@@ -42,6 +42,8 @@ class Plan:
             return text, 0  # 连名字都没有，不必解析
         if path.suffix == ".ipynb":
             return _in_notebook(path, text, self)
+        if path.suffix == ".py":
+            return _in_snippet(text, self)
         edits, links = _edits(Page(path, text), self)
         return spliced(text, edits), links
 
@@ -135,6 +137,12 @@ def _declared(page: Page, plan: Plan) -> list[_Edit]:
         for value, at, end in scalars(page.text, key)
         if value == old
     ]
+
+
+def _in_snippet(text: str, plan: Plan) -> tuple[str, int]:
+    """片段里写成字符串的路径，例如张量流的数据通到的笔记：名字在全库只有一个，不必问从哪里起。"""
+    path = rf"""(?<=["'/]){re.escape(plan.old)}\.md(?=["'#])"""
+    return re.subn(path, f"{plan.new}.md", text)
 
 
 def _in_notebook(path: Path, text: str, plan: Plan) -> tuple[str, int]:

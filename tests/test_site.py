@@ -1,5 +1,6 @@
 """构建出来的站点：没有警告，链接都通，不向别的主机要任何东西，换个引擎也读得到。"""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from bs4 import BeautifulSoup
 
 from rizhi import check
 from rizhi.page import read_notes
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.record import key, record_files
 from rizhi.vault import find_vault
 from tests import vaults
 from tests.conftest import Site
@@ -144,6 +147,26 @@ def test_notes_hold_code_output_and_download(site: Site, note: Path) -> None:
 def test_chinese_headings_keep_their_ids(site: Site) -> None:
     page = (site.folder / "notes/attention/attention-mask.html").read_text("utf-8")
     assert 'id="一句话"' in page
+
+
+def test_flow_links_are_the_site_s_own(site: Site, tmp_path: Path) -> None:
+    """数据里的链接由构建换成网址；指向没有的笔记，严格构建就失败。"""
+    built = (site.folder / "notes/model/tensor-flow.html").read_text("utf-8")
+    page = BeautifulSoup(built, "html.parser")
+    links = json.loads(page.select_one(".rz-flow script").get_text())["links"]
+    assert links["apply_rotary"] == "../attention/rope.html"
+    assert links["llm.model"] == "../../reference/model.html"
+    root = vaults.make(tmp_path / "vault")
+    path, outputs = root / "snippets/tensor_flow.py", root / "snippets/outputs"
+    text = path.read_text("utf-8").replace("attention/rope.md", "attention/gone.md")
+    path.write_text(text, encoding="utf-8")
+    cell = CellOutput("数据 张量流", json.dumps({"links": {"x": "../attention/gone.md"}}))
+    for name, data in record_files((cell,), key(path, root), {}, "").items():
+        (outputs / "tensor_flow" / name).write_bytes(data)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "notes/model/tensor-flow.md" in run.stderr and "attention/gone.md" in run.stderr
 
 
 # 在没有 rizhi 与 mkdocs 的环境里：这几个名字一 import 就出错

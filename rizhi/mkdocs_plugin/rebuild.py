@@ -25,7 +25,7 @@ from mkdocs.structure.pages import Page as Shown
 from mkdocstrings import Inventory
 
 from rizhi.page import Page
-from rizhi.site.graph import Memory, Web
+from rizhi.site.graph import FLOW, Memory, Web
 from rizhi.snippets import fence
 from rizhi.stamp import stamp
 from rizhi.template import boilerplate
@@ -215,6 +215,8 @@ class Clues:
         return own + self.llm if modules else ""
 
     def _module(self, name: str) -> str:
+        if name == FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
+            return repr(sorted(self.known))
         vault = self.web.vault
         path, folder = vault.snippets / f"{name}.py", vault.outputs / name
         if not path.is_file():

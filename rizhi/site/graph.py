@@ -24,7 +24,8 @@ from rizhi.vault import Vault, day_names, markdown_files
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
-_EMBED = re.compile(r"\b(?:snippet|source)\b")
+_EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
+FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
@@ -247,13 +248,14 @@ def reach(page: Page) -> tuple[str, ...]:
 
 def embedded(page: Page) -> tuple[str, ...]:
     """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
-    blocks = (
-        page.text[span.start : span.end]
-        for span in page.document.spans
-        if span.kind in ("fenced", "indented", "html")
-    )
-    found = (_MODULE.findall(block) for block in blocks if _EMBED.search(block))
-    return tuple(sorted({name for names in found for name in names}))
+    found: set[str] = set()
+    for span in page.document.spans:
+        if span.kind in ("fenced", "indented", "html"):
+            block = page.text[span.start : span.end]
+            kinds = set(_EMBED.findall(block))
+            found.update(_MODULE.findall(block) if kinds else ())
+            found.update([FLOW] if "flow" in kinds else ())
+    return tuple(sorted(found))
 
 
 @lru_cache(maxsize=1 << 16)  # 同一句话，每次重建都要用

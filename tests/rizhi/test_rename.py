@@ -77,6 +77,17 @@ def test_only_the_links_change(rz: Run, web: dict[str, Path]) -> None:
     assert new.count(b"rotary.md") == 3 and b"python/ropes.md" in new
 
 
+def test_paths_in_snippets_follow(rz: Run, vault: Vault, web: dict[str, Path]) -> None:
+    """张量流的数据里写的路径；片段改了，就说出哪个记录要重录。"""
+    path = vault.snippets / "ropes.py"
+    path.write_text('# %% 图\nlinks = ["../model/rope.md", "ropes.md", \'rope.md#x\']  # rope.md\n')
+    result = rz("rename", "rope", "rotary")
+    assert path.read_text("utf-8").splitlines()[1] == (
+        'links = ["../model/rotary.md", "ropes.md", \'rotary.md#x\']  # rope.md'
+    )
+    assert "snippets/ropes.py 里的链接改了，记录已过期：rizhi record ropes" in result.stdout
+
+
 WAYS = [
     ("[x](<../model/rope.md>)", "[x](<../model/rotary.md>)"),
     (

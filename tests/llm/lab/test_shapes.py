@@ -19,7 +19,7 @@ import torch
 import llm.model
 from llm import LLMConfig, LLMForCausalLM
 from llm.config import PRESETS
-from llm.shapes import PROBES, SIZES, Row, evaluate, sizes, trace, watch
+from llm.lab.shapes import PROBES, SIZES, Row, evaluate, sizes, trace, watch
 
 SOURCE = Path(llm.model.__file__)
 SHAPE = re.compile(r"\([^()]*\)")

@@ -1,7 +1,6 @@
 """张量流的图、参数个数、浮点运算数、缓存字节数，与网页要用的数据。"""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +9,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llm import LLMConfig, LLMForCausalLM
 from llm.config import PRESETS
-from llm.flow import DECODE, PREFILL, boxes, cache_bytes, flops, main, page, parameter_count
-from llm.shapes import SIZES, trace
+from llm.lab.flow import (
+    BACKENDS,
+    DECODE,
+    PREFILL,
+    boxes,
+    cache_bytes,
+    flops,
+    parameter_count,
+    viewer_data,
+)
+from llm.lab.shapes import SIZES, evaluate, sizes, trace
+from rizhi.snippets.child import MAX_OUTPUT
 
-DATA = Path(__file__).resolve().parents[2] / "rizhi/site/assets/tensor-flow-data.js"
 SMALL = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 12}
 SMALL |= {"vocab_size": 50, "intermediate_size": 36, "num_hidden_layers": 2}
 
@@ -74,19 +82,46 @@ def test_arrows_follow_the_data() -> None:
     assert ("self_attn", "x") not in glm4  # 先归一化再加回
 
 
-def test_page_data_is_fresh(tmp_path: Path) -> None:
-    said = "llm 改过之后要重新生成：python -m llm.flow rizhi/site/assets/tensor-flow-data.js"
-    assert DATA.read_text("utf-8") == page(), said
-    main([str(tmp_path / "data.js")])
-    assert (tmp_path / "data.js").read_text("utf-8") == page()
+@pytest.fixture(scope="module")
+def data() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(viewer_data({"apply_rotary": "../attention/rope.md"}))
+    return read
 
 
-def test_page_data_has_every_branch() -> None:
-    data = json.loads(page().partition("=")[2].rstrip(";\n"))
-    assert set(data["families"]) == set(PRESETS)
-    lines = {number for _, rows in data["source"] for number, _ in rows}
-    for family in data["families"].values():
-        for backend in ("sdpa", "manual"):
-            for side in ("prefill", "decode"):
-                assert {int(line) for line in family[backend][side]} <= lines
+def test_viewer_data_fits_in_a_cell(data: dict[str, Any]) -> None:
+    text = viewer_data(data["links"])
+    assert len(text) < MAX_OUTPUT / 2  # 两格的余量：再多一倍的图也放得下
+    assert max(map(len, text.splitlines())) < 4000  # 一行一项，差别才读得懂
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("family", PRESETS)
+def test_viewer_data_has_every_branch(data: dict[str, Any], family: str, backend: str) -> None:
+    """图上的框、箭头与两列的值，展开之后就是两次跟踪。"""
+    variant = data["variants"][family][backend]
+    made = config(family, num_hidden_layers=1, attention_backend=backend)
+    runs = {"prefill": trace(made, *PREFILL), "decode": trace(made, *DECODE)}
+    flow = boxes(runs["decode"])
+    drawn = [(data["boxes"][index], inputs) for index, inputs in variant["boxes"]]
+    assert [(box[3], box[4], inputs) for box, inputs in drawn] == [
+        (box.line, list(box.letters), list(box.inputs)) for box in flow
+    ]
+    ahead = {(b.module, b.line, *b.letters) for b in boxes(runs["prefill"])}
+    alone = {box[0] for box, _ in drawn if box[6:] == ["decode"]}
+    assert alone == {b.title for b in flow if (b.module, b.line, *b.letters) not in ahead}
+    values = [data["values"][index] for index in variant["values"]]
+    listed = {number for _, code in data["source"] for number, _ in code}
+    for side, rows in runs.items():
+        ran = {(line, text) for line, _, text, *only in values if side in (only or [side])}
+        assert ran == {(r.line, r.text) for r in rows if "T+1" not in r.letters}
+        assert {line for line, _ in ran} <= listed
     assert SIZES["head_dim"] % 4 == 0  # R = D/2 时 R/2 也是整数
+
+
+@pytest.mark.parametrize("family", PRESETS)
+def test_totals_are_what_llm_counts(data: dict[str, Any], family: str) -> None:
+    made = config(family)
+    letters = {**sizes(made, 3, 5), "L": 2, "W": 2}
+    totals = data["variants"][family]["sdpa"]["totals"]
+    counted = [parameter_count(made), flops(made, 3, 5), cache_bytes(made, 3, 5, itemsize=2)]
+    assert [evaluate(text, letters) for text in totals] == counted

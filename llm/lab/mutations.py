@@ -4,7 +4,7 @@
 唯独「RoPE 偏一位」连扰动之后的一次完整前向也看不出（RoPE 只看相对位置），要比较逐步解码与
 完整前向。
 
-    from llm.mutations import MUTATIONS, mutate
+    from llm.lab.mutations import MUTATIONS, mutate
 
     broken = mutate(model, "swapped_norms")      # model 本身不变
     print(MUTATIONS["swapped_norms"].text)       # 两个归一化互换了位置

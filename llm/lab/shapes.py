@@ -4,7 +4,7 @@
 S = T，一次前向分不开这两个字母，所以有过去、没有过去各跑一次，两次都对得上的才算。
 
     from llm import LLMConfig
-    from llm.shapes import trace
+    from llm.lab.shapes import trace
 
     for row in trace(LLMConfig.preset("llama", num_hidden_layers=1), B=2, T=5, past=3):
         print(row.line, row.module, row.variable, row.letters, row.shape, row.dtype)

@@ -6,8 +6,9 @@ import inspect
 import pytest
 import torch
 
-from llm import LLMConfig, LLMForCausalLM, mutations
-from llm.mutations import MUTATIONS, mutate
+from llm import LLMConfig, LLMForCausalLM
+from llm.lab import mutations
+from llm.lab.mutations import MUTATIONS, mutate
 
 # 各由哪条不变量抓住：与 transformers 的 logits 相等，或逐步解码与完整前向相等
 CAUGHT_BY = {

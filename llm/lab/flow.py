@@ -1,23 +1,24 @@
-"""张量流：把 `llm.shapes` 的跟踪收成一张图，并算出参数个数、浮点运算数与缓存字节数。
+"""张量流：把 `llm.lab.shapes` 的跟踪收成一张图，并算出参数个数、浮点运算数与缓存字节数。
 
-    python -m llm.flow rizhi/site/assets/tensor-flow-data.js     # 重新生成网页要用的数据
-
-数据里的行号、形状、边都来自跟踪；`llm/model.py` 改过之后要重新生成，有测试守着。
+网页要的数据由 `viewer_data` 给出。行号、形状、边都来自跟踪，所以它记在片段的输出里：
+`llm` 改过，记录就过期。
 """
 
 import ast
 import json
 import math
-import sys
+import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import llm.model
 from llm.config import PRESETS, LLMConfig
-from llm.shapes import PROBES, SIZES, Row, build, evaluate, probe, sizes, table, trace
+from llm.lab.shapes import PROBES, SIZES, Row, build, evaluate, probe, sizes, table, trace
 
 Dims = Tuple[str, ...]
+Numbers = Dict[Tuple[Any, ...], int]  # 各项 → 编号，先来的在前
 
 # 收成一个框的函数：图上只看它的返回值
 HELPERS = frozenset(
@@ -32,6 +33,32 @@ HELPERS = frozenset(
 )
 # 网页上并排看的两种情形：(B, T, past)
 PREFILL, DECODE = (2, 8, 0), (2, 1, 8)
+# 网页上的两列：名字、说法，与读者填的字母在这一列里怎么改
+SIDES = (
+    ("prefill", "prefill：没有过去，一次送进 T 个词元", {"past": "0", "S": "T"}),
+    ("decode", "decode：有 past 个过去，只送进 1 个", {"T": "1", "S": "past+1"}),
+)
+BACKENDS = ("sdpa", "manual")
+# 读者填的字母：名字、说法、默认值、至少多少；几种里选一种的，写（说法, 值）
+READER_LETTERS = (
+    ("W", "数的类型", (("fp32", 4), ("bf16", 2))),
+    ("B", "批大小", 1, 1),
+    ("T", "prefill 送进的词元", 16, 1),
+    ("past", "decode 之前的词元", 16, 0),
+    ("L", "层数", 8, 1),
+    ("C", "宽度", 512, 1),
+    ("H", "查询头", 8, 1),
+    ("K", "键值头", 2, 1),
+    ("D", "头宽", 64, 1),
+    ("I", "前馈内宽", 1408, 1),
+    ("V", "词表", 6400, 1),
+)
+DIVIDES = (  # 前一个要整除后一个，不然说什么
+    ("K", "H", "H 应是 K 的整数倍：每个键值头配同样多的查询头"),
+    ("2", "D", "D = {D} 应为偶数：分量两两配对"),
+    ("2", "R", "旋转的宽度 R = {R} 应为偶数：分量两两配对"),
+)
+TOTALS = (("参数", "count"), ("浮点运算", "count"), ("跑完之后的缓存", "bytes"))
 # 源码按数据流过的次序列出
 ORDER = (
     "greedy_generate LLMForCausalLM.forward LLMModel.forward RotaryEmbedding.forward"
@@ -170,44 +197,116 @@ def _title(rows: Sequence[Row], shown: Sequence[Row], inside: Sequence[int]) -> 
     return f"{', '.join(taken)} = {name}" if taken else name
 
 
-def page() -> str:
-    """网页要用的数据：一个脚本，只给一个全局变量赋值，用 file:// 打开也读得到。"""
-    listing: Dict[str, Any] = {"source": _source(), "families": {}}
-    for family in PRESETS:
-        small = {**SIZES, "num_hidden_layers": 1}  # 字母与尺寸无关，小的跑得快
-        config = LLMConfig.preset(family, **small)
-        weights = {name: "*".join(dims) for name, dims in parameters(config).items()}
-        rotary = "D/2" if config.partial_rotary_factor == 0.5 else "D"
-        listing["families"][family] = {"weights": weights, "R": rotary}
-        for backend in ("sdpa", "manual"):
-            chosen = LLMConfig.preset(family, **small, attention_backend=backend)
-            listing["families"][family][backend] = _side_by_side(chosen)
-    text = json.dumps(listing, ensure_ascii=False, separators=(",", ":"))
-    return f"// 由 python -m llm.flow 生成，不要手改\nwindow.rizhiFlow = {text};\n"
+def viewer_data(links: Mapping[str, str]) -> str:
+    """网页上的查看器要的数据：JSON，一行一项，改了哪里，记录的差别里看得出来。
+
+    `links` 是框与源码通到哪里：函数名、框的种类或模块名 → 相对于笔记的路径。五个家族与两种
+    注意力的图大同小异，框与行上的值各只写一次，每张图里写编号。
+    """
+    box_numbers: Numbers = {}
+    value_numbers: Numbers = {}
+    variants = {
+        family: {
+            backend: _variant(family, backend, box_numbers, value_numbers) for backend in BACKENDS
+        }
+        for family in PRESETS
+    }
+    choices = [["family", "家族", list(PRESETS)], ["backend", "注意力", BACKENDS]]
+    data = {
+        "title": "从词元号到下一个词元的张量流",
+        "file": "llm/model.py",
+        "module": "llm.model",
+        "links": links,
+        "choices": choices,
+        "letters": READER_LETTERS,
+        "divides": DIVIDES,
+        "sides": SIDES,
+        "totals": TOTALS,
+        "repeat": ["layers.0", "一个块 × {L} 层"],
+        "boxes": list(box_numbers),
+        "values": list(value_numbers),
+        "variants": variants,
+        "source": _source(),
+    }
+    return _one_item_a_line(data)
 
 
-def _side_by_side(config: LLMConfig) -> Dict[str, Any]:
-    """prefill 与 decode 两次跟踪：每行的形状，与合在一起的图；缺的一边写 null。"""
-    runs = {"prefill": trace(config, *PREFILL), "decode": trace(config, *DECODE)}
-    before = {(b.module, b.title, b.line): b.letters for b in boxes(runs["prefill"])}
+def _one_item_a_line(data: Mapping[str, Any]) -> str:
+    dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+    fields = []
+    for name, value in data.items():
+        if isinstance(value, str):
+            fields.append(f"{dumps(name)}:{dumps(value)}")
+        elif isinstance(value, Mapping):
+            inside = ",\n".join(f"{dumps(k)}:{dumps(v)}" for k, v in value.items())
+            fields.append(f"{dumps(name)}:{{\n{inside}\n}}")
+        else:
+            fields.append(f"{dumps(name)}:[\n" + ",\n".join(map(dumps, value)) + "\n]")
+    return "{\n" + ",\n".join(fields) + "\n}"
+
+
+def _variant(
+    family: str, backend: str, box_numbers: Numbers, value_numbers: Numbers
+) -> Dict[str, Any]:
+    """一个家族、一种注意力：图上的框与箭头、各行的值，与几个总数的式子。"""
+    small = {**SIZES, "num_hidden_layers": 1}  # 字母与尺寸无关，小的跑得快
+    config = LLMConfig.preset(family, **small, attention_backend=backend)
+    prefill, decode = trace(config, *PREFILL), trace(config, *DECODE)
+    before = {(box.module, box.title, box.line) for box in boxes(prefill)}
     graph = []
-    for box in boxes(runs["decode"]):
-        ahead = before.get((box.module, box.title, box.line))
-        place = [box.title, box.module, box.function, box.line]
-        graph.append([*place, ahead, box.letters, box.inputs])
-    return {"graph": graph, **{name: _lines(rows) for name, rows in runs.items()}}
+    for index, box in enumerate(boxes(decode)):
+        title = box.title.replace("RotaryEmbedding", "rotary_emb").replace("apply_", "")
+        place = (title if index else "input_ids", box.module, box.function, box.line)
+        only = () if (box.module, box.title, box.line) in before else ("decode",)
+        item = (*place, box.letters, _kind(box), *only)
+        graph.append([_number(box_numbers, item), box.inputs])
+    values = {"prefill": _values(prefill), "decode": _values(decode)}
+    shown = []
+    for value in dict.fromkeys((*values["prefill"], *values["decode"])):
+        ran = tuple(side for side, found in values.items() if value in found)
+        alone = ran if len(ran) == 1 else ()
+        shown.append(_number(value_numbers, (*value, *alone)))
+    rotary = "D/2" if config.partial_rotary_factor == 0.5 else "D"
+    totals = _totals(config)
+    return {"letters": {"R": rotary}, "totals": totals, "boxes": graph, "values": shown}
 
 
-def _lines(rows: Sequence[Row]) -> Dict[int, List[List[str]]]:
-    """行号 → 这一行上的 [变量, 形状, 类型]，同样的只写一次；一层缓存里的各项只写总的。"""
-    found: Dict[int, Dict[str, List[str]]] = {}
-    for row in rows:
-        if "T+1" in row.letters:  # 这里只走一步，拼回去的只有这一步的 T，网页上会误会
-            continue
-        name = row.variable.partition("[0][")[0].partition(".past")[0]
-        dtype = "" if row.dtype == "float32" else row.dtype
-        found.setdefault(row.line, {}).setdefault(f"{name} {row.text}", [name, row.text, dtype])
-    return {line: list(shown.values()) for line, shown in found.items()}
+def _number(numbers: Numbers, item: Tuple[Any, ...]) -> int:
+    return numbers.setdefault(item, len(numbers))
+
+
+def _kind(box: Box) -> str:
+    """框的种类，网页按它上色。"""
+    if box.title in ("k, v", "layer_past"):
+        return "cache"
+    if "otary" in box.title:
+        return "rope"
+    if box.title.endswith("norm"):
+        return "norm"
+    if box.function.startswith("FeedForward"):
+        return "mlp"
+    return "attention" if re.search("[Aa]ttention|repeat", box.function) else "plain"
+
+
+def _totals(config: LLMConfig) -> List[str]:
+    """`TOTALS` 各是什么式子：参数、浮点运算、缓存的字节数；W 是一个数占的字节。"""
+    weights, products = [], []
+    for name, dims in parameters(config).items():
+        layers = ["L"] if ".layers." in name else []
+        weights.append("*".join([*layers, *dims]))
+        if len(dims) == 2 and "embed" not in name:
+            products.append("*".join(["2", "B", "T", *layers, *dims]))
+    attention = "4*L*B*H*T*S*D"
+    return ["+".join(weights), "+".join([*products, attention]), "2*L*B*K*S*D*W"]
+
+
+def _values(rows: Sequence[Row]) -> Dict[Tuple[int, str, str], None]:
+    """(行号, 变量, 形状)，同样的只写一次；一层缓存里的各项只写总的。"""
+    return {
+        (row.line, row.variable.partition("[0][")[0].partition(".past")[0], row.text): None
+        for row in rows
+        if "T+1" not in row.letters  # 这里只走一步，拼回去的只有这一步的 T，网页上会误会
+    }
 
 
 def _source() -> List[List[Any]]:
@@ -233,13 +332,3 @@ def _code(node: ast.FunctionDef) -> List[int]:
     documented = ast.get_docstring(node) is not None
     skipped = range(first.lineno, (first.end_lineno or 0) + 1) if documented else range(0)
     return [n for n in range(node.lineno, (node.end_lineno or 0) + 1) if n not in skipped]
-
-
-def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """把 `page()` 写进参数给出的文件。"""
-    (target,) = sys.argv[1:] if arguments is None else arguments
-    Path(target).write_text(page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
