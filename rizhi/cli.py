@@ -232,9 +232,9 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
     """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
-    from rizhi.journal import lookback
+    from rizhi.journal import resume as resumes
 
-    material = lookback.gather(vault, since, topic, _warn)
+    material = resumes.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
@@ -250,7 +250,7 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
     from rizhi.journal import lookback
 
-    found = lookback.that_day(vault, day or today_of(vault))
+    found = lookback.read_that_day(vault, day or today_of(vault))
     lines = [one["line"] for one in found] or ["那几天都没有写。"]
     _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
 
@@ -335,7 +335,7 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.stats(vault, today, _warn)
+    data = lookback.read_stats(vault, today, _warn)
     _report(as_json, data, output.stats_lines(data, today))
 
 

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from rizhi import check
 
 ROOT = Path(__file__).resolve().parents[1]
-PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "report", "todo")))
+PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "todo")))
 OWNED = ("docs/daily/", "docs/weekly/", "docs/notes/", "docs/notebooks/", "snippets/outputs/")
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi.dates import weekday
-from rizhi.markdown import Block, Document, Heading, Item, NearMiss, near_misses, parse
+from rizhi.markdown import (
+    Block,
+    Document,
+    Heading,
+    Item,
+    NearMiss,
+    joined,
+    near_misses,
+    parse,
+)
 from rizhi.markdown.document import one_line
 from rizhi.page import Page, load
 from rizhi.vault import Vault, date_of, markdown_files
@@ -199,6 +208,33 @@ def read_day(vault: Vault, path: Path) -> Day:
 def heading(day: date, title: str = "") -> str:
     """一天的一级标题。"""
     return f"# {day} {weekday(day)}" + (f"　{title}" if title else "")
+
+
+def short_title(page: Day, day: date) -> str:
+    """标题里除去日期与星期的那句话。"""
+    blank = " 　·:："
+    return page.title.removeprefix(str(day)).strip(blank).removeprefix(weekday(day)).strip(blank)
+
+
+def achievements(page: Day) -> list[str]:
+    """今日成果的每一行，子条目各算一行；还开着的、放弃了的不是成果。"""
+    lines: list[str] = []
+    for section in page.section(ACHIEVED):
+        lines += section.prose
+        lines += [said(page, item) for item in section.items if item.text and achieved(item)]
+    return lines
+
+
+def achieved(item: Item) -> bool:
+    """这一条做成了没有：没有勾选框的也算。"""
+    return item.state in (None, "done")
+
+
+def said(page: Day, item: Item) -> str:
+    """一个条目与它下面的话，接成一行。"""
+    notes = (n for n in page.document.notes(item) if n.kind == "paragraph")
+    more = (line.strip() for n in notes for line in page.text[n.start : n.end].splitlines())
+    return joined((item.text, *more))
 
 
 def _headed(document: Document, offset: int) -> tuple[list[_Mark], list[Heading]]:

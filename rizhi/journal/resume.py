@@ -1,8 +1,12 @@
-"""写简历时的素材：每一天的成果、它的主题与凭据；纯函数。"""
+"""写简历时的素材：每一天的成果、它的主题与凭据；日记里的一句话改成简历里的一句。
+
+改写只动认得出的：主语在前、以「写完」「做完」这样的话收尾的，把动词提到前面，
+去掉当天的闲话与明天的打算；别的照原话。词都是常见的写法，不求全。
+"""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,17 +14,40 @@ from typing import Any
 
 from rizhi import links
 from rizhi.errors import RizhiError
-from rizhi.journal.day import ACHIEVED, Section, nested
-from rizhi.journal.report import Written, achieved, said
-from rizhi.journal.statement import acted, statement
+from rizhi.journal.day import ACHIEVED, Section, achieved, achievements, nested, said
+from rizhi.journal.lint import Written, read_written
 from rizhi.markdown import Definition, Item, parse
-from rizhi.page import Note
-from rizhi.vault import module_of
+from rizhi.page import Note, read_notes
+from rizhi.vault import Vault, module_of, read_checks, read_text
 
 ANSWERS = {"k": "keep", "s": "skip"}
 LEFT_OUT = ("健身", "运动")  # 知识库没有设 resume_leaves_out 时
 _LEAD = re.compile(r"\**([^。：:，,；;.()（）\[\]]{1,16}?)\**(?:[。：:]|\.(?!\d))\**\s*(?=\S)")
 _LABEL = re.compile(r"\**([^。：:，,；;]{1,16}?)\**[。：:]?\**")
+_VERB = (
+    "整理|实现|完成|复习|总结|归纳|掌握|优化|重构|设计|比较|对比|解决|定位|训练|推导|证明|验证|修复|"
+    "画|写|做|跑|弄|搞|理|读|看|学|练|标|调|测|算|推|证|修|改|搭|建|查|补|背|刷|训|存|接|排|讲|说|用"
+)
+_RESULT = "清楚|明白|完|出|通|好|懂|清|成|齐|对|透|熟|稳|顺|到|会"
+_ENDED = "成形|成型|完结|收尾|完工|结束|完成"
+_ACTED = re.compile(rf"(?:{_VERB})(?:{_RESULT}|了)|{_ENDED}|了$")
+_ANY_VERB = re.compile(rf"{_VERB}|{_ENDED}|了|[是有把将]")
+_AT_START = re.compile(rf"(?P<verb>(?:{_VERB})(?:{_RESULT})?)(?P<le>了)?")
+_AT_END = re.compile(
+    rf"(?P<what>.{{1,60}}?)(?:已经|全部|全都|基本|第一次|终于|都|也|就)*"
+    rf"(?:(?P<verb>(?:{_VERB})(?:{_RESULT}))|(?P<ended>{_ENDED}))了?"
+)
+_BA = re.compile(rf"[把将](?P<what>.{{1,60}}?)(?:都|全部|也)*(?P<verb>(?:{_VERB})(?:{_RESULT}))了?")
+# 明天的打算，连同那一句后面的都不要；昨天的事、还没做的，只去掉那一小句
+_AHEAD = re.compile(r"(?:明天|明日|明早|后天|下周|下个月|下一步|接下来|回头|改天|打算|准备|计划)")
+_ASIDE = re.compile(
+    r"(?:昨天|昨晚|前天|上周|还没|还不|还差|还要|还得|后面|后续|以后|之后|只是|可惜)"
+)
+_ADVERB = re.compile(
+    r"(?:今天|今晚|今早|今日|上午|下午|晚上|终于|总算|顺手|顺便|接着|然后|最后|又|也|就|再|先)"
+)
+_STOP = re.compile(r"[。！？；\n]+")
+_COMMA = re.compile("，")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +66,70 @@ class Achievement:
     def statement(self) -> str:
         """简历里的一句。"""
         return statement(_bare(self.text))
+
+
+@dataclass(frozen=True)
+class Material:
+    """挑出来的成果、每一天的答复，与还没看过的日子；`left_out` 是不写进简历的各有几条。"""
+
+    found: list[Achievement]
+    left_out: dict[str, int]
+    days: list[Written]
+    answers: dict[date, str]
+    checks: dict[str, list[str]]
+    root: Path
+
+    def markdown(self) -> str:
+        kept = {day for day, answer in self.answers.items() if answer == "keep"}
+        text = markdown(self.found, self.checks, self.root, kept)
+        return text or "还没有成果可用。"
+
+    def as_dict(self) -> dict[str, Any]:
+        items = [as_dict(one, self.checks, self.root, self.answers) for one in self.found]
+        left_out = self.left_out
+        return {
+            "achievements": items,
+            "left_out": left_out,
+            "unseen": [str(day) for day, _ in self.unseen()],
+        }
+
+    def left_out_lines(self) -> list[str]:
+        if not self.left_out:
+            return []
+        named = "、".join(f"{word} {count} 条" for word, count in self.left_out.items())
+        return [f"\n没有列入：{named}（[tool.rizhi] 的 resume_leaves_out 说了算）。"]
+
+    def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
+        """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
+        return [
+            (
+                day.date,
+                [f"- {line}" for line in achievements(day.page)] or ["（没有写成果）"],
+            )
+            for day in self.days
+            if day.date not in self.answers and day.date not in just
+        ]
+
+    def unseen_lines(self, just: frozenset[date] = frozenset()) -> list[str]:
+        left = self.unseen(just)
+        if not left:
+            return []
+        where = f"从 {left[0][0]} 起"
+        return [f"\n还有 {len(left)} 天没有看过，{where}；用 rizhi resume --walk 过一遍。"]
+
+
+def gather(
+    vault: Vault, since: date | None, topic: str | None, warn: Callable[[str], None]
+) -> Material:
+    """读出全部素材；`since` 与 `topic` 只管列出哪些成果。"""
+    days = read_written(vault, warn)
+    notes = links.by_path(read_notes(vault))
+    path = vault.root / "resume.jsonl"
+    answers = read_answers(read_text(path), path) if path.is_file() else {}
+    found = chosen(collect(days, notes), since, topic)
+    wanted = [one for one in found if answers.get(one.date) != "skip"]
+    kept, left_out = sorted_out(wanted, _left_out(vault))
+    return Material(kept, left_out, days, answers, read_checks(vault), vault.root)
 
 
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
@@ -125,6 +216,30 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     """追加到 `resume.jsonl` 的一行；`answer` 是 k 或 s。"""
     data = {"date": str(day), "answer": ANSWERS[answer], "on": str(today)}
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
+
+
+def statement(text: str) -> str:
+    """简历里的一句：几句话用分号隔开，句末没有句号。
+
+    一句话里没有剩下什么（全是打算与闲话）的，照原话。
+    """
+    found = [made for sentence in _split(text, _STOP) if (made := _sentence(sentence))]
+    return "；".join(found) or text.strip().rstrip("。")
+
+
+def acted(text: str) -> bool:
+    """一句话里有没有做成什么：「整个架构写完」有，「LLM」没有。"""
+    return bool(_ACTED.search(text))
+
+
+def _left_out(vault: Vault) -> list[str]:
+    """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
+    words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise RizhiError(
+            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
+        )
+    return words
 
 
 def _about(one: Achievement, word: str) -> bool:
@@ -239,3 +354,55 @@ def _evidence(note: Note, checks: Mapping[str, Sequence[str]], root: Path) -> di
         "snippet": f"snippets/{module}.py" if module in checks else None,
         "tests": list(checks.get(module, ())),
     }
+
+
+def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """按标点切开；代码与链接里的标点不算。"""
+    masked, pieces, at = parse(text).unlinked, [], 0
+    for found in pattern.finditer(masked):
+        pieces.append(text[at : found.start()])
+        at = found.end()
+    return [piece.strip() for piece in (*pieces, text[at:]) if piece.strip()]
+
+
+def _sentence(text: str) -> str:
+    clauses: list[str] = []
+    for clause in _split(text, _COMMA):
+        if _AHEAD.match(clause):
+            break
+        if not _ASIDE.match(clause):
+            clauses.append(_trimmed(clause))
+    kept = [clause for clause in clauses if clause]
+    if not kept:
+        return ""
+    return "，".join([_fronted(kept[0]), *kept[1:]])
+
+
+def _trimmed(clause: str) -> str:
+    """去掉开头的时间与语气。"""
+    while found := _ADVERB.match(clause):
+        clause = clause[found.end() :].lstrip(" ，：:")
+    return clause
+
+
+def _fronted(clause: str) -> str:
+    """动词提到前面。"""
+    masked = parse(clause).unlinked
+    for pattern in (_BA, _AT_END):
+        found = pattern.fullmatch(masked)
+        if found and not (pattern is _AT_END and _AT_START.match(masked)):
+            what = clause[found.start("what") : found.end("what")].strip()
+            return _joined(found["verb"] or "完成", what)
+    if found := _AT_START.match(masked):
+        if found["le"] and len(found["verb"]) > 1:
+            return found["verb"] + clause[found.end() :]
+        return clause
+    # 一个名词，前面不是数目：它是做成的东西
+    if masked.strip() and not _ANY_VERB.search(masked) and not re.match(r"[第\d]", masked):
+        return _joined("完成", clause)
+    return clause
+
+
+def _joined(verb: str, what: str) -> str:
+    blank = " " if what[:1].isascii() and what[:1] not in "[*" else ""
+    return f"{verb}{blank}{what}"

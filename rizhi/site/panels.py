@@ -10,7 +10,7 @@ from pathlib import Path
 from rizhi import stamp
 from rizhi.dates import week_of, weekday
 from rizhi.errors import RizhiError
-from rizhi.journal.report import that_day
+from rizhi.journal.lookback import that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
