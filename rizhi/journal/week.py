@@ -27,16 +27,8 @@ _CELL = re.compile(r"^# %%[ \t]*(.*)$", re.M)
 _MAX_NAMED = 3
 
 
-class Change(NamedTuple):
-    """一篇笔记或一个片段；`what` 是新写，或改了哪里。"""
-
-    path: Path
-    title: str
-    what: str
-
-
 @dataclass(frozen=True)
-class Made:
+class Result:
     """一次 `rizhi week` 的结果。"""
 
     path: Path
@@ -48,7 +40,7 @@ class Made:
         return list(self.data["lacking"])
 
 
-def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], None]) -> Made:
+def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], None]) -> Result:
     """没有就新建，有就只刷新工具的那一块。
 
     异常：页里的标记不完整，抛 RizhiError，一个字节不动。
@@ -65,35 +57,42 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
         return text.encode() if old is None else _refresh(old, text, path, vault)
 
     changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, written)])
-    return Made(path, ("刷新了 " if there else "写好 ") if changed else "没有变化：", data)
+    return Result(path, ("刷新了 " if there else "写好 ") if changed else "没有变化：", data)
 
 
-def week_values(
-    week: Week,
-    days: Sequence[Written],
-    todos: Sequence[Todo],
-    notes: Mapping[str, Note],
-    changed: Sequence[Change],
-    today: date,
-    template: Pattern[str],
-    target: Path,
+def _refresh(old: bytes, new: str, path: Path, vault: Vault) -> bytes:
+    text = refreshed(decode(old, path), new)
+    if text is None:
+        raise RizhiError(
+            f"{vault.relative(path)} 里应各有一行 {BEGIN[:15]}… 与 {END}；"
+            "现在不是，没有改动任何文件。把两行补回去，或移走这个文件重写。"
+        )
+    return text.encode()
+
+
+def _values(
+    vault: Vault, week: Week, today: date, path: Path, warn: Callable[[str], None]
 ) -> dict[str, Any]:
-    """周报模板里的全部数据；`target` 是周报要写到哪里，链接从那里算起。"""
-    mine = [day for day in days if day.date in week.days]
-    seen = {day.date for day in mine}
+    """周报模板里的全部数据；链接从周报的路径 `path` 算起。"""
+    template = templates.boilerplate(vault)
+    history = writing.history(vault)
+    for line in history.unread:
+        warn(f"{line}（跳过这一页）")
+    days = written([day for day in history.days if day.date in week.days], template)
+    every = read_notes(vault)
+    notes = links.by_path(every)
+    changed = changes(vault, every, week.days[0], week.days[-1], today)
     return {
-        "name": week.name,
-        "first": week.days[0].isoformat(),
-        "last": week.days[-1].isoformat(),
         "begin": BEGIN,
         "end": END,
-        "written": [_day(day, target) for day in mine],
-        "missed": [f"{d:%m-%d}" for d in week.days if d <= today and d not in seen],
-        "achieved": [made for day in mine if (made := _achieved(day, target))["lines"]],
-        **_knowledge(mine, notes, changed, target),
-        "lacking": _lacking(mine, notes, today, template),
-        **_todos(week, todos),
+        **_days(week, days, today, path),
+        **_knowledge(days, notes, changed, path),
+        "lacking": _lacking(days, notes, today, template),
+        **_todos(week, history.lives),
     }
+
+
+# ---- 周报里的数：纯函数 ----
 
 
 def refreshed(old: str, new: str) -> str | None:
@@ -108,68 +107,38 @@ def refreshed(old: str, new: str) -> str | None:
     return old[: old.index(BEGIN)] + block + old[old.index(END) :]
 
 
-def changes(vault: Vault, notes: list[Note], first: date, last: date, today: date) -> list[Change]:
-    """从 `first` 到 `last` 新写的与改过的，按路径排序。"""
-    titles = {note.path: note.title for note in notes}
-    titles |= {p: p.name for p in snippet_files(vault)}
-    born = {note.path for note in notes if note.created and first <= note.created <= last}
-    born |= {vault.snippets / f"{module_of(path.stem)}.py" for path in born}
-    names = _from_git(vault.root, first, last)
-    touched = _by_time(list(titles), first, last) if names is None else names
-    before = None if names is None else _revision(vault.root, first)
-    after = _revision(vault.root, last + timedelta(days=1)) if before and last < today else None
-    found = []
-    for path in sorted(titles):
-        if path in born:
-            found.append(Change(path, titles[path], "新写"))
-        elif path in touched:
-            old = _parts(path, _at(vault.root, before, path))
-            new = _parts(path, _at(vault.root, after, path) or _now(path))
-            found.append(Change(path, titles[path], _what(old, new)))
-    return found
-
-
-def _refresh(old: bytes, new: str, path: Path, vault: Vault) -> bytes:
-    made = refreshed(decode(old, path), new)
-    if made is None:
-        raise RizhiError(
-            f"{vault.relative(path)} 里应各有一行 {BEGIN[:15]}… 与 {END}；"
-            "现在不是，没有改动任何文件。把两行补回去，或移走这个文件重写。"
-        )
-    return made.encode()
-
-
-def _values(
-    vault: Vault, week: Week, today: date, path: Path, warn: Callable[[str], None]
-) -> dict[str, Any]:
-    notes = read_notes(vault)
-    template = templates.boilerplate(vault)
-    history = writing.history(vault)
-    for line in history.unread:
-        warn(f"{line}（跳过这一页）")
-    mine = [day for day in history.days if day.date in week.days]
-    changed = changes(vault, notes, week.days[0], week.days[-1], today)
-    days = written(mine, template)
-    known = links.by_path(notes)
-    return week_values(week, days, history.lives, known, changed, today, template, path)
-
-
-def _day(day: Written, target: Path) -> dict[str, str]:
-    link = links.relative(target, day.page.path)
+def _days(week: Week, days: Sequence[Written], today: date, target: Path) -> dict[str, Any]:
+    """写了哪几天、没写哪几天，各天的成果。"""
+    seen = {day.date for day in days}
     return {
-        "date": day.date.isoformat(),
-        "weekday": weekday(day.date),
-        "title": day.title,
-        "link": link,
+        "name": week.name,
+        "first": week.days[0].isoformat(),
+        "last": week.days[-1].isoformat(),
+        "written": [_day(day, target) for day in days],
+        "missed": [f"{d:%m-%d}" for d in week.days if d <= today and d not in seen],
+        "achieved": [
+            {**_named(day), "lines": lines} for day in days if (lines := _achieved(day, target))
+        ],
     }
 
 
-def _achieved(day: Written, target: Path) -> dict[str, Any]:
-    lines = [
-        links.moved(line, day.page.path, target, day.page.document.definitions)
-        for line in _outline(day.page)
-    ]
-    return {"date": day.date.isoformat(), "weekday": weekday(day.date), "lines": lines}
+def _named(day: Written) -> dict[str, str]:
+    return {"date": day.date.isoformat(), "weekday": weekday(day.date)}
+
+
+def _day(day: Written, target: Path) -> dict[str, str]:
+    return {
+        **_named(day),
+        "title": day.title,
+        "link": links.relative(target, day.page.path),
+    }
+
+
+def _achieved(day: Written, target: Path) -> list[str]:
+    """今日成果的各条，链接改成从周报算起。"""
+    page = day.page
+    known = page.document.definitions
+    return [links.moved(line, page.path, target, known) for line in _outline(page)]
 
 
 def _outline(page: Day) -> Iterator[str]:
@@ -193,7 +162,7 @@ def _shows(item: Item) -> bool:
 
 
 def _knowledge(
-    days: Sequence[Written], notes: Mapping[str, Note], changed: Sequence[Change], target: Path
+    days: Sequence[Written], notes: Mapping[str, Note], changed: Sequence["Change"], target: Path
 ) -> dict[str, list[dict[str, Any]]]:
     """这一周的知识点：一篇笔记连同它的片段只说一次，说哪几天写到、新在哪里。"""
     mentioned: dict[str, list[str]] = {}
@@ -223,18 +192,18 @@ def _knowledge(
     return {"topics": topics, "changed": others}
 
 
-def _news(notes: Mapping[str, Note], changed: Sequence[Change]) -> dict[str, list[str]]:
+def _news(notes: Mapping[str, Note], changed: Sequence["Change"]) -> dict[str, list[str]]:
     """每篇笔记（或没有笔记的片段）新在哪里。"""
     modules = {note.snippet or module_of(note.slug): path for path, note in notes.items()}
-    found: dict[str, list[str]] = {}
+    news: dict[str, list[str]] = {}
     for change in changed:
         if change.path.suffix == ".md":
-            found.setdefault(str(change.path), []).insert(0, change.what)
+            news.setdefault(str(change.path), []).insert(0, change.what)
         else:
             owner = modules.get(change.path.stem)
             line = f"片段 `{change.title}` {change.what}" if owner else change.what
-            found.setdefault(owner or str(change.path), []).append(line)
-    return found
+            news.setdefault(owner or str(change.path), []).append(line)
+    return news
 
 
 def _link(path: str, title: str, target: Path) -> str:
@@ -264,13 +233,45 @@ def _lacking(
     days: Sequence[Written], notes: Mapping[str, Note], today: date, template: Pattern[str]
 ) -> list[str]:
     """同一种缺，各天合成一行。"""
-    found: dict[str, tuple[Lack, list[str]]] = {}
+    lacks: dict[str, tuple[Lack, list[str]]] = {}
     for day in days:
         if day.date < today:  # 今天还没写完，不算
             for lack in lacking(day.page, len(links.topics(day.page, notes)), template):
                 what = lack.message.partition("，")[0]
-                found.setdefault(what, (lack, []))[1].append(f"{day.date:%m-%d}")
-    return [f"{what}（{'、'.join(on)}）；{lack.remedy}。" for what, (lack, on) in found.items()]
+                lacks.setdefault(what, (lack, []))[1].append(f"{day.date:%m-%d}")
+    return [f"{what}（{'、'.join(on)}）；{lack.remedy}。" for what, (lack, on) in lacks.items()]
+
+
+# ---- 改过哪些笔记与片段：问 git；没有 git 就看文件的时间 ----
+
+
+class Change(NamedTuple):
+    """一篇笔记或一个片段；`what` 是新写，或改了哪里。"""
+
+    path: Path
+    title: str
+    what: str
+
+
+def changes(vault: Vault, notes: list[Note], first: date, last: date, today: date) -> list[Change]:
+    """从 `first` 到 `last` 新写的与改过的，按路径排序。"""
+    titles = {note.path: note.title for note in notes}
+    titles |= {p: p.name for p in snippet_files(vault)}
+    born = {note.path for note in notes if note.created and first <= note.created <= last}
+    born |= {vault.snippets / f"{module_of(path.stem)}.py" for path in born}
+    names = _from_git(vault.root, first, last)
+    touched = _by_time(list(titles), first, last) if names is None else names
+    before = None if names is None else _revision(vault.root, first)
+    after = _revision(vault.root, last + timedelta(days=1)) if before and last < today else None
+    listed = []
+    for path in sorted(titles):
+        if path in born:
+            listed.append(Change(path, titles[path], "新写"))
+        elif path in touched:
+            old = _parts(path, _at(vault.root, before, path))
+            new = _parts(path, _at(vault.root, after, path) or _now(path))
+            listed.append(Change(path, titles[path], _what(old, new)))
+    return listed
 
 
 def _what(old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -315,8 +316,8 @@ def _at(root: Path, revision: str | None, path: Path) -> str:
 
 def _revision(root: Path, day: date) -> str | None:
     """那天零点之前的最后一次提交。"""
-    found = _git(root, "rev-list", "-1", f"--before={day}T00:00:00", "HEAD")
-    return found.strip() or None if found else None
+    commit = _git(root, "rev-list", "-1", f"--before={day}T00:00:00", "HEAD")
+    return commit.strip() or None if commit else None
 
 
 def _from_git(root: Path, first: date, last: date) -> set[Path] | None:

@@ -46,8 +46,8 @@ def test_weeks_that_do_not_exist(name: str) -> None:
 def test_children_stay_under_their_parent_in_the_week() -> None:
     text = "## 今日成果\n- 甲\n    - 乙\n        - 丙\n    - [ ] 没做\n\n    甲的话\n"
     (day,) = written([_day("2026-11-23", text)], NOTHING)
-    made = week._achieved(day, Path("/v/docs/weekly/2026-W48.md"))
-    assert made["lines"] == ["甲甲的话\n    - 乙\n        - 丙"]
+    lines = week._achieved(day, Path("/v/docs/weekly/2026-W48.md"))
+    assert lines == ["甲甲的话\n    - 乙\n        - 丙"]
 
 
 def test_a_week_counts_todos_by_what_happened_in_it() -> None:
