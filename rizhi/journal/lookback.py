@@ -22,21 +22,20 @@ def read_stats(vault: Vault, today: date, warn: Callable[[str], None]) -> dict[s
 
 def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
     """那几天里写过的：几天前、哪一天、标题与路径。"""
-    found = []
+    listed = []
     for ago, day, path in that_day(today, dict(day_files(vault))):
         page = read_day(vault, path)
         title = short_title(page, day)
         place = vault.relative(path)
         line = f"{ago:>3} 天前  {day}  {title or '（没有标题）'}  {place}"
-        one = {"ago": ago, "date": str(day), "title": title, "path": place, "line": line}
-        found.append(one)
-    return found
+        listed.append({"ago": ago, "date": str(day), "title": title, "path": place, "line": line})
+    return listed
 
 
 def that_day(today: date, pages: Mapping[date, P]) -> list[tuple[int, date, P]]:
     """1、3、7、14、30、90、180、365 天以前写过的那几天；`pages` 是每一天的页面。"""
-    found = ((n, today - timedelta(days=n)) for n in DISTANCES)
-    return [(n, day, pages[day]) for n, day in found if day in pages]
+    back = ((n, today - timedelta(days=n)) for n in DISTANCES)
+    return [(n, day, pages[day]) for n, day in back if day in pages]
 
 
 def streak(days: Iterable[date], today: date) -> int:

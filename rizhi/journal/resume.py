@@ -72,7 +72,7 @@ class Achievement:
 class Material:
     """挑出来的成果、每一天的答复，与还没看过的日子；`left_out` 是不写进简历的各有几条。"""
 
-    found: list[Achievement]
+    achievements: list[Achievement]
     left_out: dict[str, int]
     days: list[Written]
     answers: dict[date, str]
@@ -81,15 +81,14 @@ class Material:
 
     def markdown(self) -> str:
         kept = {day for day, answer in self.answers.items() if answer == "keep"}
-        text = markdown(self.found, self.checks, self.root, kept)
+        text = markdown(self.achievements, self.checks, self.root, kept)
         return text or "还没有成果可用。"
 
     def as_dict(self) -> dict[str, Any]:
-        items = [as_dict(one, self.checks, self.root, self.answers) for one in self.found]
-        left_out = self.left_out
+        listed = self.achievements
         return {
-            "achievements": items,
-            "left_out": left_out,
+            "achievements": [as_dict(a, self.checks, self.root, self.answers) for a in listed],
+            "left_out": self.left_out,
             "unseen": [str(day) for day, _ in self.unseen()],
         }
 
@@ -102,10 +101,7 @@ class Material:
     def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
         """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
         return [
-            (
-                day.date,
-                [f"- {line}" for line in achievements(day.page)] or ["（没有写成果）"],
-            )
+            (day.date, [f"- {line}" for line in achievements(day.page)] or ["（没有写成果）"])
             for day in self.days
             if day.date not in self.answers and day.date not in just
         ]
@@ -114,8 +110,8 @@ class Material:
         left = self.unseen(just)
         if not left:
             return []
-        where = f"从 {left[0][0]} 起"
-        return [f"\n还有 {len(left)} 天没有看过，{where}；用 rizhi resume --walk 过一遍。"]
+        first, _ = left[0]
+        return [f"\n还有 {len(left)} 天没有看过，从 {first} 起；用 rizhi resume --walk 过一遍。"]
 
 
 def gather(
@@ -126,71 +122,90 @@ def gather(
     notes = links.by_path(read_notes(vault))
     path = vault.root / "resume.jsonl"
     answers = read_answers(read_text(path), path) if path.is_file() else {}
-    found = chosen(collect(days, notes), since, topic)
-    wanted = [one for one in found if answers.get(one.date) != "skip"]
+    asked = chosen(collect(days, notes), since, topic)
+    wanted = [achievement for achievement in asked if answers.get(achievement.date) != "skip"]
     kept, left_out = sorted_out(wanted, _left_out(vault))
     return Material(kept, left_out, days, answers, read_checks(vault), vault.root)
 
 
+def _left_out(vault: Vault) -> list[str]:
+    """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
+    words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise RizhiError(
+            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
+        )
+    return words
+
+
+# ---- 从页里读出成果，排成 Markdown 与 JSON：纯函数 ----
+
+
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
     """今日成果的每一条，从早到晚。"""
-    return [one for day in days for one in _of_day(day, notes)]
+    return [achievement for day in days for achievement in _of_day(day, notes)]
 
 
 def chosen(
-    found: Iterable[Achievement], since: date | None, topic: str | None
+    achievements: Iterable[Achievement], since: date | None, topic: str | None
 ) -> list[Achievement]:
     """按日期与主题挑出来；主题大小写不论，含有就算。"""
     wanted = (topic or "").casefold()
     return [
-        one
-        for one in found
-        if (since is None or one.date >= since) and wanted in one.topic.casefold()
+        achievement
+        for achievement in achievements
+        if (since is None or achievement.date >= since) and wanted in achievement.topic.casefold()
     ]
 
 
 def sorted_out(
-    found: Iterable[Achievement], words: Sequence[str]
+    achievements: Iterable[Achievement], words: Sequence[str]
 ) -> tuple[list[Achievement], dict[str, int]]:
     """写进简历的，与按主题（或开头的话）不写的各有几条。"""
     kept, counts = [], dict.fromkeys(words, 0)
-    for one in found:
-        word = next((word for word in words if _about(one, word)), None)
+    for achievement in achievements:
+        word = next((word for word in words if _about(achievement, word)), None)
         if word is None:
-            kept.append(one)
+            kept.append(achievement)
         else:
             counts[word] += 1
     return kept, {word: count for word, count in counts.items() if count}
 
 
 def markdown(
-    found: Sequence[Achievement], checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
+    achievements: Sequence[Achievement],
+    checks: Mapping[str, Sequence[str]],
+    root: Path,
+    kept: set[date],
 ) -> str:
     """按主题分组的 Markdown；链接从知识库的根算起。"""
     groups: dict[str, list[Achievement]] = {}
-    for one in found:
-        groups.setdefault(one.topic.casefold().removesuffix("学习"), []).append(one)
+    for achievement in achievements:
+        groups.setdefault(achievement.topic.casefold().removesuffix("学习"), []).append(achievement)
     parts = []
     for group in groups.values():
         lines = [f"## {group[0].topic}", ""]
-        for one in group:
-            lines += _lines(one, checks, root, kept)
+        for achievement in group:
+            lines += _lines(achievement, checks, root, kept)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
 def as_dict(
-    one: Achievement, checks: Mapping[str, Sequence[str]], root: Path, answers: Mapping[date, str]
+    achievement: Achievement,
+    checks: Mapping[str, Sequence[str]],
+    root: Path,
+    answers: Mapping[date, str],
 ) -> dict[str, Any]:
     """`--json` 的一项。"""
     return {
-        "date": one.date.isoformat(),
-        "topic": one.topic,
-        "text": one.text,
-        "statement": one.statement,
-        "details": list(one.details),
-        "evidence": [_evidence(note, checks, root) for note in one.notes],
-        "answer": answers.get(one.date),
+        "date": achievement.date.isoformat(),
+        "topic": achievement.topic,
+        "text": achievement.text,
+        "statement": achievement.statement,
+        "details": list(achievement.details),
+        "evidence": [_evidence(note, checks, root) for note in achievement.notes],
+        "answer": answers.get(achievement.date),
     }
 
 
@@ -218,32 +233,10 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
 
 
-def statement(text: str) -> str:
-    """简历里的一句：几句话用分号隔开，句末没有句号。
-
-    一句话里没有剩下什么（全是打算与闲话）的，照原话。
-    """
-    found = [made for sentence in _split(text, _STOP) if (made := _sentence(sentence))]
-    return "；".join(found) or text.strip().rstrip("。")
-
-
-def acted(text: str) -> bool:
-    """一句话里有没有做成什么：「整个架构写完」有，「LLM」没有。"""
-    return bool(_ACTED.search(text))
-
-
-def _left_out(vault: Vault) -> list[str]:
-    """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
-    words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise RizhiError(
-            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
-        )
-    return words
-
-
-def _about(one: Achievement, word: str) -> bool:
-    return word.casefold() in one.topic.casefold() or one.text.lstrip("*").startswith(word)
+def _about(achievement: Achievement, word: str) -> bool:
+    return word.casefold() in achievement.topic.casefold() or achievement.text.lstrip(
+        "*"
+    ).startswith(word)
 
 
 def _of_day(day: Written, notes: Mapping[str, Note]) -> Iterator[Achievement]:
@@ -258,7 +251,7 @@ def _prose(day: Written, section: Section, notes: Mapping[str, Note]) -> Iterato
     """一行散文也是一条；代码、表格与「下面是：」这样的话不是。"""
     for at, line in zip(section.places, section.prose, strict=True):
         if not (day.page.document.hidden(at) or line.startswith("|") or line.endswith(("：", ":"))):
-            yield _made(day, line, section.topic(at), (), notes)
+            yield _achievement(day, line, section.topic(at), (), notes)
 
 
 def _of_item(
@@ -278,7 +271,7 @@ def _of_item(
             yield from _of_item(day, child, label[1].strip(), children, notes)
         return
     details = tuple(_details(day, inside, children))
-    yield _made(day, said(day.page, item), topic, details, notes)
+    yield _achievement(day, said(day.page, item), topic, details, notes)
 
 
 def _details(
@@ -290,7 +283,7 @@ def _details(
             yield from _details(day, children.get(item.number, ()), children)
 
 
-def _made(
+def _achievement(
     day: Written,
     text: str,
     heading: str,
@@ -310,8 +303,8 @@ def _linked(
     text: str, source: Path, known: Mapping[str, Definition], notes: Mapping[str, Note]
 ) -> list[Note]:
     """一段话自己链接到的笔记，各一次。"""
-    found = parse(text, known=known).links
-    places = (links.resolve(str(source.parent), k.target) for k in found if not k.image)
+    linked = (link for link in parse(text, known=known).links if not link.image)
+    places = (links.resolve(str(source.parent), link.target) for link in linked)
     return [notes[place] for place in dict.fromkeys(places) if place and place in notes]
 
 
@@ -328,21 +321,21 @@ def _bare(text: str) -> str:
 
 
 def _lines(
-    one: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
+    achievement: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
 ) -> list[str]:
     def moved(text: str) -> str:
-        return links.moved(text, one.source, root / "resume.md", one.definitions)
+        return links.moved(text, achievement.source, root / "resume.md", achievement.definitions)
 
-    mark = "（已选用）" if one.date in kept else ""
-    where = f"[{one.date}]({one.source.relative_to(root).as_posix()})"
-    lines = [f"- {moved(one.statement)}（{where}）{mark}"]
-    lines += [f"    - {moved(statement(detail))}" for detail in one.details]
-    for note in one.notes:
-        found = _evidence(note, checks, root)
-        line = f"    - 笔记 [{note.title}]({found['note']})"
-        if found["snippet"]:
-            tests = f"，检验 {len(found['tests'])} 格" if found["tests"] else ""
-            line += f"，片段 `{found['snippet']}`{tests}"
+    mark = "（已选用）" if achievement.date in kept else ""
+    where = f"[{achievement.date}]({achievement.source.relative_to(root).as_posix()})"
+    lines = [f"- {moved(achievement.statement)}（{where}）{mark}"]
+    lines += [f"    - {moved(statement(detail))}" for detail in achievement.details]
+    for note in achievement.notes:
+        proof = _evidence(note, checks, root)
+        line = f"    - 笔记 [{note.title}]({proof['note']})"
+        if proof["snippet"]:
+            tests = f"，检验 {len(proof['tests'])} 格" if proof["tests"] else ""
+            line += f"，片段 `{proof['snippet']}`{tests}"
         lines.append(line)
     return lines
 
@@ -354,6 +347,23 @@ def _evidence(note: Note, checks: Mapping[str, Sequence[str]], root: Path) -> di
         "snippet": f"snippets/{module}.py" if module in checks else None,
         "tests": list(checks.get(module, ())),
     }
+
+
+# ---- 日记里的一句话改成简历里的一句：纯函数 ----
+
+
+def statement(text: str) -> str:
+    """简历里的一句：几句话用分号隔开，句末没有句号。
+
+    一句话里没有剩下什么（全是打算与闲话）的，照原话。
+    """
+    told = [line for sentence in _split(text, _STOP) if (line := _sentence(sentence))]
+    return "；".join(told) or text.strip().rstrip("。")
+
+
+def acted(text: str) -> bool:
+    """一句话里有没有做成什么：「整个架构写完」有，「LLM」没有。"""
+    return bool(_ACTED.search(text))
 
 
 def _split(text: str, pattern: re.Pattern[str]) -> list[str]:

@@ -235,11 +235,6 @@ def aged(text: str, todo: Todo, today: date) -> str:
     return f"{shown(text)}（已顺延 {todo.age(today)} 天，自 {todo.born}{ask}）"
 
 
-def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
-    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
-    return [(short, dates.read(short, day)) for short in written]
-
-
 def _mention(day: Day, item: Item, under: str) -> Mention:
     line, state = day.document.line(item.start), item.state or "open"
     when = due_of(day, item)
