@@ -1,6 +1,7 @@
 """谁链接到谁：页与页之间的链接、反向链接与它所在的句子、提到而没有链接的名字；纯函数，不读盘。"""
 
 import os
+import posixpath
 import re
 import string
 from bisect import bisect_right
@@ -116,7 +117,7 @@ def by_path(notes: Iterable[Note]) -> dict[str, Note]:
 
 def relative(source: Path, target: Path) -> str:
     """从一页到另一个文件的相对链接。"""
-    return Path(os.path.relpath(target, source.parent)).as_posix()
+    return posixpath.relpath(target.as_posix(), source.parent.as_posix())
 
 
 def moved(

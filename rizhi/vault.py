@@ -177,8 +177,8 @@ def day_files(vault: Vault) -> list[tuple[date, Path]]:
 def day_names(vault: Vault) -> list[tuple[date, str]]:
     """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
-    found = ((date_of(name[-13:-3]), name) for name in names)
-    return sorted((day, name) for day, name in found if day and name[-14] in "/\\")
+    dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
+    return sorted((day, name) for day, name in dated if day)
 
 
 def snippet_files(vault: Vault) -> list[Path]:
@@ -214,12 +214,12 @@ def date_of(name: str) -> date | None:
 
     只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
     """
-    found = DAY_NAME.fullmatch(name)
+    written = DAY_NAME.fullmatch(name)
     try:
-        made = date(*map(int, found.groups())) if found else None
+        day = date(*map(int, written.groups())) if written else None
     except ValueError:
         return None
-    return made if made and 1900 <= made.year <= 9998 else None
+    return day if day and 1900 <= day.year <= 9998 else None
 
 
 def module_of(slug: str) -> str:
