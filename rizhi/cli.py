@@ -16,7 +16,7 @@ from rizhi import zh
 from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
 from rizhi.dates import Week
 from rizhi.errors import RizhiError
-from rizhi.vault import Vault, check_slug, contained, day_path, find_vault
+from rizhi.vault import Vault, check_slug, contained, day_path, find_vault, groups
 from rizhi.vault import today as today_of
 
 zh.speak()
@@ -186,13 +186,19 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
 @main.command()
 @click.argument("slug", metavar="名字")
 @click.option("--title", required=True, metavar="文字", help="笔记的标题。")
-@click.option("--group", default="model", metavar="组", help="docs/notes/ 下的哪一组，缺省 model。")
+@click.option(
+    "--group", metavar="组", help="docs/notes/ 下的哪一组，没有就新开；只有一组可以不写。"
+)
 @in_vault
-def note(vault: Vault, slug: str, title: str, group: str) -> None:
+def note(vault: Vault, slug: str, title: str, group: str | None) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
     from rizhi import notes, output
 
+    existing = groups(vault)
     paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
+    if group and group not in existing:
+        others = f"，原有 {'、'.join(existing)}" if existing else ""
+        click.echo(f"新开了一组 {group}{others}。")
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")

@@ -14,9 +14,7 @@ from rizhi.frontmatter import body_start, quoted
 from rizhi.markdown.outline import sections
 from rizhi.page import read_notes
 from rizhi.template import VALUE, render
-from rizhi.vault import SLUG, Vault, contained, decode, module_of
-
-GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
+from rizhi.vault import SLUG, Vault, contained, decode, groups, module_of
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,16 @@ class Renamed:
     links: int
 
 
-def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list[Path]:
-    """笔记与片段的骨架，都是草稿。
+def create(vault: Vault, slug: str, title: str, group: str | None, today: date) -> list[Path]:
+    """笔记与片段的骨架，都是草稿；还没有这一组就新开一组。
 
     异常：组名不对、已有同名的笔记或片段，抛 RizhiError；什么也没有改动。
     """
-    _check_group(vault, group)
+    folder = _folder(vault, group)
     title = " ".join(title.split())
     if not title or not title.isprintable():
         raise RizhiError("标题是空的，或有控制字符；没有改动任何文件。")
-    note = vault.notes / group / f"{slug}.md"
+    note = folder / f"{slug}.md"
     snippet = vault.snippets / f"{module_of(slug)}.py"
     taken = [n.path for n in read_notes(vault) if n.slug == slug]
     taken += [path for path in (note, snippet) if path.exists()]
@@ -84,14 +82,19 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
 
 
-def _check_group(vault: Vault, group: str) -> None:
-    existing = [p.name for p in sorted(vault.notes.glob("*")) if p.is_dir()]
-    known = dict.fromkeys([*GROUPS, *existing])
-    if group not in known or not SLUG.fullmatch(group):
+def _folder(vault: Vault, group: str | None) -> Path:
+    """这一组的文件夹；没有说是哪一组，只有一组就是它，一组也没有就不分组。"""
+    known = list(groups(vault))
+    if group is None and len(known) > 1:
+        raise RizhiError(f"用 --group 说明放进哪一组：{'、'.join(known)}。没有改动任何文件。")
+    if group is None:
+        return vault.notes.joinpath(*known)
+    if not SLUG.fullmatch(group):
         raise RizhiError(
-            f"没有 {group!r} 这一组；现有：{'、'.join(known)}。"
-            f"要新开一组，先建 docs/notes/ 下的文件夹。没有改动任何文件。"
+            f"组名 {group!r} 不合规则：只用小写字母、数字与单个连字符，例如 data-structures。"
+            "没有改动任何文件。"
         )
+    return vault.notes / group
 
 
 def _pages(vault: Vault) -> list[Path]:

@@ -181,6 +181,19 @@ def day_names(vault: Vault) -> list[tuple[date, str]]:
     return sorted((day, name) for day, name in dated if day)
 
 
+def groups(vault: Vault) -> dict[str, str]:
+    """各组笔记的文件夹名与显示的名字，按显示的次序：设置里写了的在前，其余的按文件夹名。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    names = vault.config.get("groups", {})
+    if not isinstance(names, dict) or not all(isinstance(n, str) and n for n in names.values()):
+        what = f'应是一行行的「文件夹名 = "显示的名字"」，现在是 {names!r}'
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi.groups] {what}。没有改动任何文件。")
+    folders = (path.name for path in sorted(vault.notes.glob("[!.]*")) if path.is_dir())
+    return names | {folder: folder for folder in folders if folder not in names}
+
+
 def snippet_files(vault: Vault) -> list[Path]:
     """全部片段文件，按名字排序。"""
     return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
