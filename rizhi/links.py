@@ -1,5 +1,6 @@
 """谁链接到谁：页与页之间的链接、反向链接与它所在的句子、提到而没有链接的名字；纯函数，不读盘。"""
 
+import html
 import os
 import posixpath
 import re
@@ -8,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from rizhi.errors import RizhiError
@@ -22,8 +24,18 @@ _WORD = frozenset(string.ascii_lowercase + string.digits + "_")
 _STOP = re.compile(r"[。！？!?]+[」』”’）)]*")
 _MARKER = re.compile(r"(?:\[[^\w\[\]]\]|\[[xX]\])[ \t\u3000]+")
 _TWO_WORDS = re.compile(r"[\u4e00-\u9fff]{2}")
+_ATTRIBUTE = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+_TAIL = re.compile("[#?]")
 _MAX_SIDE = 200  # 没有句号的一大段，链接两边各取这么多字
 _LEAVES = frozenset(("paragraph", "item", "heading", "cell"))
+
+
+class Address(NamedTuple):
+    """一页里写着的一个地址：在原文里从哪里到哪里，解码之后是什么。"""
+
+    start: int
+    end: int
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,56 @@ def relative(source: Path, target: Path) -> str:
     return posixpath.relpath(target.as_posix(), source.parent.as_posix())
 
 
+def addresses(document: Document) -> list[Address]:
+    """链接、图片、引用式定义与 HTML 里写着的地址，按位置排好。"""
+    targets = {
+        (link.dest, link.dest_end): link.target
+        for link in document.links
+        if link.kind != "auto" and link.dest >= 0
+    }
+    targets |= {(d.dest, d.dest_end): d.target for d in document.definitions.values()}
+    for span in document.spans:
+        if span.kind == "html":
+            for attribute in _ATTRIBUTE.finditer(document.text, span.start, span.end):
+                group = attribute.lastindex or 0
+                targets[attribute.span(group)] = html.unescape(attribute[group])
+    return [Address(*place, target) for place, target in sorted(targets.items())]
+
+
+def pointing(page: Page, paths: Iterable[Path]) -> list[tuple[Address, str]]:
+    """一页里指着这些文件（或这些文件夹里的文件）的地址，与各指着哪一个。"""
+    folder, wanted = str(page.path.parent), [str(path) for path in paths]
+    places = ((address, resolve(folder, address.target)) for address in addresses(page.document))
+    return [
+        (address, place)
+        for address, place in places
+        if place and any(place == one or place.startswith(f"{one}{os.sep}") for one in wanted)
+    ]
+
+
+def retargeted(page: Page, moves: Mapping[Path, Path]) -> list[tuple[int, int, str]]:
+    """文件（或文件夹）从哪里搬到了哪里：一页里指着它们的地址各换成什么，锚点不动。"""
+    edits = []
+    for address, place in pointing(page, moves):
+        path = Path(place)
+        old = next(old for old in moves if path.is_relative_to(old))
+        edits.append(_retargeted(page, address, path, moves[old] / path.relative_to(old)))
+    return edits
+
+
+def _retargeted(page: Page, address: Address, old: Path, new: Path) -> tuple[int, int, str]:
+    """能只换文件名就只换文件名，能只换路径就只换路径；写成了实体或转义的，整个重写。"""
+    start, end, target = address
+    path = _TAIL.split(page.text[start:end], maxsplit=1)[0]
+    place = _encoded(relative(page.path, new))
+    if resolve(str(page.path.parent), path) != str(old):
+        return start, end, place + target[len(_TAIL.split(target, maxsplit=1)[0]) :]
+    end = start + len(path)
+    if old.parent == new.parent and path.endswith(old.name):
+        return end - len(old.name), end, new.name
+    return start, end, place
+
+
 def moved(
     text: str, source: Path, target: Path, known: Mapping[str, Definition] | None = None
 ) -> str:
@@ -128,17 +190,11 @@ def moved(
     `known` 是原来那一页的引用式定义：定义没有一同搬来的，写成行内的链接。
     """
     document = parse(text, known=known)
-    edits = {
-        (link.dest, link.dest_end): _moved(link.target, source, target)
-        for link in document.links
-        if link.kind != "auto" and link.dest >= 0
-    }
+    edits = {(a.start, a.end): _moved(a.target, source, target) for a in addresses(document)}
     for link in document.links:
         if link.dest < 0:
             place = _moved(link.target, source, target) or link.target
             edits[link.close + 1, link.end] = f"({_safe(place)})"
-    for made in document.definitions.values():
-        edits[made.dest, made.dest_end] = _moved(made.target, source, target)
     return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
 
 
@@ -149,13 +205,13 @@ def _moved(link: str, source: Path, target: Path) -> str | None:
     place = resolve(str(source.parent), link)
     if place is None or source.parent == target.parent:
         return None
-    bare = re.split(r"[#?]", link, maxsplit=1)[0]
+    bare = _TAIL.split(link, maxsplit=1)[0]
     return _encoded(relative(target, Path(place))) + link[len(bare) :]
 
 
 def _encoded(path: str) -> str:
     """路径写进链接：空格与括号会截断它，写成百分号编码。"""
-    return _UNSAFE.sub(lambda found: quote(found[0], safe=""), path)
+    return _UNSAFE.sub(lambda unsafe: quote(unsafe[0], safe=""), path)
 
 
 def _safe(target: str) -> str:
