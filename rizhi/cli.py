@@ -219,6 +219,36 @@ def rename(vault: Vault, old: str, new: str) -> None:
 
 
 @main.command()
+@click.argument("slug", metavar="名字")
+@click.option("--yes", is_flag=True, help="有会断的链接也删，不再问。")
+@in_vault
+def delete(vault: Vault, slug: str, yes: bool) -> None:
+    """删掉一篇笔记、它的片段与记录；先列出会断的链接，别的页一个字也不动。"""
+    from rizhi import notes, output
+
+    planned = notes.deletion(vault, check_slug(slug))
+    _lines(output.reference_lines(planned, vault))
+    if planned.references and not yes:
+        if not sys.stdin.isatty():
+            _fail("没有改动任何文件。改好这些链接再删，或加 --yes。")
+        if not click.confirm("还要删吗"):
+            _fail("没有改动任何文件。")
+    notes.delete(vault, planned)
+    _lines(output.delete_lines(planned, vault))
+
+
+@main.command()
+@click.argument("old", metavar="并掉的")
+@click.argument("new", metavar="留下的")
+@in_vault
+def merge(vault: Vault, old: str, new: str) -> None:
+    """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
+    from rizhi import notes, output
+
+    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
+
+
+@main.command()
 @WEEK
 @JSON
 @in_vault

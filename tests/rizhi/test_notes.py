@@ -1,17 +1,24 @@
-"""改名：笔记、片段、记录与每一个链接一起走，要么全成，要么全不成。"""
+"""改名、删除、合并：笔记、片段、记录与每一个链接，要么全成，要么全不成。"""
 
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rizhi import store
+from rizhi import links, notes, store
+from rizhi.check import check_vault
+from rizhi.errors import RizhiError
 from rizhi.journal.day import read_days
 from rizhi.links import targets
 from rizhi.page import read_notes
-from rizhi.vault import Vault
+from rizhi.vault import Vault, find_vault
+from tests import vaults
 from tests.rizhi.faults import fork, wait
 
 Run = Callable[..., Result]
@@ -186,12 +193,29 @@ def test_a_notebook_keeps_how_it_was_written(rz: Run, web: dict[str, Path]) -> N
     web["book"].write_text(old, "utf-8")
     assert rz("rename", "rope", "rotary").exit_code == 0
     new = old.replace('[x](../notes/model/rope.md)\\n",', '[x](../notes/model/rotary.md)\\n",')
-    new = new.replace("[y](..\\/notes/model/rope.md)", "[y](../notes/model/rotary.md)")
+    new = new.replace("[y](..\\/notes/model/rope.md)", "[y](..\\/notes/model/rotary.md)")
     assert web["book"].read_text("utf-8") == new
 
 
+def test_what_is_escaped_in_a_notebook_stays_escaped(rz: Run, web: dict[str, Path]) -> None:
+    old = r'{"cells": [{"cell_type": "markdown", "source": "[x](../notes/model/{}#\u5b9a\"a)"}]}'
+    web["book"].write_text(old.replace("{}", "rope.md"), "utf-8")
+    assert rz("rename", "rope", "rotary").exit_code == 0
+    assert web["book"].read_text("utf-8") == old.replace("{}", "rotary.md")
+
+
+def test_links_to_the_snippet_and_its_record_follow_too(
+    rz: Run, vault: Vault, web: dict[str, Path]
+) -> None:
+    page = vault.docs / "more.md"
+    page.write_text("[x](../snippets/rope.py) ![y](../snippets/outputs/rope/key.json)\n", "utf-8")
+    assert rz("rename", "rope", "rotary-x").exit_code == 0
+    new = "[x](../snippets/rotary_x.py) ![y](../snippets/outputs/rotary_x/key.json)\n"
+    assert page.read_text("utf-8") == new
+
+
 @pytest.mark.parametrize(
-    "text", ['{"a": "rope.md"', '{"a": 1, "a": "rope"}', "[x](../notes/model/rope.md)"]
+    "text", ['{"a": "rope.md"{"a": 1, "a": "rope"}', "[x](../notes/model/rope.md)"]
 )
 def test_a_damaged_notebook_is_left_alone(rz: Run, web: dict[str, Path], text: str) -> None:
     web["book"].write_text(text, "utf-8")
@@ -293,3 +317,340 @@ def test_an_unreadable_page_is_left_alone(rz: Run, write: Write, web: dict[str, 
     bad.write_bytes("[x](../../notes/model/rope.md) 掩码".encode("gbk"))
     data = bad.read_bytes()
     assert rz("rename", "rope", "rotary").exit_code == 0 and bad.read_bytes() == data
+
+
+# ---- 删除 ----
+
+
+def _everywhere(vault: Vault, web: dict[str, Path]) -> None:
+    """指着 rope 的各种写法：引用式、图片、HTML、片段与记录的文件。"""
+    (vault.docs / "more.md").write_text(
+        "[甲][r]\n\n[r]: <notes/model/rope.md> '题'\n\n![图](../snippets/outputs/rope/key.json)\n\n"
+        "<a href='notes/model/rope.md#甲'>x</a> [片段](../snippets/rope.py) `rope.md`\n",
+        "utf-8",
+    )
+
+
+def test_delete_lists_every_place_that_would_break(
+    rz: Run, vault: Vault, snapshot: Snapshot, web: dict[str, Path]
+) -> None:
+    _everywhere(vault, web)
+    before = snapshot()
+    result = rz("delete", "rope")
+    assert result.exit_code == 1 and snapshot() == before
+    assert "没有改动任何文件。改好这些链接再删，或加 --yes。" in result.stderr
+    assert result.stdout.splitlines() == [
+        "删掉 rope，有 15 处会断：",
+        "docs/daily/2026/2026-11-20.md:3 ../../notes/model/rope.md",
+        "docs/daily/2026/2026-11-20.md:3 ../../notes/model/../model/rope.md",
+        "docs/daily/2026/2026-11-20.md:3 ../../notes/model/rope.md",
+        "docs/index.md:1 notes/model/rope.md",
+        "docs/more.md:3 notes/model/rope.md",
+        "docs/more.md:5 ../snippets/outputs/rope/key.json",
+        "docs/more.md:7 notes/model/rope.md#甲",
+        "docs/more.md:7 ../snippets/rope.py",
+        "docs/notebooks/x.ipynb:1 ../notes/model/rope.md",
+        "docs/notes/python/ropes.md:7 prereq rope",
+        "docs/notes/python/ropes.md:7 prereq rope",
+        "docs/notes/python/ropes.md:50 snippet 围栏 rope:构造",
+        "docs/notes/python/ropes.md:52 snippet 围栏 rope",
+        "docs/notes/python/ropes.md:56 ../model/rope.md#定义",
+        "docs/notes/python/ropes.md:58 ../model/rope.md",
+    ]
+
+
+def test_delete_takes_only_its_own_files_and_undo_brings_them_back(
+    rz: Run, vault: Vault, snapshot: Snapshot, web: dict[str, Path]
+) -> None:
+    before = snapshot()
+    result = rz("delete", "rope", "--yes")
+    assert result.exit_code == 0 and "删了 snippets/outputs/rope/ 里的 1 个文件" in result.stdout
+    gone = {"docs/notes/model/rope.md", "snippets/rope.py", "snippets/outputs/rope/key.json"}
+    assert snapshot() == {name: data for name, data in before.items() if name not in gone}
+    assert not (vault.outputs / "rope").exists()  # 空文件夹会挡住改成这个名字
+    assert rz("undo").exit_code == 0 and snapshot() == before
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
+def test_delete_asks_on_a_terminal(
+    rz: Run,
+    snapshot: Snapshot,
+    web: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+) -> None:
+    before = snapshot()
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    result = rz("delete", "rope", input=f"{answer}\n")
+    assert result.exit_code == code and "还要删吗" in result.output
+    assert (snapshot() == before) is (code == 1)
+
+
+def test_delete_does_not_ask_when_nothing_breaks(rz: Run, vault: Vault) -> None:
+    rz("note", "rope", "--title", "旋转", "--group", "model")
+    result = rz("delete", "rope")
+    assert result.exit_code == 0 and not list(vault.root.rglob("rope.*"))
+
+
+@pytest.mark.parametrize("nth", range(3))
+def test_a_deletion_that_fails_half_way_undoes_all(
+    rz: Run, snapshot: Snapshot, web: dict[str, Path], monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    before = snapshot()
+    real, count = store._take_away, iter(range(1000))
+
+    def fail(path: Path, kept: Path) -> None:
+        if next(count) == nth:
+            raise OSError(5, "Input/output error")
+        real(path, kept)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_take_away", fail)
+        assert rz("delete", "rope", "--yes").exit_code == 1
+    assert snapshot() == before
+    assert rz("delete", "rope", "--yes").exit_code == 0
+
+
+def test_a_note_that_is_a_link_is_not_deleted_through_it(
+    rz: Run, vault: Vault, snapshot: Snapshot
+) -> None:
+    rz("note", "rope", "--title", "旋转", "--group", "model")
+    (vault.notes / "model/alias.md").symlink_to(vault.notes / "model/rope.md")
+    before = snapshot()
+    result = rz("delete", "alias")
+    assert result.exit_code == 1 and "符号链接" in result.stderr and snapshot() == before
+
+
+# ---- 合并 ----
+
+
+def _finish(path: Path) -> None:
+    path.write_text(path.read_text("utf-8").replace("draft: true\n", ""), "utf-8")
+
+
+@pytest.fixture
+def pair(vault: Vault, web: dict[str, Path]) -> dict[str, Path]:
+    """rope 与 ropes 都写完了，可以并。"""
+    rope = vault.notes / "model/rope.md"
+    _finish(rope)
+    _finish(web["other"])
+    return {**web, "rope": rope}
+
+
+def test_merge_moves_every_link_and_loses_nothing(
+    rz: Run, vault: Vault, snapshot: Snapshot, pair: dict[str, Path]
+) -> None:
+    _everywhere(vault, pair)
+    rope, other = pair["rope"], pair["other"]
+    text = rope.read_text("utf-8")
+    head = "aliases: [RoPE, 绳子]\ntags: [位置]\nsnippet: rope\nprereq: [ropes, angle]\n"
+    text = re.sub(r"aliases:.*prereq: \[\]\n", head, text, flags=re.S)
+    rope.write_text(
+        text + "\n[自己](#定义) [另一篇](../python/ropes.md#x) ![图](img/a.png)\n", "utf-8"
+    )
+    before = snapshot()
+    result = rz("merge", "rope", "ropes")
+    assert result.exit_code == 0, result.stderr
+    merged = other.read_text("utf-8")
+    line = int(re.search(r"docs/notes/python/ropes.md:(\d+)\n", result.stdout)[1])
+    assert merged.splitlines()[line - 1] == "### 来自「旋转位置」"
+    assert "aliases: [旋转位置, RoPE]" in merged and "tags: [位置]" in merged
+    assert "prereq: [ropes-2, angle]" in merged and "snippet: ropes\n" in merged
+    assert "#### 一句话" in merged and "# 旋转位置\n" not in merged.replace("## ", "")
+    assert "[自己](ropes.md#定义) [另一篇](ropes.md#x) ![图](../model/img/a.png)" in merged
+    assert "[见](ropes.md#定义 '题')" in merged and "[r]: ropes.md" in merged
+    assert "```snippet\nrope:构造\nropes:构造\nrope\n```" in merged  # rope 的片段留着
+    assert not rope.exists() and (vault.snippets / "rope.py").is_file()
+    assert (vault.outputs / "rope/key.json").is_file() and "留着 snippets/rope.py" in result.stdout
+    assert pair["index"].read_text("utf-8") == "[首页](notes/python/ropes.md)\n"
+    assert "../notes/python/ropes.md" in pair["book"].read_text("utf-8")
+    more = (vault.docs / "more.md").read_text("utf-8")
+    assert "[r]: <notes/python/ropes.md> '题'" in more
+    assert "<a href='notes/python/ropes.md#甲'>" in more and "`rope.md`" in more
+    assert "![图](../snippets/outputs/rope/key.json)" in more
+    day = pair["day"].read_bytes()
+    assert day.count(b"python/ropes.md") == 4 and b"\r\n" in day and day.startswith(b"\xef\xbb\xbf")
+    assert rz("undo").exit_code == 0 and snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("nope", "rope", "nope：没有这篇笔记"),
+        ("rope", "nope", "nope：没有这篇笔记"),
+        ("rope", "rope", "是同一篇"),
+        ("draft", "rope", "model/draft.md 是草稿"),
+        ("rope", "draft", "model/draft.md 是草稿"),
+        ("twin", "rope", "twin：有 2 篇同名的笔记"),
+        ("rope", "twin", "twin：有 2 篇同名的笔记"),
+        ("bad", "rope", "model/bad.md 的前置数据读不懂"),
+        ("rope", "bare", "model/bare.md 的前置数据读不懂或没有"),
+        ("rope", "open", "model/open.md 的末尾有没合上的代码块"),
+        ("rope", "loop", "先修成环：loop 要先读 middle，middle 又要先读 loop"),
+    ],
+)
+def test_merge_refused(
+    rz: Run, vault: Vault, snapshot: Snapshot, pair: dict[str, Path], old: str, new: str, why: str
+) -> None:
+    rz("note", "draft", "--title", "草稿", "--group", "model")
+    for name, text in {
+        "model/twin": "---\ntitle: 一\n---\n",
+        "python/twin": "---\ntitle: 二\n---\n",
+        "model/bad": "---\ntitle: [\n---\n",
+        "model/bare": "# 没有前置数据\n",
+        "model/open": "---\ntitle: 没合上\n---\n# 没合上\n\n```text\n字\n",
+        "model/loop": "---\ntitle: 环\nprereq: [middle]\n---\n# 环\n",
+        "model/middle": "---\ntitle: 中\nprereq: [rope]\n---\n# 中\n",
+    }.items():
+        (vault.notes / f"{name}.md").write_text(text, "utf-8")
+    before = snapshot()
+    result = rz("merge", old, new)
+    assert result.exit_code == 1 and why in result.stderr and snapshot() == before
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("nth", range(5))
+def test_a_merge_that_fails_half_way_undoes_all(
+    rz: Run, snapshot: Snapshot, pair: dict[str, Path], monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """拿走一页、换上四页，哪一步出错都退回原样。"""
+    before = snapshot()
+    name = "_take_away" if nth == 0 else "_exchange"
+    real, count = getattr(store, name), iter(range(1, 1000))
+
+    def fail(*args: object) -> None:
+        if next(count) == max(nth, 1):
+            raise OSError(5, "Input/output error")
+        real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, name, fail)
+        result = rz("merge", "rope", "ropes")
+    assert result.exit_code == 1 and snapshot() == before
+    assert rz("merge", "rope", "ropes").exit_code == 0
+
+
+@pytest.mark.parametrize(("old", "new"), WAYS)
+def test_every_way_to_link_is_merged(
+    rz: Run, pair: dict[str, Path], vault: Vault, old: str, new: str
+) -> None:
+    if "snippet" in old:
+        return
+    rz("note", "third", "--title", "第三篇", "--group", "python")
+    page = vault.notes / "python/third.md"
+    page.write_bytes(f"# 题\n\n{old}\n\n末行 \r\n".encode())
+    rz("note", "rotary", "--title", "目标", "--group", "model")
+    _finish(vault.notes / "model/rotary.md")
+    assert rz("merge", "rope", "rotary").exit_code == 0
+    assert page.read_bytes() == f"# 题\n\n{new}\n\n末行 \r\n".encode()
+
+
+def test_merge_keeps_apart_what_has_the_same_label(
+    rz: Run, vault: Vault, pair: dict[str, Path]
+) -> None:
+    tail = "\n[甲][k] [k][] [k] 脚注[^1]\n\n[k]: {0}.md '题'\n\n[^1]: {0} 的脚注\n"
+    for slug, path in (("a", pair["rope"]), ("b", pair["other"])):
+        path.write_text(path.read_text("utf-8") + tail.format(slug), "utf-8")
+    assert rz("merge", "rope", "ropes").exit_code == 0
+    merged = pair["other"].read_text("utf-8")
+    assert "[甲][k] [k][] [k] 脚注[^1]\n\n[k]: b.md '题'\n\n[^1]: b 的脚注" in merged
+    wanted = (
+        "[甲][k rope] [k][k rope] [k][k rope] 脚注[^1-rope]\n\n[k rope]: ../model/a.md '题'\n\n"
+    )
+    assert f"{wanted}[^1-rope]: a 的脚注" in merged
+
+
+def test_headings_go_below_the_place_they_are_put(
+    rz: Run, vault: Vault, pair: dict[str, Path]
+) -> None:
+    head = pair["rope"].read_text("utf-8").partition("# 旋转")[0]
+    body = "# 旋转\n\n开头\n\n## 甲 ##\n\n乙\n--\n\n###### 丙\n\n> ## 引\n\n```text\n## 码\n```"
+    body += "\n\n# 丁\n"
+    pair["rope"].write_text(head + body, "utf-8")
+    assert rz("merge", "rope", "ropes").exit_code == 0
+    merged = pair["other"].read_text("utf-8").partition("### 来自「旋转位置」\n")[2]
+    assert merged.startswith(
+        "\n开头\n\n#### 甲 ##\n\n#### 乙\n\n###### 丙\n\n> ## 引\n\n```text\n## 码"
+    )
+    assert merged.endswith("#### 丁\n\n```snippet\nrope\n```\n")  # 正文没有用到的片段，补上一个围栏
+
+
+def test_a_merge_adds_no_error_to_a_clean_vault(tmp_path: Path) -> None:
+    root = vaults.make(tmp_path / "样例", date(2026, 11, 23))
+    vault = find_vault(root)
+    today = date(2026, 11, 24)
+
+    def errors() -> set[tuple[str, str]]:
+        found = check_vault(vault, today)
+        return {(p.rule, p.message) for p in found if p.level == "error"}
+
+    before = errors()
+    notes.merge(vault, "masked-fill", "attention-mask")
+    assert errors() <= before
+
+
+_SLUGS = ("a", "b", "c", "d")
+_FORMS = (
+    "[x]({0})",
+    "![x](<{0}>)",
+    "[x][r{1}]\n\n[r{1}]: {0} '题'",
+    "<a href='{0}#甲'>x</a>",
+    "- 甲\n    - [x]({0}#甲)",
+    "[x]({0}?a=1#甲)",
+)
+
+
+@given(
+    groups=st.lists(st.sampled_from(("甲组", "p", "q r")), min_size=4, max_size=4),
+    drawn=st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 3), st.sampled_from(_FORMS)), max_size=12
+    ),
+    needs=st.lists(st.sets(st.sampled_from(_SLUGS)), min_size=4, max_size=4),
+    merged=st.permutations(_SLUGS).map(lambda order: order[:2]),
+)
+def test_after_a_merge_no_link_is_broken(
+    tmp_path_factory: pytest.TempPathFactory,
+    groups: list[str],
+    drawn: list[tuple[int, int, str]],
+    needs: list[set[str]],
+    merged: list[str],
+) -> None:
+    """随机的四篇笔记与一天，互相链接：并了任何两篇，链接一个不少，一个不断。"""
+    root = tmp_path_factory.mktemp("库")
+    (root / "pyproject.toml").write_text("[tool.rizhi]\n", "utf-8")
+    vault = find_vault(root)
+    paths = [vault.notes / group / f"{s}.md" for group, s in zip(groups, _SLUGS, strict=True)]
+    paths.append(vault.daily / "2026/2026-11-20.md")
+    texts = [
+        f"---\ntitle: 题{slug}\nprereq: [{', '.join(sorted(need - {slug}))}]\n---\n# 题{slug}\n"
+        for slug, need in zip(_SLUGS, needs, strict=True)
+    ]
+    texts.append("# 2026-11-20\n")
+    for number, (source, target, form) in enumerate(drawn):
+        link = links.relative(paths[source], paths[target]).replace(" ", "%20")
+        texts[source] += f"\n{form.format(link, number)}\n"
+    for path, text in zip(paths, texts, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+    def pointed() -> list[Path]:
+        pages = [*read_notes(vault), *read_days(vault)]
+        places = (
+            links.resolve(str(page.path.parent), address.target)
+            for page in pages
+            for address in links.addresses(page.document)
+        )
+        return [Path(place) for place in places if place]
+
+    count = len(pointed())
+    old, new = merged
+    with patch.object(store, "_RECENT", 0.0), patch.object(store, "_WATCH", 0.0):
+        try:
+            notes.merge(vault, old, new)
+        except RizhiError as error:
+            assert "先修成环" in str(error)
+            return
+    after = pointed()
+    assert len(after) == count and all(path.is_file() for path in after)
+    assert all(old not in (*note.prereq, note.slug) for note in read_notes(vault))
