@@ -62,28 +62,28 @@ def resolve(folder: str, target: str) -> str | None:
 def targets(page: Page) -> list[tuple[Link, str]]:
     """一页里指向本地文件的全部链接与图片。"""
     folder = str(page.path.parent)
-    found = ((link, resolve(folder, link.target)) for link in page.document.links)
-    return [(link, target) for link, target in found if target is not None]
+    places = ((link, resolve(folder, link.target)) for link in page.document.links)
+    return [(link, target) for link, target in places if target is not None]
 
 
 def reachable(page: Page) -> tuple[str, ...]:
     """一页依赖的本地文件：链接、图片，没有用到的引用式定义也算。"""
     folder = str(page.path.parent)
     unused = (resolve(folder, d.target) for d in page.document.definitions.values())
-    found = {target for _, target in targets(page)} | {target for target in unused if target}
-    return tuple(sorted(found))
+    used = {target for _, target in targets(page)} | {target for target in unused if target}
+    return tuple(sorted(used))
 
 
 def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
     """每个文件被哪些页链接，按页的次序；图片不是链接。"""
-    found: dict[str, list[Mention]] = {}
+    mentions: dict[str, list[Mention]] = {}
     for page in pages:
         links = [(link, target) for link, target in targets(page) if not link.image]
         said = sentences(page.document, [link for link, _ in links])
         for (link, target), sentence in zip(links, said, strict=True):
             mention = Mention(page.path, target, page.document.line(link.start), sentence)
-            found.setdefault(target, []).append(mention)
-    return found
+            mentions.setdefault(target, []).append(mention)
+    return mentions
 
 
 def sentences(document: Document, links: list[Link]) -> list[str]:
@@ -95,7 +95,7 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
         return []
     leaves = [block for block in document.blocks if block.kind in _LEAVES]
     stops = [(m.start(), m.end()) for m in _STOP.finditer(document.blanked)]
-    found = []
+    shown = []
     for link in links:
         leaf = leaves[bisect_right(leaves, link.start, key=lambda b: b.start) - 1]
         first, last = leaf.start, leaf.end
@@ -108,8 +108,8 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
         head, tail = max(start, link.start - _MAX_SIDE), min(end, link.end + _MAX_SIDE)
         text = document.text[head:tail].strip()
         text = one_line(_MARKER.sub("", text, count=1) if head == first else text)
-        found.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
-    return found
+        shown.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
+    return shown
 
 
 def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
@@ -117,9 +117,9 @@ def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
     return linked(targets(page), notes)
 
 
-def linked(found: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
+def linked(pairs: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
     """这些链接指着的笔记，各一次。"""
-    return [notes[target] for target in dict.fromkeys(t for _, t in found) if target in notes]
+    return [notes[target] for target in dict.fromkeys(t for _, t in pairs) if target in notes]
 
 
 def by_path(notes: Iterable[Note]) -> dict[str, Note]:
@@ -155,7 +155,7 @@ def pointing(page: Page, paths: Iterable[Path]) -> list[tuple[Address, str]]:
     return [
         (address, place)
         for address, place in places
-        if place and any(place == one or place.startswith(f"{one}{os.sep}") for one in wanted)
+        if place and any(place == root or place.startswith(f"{root}{os.sep}") for root in wanted)
     ]
 
 
@@ -285,7 +285,7 @@ def _folded(text: str) -> str:
     folded = text.casefold()
     if len(folded) == len(text):
         return folded
-    return "".join(one if len(one.casefold()) > 1 else one.casefold() for one in text)
+    return "".join(letter if len(letter.casefold()) > 1 else letter.casefold() for letter in text)
 
 
 def _whole(text: str, at: int, end: int) -> bool:

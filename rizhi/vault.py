@@ -85,10 +85,10 @@ def read_text(path: Path) -> str:
     异常：不是 UTF-8、太大或读不到，抛 RizhiError，写明字节位置与可能的编码。
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # 管道会等不到头，/dev/zero 读不完
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # 管道会等不到头，/dev/zero 读不完
             raise RizhiError(f"{path} 不是普通文件；没有读它，没有改动任何文件。请移走它。")
-        if found.st_size > MAX_BYTES:
+        if status.st_size > MAX_BYTES:
             raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有改动任何文件。")
         data = path.read_bytes() or _refilled(path)
     except OSError as error:
@@ -257,8 +257,8 @@ def markdown_files(folder: Path) -> list[tuple[Path, bool]]:
     """一个文件夹里全部 .md 的路径，与它是不是链接，按名字排好。"""
     # index.md 是栏目的首页，不是一天，也不是一篇笔记
     skipped = f"{os.sep}index.md"
-    found = sorted(_files(str(folder)))
-    return [(Path(n), k) for n, k in found if n.endswith(".md") and not n.endswith(skipped)]
+    files = sorted(_files(str(folder)))
+    return [(Path(n), k) for n, k in files if n.endswith(".md") and not n.endswith(skipped)]
 
 
 def _files(folder: str) -> Iterator[tuple[str, bool]]:
@@ -281,8 +281,8 @@ def _config(path: Path) -> Mapping[str, Any] | None:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RizhiError(f"{path} 读不出来：{error}。请改好它再来。") from error
-    found = table.get("tool", {}).get("rizhi")
-    return found if isinstance(found, dict) else None
+    settings = table.get("tool", {}).get("rizhi")
+    return settings if isinstance(settings, dict) else None
 
 
 def _likely_encoding(data: bytes, error: UnicodeDecodeError) -> str:

@@ -77,7 +77,7 @@ def section_named(day: Day, wanted: str) -> str:
     known = dict.fromkeys([*(s.name for s in day.sections if s.level != 1 and s.name), *CANONICAL])
     if name in known:
         return name
-    like = [one for one in known if name and name in one]
+    like = [other for other in known if name and name in other]
     if len(like) == 1:
         return like[0]
     why = f"不止一节像「{wanted}」：{'、'.join(like)}" if like else f"没有「{wanted}」这一节"

@@ -73,8 +73,8 @@ def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
 
 def written(pages: Iterable[Day], template: re.Pattern[str]) -> list[Written]:
     """真正写过的那些天；读不出的、只有模板的不算。"""
-    made = ((page.date, page, own_text(page, template)) for page in pages if page.text)
-    return [Written(day, page, own) for day, page, own in made if day and own]
+    dated = ((page.date, page, own_text(page, template)) for page in pages if page.text)
+    return [Written(day, page, own) for day, page, own in dated if day and own]
 
 
 def read_written(vault: Vault, warn: Callable[[str], None]) -> list[Written]:

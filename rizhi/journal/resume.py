@@ -310,14 +310,14 @@ def _linked(
 
 def _lead(text: str) -> str:
     """开头的「LLM。」「算法：」；「整个架构写完。」是成果，不是主题。"""
-    found = _LEAD.match(text)
-    return found[1].strip() if found and not acted(found[1]) else ""
+    match = _LEAD.match(text)
+    return match[1].strip() if match and not acted(match[1]) else ""
 
 
 def _bare(text: str) -> str:
     """去掉开头的主题：它已经写在标题里了。"""
-    found = _LEAD.match(text)
-    return text[found.end() :] if found and _lead(text) else text
+    match = _LEAD.match(text)
+    return text[match.end() :] if match and _lead(text) else text
 
 
 def _lines(
@@ -369,9 +369,9 @@ def acted(text: str) -> bool:
 def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
     """按标点切开；代码与链接里的标点不算。"""
     masked, pieces, at = parse(text).unlinked, [], 0
-    for found in pattern.finditer(masked):
-        pieces.append(text[at : found.start()])
-        at = found.end()
+    for match in pattern.finditer(masked):
+        pieces.append(text[at : match.start()])
+        at = match.end()
     return [piece.strip() for piece in (*pieces, text[at:]) if piece.strip()]
 
 
@@ -390,8 +390,8 @@ def _sentence(text: str) -> str:
 
 def _trimmed(clause: str) -> str:
     """去掉开头的时间与语气。"""
-    while found := _ADVERB.match(clause):
-        clause = clause[found.end() :].lstrip(" ，：:")
+    while match := _ADVERB.match(clause):
+        clause = clause[match.end() :].lstrip(" ，：:")
     return clause
 
 
@@ -399,13 +399,13 @@ def _fronted(clause: str) -> str:
     """动词提到前面。"""
     masked = parse(clause).unlinked
     for pattern in (_BA, _AT_END):
-        found = pattern.fullmatch(masked)
-        if found and not (pattern is _AT_END and _AT_START.match(masked)):
-            what = clause[found.start("what") : found.end("what")].strip()
-            return _joined(found["verb"] or "完成", what)
-    if found := _AT_START.match(masked):
-        if found["le"] and len(found["verb"]) > 1:
-            return found["verb"] + clause[found.end() :]
+        match = pattern.fullmatch(masked)
+        if match and not (pattern is _AT_END and _AT_START.match(masked)):
+            what = clause[match.start("what") : match.end("what")].strip()
+            return _joined(match["verb"] or "完成", what)
+    if match := _AT_START.match(masked):
+        if match["le"] and len(match["verb"]) > 1:
+            return match["verb"] + clause[match.end() :]
         return clause
     # 一个名词，前面不是数目：它是做成的东西
     if masked.strip() and not _ANY_VERB.search(masked) and not re.match(r"[第\d]", masked):
