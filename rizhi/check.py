@@ -398,6 +398,9 @@ def brief_stands(scene: Scene) -> Iterator[Problem]:
 
 def snippets_checked(scene: Scene) -> Iterator[Problem]:
     owned = {module_of(note.slug) for note in scene.notes}
+    for fence in (fence for note in scene.notes for fence in fences(note.document)):
+        if fence.lang.lower() == "snippet":  # 合并过来的正文，还嵌着原来的片段
+            owned |= {line.partition(":")[0].strip() for _, line in fence.lines}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
             message, remedy = "没有一篇笔记用它", "写出同名的笔记"

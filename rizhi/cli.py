@@ -24,6 +24,7 @@ from rizhi.vault import (
     contained,
     day_path,
     find_vault,
+    groups,
     note_files,
     snippet_files,
 )
@@ -236,17 +237,20 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
 @click.option("--title", required=True, metavar="文字", help="笔记的标题。")
 @click.option(
     "--group",
-    default="model",
     metavar="组",
     shell_complete=_group_names,
-    help="docs/notes/ 下的哪一组，缺省 model。",
+    help="docs/notes/ 下的哪一组，没有就新开；只有一组可以不写。",
 )
 @in_vault
-def note(vault: Vault, slug: str, title: str, group: str) -> None:
+def note(vault: Vault, slug: str, title: str, group: str | None) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
     from rizhi import notes, output
 
+    existing = groups(vault)
     paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
+    if group and group not in existing:
+        others = f"，原有 {'、'.join(existing)}" if existing else ""
+        click.echo(f"新开了一组 {group}{others}。")
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")
@@ -264,6 +268,36 @@ def rename(vault: Vault, old: str, new: str) -> None:
 
     made = notes.rename(vault, check_slug(old), check_slug(new))
     _lines(output.rename_lines(made, vault))
+
+
+@main.command()
+@click.argument("slug", metavar="名字")
+@click.option("--yes", is_flag=True, help="有会断的链接也删，不再问。")
+@in_vault
+def delete(vault: Vault, slug: str, yes: bool) -> None:
+    """删掉一篇笔记、它的片段与记录；先列出会断的链接，别的页一个字也不动。"""
+    from rizhi import notes, output
+
+    planned = notes.deletion(vault, check_slug(slug))
+    _lines(output.reference_lines(planned, vault))
+    if planned.references and not yes:
+        if not sys.stdin.isatty():
+            _fail("没有改动任何文件。改好这些链接再删，或加 --yes。")
+        if not click.confirm("还要删吗"):
+            _fail("没有改动任何文件。")
+    notes.delete(vault, planned)
+    _lines(output.delete_lines(planned, vault))
+
+
+@main.command()
+@click.argument("old", metavar="并掉的")
+@click.argument("new", metavar="留下的")
+@in_vault
+def merge(vault: Vault, old: str, new: str) -> None:
+    """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
+    from rizhi import notes, output
+
+    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command()
@@ -286,9 +320,9 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
     """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
-    from rizhi.journal import lookback
+    from rizhi.journal import resume as resumes
 
-    material = lookback.gather(vault, since, topic, _warn)
+    material = resumes.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
@@ -304,7 +338,7 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
     from rizhi.journal import lookback
 
-    found = lookback.that_day(vault, day or today_of(vault))
+    found = lookback.read_that_day(vault, day or today_of(vault))
     lines = [one["line"] for one in found] or ["那几天都没有写。"]
     _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
 
@@ -389,7 +423,7 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.stats(vault, today, _warn)
+    data = lookback.read_stats(vault, today, _warn)
     _report(as_json, data, output.stats_lines(data, today))
 
 

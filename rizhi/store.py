@@ -300,6 +300,13 @@ def remove(path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def remove_empty(folder: Path) -> None:
+    """删掉一个空了的文件夹；没有它、还有东西在里面，就不动。"""
+    if os.path.isdir(folder) and not os.listdir(folder):
+        os.rmdir(folder)
+        _sync_folder(folder.parent)
+
+
 # ---- 一次改动：打算、执行、退回 ----
 
 

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from rizhi import check
 
 ROOT = Path(__file__).resolve().parents[1]
-PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "report", "todo")))
+PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "todo")))
 # 谁可以导入谁：一行可以导入上面各行与不依赖别人的几室（errors、dates、zh、store）
 _LEAVES = ("errors", "dates", "zh", "store")
 _ROWS = (

@@ -83,7 +83,7 @@ def section_named(day: Day, wanted: str) -> str:
     known = section_names(day)
     if name in known:
         return name
-    like = [one for one in known if name and name in one]
+    like = [other for other in known if name and name in other]
     if len(like) == 1:
         return like[0]
     why = f"不止一节像「{wanted}」：{'、'.join(like)}" if like else f"没有「{wanted}」这一节"

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rizhi import links
-from rizhi.journal import report
-from rizhi.journal.day import read_day
+from rizhi.journal.day import achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -280,9 +279,9 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     page = read_day(vault, Path(path))
     own = own_text(page, template)
     said = [mention for made in links.backlinks([page]).values() for mention in made]
-    achieved = report.achievements(page) if own else []
+    achieved = achievements(page) if own else []
     return DayFact(
-        day, path, report.short_title(page, day), page.title, words(own), page.tags,
+        day, path, short_title(page, day), page.title, words(own), page.tags,
         tuple(mentions(page)), tuple(map(plain, achieved)), tuple(said),
         reach(page), embedded(page), page.document.unlinked[page.offset :],
     )  # fmt: skip
