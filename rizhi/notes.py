@@ -1,6 +1,8 @@
 """建一篇笔记的骨架、给笔记改名：几个文件一起，要么全成，要么全不成。"""
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -17,6 +19,7 @@ from rizhi.template import VALUE, render
 from rizhi.vault import SLUG, Vault, contained, decode, module_of
 
 GROUPS = ("attention", "model", "training", "pytorch", "python", "algorithms")
+_ROLE = re.compile(r"^##[ \t]+(.+?)[ \t]*\{#[ \t]*(\w+)[ \t]*#\}[ \t]*$", re.M)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,31 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     values: dict[str, Any] = dict.fromkeys(("slug", "title", "module", "yaml_title"), VALUE)
     text = render(vault, "note.md", **values, created=date(2000, 1, 1))
     return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
+
+
+def note_roles(vault: Vault) -> Mapping[str, str]:
+    """笔记模板点名的几节：角色到标题，标题里填了值的地方是 VALUE。
+
+    `## 自测{# questions #}`：Jinja 注释不进产物。一个角色也没有点名的是上一版的模板：
+    标题还与自带的模板相同的，照自带的算。
+
+    异常：同 `render`。
+    """
+    roles = _roles(template.source(vault, "note.md"))
+    if not roles:
+        own = _roles((template.TEMPLATES / "note.md").read_text("utf-8"))
+        headings = note_headings(vault)
+        roles = {role: title for role, title in own.items() if title in headings}
+    return roles
+
+
+def fits(name: str, wanted: str) -> bool:
+    """一节的标题是不是模板里的这一个。"""
+    return bool(re.fullmatch(re.escape(wanted).replace(VALUE, ".+"), name))
+
+
+def _roles(text: str) -> dict[str, str]:
+    return {role: re.sub(r"\{\{.*?\}\}", VALUE, title) for title, role in _ROLE.findall(text)}
 
 
 def _check_group(vault: Vault, group: str) -> None:
