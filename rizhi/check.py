@@ -103,7 +103,7 @@ class Scene:
         try:
             return notes.note_headings(self.vault), notes.note_roles(self.vault), ""
         except RizhiError as error:
-            return (), {}, str(error)
+            return (), {}, error.within(self.vault.root)
 
     @cached_property
     def parts(self) -> dict[Path, list[Part]]:
@@ -404,7 +404,7 @@ def snippets_checked(scene: Scene) -> Findings:
         try:
             checks = _checks(scene.snippet(path))
         except RizhiError as error:
-            yield path, 1, str(error).removeprefix(f"{path}:"), "改好再运行 rizhi record"
+            yield path, error.line or 1, error.message, "改好再运行 rizhi record"
             continue
         if not checks:
             yield path, 1, "没有「检验…」单元格", "加一格，用独立的算法核对结果"
@@ -524,7 +524,7 @@ def _unresolved(scene: Scene, page: Page, fence: Fence) -> Findings:
         try:
             _resolve(scene, lang, name)
         except RizhiError as error:
-            message = str(error).replace(f"{scene.vault.root}/", "")
+            message = error.within(scene.vault.root)
             if message not in said:
                 said.add(message)
                 yield page, at, message, "改成现有的名字"
@@ -568,7 +568,6 @@ def _dims(vault: Vault) -> str:
     if not isinstance(dims, str) or not re.fullmatch("[A-Z]*", dims):
         raise RizhiError(
             f"pyproject.toml 的 [tool.rizhi] dims 应是一串大写字母，例如 BTCHD，现在是 {dims!r}。"
-            "没有改动任何文件。"
         )
     return dims
 

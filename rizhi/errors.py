@@ -5,7 +5,22 @@ from pathlib import Path
 
 
 class RizhiError(Exception):
-    """给人看的错误：中文，写明位置、原因、补救，以及什么没有被改动。"""
+    """给人看的错误：中文，`message` 说什么、怎么办，`path` 与 `line` 是在哪里。"""
+
+    def __init__(self, message: str, path: Path | None = None, line: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.path, self.line = message, path, line
+
+    def __str__(self) -> str:
+        return self._told(str(self.path))
+
+    def within(self, root: Path) -> str:
+        """整句话；路径相对于知识库。"""
+        return self._told(name_in(root, self.path) if self.path else "")
+
+    def _told(self, name: str) -> str:
+        where = f"{name}:{self.line} " if self.line else f"{name} "
+        return where + self.message if self.path else self.message
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ def create(vault: Vault, slug: str, title: str, group: str, today: date) -> list
     _check_group(vault, group)
     title = " ".join(title.split())
     if not title or not title.isprintable():
-        raise RizhiError("标题是空的，或有控制字符；没有改动任何文件。")
+        raise RizhiError("标题是空的，或有控制字符。")
     note = vault.notes / group / f"{slug}.md"
     snippet = vault.snippets / f"{module_of(slug)}.py"
     taken = [n.path for n in read_notes(vault) if n.slug == slug]
     taken += [path for path in (note, snippet) if path.exists()]
     if taken:
-        raise RizhiError(f"{vault.relative(taken[0])} 已存在；没有改动任何文件。换一个名字。")
+        raise RizhiError(f"{vault.relative(taken[0])} 已存在。换一个名字。")
     values = {"slug": slug, "title": title, "module": module_of(slug), "created": today}
     texts = {
         note: template.render(vault, "note.md", **values, yaml_title=quoted(title)),
@@ -118,7 +118,7 @@ def _check_group(vault: Vault, group: str) -> None:
     if group not in known or not SLUG.fullmatch(group):
         raise RizhiError(
             f"没有 {group!r} 这一组；现有：{'、'.join(known)}。"
-            f"要新开一组，先建 docs/notes/ 下的文件夹。没有改动任何文件。"
+            f"要新开一组，先建 docs/notes/ 下的文件夹。"
         )
 
 

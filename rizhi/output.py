@@ -11,6 +11,7 @@ from rizhi.journal.day import Day, Section, nested
 from rizhi.journal.dialects import Change
 from rizhi.journal.importer import Incoming, commands
 from rizhi.journal.todo import Todo, brief, due_of, shown
+from rizhi.journal.week import Made
 from rizhi.markdown import Block, Item
 from rizhi.notes import Renamed
 from rizhi.vault import Vault
@@ -96,6 +97,21 @@ def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
         f"常写的主题：{'、'.join(often) or '还没有链接到笔记'}。",
         *_heat(data["heatmap"], today),
     ]
+
+
+def week_lines(made: Made, vault: Vault) -> list[str]:
+    """周报写了没有，与它缺什么。"""
+    what = {"new": "写好 ", "changed": "刷新了 ", "same": "没有变化："}[made.state]
+    return [f"{what}{vault.relative(made.path)}。", *made.data["lacking"]]
+
+
+def that_day_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """那几天，一行一天。"""
+    lines = [
+        f"{one['ago']:>3} 天前  {one['date']}  {one['title'] or '（没有标题）'}  {one['path']}"
+        for one in found
+    ]
+    return lines or ["那几天都没有写。"]
 
 
 def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:

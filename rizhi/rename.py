@@ -61,11 +61,11 @@ def _the_note(vault: Vault, notes: Sequence[Note], old: str, new: str) -> Note:
     taken = [note for note in notes if note.slug == new]
     if len(found) != 1:
         why = "没有这篇笔记" if not found else f"有 {len(found)} 篇同名的笔记"
-        raise RizhiError(f"{old}：{why}。没有改动任何文件。")
+        raise RizhiError(f"{old}：{why}。")
     places = [target for _, target in _moves(vault, old, new) if target.exists()]
     clash = [*(note.path for note in taken), *places]
     if clash:
-        raise RizhiError(f"{vault.relative(clash[0])} 已存在；没有改动任何文件。换一个名字。")
+        raise RizhiError(f"{vault.relative(clash[0])} 已存在。换一个名字。")
     return found[0]
 
 

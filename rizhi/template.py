@@ -27,11 +27,11 @@ def render(vault: Vault, name: str, /, **values: Any) -> str:
     try:
         return environment.get_template(name).render(**values)
     except UnicodeDecodeError as error:
-        raise RizhiError(f"rizhi/templates/{name} 不是 UTF-8。没有改动任何文件。") from error
+        raise RizhiError(f"rizhi/templates/{name} 不是 UTF-8。") from error
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         line = getattr(error, "lineno", None) or _line_of(error, name)
         where = f"rizhi/templates/{name}:{line}"
-        raise RizhiError(f"{where} 模板出错：{error}。没有改动任何文件。") from error
+        raise RizhiError(f"{where} 模板出错：{error}。") from error
 
 
 def source(vault: Vault, name: str) -> str:

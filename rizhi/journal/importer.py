@@ -91,7 +91,7 @@ def read(vault: Vault, source: Path, given: date | None, today: date) -> Incomin
         day = _day(page, given, today)
         _check(page)
     except RizhiError as error:
-        return Incoming(source, "bad", str(error))
+        return Incoming(source, "bad", error.within(vault.root))
     return Incoming(source, "new", "", day, day_path(vault, day), text)
 
 
@@ -116,9 +116,7 @@ def date_in(text: str) -> date | None:
     try:
         return date(*map(int, parts))
     except ValueError as error:
-        raise RizhiError(
-            f"{found[0]} 不是真有的日期。用 --date 指定哪一天；没有改动任何文件。"
-        ) from error
+        raise RizhiError(f"{found[0]} 不是真有的日期。用 --date 指定哪一天。") from error
 
 
 def commands(page: Day) -> list[str]:
@@ -159,13 +157,12 @@ def _day(page: Day, given: date | None, today: date) -> date:
         found = _without_year(source)
     if found is None:
         raise RizhiError(
-            f"{source} 看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。"
-            "用 --date 指定；没有改动任何文件。"
+            "看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。用 --date 指定。",
+            source,
         )
     if found > today:
         raise RizhiError(
-            f"{source} 的日期 {found} 在将来（今天是 {today}）。确实如此就用 --date 指定；"
-            "没有改动任何文件。"
+            f"的日期 {found} 在将来（今天是 {today}）。确实如此就用 --date 指定。", source
         )
     return found
 
@@ -199,8 +196,9 @@ def _without_year(source: Path) -> date | None:
     year = next((year[1] for year in years if year), None)
     if year is None:
         raise RizhiError(
-            f"{source} 只写了 {found[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
-            "或用 --date 指定；没有改动任何文件。"
+            f"只写了 {found[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
+            "或用 --date 指定。",
+            source,
         )
     return date_in(f"{year}-{found[1]}-{found[2]}")
 
@@ -209,16 +207,12 @@ def _check(page: Day) -> None:
     """前置数据读得懂，正文不是空的，也不像是一整本。"""
     if page.faults:
         fault = page.faults[0]
-        where, why = f"{page.path}:{fault.line}", f"{fault.message}。{fault.remedy}"
-        raise RizhiError(f"{where} {why}。没有改动任何文件。")
+        raise RizhiError(f"{fault.message}。{fault.remedy}。", page.path, fault.line)
     if not page.body.strip():
-        raise RizhiError(f"{page.path} 是空的；没有改动任何文件。")
+        raise RizhiError("是空的。", page.path)
     count = len(page.items)
     if count > MAX_ITEMS:
-        raise RizhiError(
-            f"{page.path} 有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）；"
-            "没有改动任何文件。"
-        )
+        raise RizhiError(f"有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）。", page.path)
 
 
 def _clashes(found: list[Incoming]) -> list[Incoming]:
@@ -233,7 +227,7 @@ def _clashes(found: list[Incoming]) -> list[Incoming]:
 
 def _clash(one: Incoming, group: list[Incoming]) -> Incoming:
     others = "、".join(str(other.source) for other in group if other is not one)
-    problem = f"{one.source} 与 {others} 是同一天 {one.day}；没有改动任何文件。用 --date 分开导入。"
+    problem = f"{one.source} 与 {others} 是同一天 {one.day}。用 --date 分开导入。"
     return Incoming(one.source, "bad", problem, one.day)
 
 
@@ -251,7 +245,7 @@ def _prepared(vault: Vault, one: Incoming, known: "_Known", kinds: Collection[st
     state = _state(one.path, [_page(body, one.day) for body in bodies], one.text)
     if state == "bad":
         problem = (
-            f"{vault.relative(one.path)} 已存在，内容与 {one.source} 不同；没有改动任何文件。"
+            f"{vault.relative(one.path)} 已存在，内容与 {one.source} 不同。"
             "自己合并，或用 --date 换一天。"
         )
         return replace(one, state="bad", problem=problem)

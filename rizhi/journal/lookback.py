@@ -90,9 +90,7 @@ def that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
         page = read_day(vault, path)
         title = report.short_title(page, day)
         place = vault.relative(path)
-        line = f"{ago:>3} 天前  {day}  {title or '（没有标题）'}  {place}"
-        one = {"ago": ago, "date": str(day), "title": title, "path": place, "line": line}
-        found.append(one)
+        found.append({"ago": ago, "date": str(day), "title": title, "path": place})
     return found
 
 
@@ -100,14 +98,13 @@ def _left_out(vault: Vault) -> list[str]:
     """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
     words = vault.config.get("resume_leaves_out", list(resume.LEFT_OUT))
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise RizhiError(
-            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
-        )
+        raise RizhiError('pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]。')
     return words
 
 
 def _written(vault: Vault, warn: Callable[[str], None]) -> list[report.Written]:
     days = read_days(vault)
     for day in (day for day in days if not day.text):
-        warn("；".join(fault.message for fault in day.faults) + "（跳过这一页）")
+        why = "；".join(fault.message for fault in day.faults)
+        warn(f"{vault.relative(day.path)} {why}（跳过这一页）")
     return report.written(days, template.boilerplate(vault))

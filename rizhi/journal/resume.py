@@ -115,9 +115,8 @@ def read_answers(text: str, path: Path) -> dict[date, str]:
             if data:
                 answers[date.fromisoformat(data["date"])] = str(data["answer"])
         except (ValueError, KeyError, TypeError) as error:
-            raise RizhiError(
-                f"{path.name}:{number} 读不懂：{error}。改好这一行再来；没有改动任何文件。"
-            ) from error
+            message = f"读不懂：{error}。改好这一行再来。"
+            raise RizhiError(message, path, number) from error
     return answers
 
 

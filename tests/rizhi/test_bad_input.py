@@ -50,7 +50,7 @@ def test_an_argument_that_is_not_utf8(
     before = snapshot()
     result = _run(vault, *arguments)
     assert result.returncode == 1 and snapshot() == before
-    assert "不是 UTF-8；没有改动任何文件" in result.stderr.decode()
+    assert result.stderr.decode().endswith("不是 UTF-8。换成 UTF-8 再来。没有改动任何文件。\n")
 
 
 def test_a_file_name_in_gbk_stops_nothing(rz: Run, vault: Vault, write: Write) -> None:

@@ -620,7 +620,7 @@ def test_the_template_says_which_heading_plays_which_part(vault: Vault) -> None:
     _snippet(vault)
     assert _said(vault, "R303") == [(_line(path, "## 考考"), "error", "考考 掩码只有 0 题")]
     assert _said(vault, "R309") == [
-        (_line(path, "- 网上"), "warning", "照着这一条找不到出处：- 网上")
+        (_line(path, "- 网上"), "warning", "照着这一条找不到出处：网上")
     ]
     assert [m for _, _, m in _said(vault, "R310")] == ["「概要」要先读过「rope」，它不在先修里"]
 
