@@ -44,13 +44,16 @@ class _Group(click.Group):
 
     command_class = _Command
 
-    def invoke(self, context: click.Context) -> Any:
-        from rizhi import store
-
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        from rizhi import store
+
         with store.watched() as untouched:
             try:
                 return super().invoke(context)
@@ -158,21 +161,19 @@ def in_vault(command: Callable[..., None]) -> Callable[..., None]:
 @in_vault
 def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     """按模板写一页新的日总结，带上昨天的计划与还开着的待办；已有的绝不覆盖。"""
+    from rizhi import output
     from rizhi.journal import write as writing
 
     today = today_of(vault)
     made = writing.create(vault, day or today, title, now=None if day else today)
-    path = vault.relative(made.path)
     for line in made.warnings:
         _warn(line)
     if made.created:
-        goals = f"，目标 {made.goals} 条" if made.goals else ""
-        rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
-        click.echo(f"写好 {path}{goals}{rest}。")
+        click.echo(output.new_line(made, vault))
     elif not edit:
         raise RizhiError("已存在。要编辑请直接打开它。", made.path)
     if edit:
-        _edit(made.path, path)
+        _edit(made.path, vault.relative(made.path))
 
 
 @main.command(writes=True)
@@ -224,12 +225,9 @@ def park(vault: Vault, wanted: str, until: date) -> None:
 @in_vault
 def undo(vault: Vault) -> None:
     """退回最近一条命令的改动；那些页后来又改过就不退。"""
-    from rizhi import store
+    from rizhi import output, store
 
-    undone = store.undo(vault.root)
-    names = "、".join(vault.relative(path) for path in undone.paths[:3])
-    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
-    click.echo(f"退回了 rizhi {undone.command}：{names}{more}")
+    click.echo(output.undo_line(store.undo(vault.root), vault))
 
 
 @main.command()
@@ -352,7 +350,7 @@ def import_days(
     as_json: bool,
 ) -> None:
     """导入已有的总结（文件或文件夹），不加 --fix 正文一个字节不动；先全部读过，再写第一个。"""
-    from rizhi import output, store
+    from rizhi import output
     from rizhi.journal import importer
 
     sources = importer.files_in(files)
@@ -365,18 +363,12 @@ def import_days(
     )
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
-    stopped = dry_run or (bad and not keep_going)
-    if fresh and not stopped:
-        copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
-        steps = [store.presence(path, data) for path, data in copies.items()]
-        steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
-        store.change(vault.root, "import", steps)
-    lines = [line for one in found for line in output.import_lines(one, vault, bool(stopped))]
-    wrote = 0 if stopped else len(fresh)
-    tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
-    if bad and not keep_going and not dry_run:
-        tail += "有坏文件，一个也没有写；改好再来，或加 --keep-going。"
-    _report(as_json, [importer.as_dict(one, vault) for one in found], [*lines, tail])
+    refused = bool(bad) and not keep_going and not dry_run
+    wrote = not dry_run and not refused
+    if fresh and wrote:
+        importer.write(vault, fresh)
+    lines = output.import_lines(found, vault, wrote, refused)
+    _report(as_json, [output.import_dict(one, vault) for one in found], lines)
     _exit(bad or not found)
 
 

@@ -1,6 +1,6 @@
 """唯一写盘的地方：每次写完，磁盘上要么是完整的旧文件，要么是完整的新文件。
 
-人的文件只经 `change` 改（`amend`、`append` 是它的简写）。每次改动在 `.rizhi/undo/编号/` 里留一份：
+人的文件只经 `change` 改（`append` 是它的简写）。每次改动在 `.rizhi/undo/编号/` 里留一份：
 
 - `unfinished.json`、`done.json` 或 `reverted.json`：改了什么，做完没有；路径都相对于知识库；
 - `0`、`1`……：换下来的旧文件本身（不是拷贝）。编辑器若早就打开了它，存盘时写进的是它，
@@ -170,14 +170,6 @@ def amendment(path: Path, edit: Callable[[bytes], bytes]) -> Edit:
         return edit(old)
 
     return Edit(path, amended)
-
-
-def amend(root: Path, command: str, path: Path, edit: Callable[[bytes], bytes]) -> bool:
-    """在人的文件里只改一处：`edit` 由旧内容给出新内容；返回是否写了。
-
-    异常：同 `change`。
-    """
-    return bool(change(root, command, [amendment(path, edit)]))
 
 
 def append(root: Path, command: str, path: Path, line: bytes) -> None:

@@ -10,16 +10,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any
 from urllib.parse import unquote
 
-from rizhi import links
+from rizhi import links, store
 from rizhi.errors import RizhiError
 from rizhi.journal import pictures
 from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
 from rizhi.page import read_notes
-from rizhi.vault import Vault, day_names, day_path, read_page
+from rizhi.vault import Vault, contained, day_names, day_path, read_page
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_ITEMS = 2_000
@@ -99,6 +98,17 @@ def prepare(vault: Vault, found: list[Incoming], kinds: Collection[str]) -> list
     """全部文件读过之后：同一天的谁也不收，其余的排成一页，`kinds` 里的写法改好。"""
     known = _Known(vault, [one for one in found if one.state == "new"])
     return [_prepared(vault, one, known, kinds) for one in _clashes(found)]
+
+
+def write(vault: Vault, fresh: list[Incoming]) -> None:
+    """写下收得进来的各天与它们的图片；要么全成，要么全不成。
+
+    异常：写不成，抛 OSError。
+    """
+    copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+    steps = [store.presence(path, data) for path, data in copies.items()]
+    steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+    store.change(vault.root, "import", steps)
 
 
 def date_in(text: str) -> date | None:
@@ -402,23 +412,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # 名字太长，或有 NUL
         return False
-
-
-def as_dict(one: Incoming, vault: Vault) -> dict[str, Any]:
-    """`--json` 的一项。"""
-    return {
-        "source": str(one.source),
-        "state": one.state,
-        "problem": one.problem,
-        "date": one.day.isoformat() if one.day else None,
-        "path": vault.relative(one.path) if one.path else None,
-        "sections": [s.name for s in one.page.sections if s.known],
-        "items": sum(1 for item in one.page.items if item.text),
-        "todos": len(one.page.todos),
-        "stubs": [stub.name for stub in one.page.stubs],
-        "own": one.own_sections,
-        "commands": commands(one.page),
-        "rewritten": [change._asdict() for change in one.done],
-        "findings": [change._asdict() for change in one.remaining],
-        "pictures": [vault.relative(path) for path, _ in one.copies],
-    }

@@ -183,3 +183,8 @@ def test_a_name_that_begins_with_a_dot_is_no_page(
     (old / ".obsidian/2026-11-19.md").write_text("设置", "utf-8")
     (old / "2026-11-20.md").write_text("写了", "utf-8")
     assert "1 个文件：写了 1 天" in rz("import", str(old)).stdout
+
+
+def test_help_on_a_terminal_without_chinese(vault: Vault) -> None:
+    result = _run(vault, "--help", PYTHONIOENCODING="latin-1")
+    assert result.returncode == 0 and b"\\u" in result.stdout
