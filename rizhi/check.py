@@ -62,6 +62,11 @@ class Scene:
         return links.by_path(self.notes)
 
     @cached_property
+    def graph(self) -> dict[str, tuple[str, ...]]:
+        """每篇笔记的先修。"""
+        return {note.slug: note.prereq for note in self.notes}
+
+    @cached_property
     def files(self) -> set[str]:
         """docs/ 里全部文件与文件夹的路径。"""
         walked = os.walk(self.vault.docs)
@@ -323,11 +328,10 @@ def note_paired(scene: Scene) -> Findings:
 
 @_rule("R305")
 def prerequisites(scene: Scene) -> Findings:
-    graph = {note.slug: note.prereq for note in scene.notes}
-    circular = _circular(graph)
+    circular = _circular(scene.graph)
     for note in scene.notes:
         for slug in note.prereq:
-            if slug not in graph:
+            if slug not in scene.graph:
                 yield note.path, 2, f"先修 {slug} 不存在", "改名，或先写那一篇"
             elif (note.slug, slug) in circular:
                 message = f"先修成环：{slug} 又要先读 {note.slug}"
@@ -379,14 +383,13 @@ def sources_named(scene: Scene) -> Findings:
 
 @_rule("R310", "warning")
 def brief_stands(scene: Scene) -> Findings:
-    graph = {note.slug: note.prereq for note in scene.notes}
     for note, part in scene.section("brief"):
         inside = [
             (link, scene.by_path[target])
             for link, target in scene.targets[note.path]
             if part.body <= link.start < part.end and target in scene.by_path and not link.image
         ]
-        read = _before(graph, note.slug) if inside else set()
+        read = _before(scene.graph, note.slug) if inside else set()
         for link, needed in inside:
             if needed.slug not in read:
                 message = f"「{part.name}」要先读过「{needed.title}」，它不在先修里"
@@ -482,17 +485,15 @@ def _cut(text: str) -> str:
 
 
 def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:
-    """同一天的另一页，与留下的那一页：路径对的留下。"""
-    first: dict[date, Path] = {}
+    """同一天的另一页，与留下的那一页：路径对的留下，都不对就是头一页。"""
+    pages: dict[date, list[Day]] = {}
     for day in scene.days:
         if day.date:
-            right = day_path(scene.vault, day.date)
-            first.setdefault(day.date, day.path)
-            if day.path == right:
-                first[day.date] = right
-    for day in scene.days:
-        if day.date and day.path != first[day.date]:
-            yield day, first[day.date]
+            pages.setdefault(day.date, []).append(day)
+    for at, same in pages.items():
+        right = day_path(scene.vault, at)
+        kept = next((day for day in same if day.path == right), same[0])
+        yield from ((day, kept.path) for day in same if day is not kept)
 
 
 def _unlinked(scene: Scene, day: Day, names: links.Names) -> list[tuple[Note, int, int]]:
