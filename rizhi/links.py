@@ -228,7 +228,7 @@ def named(vault: Vault, notes: Iterable[Note]) -> "Names":
         return Names(notes)
     if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
         what = f'应是一列词，例如 ["温度"]，现在是 {listed!r}'
-        raise RizhiError(f"pyproject.toml 的 [tool.rizhi] everyday {what}。没有改动任何文件。")
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi] everyday {what}。")
     return Names(notes, listed)
 
 

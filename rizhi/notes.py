@@ -29,6 +29,8 @@ _UNIT = re.compile(  # JSON 字符串里的一个字：代理对、转义，或�
 )
 _FOOTNOTE = re.compile(r"\[\^([^\]\s]+)\]")
 
+_ROLE = re.compile(r"^##[ \t]+(.+?)[ \t]*\{#[ \t]*(\w+)[ \t]*#\}[ \t]*$", re.M)
+
 _Edit = tuple[int, int, str]
 
 
@@ -81,13 +83,13 @@ def create(vault: Vault, slug: str, title: str, group: str | None, today: date) 
     folder = _folder(vault, group)
     title = " ".join(title.split())
     if not title or not title.isprintable():
-        raise RizhiError("标题是空的，或有控制字符；没有改动任何文件。")
+        raise RizhiError("标题是空的，或有控制字符。")
     note = folder / f"{slug}.md"
     snippet = vault.snippets / f"{module_of(slug)}.py"
     taken = [n.path for n in read_notes(vault) if n.slug == slug]
     taken += [path for path in (note, snippet) if path.exists()]
     if taken:
-        raise RizhiError(f"{vault.relative(taken[0])} 已存在；没有改动任何文件。换一个名字。")
+        raise RizhiError(f"{vault.relative(taken[0])} 已存在。换一个名字。")
     values = {"slug": slug, "title": title, "module": module_of(slug), "created": today}
     texts = {
         note: template.render(vault, "note.md", **values, yaml_title=quoted(title)),
@@ -109,7 +111,7 @@ def rename(vault: Vault, old: str, new: str) -> Renamed:
     taken = [note.path for note in notes if note.slug == new]
     taken += [target for target in moves.values() if target.exists()]
     if taken:
-        raise RizhiError(f"{vault.relative(taken[0])} 已存在；没有改动任何文件。换一个名字。")
+        raise RizhiError(f"{vault.relative(taken[0])} 已存在；换一个名字。")
     edits, count = _edits(vault, _Replacement(old, new, moves, renamed=note.path))
     steps = [store.Move(contained(vault, a), contained(vault, b)) for a, b in moves.items()]
     changed = store.change(vault.root, f"rename {old} {new}", [*edits, *steps])
@@ -162,7 +164,7 @@ def merge(vault: Vault, old: str, new: str) -> Merged:
 
     def unchanged(page: Note, result: str | None, data: bytes | None) -> bytes | None:
         if data != page.text.encode():
-            raise RizhiError(f"{vault.relative(page.path)} 刚刚改过；没有改动任何文件。再来一次。")
+            raise RizhiError(f"{vault.relative(page.path)} 刚刚改过；再来一次。")
         return None if result is None else result.encode()
 
     text, count[target.path] = replacement.rewritten(target.path, text)
@@ -187,6 +189,31 @@ def note_headings(vault: Vault) -> tuple[str, ...]:
     return tuple(part.name for part in sections(markdown.parse(text, body_start(text))))
 
 
+def note_roles(vault: Vault) -> Mapping[str, str]:
+    """笔记模板点名的几节：角色到标题，标题里填了值的地方是 VALUE。
+
+    `## 自测{# questions #}`：Jinja 注释不进产物。一个角色也没有点名的是上一版的模板：
+    标题还与自带的模板相同的，照自带的算。
+
+    异常：同 `render`。
+    """
+    roles = _roles(template.source(vault, "note.md"))
+    if not roles:
+        own = _roles((template.TEMPLATES / "note.md").read_text("utf-8"))
+        headings = note_headings(vault)
+        roles = {role: title for role, title in own.items() if title in headings}
+    return roles
+
+
+def fits(name: str, wanted: str) -> bool:
+    """一节的标题是不是模板里的这一个。"""
+    return bool(re.fullmatch(re.escape(wanted).replace(VALUE, ".+"), name))
+
+
+def _roles(text: str) -> dict[str, str]:
+    return {role: re.sub(r"\{\{.*?\}\}", VALUE, title) for title, role in _ROLE.findall(text)}
+
+
 # ---- 笔记、片段与记录在哪里 ----
 
 
@@ -194,13 +221,12 @@ def _folder(vault: Vault, group: str | None) -> Path:
     """这一组的文件夹；没有说是哪一组，只有一组就是它，一组也没有就不分组。"""
     known = list(groups(vault))
     if group is None and len(known) > 1:
-        raise RizhiError(f"用 --group 说明放进哪一组：{'、'.join(known)}。没有改动任何文件。")
+        raise RizhiError(f"用 --group 说明放进哪一组：{'、'.join(known)}。")
     if group is None:
         return vault.notes.joinpath(*known)
     if not SLUG.fullmatch(group):
         raise RizhiError(
             f"组名 {group!r} 不合规则：只用小写字母、数字与单个连字符，例如 data-structures。"
-            "没有改动任何文件。"
         )
     return vault.notes / group
 
@@ -209,7 +235,7 @@ def _the_note(notes: Iterable[Note], slug: str) -> Note:
     same = [note for note in notes if note.slug == slug]
     if len(same) != 1:
         why = f"有 {len(same)} 篇同名的笔记" if same else "没有这篇笔记"
-        raise RizhiError(f"{slug}：{why}。没有改动任何文件。")
+        raise RizhiError(f"{slug}：{why}。")
     return same[0]
 
 
@@ -239,7 +265,7 @@ def _removal(
     vault: Vault, path: Path, change: Callable[[bytes | None], bytes | None]
 ) -> store.Edit:
     if path.is_symlink():  # 顺着链接删掉的，会是别处的文件
-        raise RizhiError(f"{vault.relative(path)} 是符号链接；没有改动任何文件。请自己删掉它。")
+        raise RizhiError(f"{vault.relative(path)} 是符号链接；请自己删掉它。")
     return store.Edit(contained(vault, path), change)
 
 
@@ -444,14 +470,14 @@ def _places(token: re.Match[str]) -> list[tuple[int, int]]:
 
 def _check_merge(vault: Vault, notes: Sequence[Note], source: Note, target: Note) -> None:
     if source is target:
-        raise RizhiError(f"{source.slug} 与 {target.slug} 是同一篇；没有改动任何文件。")
+        raise RizhiError(f"{source.slug} 与 {target.slug} 是同一篇。")
     for note in (source, target):
         where = vault.relative(note.path)
         if note.faults or not note.meta:
-            raise RizhiError(f"{where} 的前置数据读不懂或没有；没有改动任何文件。先改好它。")
+            raise RizhiError(f"{where} 的前置数据读不懂或没有；先改好它。")
         if note.draft:
             raise RizhiError(
-                f"{where} 是草稿，不能合并；没有改动任何文件。写完它、去掉 draft: true 再来，"
+                f"{where} 是草稿，不能合并；写完它、去掉 draft: true 再来，"
                 f"不要了就用 rizhi delete {note.slug}。"
             )
     needs = {note.slug: set(note.prereq) for note in notes}
@@ -463,7 +489,7 @@ def _check_merge(vault: Vault, notes: Sequence[Note], source: Note, target: Note
         if target.slug in _before(needs, slug):
             ring = f"{target.slug} 要先读 {slug}，{slug} 又要先读 {target.slug}"
             raise RizhiError(
-                f"并成一篇之后先修成环：{ring}；没有改动任何文件。先去掉其中一条 prereq。"
+                f"并成一篇之后先修成环：{ring}；先去掉其中一条 prereq。"
             )
 
 
@@ -507,7 +533,7 @@ def _combined(vault: Vault, source: Note, target: Note) -> str:
     at = len(head) + 2 * len(end)
     if all(heading.start != at for heading in Page(target.path, text).document.headings):
         where = vault.relative(target.path)
-        raise RizhiError(f"{where} 的末尾有没合上的代码块或注释；没有改动任何文件。合上它再来。")
+        raise RizhiError(f"{where} 的末尾有没合上的代码块或注释；合上它再来。")
     return text
 
 

@@ -164,6 +164,11 @@ def test_pure_modules_do_not_write_or_print(name: str) -> None:
     assert not names & {"print", "open"}
 
 
+def test_store_imports_only_errors() -> None:
+    ours = {name for name in imports(ROOT / "rizhi/store.py") if name.startswith("rizhi")}
+    assert ours == {"rizhi.errors.name_in"}
+
+
 def test_command_line_starts_light() -> None:
     heavy = "{'torch', 'transformers', 'mkdocs', 'jupytext', 'nbformat', 'matplotlib', 'jieba'}"
     code = f"import sys, rizhi.cli; print(sorted({heavy} & set(sys.modules)))"

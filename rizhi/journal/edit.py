@@ -37,9 +37,9 @@ def append(day: Day, wanted: str, content: str, mark: str = "") -> str:
     for text, start in _tries(day, section, content, mark):
         if _came(day, text, start, name, content):
             return text
-    where = f"{day.path.name}:{day.document.line(section.start)}"
     why = f"添在「{name}」里会与上下的行连成一段，或落进没有合上的代码块、注释"
-    raise RizhiError(f"{where} {why}；合上它，或在那里空一行。没有改动任何文件。")
+    line = day.document.line(section.start)
+    raise RizhiError(f"{why}；合上它，或在那里空一行。", day.path, line)
 
 
 def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
@@ -87,7 +87,7 @@ def section_named(day: Day, wanted: str) -> str:
     if len(like) == 1:
         return like[0]
     why = f"不止一节像「{wanted}」：{'、'.join(like)}" if like else f"没有「{wanted}」这一节"
-    raise RizhiError(f"{why}；现有：{'、'.join(known)}。没有改动任何文件。")
+    raise RizhiError(f"{why}；现有：{'、'.join(known)}。")
 
 
 def _free(day: Day, name: str) -> Section | None:

@@ -10,16 +10,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any
 from urllib.parse import unquote
 
-from rizhi import links
+from rizhi import links, store
 from rizhi.errors import RizhiError
 from rizhi.journal import pictures
 from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
 from rizhi.page import read_notes
-from rizhi.vault import Vault, day_names, day_path, read_page
+from rizhi.vault import Vault, contained, day_names, day_path, read_page
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_ITEMS = 2_000
@@ -91,7 +90,7 @@ def read(vault: Vault, source: Path, given: date | None, today: date) -> Incomin
         day = _day(page, given, today)
         _check(page)
     except RizhiError as error:
-        return Incoming(source, "bad", str(error))
+        return Incoming(source, "bad", error.within(vault.root))
     return Incoming(source, "new", "", day, day_path(vault, day), text)
 
 
@@ -99,6 +98,17 @@ def prepare(vault: Vault, files: list[Incoming], kinds: Collection[str]) -> list
     """全部文件读过之后：同一天的谁也不收，其余的排成一页，`kinds` 里的写法改好。"""
     known = _Known(vault, [file for file in files if file.state == "new"])
     return [_prepared(vault, file, known, kinds) for file in _clashes(files)]
+
+
+def write(vault: Vault, fresh: list[Incoming]) -> None:
+    """写下收得进来的各天与它们的图片；要么全成，要么全不成。
+
+    异常：写不成，抛 OSError。
+    """
+    copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+    steps = [store.presence(path, data) for path, data in copies.items()]
+    steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+    store.change(vault.root, "import", steps)
 
 
 def date_in(text: str) -> date | None:
@@ -116,9 +126,7 @@ def date_in(text: str) -> date | None:
     try:
         return date(*map(int, parts))
     except ValueError as error:
-        raise RizhiError(
-            f"{match[0]} 不是真有的日期。用 --date 指定哪一天；没有改动任何文件。"
-        ) from error
+        raise RizhiError(f"{match[0]} 不是真有的日期。用 --date 指定哪一天。") from error
 
 
 def commands(page: Day) -> list[str]:
@@ -159,13 +167,12 @@ def _day(page: Day, given: date | None, today: date) -> date:
         dated = _without_year(source)
     if dated is None:
         raise RizhiError(
-            f"{source} 看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。"
-            "用 --date 指定；没有改动任何文件。"
+            "看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。用 --date 指定。",
+            source,
         )
     if dated > today:
         raise RizhiError(
-            f"{source} 的日期 {dated} 在将来（今天是 {today}）。确实如此就用 --date 指定；"
-            "没有改动任何文件。"
+            f"的日期 {dated} 在将来（今天是 {today}）。确实如此就用 --date 指定。", source
         )
     return dated
 
@@ -199,8 +206,9 @@ def _without_year(source: Path) -> date | None:
     year = next((year[1] for year in years if year), None)
     if year is None:
         raise RizhiError(
-            f"{source} 只写了 {match[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
-            "或用 --date 指定；没有改动任何文件。"
+            f"只写了 {match[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
+            "或用 --date 指定。",
+            source,
         )
     return date_in(f"{year}-{match[1]}-{match[2]}")
 
@@ -209,16 +217,12 @@ def _check(page: Day) -> None:
     """前置数据读得懂，正文不是空的，也不像是一整本。"""
     if page.faults:
         fault = page.faults[0]
-        where, why = f"{page.path}:{fault.line}", f"{fault.message}。{fault.remedy}"
-        raise RizhiError(f"{where} {why}。没有改动任何文件。")
+        raise RizhiError(f"{fault.message}。{fault.remedy}。", page.path, fault.line)
     if not page.body.strip():
-        raise RizhiError(f"{page.path} 是空的；没有改动任何文件。")
+        raise RizhiError("是空的。", page.path)
     count = len(page.items)
     if count > MAX_ITEMS:
-        raise RizhiError(
-            f"{page.path} 有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）；"
-            "没有改动任何文件。"
-        )
+        raise RizhiError(f"有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）。", page.path)
 
 
 def _clashes(files: list[Incoming]) -> list[Incoming]:
@@ -233,9 +237,7 @@ def _clashes(files: list[Incoming]) -> list[Incoming]:
 
 def _clash(file: Incoming, group: list[Incoming]) -> Incoming:
     others = "、".join(str(other.source) for other in group if other is not file)
-    problem = (
-        f"{file.source} 与 {others} 是同一天 {file.day}；没有改动任何文件。用 --date 分开导入。"
-    )
+    problem = f"{file.source} 与 {others} 是同一天 {file.day}。用 --date 分开导入。"
     return Incoming(file.source, "bad", problem, file.day)
 
 
@@ -253,7 +255,7 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
     state = _state(file.path, [_page(body, file.day) for body in bodies], file.text)
     if state == "bad":
         problem = (
-            f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同；没有改动任何文件。"
+            f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
             "自己合并，或用 --date 换一天。"
         )
         return replace(file, state="bad", problem=problem)
@@ -410,23 +412,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # 名字太长，或有 NUL
         return False
-
-
-def as_dict(file: Incoming, vault: Vault) -> dict[str, Any]:
-    """`--json` 的一项。"""
-    return {
-        "source": str(file.source),
-        "state": file.state,
-        "problem": file.problem,
-        "date": file.day.isoformat() if file.day else None,
-        "path": vault.relative(file.path) if file.path else None,
-        "sections": [s.name for s in file.page.sections if s.known],
-        "items": sum(1 for item in file.page.items if item.text),
-        "todos": len(file.page.todos),
-        "stubs": [stub.name for stub in file.page.stubs],
-        "own": file.own_sections,
-        "commands": commands(file.page),
-        "rewritten": [change._asdict() for change in file.done],
-        "findings": [change._asdict() for change in file.remaining],
-        "pictures": [vault.relative(path) for path, _ in file.copies],
-    }

@@ -27,8 +27,7 @@ def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
         page = read_day(vault, path)
         title = short_title(page, day)
         place = vault.relative(path)
-        line = f"{ago:>3} 天前  {day}  {title or '（没有标题）'}  {place}"
-        listed.append({"ago": ago, "date": str(day), "title": title, "path": place, "line": line})
+        listed.append({"ago": ago, "date": str(day), "title": title, "path": place})
     return listed
 
 

@@ -133,7 +133,7 @@ def _left_out(vault: Vault) -> list[str]:
     words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise RizhiError(
-            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；没有改动任何文件。'
+            'pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；'
         )
     return words
 
@@ -221,9 +221,8 @@ def read_answers(text: str, path: Path) -> dict[date, str]:
             if data:
                 answers[date.fromisoformat(data["date"])] = str(data["answer"])
         except (ValueError, KeyError, TypeError) as error:
-            raise RizhiError(
-                f"{path.name}:{number} 读不懂：{error}。改好这一行再来；没有改动任何文件。"
-            ) from error
+            message = f"读不懂：{error}。改好这一行再来。"
+            raise RizhiError(message, path, number) from error
     return answers
 
 

@@ -32,12 +32,8 @@ class Result:
     """一次 `rizhi week` 的结果。"""
 
     path: Path
-    done: str
+    state: str  # new、changed、same
     data: dict[str, Any]
-
-    @property
-    def lacking(self) -> list[str]:
-        return list(self.data["lacking"])
 
 
 def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], None]) -> Result:
@@ -54,18 +50,18 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
     there = path.exists()
 
     def written(old: bytes | None) -> bytes:
-        return text.encode() if old is None else _refresh(old, text, path, vault)
+        return text.encode() if old is None else _refresh(old, text, path)
 
     changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, written)])
-    return Result(path, ("刷新了 " if there else "写好 ") if changed else "没有变化：", data)
+    return Result(path, ("changed" if there else "new") if changed else "same", data)
 
 
-def _refresh(old: bytes, new: str, path: Path, vault: Vault) -> bytes:
+def _refresh(old: bytes, new: str, path: Path) -> bytes:
     text = refreshed(decode(old, path), new)
     if text is None:
         raise RizhiError(
-            f"{vault.relative(path)} 里应各有一行 {BEGIN[:15]}… 与 {END}；"
-            "现在不是，没有改动任何文件。把两行补回去，或移走这个文件重写。"
+            f"里应各有一行 {BEGIN[:15]}… 与 {END}；现在不是。把两行补回去，或移走这个文件重写。",
+            path,
         )
     return text.encode()
 

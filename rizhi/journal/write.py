@@ -70,7 +70,9 @@ def history(vault: Vault, before: date = date.max) -> History:
     # 一天有两页的，该在的位置上的那一页排在后面：它说了算
     dated.sort(key=lambda pair: (pair[0], pair[1].path == day_path(vault, pair[0])))
     good = [(at, day) for at, day in dated if not day.unread]
-    unread = tuple(fault.message for _, day in dated for fault in day.unread)
+    unread = tuple(
+        f"{vault.relative(day.path)} {fault.message}" for _, day in dated for fault in day.unread
+    )
     said: dict[date, list[todo.Mention]] = {}
     for at, day in good:
         said.setdefault(at, []).extend(todo.mentions(day))
@@ -103,7 +105,7 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
     """
     line = todo.dated(_one_line(text), today)
     if not line:
-        raise RizhiError("要添的文字是空的；没有改动任何文件。")
+        raise RizhiError("要添的文字是空的。")
     steps: list[store.Edit | store.Move] = []
     if image:
         picture, data = pictures.beside(vault, today, image)
@@ -156,7 +158,7 @@ def park(
     异常：`until` 不在今天之后，抛 RizhiError；什么也没有改动。
     """
     if until <= today:
-        raise RizhiError(f"{until} 不在今天（{today}）之后，不用搁；没有改动任何文件。")
+        raise RizhiError(f"{until} 不在今天（{today}）之后，不用搁。")
     path = day_path(vault, today)
     known, candidates = _matching(vault, today, wanted, warn)
     if len(candidates) != 1:
@@ -229,7 +231,7 @@ def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.
 
 def _one_line(text: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]", text):
-        raise RizhiError("文字里有换行或控制字符，只能是一行；没有改动任何文件。")
+        raise RizhiError("文字里有换行或控制字符，只能是一行。")
     return text.strip()
 
 

@@ -58,7 +58,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         path = store.state_folder(vault.root) / "words.txt"
         store.replace(path, words.encode())
     except OSError as error:
-        raise PluginError(cause(error)) from error
+        raise PluginError(cause(error, vault.root)) from error
     rebuild.begin(config, vault)
     rebuild.use_words(config, words, path)
     config.nav = navigation.nav(vault, notes, rebuild.STATE.memory)
@@ -98,7 +98,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         try:
             book = _book(path, vault.outputs, stamp.of_snippet(vault, path))
         except RizhiError as error:
-            log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
+            log.info("%s", error.within(vault.root))  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
     if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
@@ -130,7 +130,7 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
     try:
         read_text(Path(path))
     except RizhiError as error:
-        message = str(error).replace(f"{_vault(config).root}/", "")
+        message = error.within(_vault(config).root)
         log.warning("%s", message)
         return f"# {page.file.name}\n\n{_failure(message)}"
     return None
@@ -241,7 +241,7 @@ def _reference(vault: Vault, found: re.Match[str]) -> str:
     try:
         cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
-        message = str(error).replace(f"{vault.root}/", "")
+        message = error.within(vault.root)
         log.warning("%s：%s", fence.PLACE.page, message)
         return _failure(message)
     return found[0]

@@ -91,7 +91,7 @@ def _stale(vault: Vault, path: Path) -> bool:
     try:
         key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
     except RizhiError as error:
-        fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
+        fence.PLACE.failures[module] = error.within(vault.root)
         return False
     if not fresh and STATE.tried.get(module) == key:
         return False

@@ -69,9 +69,9 @@ def plain_config(text: str) -> str:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise RizhiError(f"mkdocs.yml 读不懂：{error}。没有改动任何文件。") from error
+        raise RizhiError(f"mkdocs.yml 读不懂：{error}。") from error
     if not isinstance(root, yaml.MappingNode):
-        raise RizhiError("mkdocs.yml 里不是「键: 值」。没有改动任何文件。")
+        raise RizhiError("mkdocs.yml 里不是「键: 值」。")
     kept = {key.value: (key, value) for key, value in root.value if key.value not in _DROPPED}
     for key, wanted in _wanted():
         _, own = kept.setdefault(key.value, (key, yaml.SequenceNode(wanted.tag, [])))
@@ -141,9 +141,9 @@ def _check_places(folder: Path, old: set[str], made: Mapping[str, Callable[[], b
     for uri in sorted(old | made.keys()):
         target = place / uri
         if target.is_symlink() or not target.parent.resolve().is_relative_to(place):
-            raise RizhiError(f"{folder / uri} 经由链接指到了别处；没有改动任何文件。移走那个链接。")
+            raise RizhiError("经由链接指到了别处。移走那个链接。", folder / uri)
         if uri not in old and target.is_file() and target.read_bytes() != made[uri]():
-            raise RizhiError(f"{folder / uri} 不是这里写的；没有改动任何文件。先移走它。")
+            raise RizhiError("不是这里写的。先移走它。", folder / uri)
 
 
 def _page(page: Generated, uri: str) -> bytes:
@@ -206,12 +206,12 @@ def _owned(vault: Vault, folder: Path) -> set[str]:
     """上次写在这里的文件。"""
     place = folder.resolve()
     if place.is_relative_to(vault.docs) or vault.docs.is_relative_to(place):
-        raise RizhiError(f"{folder} 与 docs/ 套在一起；没有改动任何文件。换一个文件夹。")
+        raise RizhiError("与 docs/ 套在一起。换一个文件夹。", folder)
     manifest = folder / MANIFEST
     if manifest.is_file():
         return set(_names(manifest))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RizhiError(f"{folder} 不是空文件夹；没有改动任何文件。换一个，或先清空它。")
+        raise RizhiError("不是空文件夹。换一个，或先清空它。", folder)
     return set()
 
 
@@ -222,7 +222,7 @@ def _names(manifest: Path) -> list[str]:
         found = None
     if isinstance(found, list) and all(map(_is_name, found)):
         return found
-    raise RizhiError(f"{manifest} 读不懂；没有改动任何文件。删掉它所在的文件夹再来。")
+    raise RizhiError("读不懂。删掉它所在的文件夹再来。", manifest)
 
 
 def _is_name(name: object) -> bool:

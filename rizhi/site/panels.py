@@ -304,7 +304,7 @@ def _standing(path: Path, root: Path, _: object) -> tuple[Row, ...]:
         record = records.read_record(path.parent / "outputs", path.stem)
         used = "、".join(records.sources(path, root)) or "不用 llm"
     except RizhiError as error:
-        return (Row((str(error).replace(f"{root}/", ""),)),)
+        return (Row((error.within(root),)),)
     when = f"，录于 {record.recorded}" if record and record.recorded else ""
     return (
         Row((f"snippets/{path.name}", Dim((f"　{state}{when}",)))),

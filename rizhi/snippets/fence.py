@@ -79,7 +79,7 @@ def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> st
         try:
             html, trouble = render(vault, line)
         except RizhiError as error:
-            html, trouble = "", f"{line}：{error}"
+            html, trouble = "", f"{line}：{error.within(vault.root)}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
             html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
         parts.append(html)
@@ -142,7 +142,7 @@ def _load(path: Path, root: Path, _: object) -> tuple[cells.Snippet, records.Rec
         record = records.read_record(path.parent / "outputs", path.stem)
         trouble = STATES[records.state(path, root)]
     except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
-        trouble = str(error).replace(f"{root}/", "")
+        trouble = error.within(root)
     return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
 
 

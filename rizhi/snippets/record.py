@@ -78,7 +78,7 @@ def read_record(outputs: Path, module: str) -> Record | None:
         outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
         return Record(data["key"], outs, intact, str(data.get("recorded", "")))
     except (ValueError, KeyError, TypeError) as error:
-        raise SnippetError(f"{index} 读不懂：{error!r}；用 rizhi record 重新记录。") from error
+        raise SnippetError(f"读不懂：{error!r}；用 rizhi record 重新记录。", index) from error
 
 
 def state(path: Path, root: Path) -> str:

@@ -22,15 +22,15 @@ class Recorded:
 def record(vault: Vault, path: Path) -> Recorded:
     """运行一个片段，成功才替换它的记录。"""
     if not runner.has_torch():
-        return Recorded(error="没有装 torch，片段跑不起来：make record 会先装好。旧记录没有动。")
+        return Recorded(error="没有装 torch，片段跑不起来：make record 会先装好。")
     try:
         # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
         key = records.key(path, vault.root)
         run = runner.run(path, vault.root)
     except RizhiError as error:
-        return Recorded(error=str(error).replace(f"{vault.root}/", ""))
+        return Recorded(error=error.within(vault.root))
     if run.error:
-        return Recorded(error=run.error.replace(f"{vault.root}/", ""))
+        return Recorded(error=run.error)
     folder = vault.outputs / path.stem
     files = records.record_files(run.outputs, key, runner.versions(), str(today(vault)))
     files["key.json"] = _dated(folder / "key.json", files["key.json"])

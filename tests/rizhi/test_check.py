@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rizhi import notes
-from rizhi.check import ACCOUNT, RULES, Problem, Scene, check_vault
-from rizhi.errors import RizhiError
+from rizhi.check import ACCOUNT, RULES, Scene, check_vault
+from rizhi.errors import Problem, RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
 from rizhi.snippets.cells import CellOutput
@@ -618,6 +618,46 @@ def test_a_template_without_a_section_asks_nothing_of_it(vault: Vault, text: str
     if "自由" in text:
         path.write_text(path.read_text("utf-8").partition("## ")[0] + "## 自由\n\n写了\n", "utf-8")
     assert set(_found(vault)) == {"R402"}
+
+
+RENAMED = """\
+# {{ title }}
+
+## 概要{# brief #}
+
+## 考考 {{ title }}{# questions #}
+
+## 出处{# sources #}
+"""
+
+
+def test_the_template_says_which_heading_plays_which_part(vault: Vault) -> None:
+    """标题换了名字，角色还在：规则照样查。"""
+    _template(vault, RENAMED)
+    path = _note(vault, 概要="[别篇](rope.md)", 出处="- 网上")
+    path.write_text(path.read_text("utf-8").replace("\ue000", "掩码"), "utf-8")
+    _note(vault, "rope", draft=True)
+    _snippet(vault)
+    assert _said(vault, "R303") == [(_line(path, "## 考考"), "error", "考考 掩码只有 0 题")]
+    assert _said(vault, "R309") == [
+        (_line(path, "- 网上"), "warning", "照着这一条找不到出处：网上")
+    ]
+    assert [m for _, _, m in _said(vault, "R310")] == ["「概要」要先读过「rope」，它不在先修里"]
+
+
+def test_a_heading_that_no_role_names_is_not_judged(vault: Vault) -> None:
+    _template(vault, RENAMED.replace("{# sources #}", ""))
+    _note(vault, 出处="- 网上")
+    assert "R309" not in _found(vault)
+
+
+def test_a_template_of_the_last_version_keeps_its_rules(vault: Vault) -> None:
+    """上一版的模板没有点名：标题没改的几节照旧查。"""
+    _template(vault, "# {{ title }}\n\n## 一句话\n\n## 自测\n\n## 出处\n")
+    _note(vault, 自测="没有题", 出处="- 网上", 一句话="[别篇](rope.md)")
+    _note(vault, "rope", draft=True)
+    _snippet(vault)
+    assert set(_found(vault)) == {"R303", "R310", "R402"}
 
 
 def test_a_broken_template_is_named(vault: Vault) -> None:

@@ -64,7 +64,7 @@ def test_new_writes_today_and_never_again(rz: Run, vault: Vault) -> None:
     again = rz("new")
     assert again.exit_code == 1 and path.read_bytes() == data
     assert again.stderr.strip() == (
-        "docs/daily/2026/2026-11-23.md 已存在；没有改动任何文件。要编辑请直接打开它。"
+        "docs/daily/2026/2026-11-23.md 已存在。要编辑请直接打开它。没有改动任何文件。"
     )
 
 
@@ -210,7 +210,7 @@ def test_edit_opens_the_day_new_or_existing(
 
 @pytest.mark.parametrize(
     ("editor", "why"),
-    [("", "没有设置"), ("/没有/这个", "运行不了"), ("false", "退出码"), ("'", "运行不了")],
+    [("", "没有设置"), ("/没有/这个", "运行不了"), ("false", "没有正常结束"), ("'", "运行不了")],
 )
 def test_a_missing_editor_is_explained(
     rz: Run, vault: Vault, monkeypatch: pytest.MonkeyPatch, editor: str, why: str
@@ -749,7 +749,7 @@ def _races(vault: Vault, rounds: int) -> list[list[int]]:
         runs = [subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) for _ in range(2)]
         errors = [run.communicate()[1].decode() for run in runs]
         codes.append(sorted(run.returncode for run in runs))
-        assert sum("已存在；没有改动任何文件" in error for error in errors) == 1
+        assert sum("已存在。" in error for error in errors) == 1
     return codes
 
 

@@ -62,7 +62,7 @@ def test_his_own_files_are_left_alone(written: Vault, tmp_path: Path) -> None:
     mine = out / "docs/notes/model/mine.md"
     mine.write_text("我的\n", encoding="utf-8")
     (written.docs / "notes/model/mine.md").write_text("# 同名\n", encoding="utf-8")
-    with pytest.raises(RizhiError, match="不是这里写的；没有改动任何文件"):
+    with pytest.raises(RizhiError, match="不是这里写的"):
         _write(written, out)
     assert mine.read_text("utf-8") == "我的\n"
 
@@ -74,7 +74,7 @@ def test_links_lead_nowhere_else(written: Vault, tmp_path: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
     (out / "docs/notes").rmdir()
     (out / "docs/notes").symlink_to(written.docs / "notes")
-    with pytest.raises(RizhiError, match="经由链接指到了别处；没有改动任何文件"):
+    with pytest.raises(RizhiError, match="经由链接指到了别处"):
         _write(written, out)
     assert _bytes(written.docs) == before
 
@@ -93,7 +93,7 @@ def test_nothing_from_outside_is_copied(
 @pytest.mark.parametrize("folder", ["docs", "docs/plain", "."])
 def test_docs_itself_is_refused(written: Vault, folder: str) -> None:
     before = _bytes(written.root)
-    with pytest.raises(RizhiError, match="没有改动任何文件"):
+    with pytest.raises(RizhiError, match="套在一起"):
         _write(written, written.root / folder)
     assert _bytes(written.root) == before
 
@@ -103,7 +103,7 @@ def test_a_broken_list_is_refused(written: Vault, tmp_path: Path, names: str) ->
     out = tmp_path / "out"
     out.mkdir()
     (out / export.MANIFEST).write_text(names, encoding="utf-8")
-    with pytest.raises(RizhiError, match="读不懂；没有改动任何文件"):
+    with pytest.raises(RizhiError, match="读不懂"):
         _write(written, out)
     assert list(out.iterdir()) == [out / export.MANIFEST]
 
