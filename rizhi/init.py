@@ -22,9 +22,7 @@ def create(root: Path, *, example: bool) -> list[Path]:
     files = dict(_files(vault, today(vault) if example else None))
     taken = [vault.relative(path) for path in files if path.exists() or path.is_symlink()]
     if taken:
-        raise RizhiError(
-            f"{root} 里已有 {'、'.join(taken)}；换一个文件夹，或先移走它。"
-        )
+        raise RizhiError(f"{root} 里已有 {'、'.join(taken)}；换一个文件夹，或先移走它。")
     vault.root.mkdir(parents=True, exist_ok=True)
     return store.change(vault.root, "init", [store.creation(p, data) for p, data in files.items()])
 

@@ -488,9 +488,7 @@ def _check_merge(vault: Vault, notes: Sequence[Note], source: Note, target: Note
     for slug in sorted(needs[target.slug]):
         if target.slug in _before(needs, slug):
             ring = f"{target.slug} 要先读 {slug}，{slug} 又要先读 {target.slug}"
-            raise RizhiError(
-                f"并成一篇之后先修成环：{ring}；先去掉其中一条 prereq。"
-            )
+            raise RizhiError(f"并成一篇之后先修成环：{ring}；先去掉其中一条 prereq。")
 
 
 def _before(needs: Mapping[str, set[str]], slug: str) -> set[str]:

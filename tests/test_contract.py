@@ -43,7 +43,7 @@ _ABOVE = {
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "dates": (),
-    "zh": (),
+    "zh": ("errors",),
     "store": ("errors",),
     **_ABOVE,
     "markdown": ("errors",),

@@ -349,7 +349,7 @@ def test_delete_lists_every_place_that_would_break(
     before = snapshot()
     result = rz("delete", "rope")
     assert result.exit_code == 1 and snapshot() == before
-    assert "没有改动任何文件。改好这些链接再删，或加 --yes。" in result.stderr
+    assert "改好这些链接再删，或加 --yes。没有改动任何文件。" in result.stderr
     assert result.stdout.splitlines() == [
         "删掉 rope，有 15 处会断：",
         "docs/daily/2026/2026-11-20.md:3 ../../notes/model/rope.md",

@@ -46,7 +46,7 @@ FAILING = [
     ("export", "docs"),
     ("export", "."),
     ("delete", "none"),
-    ("delete", "rope"),
+    ("delete", "cited"),
     ("merge", "none", "rope"),
     ("merge", "mask", "rope"),
     ("init", "."),
@@ -61,6 +61,8 @@ def spoilt(vault: Vault, write: Write, monkeypatch: pytest.MonkeyPatch) -> Vault
     files = {
         "docs/notes/model/mask.md": NOTE,
         "docs/notes/model/rope.md": NOTE,
+        "docs/notes/model/cited.md": NOTE,
+        "docs/notes/model/citing.md": "# 引\n\n[它](cited.md)\n",
         "docs/weekly/2026-W48.md": "没有标记的周报\n",
         "resume.jsonl": "坏的一行\n",
         "bad.md": "看不出是哪一天\n",
@@ -132,7 +134,7 @@ def test_a_full_disk_half_way_through(
         real(path, data, like)
 
     monkeypatch.setattr(store, "_write", full)
-    result = rz("index", "--write", "out")
+    result = rz("export", "out")
     assert result.exit_code == 1 and "磁盘满了" in result.stderr
     assert (SAID in result.stderr) == (snapshot() == before)
     assert str(spoilt.root) not in result.stderr
