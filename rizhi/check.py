@@ -104,12 +104,12 @@ class Scene:
         return [path for path in snippet_files(self.vault) if path.stem not in drafts]
 
     @cached_property
-    def template(self) -> tuple[tuple[str, ...], Mapping[str, str], str]:
+    def template(self) -> tuple[tuple[str, ...], Mapping[str, str], RizhiError | None]:
         """笔记模板的二级标题，其中点了名的几节，与模板排不出来时的原因。"""
         try:
-            return notes.note_headings(self.vault), notes.note_roles(self.vault), ""
+            return notes.note_headings(self.vault), notes.note_roles(self.vault), None
         except RizhiError as error:
-            return (), {}, error.within(self.vault.root)
+            return (), {}, error
 
     @cached_property
     def parts(self) -> dict[Path, list[Part]]:
@@ -299,8 +299,9 @@ def note_named(scene: Scene) -> Findings:
 def note_complete(scene: Scene) -> Findings:
     wanted, _, fault = scene.template
     if fault:
-        path = scene.vault.root / "rizhi/templates/note.md"
-        yield path, 1, fault, "改好模板，才知道笔记该有哪些标题"
+        path = fault.path or scene.vault.root / "templates/note.md"
+        message = fault.message.rstrip("。")
+        yield path, fault.line or 1, message, "改好模板，才知道笔记该有哪些标题"
     for note in scene.finished if wanted else ():
         yield from _headings(note, scene.parts[note.path], wanted)
         for part in scene.parts[note.path]:

@@ -45,7 +45,7 @@ def _line(path: Path, text: str) -> int:
 
 
 def _template(vault: Vault, text: str) -> None:
-    path = vault.root / "rizhi/templates/note.md"
+    path = vault.root / "templates/note.md"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
 
@@ -666,7 +666,9 @@ def test_a_broken_template_is_named(vault: Vault) -> None:
     _template(vault, "# {{ titel }}\n")
     found = _found(vault)
     assert set(found) == {"R302", "R402"}
-    assert "rizhi/templates/note.md:1 模板出错" in found["R302"][0].message
+    problem = found["R302"][0]
+    assert (problem.path, problem.line) == (vault.root / "templates/note.md", 1)
+    assert problem.message.startswith("模板出错")
 
 
 # 自测

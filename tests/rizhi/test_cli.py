@@ -240,12 +240,12 @@ def test_a_title_of_two_lines_is_refused(rz: Run, snapshot: Snapshot) -> None:
 def test_a_broken_template_names_its_line(
     rz: Run, vault: Vault, snapshot: Snapshot, template: str, line: int
 ) -> None:
-    own = vault.root / "rizhi/templates/day.md"
+    own = vault.root / "templates/day.md"
     own.parent.mkdir(parents=True)
     own.write_text(template, "utf-8")
     before = snapshot()
     result = rz("new")
-    assert result.exit_code == 1 and f"rizhi/templates/day.md:{line} 模板出错" in result.stderr
+    assert result.exit_code == 1 and f"templates/day.md:{line} 模板出错" in result.stderr
     assert snapshot() == before
 
 

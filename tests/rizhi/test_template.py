@@ -58,14 +58,14 @@ def test_goals_and_the_link_back_are_not_his_words(vault: Vault, write: Write) -
 
 def test_a_template_of_the_last_version_still_works(vault: Vault) -> None:
     """他改过的旧模板里没有 `goal.mark` 与 `rest`：条目与子条目照样写得出来。"""
-    own = vault.root / "rizhi/templates/day.md"
+    own = vault.root / "templates/day.md"
     own.parent.mkdir(parents=True)
     own.write_text("{% for goal in goals %}{{ loop.index }}. [ ] {{ goal }}\n{% endfor %}", "utf-8")
     assert _new(vault, ["甲\n    - [ ] 乙"], 3) == "1. [ ] 甲\n    - [ ] 乙\n"
 
 
 def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:
-    own = vault.root / "rizhi/templates/day.md"
+    own = vault.root / "templates/day.md"
     own.parent.mkdir(parents=True)
     own.write_text("# {{ date }}\n\n天气：\n\n## 思考\n\n先写三条 (至少)：\n", "utf-8")
     text = _new(vault, [])
@@ -76,7 +76,7 @@ def test_an_edited_template_moves_the_boundary(vault: Vault) -> None:
 
 
 def test_a_template_that_is_no_utf8_is_named(vault: Vault) -> None:
-    own = vault.root / "rizhi/templates/day.md"
+    own = vault.root / "templates/day.md"
     own.parent.mkdir(parents=True)
     own.write_bytes("天气".encode("gbk"))
     with pytest.raises(RizhiError, match=r"day\.md.*UTF-8"):
@@ -88,3 +88,40 @@ def test_a_template_that_is_no_utf8_is_named(vault: Vault) -> None:
 )
 def test_words(text: str, count: int) -> None:
     assert words(text) == count
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ render.__globals__ }}",
+        "{{ goals.append(1) }}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{% for n in range(10 ** 9) %}{{ n }}{% endfor %}",
+        "{{ '{0.__class__}'.format(1) }}",
+    ],
+)
+def test_a_template_reaches_nothing_but_the_page(vault: Vault, text: str) -> None:
+    """别人给的知识库里也许有这样的模板：`new` 会照它排出一页。"""
+    own = vault.root / "templates/day.md"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"一\n{text}\n", "utf-8")
+    with pytest.raises(RizhiError, match=r"模板出错") as told:
+        _new(vault, [])
+    assert told.value.within(vault.root).startswith("templates/day.md:")
+
+
+def test_a_template_may_not_be_a_link_to_elsewhere(vault: Vault, tmp_path: Path) -> None:
+    secret = tmp_path.parent / f"{tmp_path.name}-secret"
+    secret.write_text("密码", "utf-8")
+    (vault.root / "templates").mkdir()
+    (vault.root / "templates/day.md").symlink_to(secret)
+    with pytest.raises(RizhiError, match="知识库之外"):
+        _new(vault, [])
+
+
+def test_the_place_of_the_last_version_still_counts(vault: Vault) -> None:
+    for folder, text in (("rizhi/templates", "旧\n"), ("templates", "新\n")):
+        (vault.root / folder).mkdir(parents=True)
+        (vault.root / folder / "day.md").write_text(text, "utf-8")
+        assert _new(vault, []) == text

@@ -160,5 +160,5 @@ def test_the_settings_lose_only_what_needs_rizhi() -> None:
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [\n"])
 def test_settings_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(RizhiError, match="mkdocs.yml"):
+    with pytest.raises(RizhiError, match=r"mkdocs\.yml"):
         plain_config(text)

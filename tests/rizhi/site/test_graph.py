@@ -184,7 +184,7 @@ def _delete_note(vault: Vault) -> None:
 
 
 def _template(vault: Vault) -> None:
-    path = vault.root / "rizhi/templates/day.md"
+    path = vault.root / "templates/day.md"
     path.parent.mkdir(parents=True)
     path.write_text("## 思考\n\n掩码\n\n- [ ] 量一遍\n", encoding="utf-8")
 
@@ -274,7 +274,7 @@ def _random_edit(vault: Vault, kind: int, which: int, serial: int) -> None:
         title = ("旋转", "掩码", "量了")[(serial + which) % 3]
         note.write_text(f"---\ntitle: {title}\naliases: [RoPE]\n---\n", encoding="utf-8")
     elif kind == 6:
-        path = vault.root / "rizhi/templates/day.md"
+        path = vault.root / "templates/day.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{LINES[serial % len(LINES)]}\n", encoding="utf-8")
 
