@@ -8,22 +8,11 @@ from pathlib import Path
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.site import html, overviews, panels
-from rizhi.site.blocks import Generated, Panel
+from rizhi.site.blocks import Generated
 from rizhi.site.graph import Web
-from rizhi.vault import Vault, contained, date_of
+from rizhi.vault import Vault, contained
 
 MANIFEST = ".rizhi-index.json"
-
-
-def of_page(web: Web, uri: str) -> list[Panel]:
-    """一页的面板；没有面板的页返回空。"""
-    if uri == "index.md":
-        return panels.home(web)
-    if uri.startswith("daily/"):
-        day = date_of(uri.rpartition("/")[2].removesuffix(".md"))
-        return panels.of_day(web, day) if day else []
-    note = web.by_uri.get(uri)
-    return panels.of_note(web, note) if note else []
 
 
 def files(web: Web) -> dict[str, Callable[[], bytes]]:
@@ -81,7 +70,7 @@ def _list(folder: Path, names: list[str]) -> None:
 
 def _with_panels(web: Web, uri: str, path: Path) -> bytes:
     data = path.read_bytes()
-    found = of_page(web, uri) if uri.endswith(".md") else []
+    found = panels.of_page(web, uri) if uri.endswith(".md") else []
     return data + f"\n\n{html.panels_markdown(found, uri)}".encode() if found else data
 
 

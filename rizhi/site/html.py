@@ -1,9 +1,9 @@
-"""一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
+"""一块块内容排成 HTML（站点用）或 Markdown（没有这个插件的引擎用）：字与链接两边相同。"""
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
-from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -34,23 +34,15 @@ _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
-    start, parts = here.split("/")[:-1], uri.split("/")
-    same = 0
-    for one, other in zip(start, parts[:-1], strict=False):
-        if one != other:
-            break
-        same += 1
-    return "/".join([".."] * (len(start) - same) + parts[same:])
+    folder, same, name = posixpath.dirname(here), *posixpath.split(uri)
+    if folder == same:  # 一个月的日历有三十一个这样的链接，十年的有十万个
+        return name
+    return posixpath.relpath(uri, folder or ".")
 
 
 def href(here: str, uri: str) -> str:
     """从一页到另一页的网址，可以写进属性。"""
-    return _href(here.rpartition("/")[0], uri)
-
-
-@lru_cache(maxsize=1 << 16)  # 同一个文件夹里的页，写的是同样的网址：一个月的日历有三十一份
-def _href(folder: str, uri: str) -> str:
-    bare, mark, tail = relative(f"{folder}/" if folder else "", uri).partition("#")
+    bare, mark, tail = relative(here, uri).partition("#")
     page = bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare
     return escape(quote(page) + mark + tail)
 
