@@ -23,12 +23,13 @@ from rizhi.markdown import Link, NearMiss, blank, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, read_notes, read_weeks
 from rizhi.snippets import cells, record
+from rizhi.snippets.flow import flow_data, flow_links
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import SLUG, Vault, day_path, module_of, read_text, snippet_files
 
 QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
-EMBEDDED = ("snippet", "source")
+EMBEDDED = ("snippet", "source", "flow")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
 _SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显示的，浏览器不会执行
@@ -193,7 +194,7 @@ def links_alive(scene: Scene) -> Iterator[Problem]:
         for made in page.document.definitions.values():  # 没有用到的定义，断了也是断了
             if target := links.resolve(folder, made.target):
                 places[made.dest] = target
-        for dest, target in places.items():
+        for dest, target in (*places.items(), *_flow_targets(scene, page)):
             if target not in known and not Path(target).exists():
                 message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
                 line = page.document.line(dest)
@@ -397,6 +398,9 @@ def brief_stands(scene: Scene) -> Iterator[Problem]:
 
 def snippets_checked(scene: Scene) -> Iterator[Problem]:
     owned = {module_of(note.slug) for note in scene.notes}
+    for fence in (fence for note in scene.notes for fence in fences(note.document)):
+        if fence.lang.lower() == "snippet":  # 合并过来的正文，还嵌着原来的片段
+            owned |= {line.partition(":")[0].strip() for _, line in fence.lines}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
             message, remedy = "没有一篇笔记用它", "写出同名的笔记"
@@ -573,8 +577,26 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
         find_object(module_file(scene.vault, module), inside)
         return
     parsed = scene.snippet(cells.snippet_file(scene.vault, module))
-    if inside:
+    if inside or lang == "flow":
         parsed.cell(inside)
+    recorded = record.read_record(scene.vault.outputs, module) if lang == "flow" else None
+    if recorded:
+        flow_data(recorded, inside)
+
+
+def _flow_targets(scene: Scene, page: Page) -> Iterator[tuple[int, str]]:
+    """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有记录的由 R402 说。"""
+    for fence in fences(page.document) if "flow" in page.text else ():
+        for at, name in fence.lines if fence.lang.lower() == "flow" else ():
+            module, _, title = (part.strip() for part in name.partition(":"))
+            try:
+                recorded = record.read_record(scene.vault.outputs, module)
+                data = flow_data(recorded, title) if recorded else {}
+            except RizhiError:
+                continue  # R105 与 R402 已经说了
+            for link in flow_links(data).values():
+                if target := links.resolve(str(page.path.parent), link):
+                    yield at, target
 
 
 def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Iterator[Problem]:

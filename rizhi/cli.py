@@ -2,6 +2,7 @@
 
 import gc
 import json as json_
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -11,12 +12,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click import shell_completion
 
 from rizhi import zh
 from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
 from rizhi.dates import Week
 from rizhi.errors import RizhiError
-from rizhi.vault import Vault, check_slug, contained, day_path, find_vault
+from rizhi.vault import (
+    Vault,
+    check_slug,
+    contained,
+    day_path,
+    find_vault,
+    groups,
+    note_files,
+    snippet_files,
+)
 from rizhi.vault import today as today_of
 
 zh.speak()
@@ -33,7 +44,7 @@ class _Group(click.Group):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         for argument in args:
-            if not _is_text(argument):
+            if not (context.resilient_parsing or _is_text(argument)):  # 补全到一半，什么也不说
                 _fail(f"参数 {argument!r} 不是 UTF-8；没有改动任何文件。换成 UTF-8 再来。")
         return super().parse_args(context, args)
 
@@ -61,6 +72,44 @@ def main(context: click.Context, root: Path | None) -> None:
     context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
     gc.disable()
+
+
+def _completion_vault(context: click.Context) -> Vault | None:
+    """补全在哪个知识库里找；不在知识库里、设置读不懂，就没有候选，也不说什么。"""
+    try:
+        return find_vault(Path.cwd(), context.find_root().params.get("root"))
+    except (RizhiError, OSError):
+        return None
+
+
+def _note_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = {path.stem for path in note_files(vault)} if vault else set()
+    return sorted(name for name in names if name.startswith(typed))
+
+
+def _snippet_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = [path.stem.replace("_", "-") for path in snippet_files(vault)] if vault else []
+    return [name for name in names if name.startswith(typed)]
+
+
+def _group_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = sorted(path.name for path in vault.notes.glob("[!.]*/")) if vault else []
+    return [name for name in names if name.startswith(typed)]
+
+
+def _section_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    from rizhi.journal.day import read_day
+    from rizhi.journal.edit import section_names
+
+    vault = _completion_vault(context)
+    try:
+        names = section_names(read_day(vault, day_path(vault, today_of(vault)))) if vault else []
+    except RizhiError:
+        return []
+    return [name for name in names if name.startswith(typed)]
 
 
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,7 +154,7 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
 
 
 @main.command()
-@click.argument("section", metavar="节")
+@click.argument("section", metavar="节", shell_complete=_section_names)
 @click.argument("text", metavar="文字")
 @click.option("--image", type=click.Path(path_type=Path), metavar="图片", help="复制到旁边并链接。")
 @in_vault
@@ -186,13 +235,22 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
 @main.command()
 @click.argument("slug", metavar="名字")
 @click.option("--title", required=True, metavar="文字", help="笔记的标题。")
-@click.option("--group", default="model", metavar="组", help="docs/notes/ 下的哪一组，缺省 model。")
+@click.option(
+    "--group",
+    metavar="组",
+    shell_complete=_group_names,
+    help="docs/notes/ 下的哪一组，没有就新开；只有一组可以不写。",
+)
 @in_vault
-def note(vault: Vault, slug: str, title: str, group: str) -> None:
+def note(vault: Vault, slug: str, title: str, group: str | None) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
     from rizhi import notes, output
 
+    existing = groups(vault)
     paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
+    if group and group not in existing:
+        others = f"，原有 {'、'.join(existing)}" if existing else ""
+        click.echo(f"新开了一组 {group}{others}。")
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")
@@ -201,7 +259,7 @@ def note(vault: Vault, slug: str, title: str, group: str) -> None:
 
 
 @main.command()
-@click.argument("old", metavar="旧名")
+@click.argument("old", metavar="旧名", shell_complete=_note_names)
 @click.argument("new", metavar="新名")
 @in_vault
 def rename(vault: Vault, old: str, new: str) -> None:
@@ -210,6 +268,36 @@ def rename(vault: Vault, old: str, new: str) -> None:
 
     made = notes.rename(vault, check_slug(old), check_slug(new))
     _lines(output.rename_lines(made, vault))
+
+
+@main.command()
+@click.argument("slug", metavar="名字")
+@click.option("--yes", is_flag=True, help="有会断的链接也删，不再问。")
+@in_vault
+def delete(vault: Vault, slug: str, yes: bool) -> None:
+    """删掉一篇笔记、它的片段与记录；先列出会断的链接，别的页一个字也不动。"""
+    from rizhi import notes, output
+
+    planned = notes.deletion(vault, check_slug(slug))
+    _lines(output.reference_lines(planned, vault))
+    if planned.references and not yes:
+        if not sys.stdin.isatty():
+            _fail("没有改动任何文件。改好这些链接再删，或加 --yes。")
+        if not click.confirm("还要删吗"):
+            _fail("没有改动任何文件。")
+    notes.delete(vault, planned)
+    _lines(output.delete_lines(planned, vault))
+
+
+@main.command()
+@click.argument("old", metavar="并掉的")
+@click.argument("new", metavar="留下的")
+@in_vault
+def merge(vault: Vault, old: str, new: str) -> None:
+    """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
+    from rizhi import notes, output
+
+    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command()
@@ -232,9 +320,9 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
     """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
-    from rizhi.journal import lookback
+    from rizhi.journal import resume as resumes
 
-    material = lookback.gather(vault, since, topic, _warn)
+    material = resumes.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
@@ -250,7 +338,7 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
     from rizhi.journal import lookback
 
-    found = lookback.that_day(vault, day or today_of(vault))
+    found = lookback.read_that_day(vault, day or today_of(vault))
     lines = [one["line"] for one in found] or ["那几天都没有写。"]
     _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
 
@@ -335,17 +423,17 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.stats(vault, today, _warn)
+    data = lookback.read_stats(vault, today, _warn)
     _report(as_json, data, output.stats_lines(data, today))
 
 
 @main.command()
-@click.argument("slugs", nargs=-1, metavar="[名字]…")
+@click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
     from rizhi.snippets import recorder
-    from rizhi.vault import module_of, snippet_files
+    from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
     paths = [vault.snippets / f"{name}.py" for name in names] or snippet_files(vault)
@@ -385,16 +473,37 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
 
 
 @main.command()
-@click.option("--write", "folder", required=True, type=PLACE, metavar="文件夹", help="写到哪里。")
+@click.argument("folder", type=PLACE, metavar="文件夹")
 @in_vault
-def index(vault: Vault, folder: Path) -> None:
-    """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""
+def export(vault: Vault, folder: Path) -> None:
+    """把整个站点写成普通的 Markdown：代码、输出、面板、样式都在，不再需要 rizhi。"""
     from rizhi.site.export import write
     from rizhi.site.graph import read_web
 
     web = read_web(vault, today_of(vault))
     changed, gone = write(web, folder, lambda names: _progress(names, "写"))
-    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；docs/ 没有动。")
+    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；知识库没有动。")
+
+
+@main.command()
+@click.argument("folder", type=PLACE, metavar="文件夹")
+@click.option("--example", is_flag=True, help="再写一篇带片段的笔记与今天的一页，照着写。")
+def init(folder: Path, example: bool) -> None:
+    """在一个文件夹里新建知识库；要写的文件已有就一个也不写。"""
+    from rizhi import init as vaults
+
+    for path in vaults.create(folder, example=example):
+        click.echo(f"写好 {folder / path.relative_to(folder.resolve())}")
+    click.echo(f"接着：cd {shlex.quote(str(folder))}，rizhi new 写今天，mkdocs serve 边写边看。")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="bash|zsh|fish")
+def completion(shell: str) -> None:
+    """打印补全脚本：子命令、笔记、节与组的名字按 Tab 补全。"""
+    script = shell_completion.get_completion_class(shell)
+    assert script  # noqa: S101  三种 click 都自带
+    click.echo(script(main, {}, "rizhi", "_RIZHI_COMPLETE").source())
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:

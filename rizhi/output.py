@@ -12,7 +12,7 @@ from rizhi.journal.dialects import Change
 from rizhi.journal.importer import Incoming, commands
 from rizhi.journal.todo import Todo, brief, due_of, shown
 from rizhi.markdown import Block, Item
-from rizhi.notes import Renamed
+from rizhi.notes import Deletion, Merged, Renamed
 from rizhi.vault import Vault
 
 _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
@@ -136,8 +136,49 @@ def _changes(title: str, changes: Sequence[Change]) -> list[str]:
 
 def rename_lines(made: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
-    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves.items()]
+    counted = f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"
+    return [*moves, counted, *stale_lines(made.stale, vault)]
+
+
+def stale_lines(snippets: Sequence[Path], vault: Vault) -> list[str]:
+    """改了链接的片段，要重录。"""
+    return [
+        f"{vault.relative(path)} 里的链接改了，记录已过期：rizhi record {path.stem}"
+        for path in snippets
+    ]
+
+
+def reference_lines(planned: Deletion, vault: Vault) -> list[str]:
+    """删掉一篇笔记，会断的各处。"""
+    count = len(planned.references)
+    listed = [f"{vault.relative(r.path)}:{r.line} {r.text}" for r in planned.references]
+    return [f"删掉 {planned.slug}，有 {count} 处会断：", *listed] if count else []
+
+
+def delete_lines(planned: Deletion, vault: Vault) -> list[str]:
+    """删掉了哪些文件；记录的文件多，只说几个。"""
+    records = [path for path in planned.files if path.is_relative_to(vault.outputs)]
+    files = [path for path in planned.files if path not in records]
+    lines = [f"删了 {vault.relative(path)}" for path in files]
+    if records:
+        lines.append(f"删了 {vault.relative(records[0].parent)}/ 里的 {len(records)} 个文件")
+    return lines
+
+
+def merge_lines(merged: Merged, vault: Vault) -> list[str]:
+    """合并做了什么，还要人做什么。"""
+    target = vault.relative(merged.path)
+    lines = [
+        f"{vault.relative(merged.source)} → {target}:{merged.line}",
+        f"改了 {merged.edits} 个文件，其中 {merged.links} 处链接。",
+        *stale_lines(merged.stale, vault),
+    ]
+    kept = "、".join(map(vault.relative, merged.kept))
+    return [
+        *lines,
+        *([f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。"] if kept else []),
+    ]
 
 
 def to_write(text: str) -> list[str]:

@@ -43,6 +43,7 @@ _WATCH = 0.1  # 换上新文件之后再看多久
 _PATIENCE = 5.0
 _KEPT_CHANGES = 50
 _KEPT_BYTES = 16 << 20
+_DOTTED = re.compile(r"\.(?!gitignore$)")  # 点开头的不是页面；.gitignore 由 init 写
 _NUMBER = re.compile(r"\d{6,}", re.A)  # 一次改动的文件夹
 # 临时文件名里写着进程号：进程已经不在了，它就是被杀掉的那次运行的残留。
 _LEFTOVER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.rizhi-tmp")
@@ -297,6 +298,13 @@ def remove(path: Path) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
     _sync_folder(path.parent)
+
+
+def remove_empty(folder: Path) -> None:
+    """删掉一个空了的文件夹；没有它、还有东西在里面，就不动。"""
+    if os.path.isdir(folder) and not os.listdir(folder):
+        os.rmdir(folder)
+        _sync_folder(folder.parent)
 
 
 # ---- 一次改动：打算、执行、退回 ----
@@ -773,8 +781,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 def _logged_path(root: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
-    odd = r"^\.|\0|[\\:]" if sys.platform == "win32" else r"^\.|\0"
-    if not parts or parts[0] == "/" or any(re.search(odd, part) for part in parts):
+    odd = r"\0|[\\:]" if sys.platform == "win32" else r"\0"
+    if not parts or parts[0] == "/" or any(_DOTTED.match(p) or re.search(odd, p) for p in parts):
         raise _OutsideError(name)
     return _inside(root, root.joinpath(*parts))
 
@@ -788,7 +796,8 @@ def _inside(root: Path, path: Path) -> Path:
     """路径须在知识库之内，顺着链接看也是；名字以点开头的不是页面。"""
     real = path.resolve()
     inside = path.is_relative_to(root) and real.is_relative_to(root)
-    if not inside or any(part.startswith(".") for part in real.relative_to(root).parts):
+    parts = real.relative_to(root).parts if inside else ()
+    if not inside or any(map(_DOTTED.match, parts)):
         raise _OutsideError(f"{_name(root, path)} 在知识库之外，或名字以点开头；没有改动任何文件。")
     return path
 

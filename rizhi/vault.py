@@ -75,7 +75,7 @@ def find_vault(start: Path, explicit: Path | None = None) -> Vault:
     where = str(explicit) if explicit else f"{start} 及其上各级"
     raise RizhiError(
         f"{where} 不是知识库：pyproject.toml 里没有 [tool.rizhi]。"
-        "请到知识库里运行，或用 --root 指定它。没有改动任何文件。"
+        "请到知识库里运行，用 --root 指定它，或用 rizhi init 文件夹 新建一个。没有改动任何文件。"
     )
 
 
@@ -85,10 +85,10 @@ def read_text(path: Path) -> str:
     异常：不是 UTF-8、太大或读不到，抛 RizhiError，写明字节位置与可能的编码。
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # 管道会等不到头，/dev/zero 读不完
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # 管道会等不到头，/dev/zero 读不完
             raise RizhiError(f"{path} 不是普通文件；没有读它，没有改动任何文件。请移走它。")
-        if found.st_size > MAX_BYTES:
+        if status.st_size > MAX_BYTES:
             raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有改动任何文件。")
         data = path.read_bytes() or _refilled(path)
     except OSError as error:
@@ -177,8 +177,21 @@ def day_files(vault: Vault) -> list[tuple[date, Path]]:
 def day_names(vault: Vault) -> list[tuple[date, str]]:
     """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
-    found = ((date_of(name[-13:-3]), name) for name in names)
-    return sorted((day, name) for day, name in found if day and name[-14] in "/\\")
+    dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
+    return sorted((day, name) for day, name in dated if day)
+
+
+def groups(vault: Vault) -> dict[str, str]:
+    """各组笔记的文件夹名与显示的名字，按显示的次序：设置里写了的在前，其余的按文件夹名。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    names = vault.config.get("groups", {})
+    if not isinstance(names, dict) or not all(isinstance(n, str) and n for n in names.values()):
+        what = f'应是一行行的「文件夹名 = "显示的名字"」，现在是 {names!r}'
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi.groups] {what}。没有改动任何文件。")
+    folders = (path.name for path in sorted(vault.notes.glob("[!.]*")) if path.is_dir())
+    return names | {folder: folder for folder in folders if folder not in names}
 
 
 def snippet_files(vault: Vault) -> list[Path]:
@@ -214,12 +227,12 @@ def date_of(name: str) -> date | None:
 
     只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
     """
-    found = DAY_NAME.fullmatch(name)
+    written = DAY_NAME.fullmatch(name)
     try:
-        made = date(*map(int, found.groups())) if found else None
+        day = date(*map(int, written.groups())) if written else None
     except ValueError:
         return None
-    return made if made and 1900 <= made.year <= 9998 else None
+    return day if day and 1900 <= day.year <= 9998 else None
 
 
 def module_of(slug: str) -> str:
@@ -244,8 +257,8 @@ def markdown_files(folder: Path) -> list[tuple[Path, bool]]:
     """一个文件夹里全部 .md 的路径，与它是不是链接，按名字排好。"""
     # index.md 是栏目的首页，不是一天，也不是一篇笔记
     skipped = f"{os.sep}index.md"
-    found = sorted(_files(str(folder)))
-    return [(Path(n), k) for n, k in found if n.endswith(".md") and not n.endswith(skipped)]
+    files = sorted(_files(str(folder)))
+    return [(Path(n), k) for n, k in files if n.endswith(".md") and not n.endswith(skipped)]
 
 
 def _files(folder: str) -> Iterator[tuple[str, bool]]:
@@ -268,8 +281,8 @@ def _config(path: Path) -> Mapping[str, Any] | None:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RizhiError(f"{path} 读不出来：{error}。请改好它再来。") from error
-    found = table.get("tool", {}).get("rizhi")
-    return found if isinstance(found, dict) else None
+    settings = table.get("tool", {}).get("rizhi")
+    return settings if isinstance(settings, dict) else None
 
 
 def _likely_encoding(data: bytes, error: UnicodeDecodeError) -> str:

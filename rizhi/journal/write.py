@@ -128,24 +128,24 @@ def settle(
     known, candidates = _matching(vault, today, wanted, warn)
     if len(candidates) != 1:
         return Settled(candidates, path)
-    (one,) = candidates
-    first = max(one.born, today)
+    (chosen,) = candidates
+    first = max(chosen.born, today)
     pages = known.pages
     path = path if first == today else pages[first].path
-    line = moved(f"{todo.brief(one.text)}（自 {one.born}）", pages[one.last].path, path)
+    line = moved(f"{todo.brief(chosen.text)}（自 {chosen.born}）", pages[chosen.last].path, path)
 
     def record(page: Day) -> str:
-        settled = edit.settle(page, one.key, mark)
+        settled = edit.settle(page, chosen.key, mark)
         return settled or edit.append(page, DONE, line, mark)
 
     def carried(page: Day) -> str:
         # 写明自哪天顺延来的、在今日目标里的才是同一件；天天都有的「刷题」不是
-        return edit.settle(page, one.key, mark, f"自 {one.born}") or page.text
+        return edit.settle(page, chosen.key, mark, f"自 {chosen.born}") or page.text
 
     steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
     steps += [_amendment(vault, pages[day].path, carried) for day in sorted(pages) if day > first]
     store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
-    return Settled(candidates, path, todo.brief(one.text))
+    return Settled(candidates, path, todo.brief(chosen.text))
 
 
 def park(
@@ -161,18 +161,18 @@ def park(
     known, candidates = _matching(vault, today, wanted, warn)
     if len(candidates) != 1:
         return Settled(candidates, path)
-    (one,) = candidates
-    page = known.pages[one.last]
-    text = f"{todo.brief(one.text)} 📅 {until}"
-    items = [item for item in page.items if item.todo and todo.key(item) == one.key]
+    (chosen,) = candidates
+    page = known.pages[chosen.last]
+    text = f"{todo.brief(chosen.text)} 📅 {until}"
+    items = [item for item in page.items if item.todo and todo.key(item) == chosen.key]
     below = carry.below(page, items[-1], carry.closed(known.lives), path)
     lines = moved(text, page.path, path, page.document.definitions) + below
 
     def parked(old: Day) -> str:
-        return edit.park(old, one.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
+        return edit.park(old, chosen.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
 
     store.change(vault.root, f"park {wanted} {until}", [_today(vault, today, parked)])
-    return Settled(candidates, path, todo.brief(one.text))
+    return Settled(candidates, path, todo.brief(chosen.text))
 
 
 def new_day(

@@ -22,7 +22,7 @@ def nav(vault: Vault, notes: list[Note], read: Callable[[Path], Page]) -> list[A
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。"""
     groups = [
         {escape(group): [{escape(note.title): _uri(vault, note.path)} for note in listed]}
-        for group, listed in by_group(notes)
+        for group, listed in by_group(vault, notes)
     ]
     books = sorted(vault.notebooks.glob("*.ipynb"))
     parts: list[Any] = [

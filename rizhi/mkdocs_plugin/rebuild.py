@@ -246,6 +246,8 @@ class Sources:
         return (snippets, self._llm) if modules else ()
 
     def _snippet(self, name: str) -> Fingerprint:
+        if name == graph.FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
+            return (self._uris,)
         path, record = self._vault.snippets / f"{name}.py", self._vault.outputs / name
         if not path.is_file():  # 页面上列出现有的
             return tuple(p.stem for p in snippet_files(self._vault))

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi import links
-from rizhi.journal import report
-from rizhi.journal.day import read_day
+from rizhi.journal.day import achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -21,7 +20,8 @@ from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names
 
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
-_EMBED = re.compile(r"\b(?:snippet|source)\b")
+_EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
+FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
@@ -192,12 +192,12 @@ def read_fact(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> 
     return DayFact(
         date=day,
         uri=uri_of(path, str(vault.docs)),
-        title=report.short_title(page, day),
+        title=short_title(page, day),
         heading=page.title,
         words=words(own),
         tags=page.tags,
         said=tuple(mentions(page)),
-        achieved=tuple(map(plain, report.achievements(page))) if own else (),
+        achieved=tuple(map(plain, achievements(page))) if own else (),
         mentions=tuple(
             replace(mention, sentence=plain(mention.sentence))
             for by_target in links.backlinks([page]).values()
@@ -232,13 +232,14 @@ def reach(page: Page) -> tuple[str, ...]:
 
 def embedded(page: Page) -> tuple[str, ...]:
     """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
-    blocks = (
-        page.text[span.start : span.end]
-        for span in page.document.spans
-        if span.kind in ("fenced", "indented", "html")
-    )
-    modules = (_MODULE.findall(block) for block in blocks if _EMBED.search(block))
-    return tuple(sorted({name for names in modules for name in names}))
+    modules: set[str] = set()
+    for span in page.document.spans:
+        if span.kind in ("fenced", "indented", "html"):
+            block = page.text[span.start : span.end]
+            kinds = set(_EMBED.findall(block))
+            modules.update(_MODULE.findall(block) if kinds else ())
+            modules.update([FLOW] if "flow" in kinds else ())
+    return tuple(sorted(modules))
 
 
 def plain(text: str) -> str:

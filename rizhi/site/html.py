@@ -37,13 +37,14 @@ def relative(here: str, uri: str) -> str:
     folder, same, name = posixpath.dirname(here), *posixpath.split(uri)
     if folder == same:  # 一个月的日历有三十一个这样的链接，十年的有十万个
         return name
-    return posixpath.relpath(uri, folder or ".")
+    return posixpath.relpath(f"/{uri}", f"/{folder}")
 
 
 def href(here: str, uri: str) -> str:
     """从一页到另一页的网址，可以写进属性。"""
-    bare, mark, tail = relative(here, uri).partition("#")
-    page = bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare
+    bare, mark, tail = uri.partition("#")
+    page = relative(here, bare)
+    page = page.removesuffix(".md") + ".html" if page.endswith(".md") else page
     return escape(quote(page) + mark + tail)
 
 
@@ -261,8 +262,8 @@ def _panel_markdown(panel: Panel, here: str) -> str:
 
 def _part_markdown(part: Part, here: str) -> str:
     if isinstance(part, Link):
-        bare, mark, tail = relative(here, part.uri).partition("#")
-        return f"[{part.text.translate(_SPECIAL)}]({quote(bare)}{mark}{tail})"
+        bare, mark, tail = part.uri.partition("#")
+        return f"[{part.text.translate(_SPECIAL)}]({quote(relative(here, bare))}{mark}{tail})"
     if isinstance(part, Dim):
         return parts_markdown(part.parts, here)
     return part.translate(_SPECIAL)

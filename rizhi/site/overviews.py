@@ -211,7 +211,8 @@ def _achieved(day: DayFact) -> Iterator[Row]:
 def _notes(web: Web) -> partial[Generated]:
     layers = reading_order([note for note in web.notes if not note.draft])
     panels = [
-        Panel("list", name, Rows(note_rows(notes, web))) for name, notes in by_group(web.notes)
+        Panel("list", name, Rows(note_rows(notes, web)))
+        for name, notes in by_group(web.vault, web.notes)
     ]
     if layers:
         rows = tuple(

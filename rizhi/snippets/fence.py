@@ -1,9 +1,10 @@
-"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码。
+"""三种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码，`flow` 嵌入张量流。
 
 只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
 superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +23,7 @@ from rizhi import stamp
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
+from rizhi.snippets.flow import flow_data, flow_links, page_url
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import Vault, find_vault
 
@@ -51,10 +53,11 @@ class Context:
 
 
 def fences(context: Context) -> dict[str, Fence]:
-    """两种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
+    """三种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
     return {
         "snippet": partial(_render, _cells, context),
         "source": partial(_render, _object, context),
+        "flow": partial(_render_flow, context),
     }
 
 
@@ -68,7 +71,19 @@ def source_fence(source: str, *_: Any, **__: Any) -> str:
     return _render(_object, Context(find_vault(Path.cwd())), source)
 
 
+def flow_fence(source: str, *given: Any, **_: Any) -> str:
+    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。"""
+    return _render_flow(Context(find_vault(Path.cwd())), source, *given)
+
+
 _Line = Callable[[Context, str], tuple[str, str]]  # 一行 → HTML 与要说的毛病
+
+
+def _render_flow(context: Context, source: str, *given: Any, **_: Any) -> str:
+    """链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。"""
+    steps = given[3].treeprocessors if len(given) > 3 else {}  # superfences 给的第四样是解析器
+    to_url = steps["relpath"].path_to_url if "relpath" in steps else page_url
+    return _render(partial(_flow, to_url), context, source)
 
 
 def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: Any) -> str:
@@ -99,14 +114,38 @@ def _trouble(context: Context, message: str) -> str:
 
 
 def _cells(context: Context, line: str) -> tuple[str, str]:
+    module, title, parsed, record, trouble = _named(context, line)
+    shown = (parsed.cell(title),) if title else parsed.code_cells
+    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
+    return _with_state(context, "\n".join(boxes), module, trouble)
+
+
+def _flow(to_url: Callable[[str], str], context: Context, line: str) -> tuple[str, str]:
+    module, title, parsed, record, trouble = _named(context, line)
+    parsed.cell(title)
+    data = flow_data(record, title) if record else {}
+    if data:
+        data["links"] = {name: to_url(link) for name, link in flow_links(data).items()}
+    # 「<」写成转义：数据里的源码不会提前结束 <script>
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    script = f'<script type="application/json">{text}</script>' if data else ""
+    words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
+    html = f'<div class="rz-flow" data-search-exclude>{script}<p>{words}</p></div>'
+    return _with_state(context, html, module, trouble)
+
+
+def _named(
+    context: Context, line: str
+) -> tuple[str, str, cells.Snippet, records.Record | None, str]:
+    """一行 `模块:单元格`：片段、它的记录，以及记录不新时该说的话。"""
     vault = context.vault
     module, _, title = (part.strip() for part in line.partition(":"))
     path = cells.snippet_file(vault, module)
-    parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
-    trouble = context.failures.get(module, trouble)
-    shown = (parsed.cell(title),) if title else parsed.code_cells
-    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
-    html = "\n".join(boxes)
+    loaded = _load(path, vault.root, stamp.of_snippet(vault, path))
+    return module, title, *loaded[:2], context.failures.get(module, loaded[2])
+
+
+def _with_state(context: Context, html: str, module: str, trouble: str) -> tuple[str, str]:
     if module in context.running:
         return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
     return html, trouble

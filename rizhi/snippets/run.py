@@ -137,7 +137,7 @@ def _forkserver(root: Path) -> Any:
 
 def _outside_imports(root: Path) -> Iterator[str]:
     """片段与 `llm` 从外面 import 的每一句，按语法树读出。"""
-    for path in (*(root / "llm").glob("*.py"), *(root / "snippets").glob("*.py")):
+    for path in (*(root / "llm").rglob("*.py"), *(root / "snippets").glob("*.py")):
         try:
             tree = ast.parse(read_text(path))
         except (SyntaxError, RizhiError):

@@ -16,7 +16,8 @@ def module_file(vault: Vault, module: str) -> Path:
     """
     path = vault.root / (module.replace(".", "/") + ".py")
     if not module.startswith("llm.") or not path.is_file():
-        known = "、".join(f"llm.{p.stem}" for p in sorted((vault.root / "llm").glob("[!_]*.py")))
+        files = sorted((vault.root / "llm").rglob("[!_]*.py"))
+        known = "、".join(vault.relative(p).removesuffix(".py").replace("/", ".") for p in files)
         raise RizhiError(f"没有模块 {module}；现有：{known or '（没有）'}。")
     return path
 

@@ -1,5 +1,6 @@
 """规则：每一条都有一个犯规的例子和一个不犯的例子，位置说得准。"""
 
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,8 @@ from rizhi.check import ACCOUNT, RULES, Problem, Scene, check_vault
 from rizhi.errors import RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.record import key, record_files
 from rizhi.vault import Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
 
@@ -475,6 +478,7 @@ def embedded(vault: Vault) -> Vault:
 BROKEN = [
     ("snippet", "mask:没有", "mask.py 里没有单元格「没有」；现有：构造、检验 一"),
     ("snippet", "masks", "没有片段 snippets/masks.py；现有：mask"),
+    ("flow", "mask", "mask.py 里没有单元格「」；现有：构造、检验 一"),
     ("source", "llm.model:Head", "model.py 里没有 Head；现有：Block、Block.size"),
     ("source", "llm.model", "model.py 后面没有写「:名字」；现有：Block、Block.size"),
     ("source", "llm.none:Block", "没有模块 llm.none；现有：llm.model"),
@@ -487,7 +491,7 @@ def test_a_fence_that_names_nothing(
     embedded: Vault, write: Write, lang: str, name: str, message: str
 ) -> None:
     """笔记、日总结、周报里都找得到，行号是写名字的那一行。"""
-    good = {"snippet": "mask:构造", "source": "llm.model:Block.size"}[lang]
+    good = {"snippet": "mask:构造", "flow": "mask:构造", "source": "llm.model:Block.size"}[lang]
     fence = f"```{lang}\n{good}\n{name}\n{name}\n```\n"
     note = _note(embedded, 跑一跑=fence)
     day = write("2026-11-20", FULL + fence)
@@ -498,6 +502,22 @@ def test_a_fence_that_names_nothing(
     places = [(path, _line(path, f"\n{name}\n") + 1) for path in (day, note, week)]
     assert [(p.path, p.line) for p in found] == places
     assert {(p.message, p.level) for p in found} == {(message, "error")}
+
+
+def test_flow_links_are_links(embedded: Vault) -> None:
+    """张量流通到的笔记改了名、删掉了，在围栏的那一行报出来；没有记录的由 R402 说。"""
+    note = _note(embedded, 跑一跑="```flow\nmask:构造\n```")
+    assert set(_found(embedded)) == {"R402"}
+    path = embedded.snippets / "mask.py"
+    cell = CellOutput("构造", json.dumps({"links": {"a": "none.md", "b": "mask.md#x"}}))
+    (embedded.outputs / "mask").mkdir(parents=True)
+    for name, data in record_files((cell,), key(path, embedded.root), {}, "").items():
+        (embedded.outputs / "mask" / name).write_bytes(data)
+    found = _found(embedded)
+    assert set(found) == {"R104"}
+    (problem,) = found["R104"]
+    assert (problem.path, problem.line) == (note, _line(note, "mask:构造"))
+    assert problem.message == "链接指向不存在的 docs/notes/model/none.md"
 
 
 def test_fences_in_a_draft_are_left_alone(embedded: Vault) -> None:

@@ -42,7 +42,7 @@ def test_a_page_that_is_gone_goes_there_too(written: Vault, tmp_path: Path) -> N
     _write(written, out)
     (written.docs / "notes/model/rope.md").unlink()
     assert _write(written, out)[1] == 1
-    assert not (out / "notes/model/rope.md").exists()
+    assert not (out / "docs/notes/model/rope.md").exists()
 
 
 def test_a_file_may_become_a_folder(written: Vault, tmp_path: Path) -> None:
@@ -53,13 +53,13 @@ def test_a_file_may_become_a_folder(written: Vault, tmp_path: Path) -> None:
     (written.docs / "extra").mkdir()
     (written.docs / "extra/a.md").write_text("# 甲\n", encoding="utf-8")
     _write(written, out)
-    assert (out / "extra/a.md").is_file()
+    assert (out / "docs/extra/a.md").is_file()
 
 
 def test_his_own_files_are_left_alone(written: Vault, tmp_path: Path) -> None:
     out = tmp_path / "out"
     _write(written, out)
-    mine = out / "notes/model/mine.md"
+    mine = out / "docs/notes/model/mine.md"
     mine.write_text("我的\n", encoding="utf-8")
     (written.docs / "notes/model/mine.md").write_text("# 同名\n", encoding="utf-8")
     with pytest.raises(RizhiError, match="不是这里写的；没有改动任何文件"):
@@ -70,10 +70,10 @@ def test_his_own_files_are_left_alone(written: Vault, tmp_path: Path) -> None:
 def test_links_lead_nowhere_else(written: Vault, tmp_path: Path) -> None:
     out, before = tmp_path / "out", _bytes(written.docs)
     _write(written, out)
-    for path in sorted((out / "notes").rglob("*"), reverse=True):
+    for path in sorted((out / "docs/notes").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    (out / "notes").rmdir()
-    (out / "notes").symlink_to(written.docs / "notes")
+    (out / "docs/notes").rmdir()
+    (out / "docs/notes").symlink_to(written.docs / "notes")
     with pytest.raises(RizhiError, match="经由链接指到了别处；没有改动任何文件"):
         _write(written, out)
     assert _bytes(written.docs) == before
@@ -112,4 +112,4 @@ def test_his_page_wins_over_a_computed_one(written: Vault, tmp_path: Path) -> No
     (written.docs / "todos").mkdir()
     (written.docs / "todos/index.md").write_text("# 我自己的\n", encoding="utf-8")
     _write(written, tmp_path / "out")
-    assert (tmp_path / "out/todos/index.md").read_text("utf-8") == "# 我自己的\n"
+    assert (tmp_path / "out/docs/todos/index.md").read_text("utf-8") == "# 我自己的\n"
