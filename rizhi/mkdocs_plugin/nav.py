@@ -3,7 +3,7 @@
 标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from rizhi.site.panels import by_group
 from rizhi.vault import Vault
 
 
-def nav(vault: Vault, notes: list[Note], read: Callable[[Path], Page]) -> list[Any]:
+def nav(vault: Vault, notes: Iterable[Note], read: Callable[[Path], Page]) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。"""
     groups = [
         {escape(group): [{escape(note.title): _uri(vault, note.path)} for note in listed]}

@@ -72,28 +72,29 @@ class Reader:
         """周报、参考页、指南……任何一页。"""
         return self._load(Page, path, True)
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> tuple[Note, ...]:
         """全部笔记，同 `page.read_notes`。"""
-        return [self._load(Note, path, link) for path, link in markdown_files(self.vault.notes)]
+        files = markdown_files(self.vault.notes)
+        return tuple(self._load(Note, path, link) for path, link in files)
 
     def web(self, today: date) -> Web:
         """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
         vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
-        pages = [
+        pages = tuple(
             kept(path, partial(graph.read_fact, vault, day, path, rows), (stamp(path), rows))
             for day, path in day_names(vault)
-        ]
+        )
+        todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
         spelled = [(note.path, note.title, note.aliases) for note in notes]
-        everyday = vault.config.get("everyday")
-        names = kept("names", partial(links.named, vault, notes), (everyday, spelled))
+        clues = (vault.config.get("everyday"), spelled)
+        names = kept("names", partial(links.named, vault, notes), clues)
         named = {
             page.uri: kept(page.uri, partial(graph.named_in, page.prose, names))
             for page in pages
             if page.words
         }
-        todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
-        weeks = [self._load(Page, path, link) for path, link in markdown_files(vault.weekly)]
-        return graph.join(vault, today, pages, notes, weeks, todos, named)
+        weeks = tuple(self._load(Page, path, link) for path, link in markdown_files(vault.weekly))
+        return Web(vault, today, pages, notes, weeks, tuple(todos), named)
 
     def _load(self, kind: type[P], path: Path, link: bool) -> P:
         make = partial(load, kind, self.vault, path, link)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -45,16 +45,20 @@ class DayFact(NamedTuple):
 
 @dataclass(frozen=True)
 class Web:
-    """整张网；`days` 是真正写过的，从早到晚，`pages` 是建了页的每一天。"""
+    """整张网；`pages` 是建了页的每一天，从早到晚。"""
 
     vault: Vault
     today: date
-    days: tuple[DayFact, ...]
     pages: tuple[DayFact, ...]
     notes: tuple[Note, ...]
     weeks: tuple[Page, ...]
     todos: tuple[Todo, ...]
     named: Mapping[str, tuple[str, ...]]  # 写过的每一天的页面提到了哪些笔记，链接的也在其中
+
+    @cached_property
+    def days(self) -> tuple[DayFact, ...]:
+        """真正写过的每一天，从早到晚。"""
+        return tuple(page for page in self.pages if page.words)
 
     @cached_property
     def uris(self) -> dict[date, str]:
@@ -162,27 +166,12 @@ class Web:
 
 def read_web(vault: Vault, today: date) -> Web:
     """读出整张网。"""
-    template, notes = boilerplate(vault), read_notes(vault)
-    pages = [read_fact(vault, day, path, template) for day, path in day_names(vault)]
+    template, notes = boilerplate(vault), tuple(read_notes(vault))
+    pages = tuple(read_fact(vault, day, path, template) for day, path in day_names(vault))
+    todos = tuple(lives([(page.date, page.said) for page in pages]))
     names = links.named(vault, notes)
     named = {page.uri: named_in(page.prose, names) for page in pages if page.words}
-    todos = lives([(page.date, page.said) for page in pages])
-    return join(vault, today, pages, notes, read_weeks(vault), todos, named)
-
-
-def join(
-    vault: Vault,
-    today: date,
-    pages: Iterable[DayFact],
-    notes: Iterable[Note],
-    weeks: Iterable[Page],
-    todos: Iterable[Todo],
-    named: Mapping[str, tuple[str, ...]],
-) -> Web:
-    """读好的各样合成整张网。"""
-    every = tuple(pages)
-    written = tuple(page for page in every if page.words)
-    return Web(vault, today, written, every, tuple(notes), tuple(weeks), tuple(todos), named)
+    return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named)
 
 
 def read_fact(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayFact:
