@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_web [--days 3650] [--short 365] [--notes 400] [--rounds 3]
 
-- 对方是同样的 Markdown、同样的主题与搜索，没有我们的钩子与扩展：归档、标签、时间线这些算出来的页
+- 对方是同样的 Markdown、同样的主题与搜索，没有我们的插件与扩展：归档、标签、时间线这些算出来的页
   它一页也不建。
 - KB 与 MB 都按一千进位；每页的字节是全部产物（脚本、样式、字体、搜索索引都在内）摊到每一页。
 - 「改一处」各开一个常驻的进程，轮流改一行、像 `mkdocs serve` 那样重建，直到产物里那一页出现新的字；
@@ -152,7 +152,7 @@ def serve(root: Path) -> int:
     site = root / "served"
     options = {"config_file": str(root / "mkdocs.yml"), "site_dir": str(site)}
     first = load_config(**options)
-    plain = not first.hooks
+    plain = "rizhi" not in first.plugins
     first.plugins.on_startup(command="serve", dirty=plain)
     first.site_url = URL
     build(first, serve_url=URL, dirty=plain)

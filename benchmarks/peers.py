@@ -29,13 +29,13 @@ def ours(target: Path) -> Path:
 
 
 def bare(target: Path) -> Path:
-    """同样的页面与笔记本、同样的主题与插件；围栏换成普通的代码块，没有钩子与扩展。"""
+    """同样的页面与笔记本、同样的主题与插件；围栏换成普通的代码块，没有我们的插件与扩展。"""
     ours(target)
     vault = find_vault(target, target)
     for page in vault.docs.rglob("*.md"):
         plain = _FENCE.sub(partial(_plain, vault, page), page.read_text("utf-8"))
         page.write_text(plain, encoding="utf-8")
-    _unhook(target / "mkdocs.yml")
+    _without_us(target / "mkdocs.yml")
     shutil.rmtree(target / "rizhi")
     return target
 
@@ -46,27 +46,23 @@ def grown(target: Path, days: int, notes: int) -> Path:
     (target / "docs/index.md").write_text("# 首页\n", encoding="utf-8")
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     start, stop = config.index("  - autorefs"), config.index("markdown_extensions:")
-    config = f"{config[:start]}\n{config[stop:]}".replace("watch: [llm]\n", "")
-    config = config.replace(
-        "rizhi/mkdocs_plugin/plugin.py", str(ROOT / "rizhi/mkdocs_plugin/plugin.py")
-    )
-    (target / "mkdocs.yml").write_text(config, encoding="utf-8")
+    (target / "mkdocs.yml").write_text(f"{config[:start]}\n{config[stop:]}", encoding="utf-8")
     return target
 
 
 def grown_bare(target: Path, days: int, notes: int) -> Path:
-    """同样的 Markdown、同样的主题与搜索，没有钩子与扩展。"""
-    _unhook(grown(target, days, notes) / "mkdocs.yml")
+    """同样的 Markdown、同样的主题与搜索，没有我们的插件与扩展。"""
+    _without_us(grown(target, days, notes) / "mkdocs.yml")
     return target
 
 
-def _unhook(path: Path) -> None:
+def _without_us(path: Path) -> None:
+    """去掉我们的插件、扩展与围栏；没有插件，不进导航的页要自己写明。"""
     config = path.read_text("utf-8")
-    config = re.sub(r"^hooks:.*\n|^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
-    config = config.replace("  - rizhi.site.softbreak\n", "").replace(
-        "superfences:\n", "superfences\n"
-    )
-    path.write_text(config, encoding="utf-8")
+    config = re.sub(r"^  - rizhi\b.*\n", "", config, flags=re.M)
+    config = re.sub(r"^ *custom_fences:\n(?: +- \{name.*\n)+", "", config, flags=re.M)
+    config = config.replace("superfences:\n", "superfences\n")
+    path.write_text(f"not_in_nav: |\n  /daily/**\n  /weekly/**\n{config}", encoding="utf-8")
 
 
 def _plain(vault: Vault, page: Path, found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
 """
 
+from collections.abc import Callable, Iterable
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -12,16 +13,16 @@ from mkdocs.structure.files import Files
 
 from rizhi.mkdocs_plugin import notebooks
 from rizhi.page import Note, Page
-from rizhi.site.graph import Memory, Web
+from rizhi.site.graph import Web
 from rizhi.site.panels import by_group
 from rizhi.vault import Vault
 
 
-def nav(vault: Vault, notes: list[Note], memory: Memory) -> list[Any]:
-    """顶栏几项；一天天的总结太多，不进导航，由归档带路。"""
+def nav(vault: Vault, notes: Iterable[Note], read: Callable[[Path], Page]) -> list[Any]:
+    """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。"""
     groups = [
-        {escape(name): [{escape(note.title): _uri(vault, note.path)} for note in found]}
-        for name, found in by_group(vault, notes)
+        {escape(group): [{escape(note.title): _uri(vault, note.path)} for note in listed]}
+        for group, listed in by_group(vault, notes)
     ]
     books = sorted(vault.notebooks.glob("*.ipynb"))
     parts: list[Any] = [
@@ -37,8 +38,8 @@ def nav(vault: Vault, notes: list[Note], memory: Memory) -> list[Any]:
         },
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
         {"手写例子": [{escape(notebooks.title(vault, p)): _notebook(vault, p)} for p in books]},
-        {"参考": _folder(vault, "reference", memory)},
-        {"使用": _folder(vault, "guide", memory)},
+        {"参考": _folder(vault, "reference", read)},
+        {"使用": _folder(vault, "guide", read)},
     ]
     return [part for part in parts if all(part.values())]
 
@@ -47,7 +48,7 @@ def chain_days(files: Files, web: Web) -> None:
     """日总结不在导航里，mkdocs 不给它们标题、上一页与下一页：按日期接上，隔几天没写也接得上。"""
     pages = []
     for day in web.pages:
-        file = files.get_file_from_path(web.uri(day.path))
+        file = files.get_file_from_path(day.uri)
         if file is not None and file.page is not None:
             file.page.title = escape(day.heading or str(day.date))
             pages.append(file.page)
@@ -55,9 +56,9 @@ def chain_days(files: Files, web: Web) -> None:
         earlier.next_page, later.previous_page = later, earlier
 
 
-def _folder(vault: Vault, name: str, memory: Memory) -> list[dict[str, str]]:
+def _folder(vault: Vault, name: str, read: Callable[[Path], Page]) -> list[dict[str, str]]:
     paths = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
-    return [{escape(memory.page(Page, vault, p).title): _uri(vault, p)} for p in paths]
+    return [{escape(read(path).title): _uri(vault, path)} for path in paths]
 
 
 def _notebook(vault: Vault, path: Path) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +13,10 @@ from rizhi import notes
 from rizhi.errors import RizhiError
 from rizhi.markdown.document import one_line
 from rizhi.markdown.outline import sections
+from rizhi.mkdocs_plugin.rebuild import Kept
 from rizhi.page import Note
-from rizhi.site import export, overviews
 from rizhi.site import html as render
+from rizhi.site import overviews, panels
 from rizhi.site.blocks import Generated, Panel, Trail
 from rizhi.site.graph import Web
 from rizhi.site.graph import plain as plainly
@@ -26,12 +29,34 @@ _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
 
 
 Source = tuple[str, list[str]]  # 原文，与填进去的各段 HTML
+Around = tuple[str, str]  # 标题之下的一段 HTML，与正文之后的一段
 
 
-def sources(web: Web) -> dict[str, Source]:
-    """算出来的页；没变的不重排。"""
-    pages, kept = overviews.pages(web), web.memory.kept
-    return {u: kept(("source", u), page, partial(_source, page, u)) for u, page in pages.items()}
+@dataclass(frozen=True)
+class Inserts:
+    """接进各页的 HTML：算出来的页的各段，与每一页的面板。"""
+
+    parts: Mapping[str, list[str]]
+    panels: Mapping[str, Around]
+
+    def of(self, uri: str) -> tuple[object, ...]:
+        """一页上接的各段。"""
+        return self.panels.get(uri), self.parts.get(uri)
+
+    def into(self, html: str, uri: str) -> str:
+        """接进一页。"""
+        html = render.filled(html, self.parts.get(uri, ()))
+        top, rest = self.panels.get(uri, ("", ""))
+        if top:
+            head, mark, tail = html.partition("</h1>")
+            html = f"{head}{mark}{top}{tail}" if mark else top + html
+        return f"{html}\n{rest}" if rest else html
+
+
+def sources(web: Web, kept: Kept) -> dict[str, Source]:
+    """算出来的页；没变的不重算、不重排。"""
+    plan = overviews.plan(web)
+    return {uri: kept(uri, partial(_source, kept(uri, plan[uri]), uri)) for uri in plan}
 
 
 def _source(page: Generated, uri: str) -> Source:
@@ -40,45 +65,37 @@ def _source(page: Generated, uri: str) -> Source:
     return f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts
 
 
-def scripts(web: Web) -> dict[str, str]:
-    """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
-    ends = web.vault.config.get("day_ends", 4)
-    days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
-    found = {"assets/days.js": f"rizhiDays({days});\n"}
-    brief = _brief_title(web.vault)
-    for note in web.notes:
-        found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note, brief)
-    return found
+def around(web: Web, uris: Iterable[str], kept: Kept) -> dict[str, Around]:
+    """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。"""
+    return {uri: kept(uri, partial(_around, kept(uri, panels.plan(web, uri)), uri)) for uri in uris}
 
 
-def rendered(web: Web, uri: str) -> tuple[str, str]:
-    """一页的面板排成两段 HTML：标题之下的前后天，与正文之后的其余；没变的不重排。"""
-    found = export.of_page(web, uri)
-    return web.memory.kept(("panels", uri), found, partial(_rendered, found, uri))
-
-
-def _rendered(found: list[Panel], uri: str) -> tuple[str, str]:
-    trails = [panel for panel in found if isinstance(panel.content, Trail)]
-    rest = render.panels_html((p for p in found if p not in trails), uri)
+def _around(shown: list[Panel], uri: str) -> Around:
+    trails = [panel for panel in shown if isinstance(panel.content, Trail)]
+    rest = render.panels_html((panel for panel in shown if panel not in trails), uri)
     name = "rz-home" if uri == "index.md" else "rz-web"
     return render.panels_html(trails, uri), f'<div class="{name}">{rest}</div>' if rest else ""
 
 
-def woven(html: str, top: str, rest: str) -> str:
-    """面板接进一页。"""
-    if top:
-        head, mark, tail = html.partition("</h1>")
-        html = f"{head}{mark}{top}{tail}" if mark else top + html
-    return f"{html}\n{rest}" if rest else html
+def scripts(web: Web, kept: Kept) -> dict[str, str]:
+    """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
+    ends = web.vault.config.get("day_ends", 4)
+    days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
+    texts = {"assets/days.js": f"rizhiDays({days});\n"}
+    title = _brief_title(web.vault)
+    for note in web.notes:
+        brief = kept(note.path, partial(_brief, note, title))
+        texts[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note, brief)
+    return texts
 
 
 def unindexed(html: str, template: re.Pattern[str]) -> str:
     """模板里原样的行不进搜索：十年里每一天都有同样的几句。"""
 
-    def mark(found: re.Match[str]) -> str:
-        name, text = found.groups()
+    def mark(line: re.Match[str]) -> str:
+        tag, text = line.groups()
         same = template.fullmatch(text.strip())
-        return f"<{name} data-search-exclude>{text}</{name}>" if same else found[0]
+        return f"<{tag} data-search-exclude>{text}</{tag}>" if same else line[0]
 
     return _LINE.sub(mark, html)
 
@@ -99,9 +116,9 @@ def _brief_title(vault: Vault) -> str:
 
 def _preview(web: Web, note: Note, brief: str) -> str:
     data = {
-        "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
+        "url": web.uri(note.path).removesuffix(".md") + ".html",
         "title": note.title,
-        "brief": web.memory.kept(("brief", note.path), (note, brief), partial(_brief, note, brief)),
+        "brief": brief,
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):

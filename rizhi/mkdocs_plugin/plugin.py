@@ -1,29 +1,36 @@
-"""mkdocs 的钩子：很薄，只把纯函数的结果接到构建的各个时刻上。"""
+"""mkdocs 插件：很薄，只把纯函数的结果接到构建的各个时刻上。
+
+`plugins` 里的先后定不了次序：每个事件都写明优先级，排在第几个都一样。
+"""
 
 import gc
 import logging
 import re
-from functools import cache, lru_cache
+from functools import lru_cache, partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment
+from mkdocs.config.base import Config
+from mkdocs.config.config_options import ExtraScriptValue
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
-from mkdocs.plugins import CombinedEvent, event_priority
+from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+from mkdocs.utils.templates import TemplateContext
+from pathspec.gitignore import GitIgnoreSpec
 
 from rizhi import stamp, store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve
-from rizhi.site import html as render
-from rizhi.site.graph import Web, read_web
-from rizhi.site.graph import notes as read_notes
+from rizhi.mkdocs_plugin import notebooks, pages, search
+from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
+from rizhi.mkdocs_plugin.serve import Reruns
+from rizhi.site.graph import Web
 from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
 from rizhi.template import boilerplate
@@ -33,67 +40,242 @@ from rizhi.zh import cause
 log = logging.getLogger("mkdocs.rizhi")
 
 ASSETS = Path(__file__).parents[1] / "site" / "assets"
+STYLES = ("assets/web.css", "assets/rizhi.css")  # 打印的规则在 rizhi.css 里，要排在后面
+SCRIPTS = ("assets/rizhi.js", "assets/web.js")
+WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
+ICON = "assets/favicon.svg"
+# 一天天的、算出来的页太多，不进导航
+NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
+EARLY, LATE = event_priority(100), event_priority(-100)
+
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
+_DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
-class Loom:
-    """这一次构建用的整张网，与每一页的面板。"""
-
-    web: Web
-    panels: dict[str, tuple[str, str]]
-    parts: dict[str, list[str]]
-    template: re.Pattern[str]
-    files: Files
+class Options(Config):  # type: ignore[no-untyped-call]
+    """mkdocs 必须知道的选项；现在一个也没有，设置都在 `[tool.rizhi]`。"""
 
 
-@event_priority(100)  # 赶在搜索插件读词典之前
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    _vault_at.cache_clear()  # 设置也许改过
-    gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，缺省每七百个新的就要扫一遍
-    vault = _vault(config)
-    notes = read_notes(vault, rebuild.STATE.memory)
-    words = search.dictionary(notes)
-    try:
-        path = store.state_folder(vault.root) / "words.txt"
-        store.replace(path, words.encode())
-    except OSError as error:
-        raise PluginError(cause(error, vault.root)) from error
-    rebuild.begin(config, vault)
-    rebuild.use_words(config, words, path)
-    config.nav = navigation.nav(vault, notes, rebuild.STATE.memory)
-    return config
+class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
+    """两次构建之间留着的在 `_incremental` 与 `_reruns` 里，其余的每次构建都换。
+
+    mkdocs 只给定义了 `on_startup` 的插件在重建之间保留同一个实例。
+    """
+
+    def __init__(self) -> None:
+        self._incremental = Incremental()
+        self._reruns = Reruns()
+        self._reader: Reader
+        self._template: re.Pattern[str]
+        self._web: Web
+        self._inserts: pages.Inserts
+        self._files: Files
+
+    @property
+    def rebuilt(self) -> set[str]:
+        """这一次重建的页。"""
+        return self._incremental.rebuilt
+
+    @property
+    def _vault(self) -> Vault:
+        return self._reader.vault
+
+    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
+        self._reruns.start(command)
+
+    @EARLY  # 赶在搜索插件读词典、offline 添上 CDN 的脚本之前
+    def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
+        gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
+        folder = Path(config.config_file_path).parent
+        try:
+            vault = find_vault(folder, folder)
+            words_file = store.state_folder(vault.root) / "words.txt"
+            self._reader = Reader(vault, self._incremental.kept)
+            self._template = boilerplate(vault)
+            notes = self._reader.notes()
+            words = search.dictionary(notes)
+            store.replace(words_file, words.encode())
+        except (OSError, RizhiError) as error:
+            raise PluginError(_cause(error, folder)) from error
+        self._incremental.begin(config, vault)
+        self._incremental.search.use_words(config, words, words_file)
+        config.nav = navigation.nav(vault, notes, self._reader.page)
+        _add_defaults(config)
+        return config
+
+    def on_pre_build(self, *, config: MkDocsConfig) -> None:
+        self._reruns.refresh(self._vault, self._reader.page)
+
+    @LATE  # 别的插件加的、换的文件都看得见；mkdocs-jupyter 会换一个 Files
+    def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
+        web = self._web = self._reader.web(today(self._vault))
+        kept = self._incremental.kept
+        computed = pages.sources(web, kept)
+        for uri, (text, _) in list(computed.items()):
+            if files.get_file_from_path(uri):
+                log.warning(
+                    "docs/%s 与算出来的页同名：显示的是你写的。要看算出来的，给它改个名字。", uri
+                )
+                del computed[uri]
+            else:
+                files.append(File.generated(config, uri, content=text))
+        _add_assets(files, config, pages.scripts(web, kept))
+        _replace_broken_notebooks(files, config, self._vault)
+        _add_downloads(files, config, self._vault)
+        if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
+            gc.freeze()  # 整张网要留到下一次重建，不必再扫
+        parts = {uri: parts for uri, (_, parts) in computed.items()}
+        uris = [file.src_uri for file in files.documentation_pages()]
+        self._inserts = pages.Inserts(parts, pages.around(web, uris, kept))
+        return files
+
+    @LATE  # 导航排定之后
+    def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
+        self._files = files
+        navigation.chain_days(files, self._web)
+        sources = Sources(self._reader, self._web, files, self._inserts.of, self._reruns.state)
+        self._incremental.mark(files, nav, sources)
+        return nav
+
+    # 在 autorefs（-50）用清单填链接之前
+    def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> Environment:
+        env.bytecode_cache = self._incremental.templates
+        self._incremental.references.recall(config, self.rebuilt)
+        return env
+
+    def on_page_read_source(self, *, page: Page, config: MkDocsConfig) -> str | None:
+        """读不懂的一页换成说明：mkdocs 遇到不是 UTF-8 的一页，整个站点都打不开了。"""
+        path = page.file.abs_src_path
+        if path is None or page.file.src_uri.endswith(".ipynb"):
+            return None
+        try:
+            read_text(Path(path))
+        except RizhiError as error:
+            message = error.within(self._vault.root)
+            log.warning("%s", message)
+            return f"# {page.file.name}\n\n{_failure(message)}"
+        return None
+
+    @LATE  # 别的插件改过原文与前置数据之后
+    def on_page_markdown(
+        self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
+    ) -> str:
+        draft = page.meta.get("draft") is True
+        self._bind_fences(config, page, draft)
+        # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
+        breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
+        config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
+        if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
+            page.meta["title"] = escape(str(page.meta["title"]))
+        if self._reruns.serving and page.file.abs_src_path:
+            page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
+        reference = partial(_reference, self._vault, page)
+        return _REFERENCE.sub(reference, (_DRAFT if draft else "") + markdown)
+
+    @LATE  # 正文与目录都排定之后
+    def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+        """模板文字不进搜索；把下载的占位换成真的链接：没有这个插件的引擎里它是空的。"""
+        uri = page.file.src_uri
+        self.rebuilt.add(uri)
+        if uri.endswith(".ipynb"):
+            return notebooks.name_headings(html, page.toc)
+        html = _DOWNLOAD.sub(partial(_download, files, page), html)
+        return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
+
+    @LATE  # 搜索插件读过正文之后：面板不进搜索，也不必让它解析
+    def on_page_context(
+        self, context: TemplateContext, *, page: Page, config: MkDocsConfig, nav: Navigation
+    ) -> TemplateContext:
+        page.content = self._inserts.into(page.content or "", page.file.src_uri)
+        return context
+
+    def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
+        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+        head, mark, tail = output.partition('<div class="md-content"')
+        return re.sub(r"\n\s+", "\n", head) + mark + tail
+
+    @EARLY  # 赶在搜索插件写盘之前
+    def _complete(self, *, config: MkDocsConfig) -> None:
+        self._incremental.finish(config, self._files)
+
+    def _conclude(self, *, config: MkDocsConfig) -> None:
+        search.patch_worker(Path(config.site_dir))
+        self._reruns.finish(self._vault)
+
+    on_post_build = CombinedEvent(_complete, _conclude)
+
+    def on_build_error(self, *, error: Exception) -> None:
+        self._incremental.forget()
+        self._reruns.abandon()
+
+    def on_serve(
+        self, server: LiveReloadServer, *, config: MkDocsConfig, builder: Any
+    ) -> LiveReloadServer:
+        server.builder = rebuilder(config)
+        self._reruns.watch(server, self._vault)
+        return server
+
+    def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
+        """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
+        where, reruns = f"docs/{page.file.src_uri}", self._reruns
+        context = fence.Context(self._vault, where, draft, reruns.failures, reruns.running)
+        bound = fence.fences(context)
+        for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
+            custom["format"] = bound.get(custom["name"], custom["format"])
 
 
-def on_startup(command: str, dirty: bool) -> None:
-    fence.PLACE.failures.clear()
-    serve.STATE.serving = command == "serve"
+def _cause(error: OSError | RizhiError, root: Path) -> str:
+    return cause(error, root) if isinstance(error, OSError) else error.within(root)
 
 
-def on_pre_build(config: MkDocsConfig) -> None:
-    serve.refresh(_vault(config), rebuild.STATE.memory)
+def _add_defaults(config: MkDocsConfig) -> None:
+    """站点要的样式、脚本与图标；mkdocs.yml 里写了的照他的。"""
+    config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
+    written = {str(script) for script in config.extra_javascript}
+    config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]
+    offline: Any = config.plugins.get("material/offline")
+    if offline and offline.config.enabled:  # 自带的，免得 offline 插件从 CDN 取
+        scripts = config.extra.setdefault("polyfills", [])
+        if not any("iframe-worker" in uri for uri in scripts):
+            scripts.append(WORKER)
+    if config.theme.get("favicon") == "assets/images/favicon.png":  # 主题自己的，不是他写的
+        config.theme["favicon"] = ICON
+    ours = GitIgnoreSpec.from_lines(NOT_IN_NAV)
+    config.not_in_nav = config.not_in_nav + ours if config.not_in_nav else ours
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    vault = _vault(config)
-    Loom.template = boilerplate(vault)
-    web = Loom.web = read_web(vault, today(vault), rebuild.STATE.memory)
-    made = pages.sources(web)
-    texts = {uri: text for uri, (text, _) in made.items()} | pages.scripts(web)
-    for uri, text in texts.items():
-        if files.get_file_from_path(uri):
-            log.warning(
-                "docs/%s 与算出来的页同名：显示的是你写的。要看算出来的，给它改个名字。", uri
-            )
-            made.pop(uri, None)
-        else:
-            files.append(File.generated(config, uri, content=text))
-    Loom.parts = {uri: parts for uri, (_, parts) in made.items()}
-    for path in sorted(p for p in ASSETS.rglob("*") if p.is_file()):
+def _deferred(uri: str) -> ExtraScriptValue:
+    script = ExtraScriptValue(uri)
+    script.defer = True
+    return script
+
+
+def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> None:
+    """样式、脚本、字体与算出来的数据；docs/assets/ 里有同名的，用他自己的。"""
+    for path in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         uri = f"assets/{path.relative_to(ASSETS).as_posix()}"
-        files.append(File.generated(config, uri, abs_src_path=str(path)))
+        if not files.get_file_from_path(uri):
+            files.append(File.generated(config, uri, abs_src_path=str(path)))
+    for uri, text in scripts.items():
+        if not files.get_file_from_path(uri):
+            files.append(File.generated(config, uri, content=text))
+
+
+def _replace_broken_notebooks(files: Files, config: MkDocsConfig, vault: Vault) -> None:
+    """读不懂的笔记本换成一页说明：mkdocs-jupyter 会让整个构建停下。"""
     for path in sorted(vault.notebooks.glob("*.ipynb")):
-        _replace_broken(files, config, vault, path)
+        trouble = notebooks.trouble(vault, path)
+        file = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
+        if trouble and file:
+            log.warning("%s", trouble)
+            text = f"# {path.stem}\n\n{_failure(trouble)}"
+            files.remove(file)
+            files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+
+
+def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
+    """每个片段带输出的笔记本。"""
     for path in snippet_files(vault):
         try:
             book = _book(path, vault.outputs, stamp.of_snippet(vault, path))
@@ -101,114 +283,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.info("%s", error.within(vault.root))  # 用到它的页面会显示这个错误并记警告
             continue
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
-    if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
-        gc.freeze()  # 整张网要留到下一次重建，不必再扫
-    Loom.files = files
-    uris = [file.src_uri for file in files.documentation_pages()]
-    Loom.panels = {uri: pages.rendered(web, uri) for uri in uris}
-    return files
-
-
-def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
-    navigation.chain_days(files, Loom.web)
-    woven = {uri: (two, Loom.parts.get(uri)) for uri, two in Loom.panels.items()}
-    rebuild.mark(files, nav, Loom.web, woven)
-    return nav
-
-
-def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
-    env.bytecode_cache = rebuild.TEMPLATES
-    rebuild.recall_references(config)
-    return env
-
-
-def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
-    """读不懂的一页换成说明：mkdocs 遇到不是 UTF-8 的一页，整个站点都打不开了。"""
-    path = page.file.abs_src_path
-    if path is None or page.file.src_uri.endswith(".ipynb"):
-        return None
-    try:
-        read_text(Path(path))
-    except RizhiError as error:
-        message = error.within(_vault(config).root)
-        log.warning("%s", message)
-        return f"# {page.file.name}\n\n{_failure(message)}"
-    return None
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    fence.PLACE.page = f"docs/{page.file.src_uri}"
-    fence.PLACE.draft = page.meta.get("draft") is True
-    # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
-    breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
-    config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
-    if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
-        page.meta["title"] = escape(str(page.meta["title"]))
-    head = _DRAFT if fence.PLACE.draft else ""
-    vault = _vault(config)
-    if serve.STATE.serving and page.file.abs_src_path:
-        page.edit_url = pages.edit_url(vault, page.file.abs_src_path)
-    return _REFERENCE.sub(lambda found: _reference(vault, found), head + markdown)
-
-
-def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """模板文字不进搜索；把下载的占位换成真的链接：没有这个钩子的引擎里它是空的。"""
-    uri = page.file.src_uri
-    rebuild.STATE.rebuilt.add(uri)
-    if uri.endswith(".ipynb"):
-        return notebooks.name_headings(html, page.toc)
-
-    def link(found: re.Match[str]) -> str:
-        target = files.get_file_from_path(f"downloads/{found[1]}.ipynb")
-        if target is None:
-            return ""
-        url = target.url_relative_to(page.file)
-        return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
-
-    html = re.sub(r'<span class="rz-notebook" data-module="(\w+)"></span>', link, html)
-    return pages.unindexed(html, Loom.template) if uri.startswith("daily/") else html
-
-
-@event_priority(-100)  # 搜索插件读过正文之后：面板不进搜索，也不必让它解析
-def on_page_context(context: Any, page: Page, config: MkDocsConfig, nav: Navigation) -> None:
-    uri = page.file.src_uri
-    html = render.filled(page.content or "", Loom.parts.get(uri, ()))
-    page.content = pages.woven(html, *Loom.panels.get(uri, ("", "")))
-
-
-def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
-    head, mark, tail = output.partition('<div class="md-content"')
-    return re.sub(r"\n\s+", "\n", head) + mark + tail
-
-
-@event_priority(100)  # 赶在搜索插件写盘之前
-def _complete(config: MkDocsConfig) -> None:
-    rebuild.finish(config, Loom.files)
-
-
-def _conclude(config: MkDocsConfig) -> None:
-    search.patch_worker(Path(config.site_dir))
-    serve.finish(_vault(config))
-
-
-on_post_build = CombinedEvent(_complete, _conclude)
-
-
-def on_build_error(error: Exception) -> None:
-    rebuild.forget()
-    serve.abandon()
-
-
-def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
-    server.builder = rebuild.rebuilder(config)
-    serve.begin(server, _vault(config))
-    return server
-
-
-@cache  # 每一页都要问几遍
-def _vault_at(folder: Path) -> Vault:
-    return find_vault(folder)
 
 
 @lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
@@ -217,31 +291,25 @@ def _book(path: Path, outputs: Path, _: object) -> str:
     return records.to_notebook(cells.parse(path), record)
 
 
-def _vault(config: MkDocsConfig) -> Vault:
-    return _vault_at(Path(config.config_file_path).parent)
+def _download(files: Files, page: Page, place: re.Match[str]) -> str:
+    target = files.get_file_from_path(f"downloads/{place[1]}.ipynb")
+    if target is None:
+        return ""
+    url = target.url_relative_to(page.file)
+    return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
 
 
-def _replace_broken(files: Files, config: MkDocsConfig, vault: Vault, path: Path) -> None:
-    trouble = notebooks.trouble(vault, path)
-    found = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
-    if trouble and found:
-        log.warning("%s", trouble)
-        text = f"# {path.stem}\n\n{_failure(trouble)}"
-        files.remove(found)
-        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
-
-
-def _failure(message: str) -> str:
-    return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
-
-
-def _reference(vault: Vault, found: re.Match[str]) -> str:
+def _reference(vault: Vault, page: Page, directive: re.Match[str]) -> str:
     """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
-    path = vault.root / (found[1].replace(".", "/") + ".py")
+    path = vault.root / (directive[1].replace(".", "/") + ".py")
     try:
         cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
         message = error.within(vault.root)
-        log.warning("%s：%s", fence.PLACE.page, message)
+        log.warning("docs/%s：%s", page.file.src_uri, message)
         return _failure(message)
-    return found[0]
+    return directive[0]
+
+
+def _failure(message: str) -> str:
+    return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'

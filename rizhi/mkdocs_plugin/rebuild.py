@@ -1,17 +1,19 @@
 """改一处只重建它能改到的页：借 mkdocs 自己的「脏」构建，由我们说清楚哪一页变了。
 
-mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变了它都不知道。这里给每个文件算一个指纹，
-里面有它的一切依据；与上一次不同的才重建。搜索的条目按页留着，没重建的页用上一次的。
+两次构建之间留下什么，只有这里知道：算过的东西（`Kept`），与每个文件的指纹、搜索的条目、接口清单
+（`Incremental`）。mkdocs 的脏构建只看文件的时间：面板、导航、记录、搜索变了它都不知道；
+这里一个文件的指纹里有它的一切依据，与上一次不同的才重建。
 """
 
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jieba
 from jinja2 import BytecodeCache
@@ -21,237 +23,277 @@ from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
-from mkdocs.structure.pages import Page as Shown
+from mkdocs.structure.pages import Page as SitePage
 from mkdocstrings import Inventory
 
-from rizhi.page import Page
-from rizhi.site.graph import FLOW, Memory, Web
-from rizhi.snippets import fence
-from rizhi.stamp import stamp
+from rizhi import links
+from rizhi.journal.todo import lives
+from rizhi.page import Note, Page, load
+from rizhi.site import graph
+from rizhi.site.graph import Web
+from rizhi.stamp import Stamp, stamp
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, snippet_files
+from rizhi.vault import Vault, day_names, markdown_files, snippet_files
 
+T = TypeVar("T")
+P = TypeVar("P", bound=Page)
 _INVENTORY = "objects.inv"
 _REFERENCE = "reference/"
-# 一个文件的指纹：面板的 HTML 没变就是同一个对象，比起来不用看内容
-Mark = tuple[object, ...]
+Fingerprint = tuple[object, ...]
 
 
-@dataclass
-class Built:
-    """上一次构建留下的：每个文件的指纹与去处、每一页的搜索条目。"""
+class Kept:
+    """算过的东西：同一个函数、同样的参数，就是上一次的结果。"""
 
-    marks: dict[str, Mark] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    words: str | None = None
-    recut: bool = False  # 词典换过，留着的条目要重切
-    inventory: bytes = b""
-    memory: Memory = field(default_factory=Memory)
-    salt: Mark = ()
-    site: str = ""
-    fresh: dict[str, Mark] = field(default_factory=dict)  # 这一次的指纹，建成了才算数
-    fresh_places: dict[str, str] = field(default_factory=dict)
-    rebuilt: set[str] = field(default_factory=set)  # 这一次重建的页
+    def __init__(self) -> None:
+        self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
+
+    def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
+        """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
+
+        参数多半还是上一次的那些对象，比起来不必看内容。
+        """
+        key, clues = (make.func, name), make.args if given is None else given
+        old = self._results.get(key)
+        if old is None or old[0] != clues:
+            old = self._results[key] = (clues, make())
+        result: T = old[1]
+        return result
 
 
-STATE = Built()
+@dataclass(frozen=True)
+class Reader:
+    """读知识库；没改过的页不重读、不重新解析，拿到的是同一个对象。"""
+
+    vault: Vault
+    kept: Kept
+
+    def page(self, path: Path) -> Page:
+        """周报、参考页、指南……任何一页。"""
+        return self._load(Page, path, True)
+
+    def notes(self) -> tuple[Note, ...]:
+        """全部笔记，同 `page.read_notes`。"""
+        files = markdown_files(self.vault.notes)
+        return tuple(self._load(Note, path, link) for path, link in files)
+
+    def web(self, today: date) -> Web:
+        """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
+        vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
+        pages = tuple(
+            kept(path, partial(graph.read_fact, vault, day, path, rows), (stamp(path), rows))
+            for day, path in day_names(vault)
+        )
+        todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
+        spelled = [(note.path, note.title, note.aliases) for note in notes]
+        clues = (vault.config.get("everyday"), spelled)
+        names = kept("names", partial(links.named, vault, notes), clues)
+        named = {
+            page.uri: kept(page.uri, partial(graph.named_in, page.prose, names))
+            for page in pages
+            if page.words
+        }
+        weeks = tuple(self._load(Page, path, link) for path, link in markdown_files(vault.weekly))
+        return Web(vault, today, pages, notes, weeks, tuple(todos), named)
+
+    def _load(self, kind: type[P], path: Path, link: bool) -> P:
+        make = partial(load, kind, self.vault, path, link)
+        return self.kept((kind, path), make, stamp(str(path)))
 
 
 class Templates(BytecodeCache):
     """主题的模板只编译一次：mkdocs 每次重建都换一个新的环境，编译要占去改一处的小一半时间。"""
 
     def __init__(self) -> None:
-        self.known: dict[str, bytes] = {}
+        self._compiled: dict[str, bytes] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
         """源文变了，校验和对不上，jinja2 自会重编。"""
-        if bucket.key in self.known:
-            bucket.bytecode_from_string(self.known[bucket.key])
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self.known[bucket.key] = bucket.bytecode_to_string()
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
 
 
-TEMPLATES = Templates()
+@dataclass
+class Snapshot:
+    """一次构建：每个文件的指纹与产物在哪里。"""
+
+    fingerprints: dict[str, Fingerprint]
+    places: dict[str, str]
 
 
-def begin(config: MkDocsConfig, vault: Vault) -> None:
-    """换了产物的文件夹，或改了配置，就从头来。"""
-    paths = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
-    salt = (config.site_dir, boilerplate(vault).pattern, *map(stamp, paths))
-    if STATE.salt != salt:
-        STATE.salt = salt
-        forget()
-    if STATE.site != config.site_dir:
-        STATE.site, STATE.places = config.site_dir, {}
+class Incremental:
+    """上一次构建留下的一切。"""
+
+    def __init__(self) -> None:
+        self.kept = Kept()
+        self.templates = Templates()
+        self.search = SearchEntries()
+        self.references = References()
+        self.rebuilt: set[str] = set()  # 这一次重建的页
+        self._settings: Fingerprint = ()
+        self._site = ""
+        self._shapes: dict[Fingerprint, Fingerprint] = {}
+        self._built = Snapshot({}, {})
+        self._building = Snapshot({}, {})  # 这一次的，建成了才算数
+
+    def begin(self, config: MkDocsConfig, vault: Vault) -> None:
+        """换了知识库、产物的文件夹，或改了配置，就从头来。"""
+        files = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
+        template = boilerplate(vault).pattern
+        settings = (config.site_dir, template, *((file, stamp(file)) for file in files))
+        if self._settings != settings:
+            self._settings = settings
+            self.forget()
+        if self._site != config.site_dir:
+            self._site, self._built.places = config.site_dir, {}
+
+    def forget(self) -> None:
+        """页都要重建；哪些产物是自己的还要记着，好在删了页之后清掉。"""
+        self._built.fingerprints = {}
+        self.search.forget()
+
+    def mark(self, files: Files, nav: Navigation, sources: "Sources") -> None:
+        """与上一次的指纹相同、产物又还在的文件，告诉 mkdocs 它没变。
+
+        导航与前后页的标题也写在每一页上，一样算。
+        """
+        shapes = Shapes(nav, self._shapes)
+        self._shapes = shapes.known
+        fingerprints: dict[str, Fingerprint] = {
+            file.src_uri: (sources.of(file), shapes.of(file.page) if file.page else ())
+            for file in files
+        }
+        places = {file.src_uri: file.abs_dest_path for file in files}
+        self._building = Snapshot(fingerprints, places)
+        self.rebuilt = set()
+        changed = {file.src_uri for file in files if self._is_changed(file)}
+        references = {file.src_uri for file in files if file.src_uri.startswith(_REFERENCE)}
+        if changed & references:  # 接口清单是一起写的，少排一页就缺一页
+            changed |= references
+        for file in files:
+            modified = _modified if file.src_uri in changed else _unmodified
+            file.is_modified = modified  # type: ignore[method-assign]
+
+    def finish(self, config: MkDocsConfig, files: Files) -> None:
+        """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
+        self.search.complete(config, files, self.rebuilt)
+        self.references.keep(config, self.rebuilt)
+        places = set(self._building.places.values())
+        for place in self._built.places.values():
+            if place not in places:
+                Path(place).unlink(missing_ok=True)
+        self._built = self._building
+
+    def _is_changed(self, file: File) -> bool:
+        before = self._built.fingerprints.get(file.src_uri)
+        same = before == self._building.fingerprints[file.src_uri]
+        return not (same and os.path.isfile(file.abs_dest_path))  # noqa: PTH113
 
 
-def forget() -> None:
-    """什么也不沿用；哪些产物是自己的还要记着，好在删了页之后清掉。"""
-    STATE.marks, STATE.entries = {}, {}
+def _modified() -> bool:
+    return True
 
 
-def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
-    """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。"""
-    options = first.user_configs[-1]
-    logging.getLogger("mkdocs.commands.build").addFilter(_not_the_dirty_warning)
-
-    def again() -> None:
-        config = load_config(first.config_file_path, **options)
-        config.site_url = first.site_url
-        build(config, serve_url=first.site_url, dirty=True)
-
-    return again
+def _unmodified() -> bool:
+    return False
 
 
-def _not_the_dirty_warning(record: logging.LogRecord) -> bool:
-    # mkdocs 说脏构建的导航与链接会不准；不准的几样正是这里补上的
-    return not str(record.msg).startswith("A 'dirty' build")
+class Sources:
+    """一个文件由什么算出来：它自己、接上的面板、它链接的在不在、它嵌入的片段与源码。"""
 
+    def __init__(
+        self,
+        reader: Reader,
+        web: Web,
+        files: Files,
+        inserted: Callable[[str], Fingerprint],
+        running: Callable[[str], Fingerprint],
+    ) -> None:
+        """`inserted` 是一页上接的各段，`running` 是一个片段此刻跑得怎样。"""
+        self._reader, self._inserted, self._running = reader, inserted, running
+        self._vault, self._docs = reader.vault, str(reader.vault.docs)
+        self._uris = frozenset(file.src_uri for file in files)
+        self._days = {day.uri: day for day in web.days}
+        self._pages: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
+        self._llm = _stamps(sorted((self._vault.root / "llm").rglob("*.py")))
+        references = sorted((self._vault.docs / _REFERENCE).glob("*.md"))
+        self._references = self._llm + _stamps(references)
 
-def use_words(config: MkDocsConfig, words: str, path: Path) -> None:
-    """分词的词典只在变了的时候重新载入：jieba 的词频会越载越大，切得与从头建的不一样。"""
-    for name in ("search", "material/search"):
-        if name in config.plugins:
-            config.plugins[name].config.jieba_dict_user = None
-    if STATE.words == words:
-        return
-    jieba.setLogLevel(logging.WARNING)
-    jieba.dt.initialized = False
-    jieba.initialize()
-    jieba.load_userdict(str(path))
-    STATE.recut = STATE.words is not None
-    STATE.words = words
-
-
-def mark(files: Files, nav: Navigation, web: Web, woven: Mapping[str, Mark]) -> None:
-    """给每个文件算指纹；与上一次相同、产物又还在的，告诉 mkdocs 它没变。
-
-    `woven` 是每一页的面板：面板变了，页就变了。导航与前后页的标题也写在每一页上，一样算。
-    """
-    clues = Clues(web, frozenset(file.src_uri for file in files))
-    shapes = Shapes(nav)
-    STATE.fresh, STATE.rebuilt = {}, set()
-    STATE.fresh_places = {file.src_uri: file.abs_dest_path for file in files}
-    for file in files:
-        uri = file.src_uri
-        made = (clues.of(file), woven.get(uri), *(shapes.of(file.page) if file.page else ()))
-        STATE.fresh[uri] = made
-        same = STATE.marks.get(uri) == made and os.path.isfile(file.abs_dest_path)  # noqa: PTH113
-        file.is_modified = partial(bool, not same)  # type: ignore[method-assign]
-    _all_references(files)
-
-
-def _all_references(files: Files) -> None:
-    """参考页要么都重建，要么都不：接口清单是一起写的，少一页就缺一页。"""
-    pages = [file for file in files if file.src_uri.startswith(_REFERENCE)]
-    if any(file.is_modified() for file in pages):
-        for file in pages:
-            file.is_modified = partial(bool, True)  # type: ignore[method-assign]
-
-
-def recall_references(config: MkDocsConfig) -> None:
-    """参考页没有重建，链接到它们的页照样要找得到：autorefs 只认得这一次排过的。"""
-    if "autorefs" in config.plugins and STATE.inventory and not _references_rebuilt():
-        plugin: Any = config.plugins["autorefs"]
-        for name, item in Inventory.parse_sphinx(io.BytesIO(STATE.inventory)).items():
-            plugin.register_url(name, item.uri)
-
-
-def _references_rebuilt() -> bool:
-    return any(uri.startswith(_REFERENCE) for uri in STATE.rebuilt)
-
-
-def finish(config: MkDocsConfig, files: Files) -> None:
-    """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
-    for name in ("search", "material/search"):
-        if name in config.plugins:
-            plugin: Any = config.plugins[name]
-            _complete(plugin.search_index, files)
-    _keep_inventory(Path(config.site_dir) / _INVENTORY)
-    kept = set(STATE.fresh_places.values())
-    for place in STATE.places.values():
-        if place not in kept:
-            Path(place).unlink(missing_ok=True)
-    STATE.marks, STATE.places = STATE.fresh, STATE.fresh_places
-
-
-class Clues:
-    """一个文件的指纹从哪里来：它自己、它链接的在不在、它嵌入的片段与源码。"""
-
-    def __init__(self, web: Web, known: frozenset[str]) -> None:
-        self.web, self.known = web, known
-        vault = web.vault
-        self.facts = {web.uri(day.path): day for day in web.days}
-        self.llm = "".join(repr(stamp(str(p))) for p in sorted((vault.root / "llm").rglob("*.py")))
-        pages = sorted((vault.docs / "reference").glob("*.md"))
-        self.reference = self.llm + "".join(repr(stamp(str(p))) for p in pages)
-
-    def of(self, file: File) -> str | bytes:
-        """除了面板与导航，一个文件的一切依据。"""
-        content = file._content
-        if content is not None:
-            return content
-        assert file.abs_src_path is not None  # noqa: S101  不是算出来的，就有源文件
-        own = repr(stamp(file.abs_src_path))
-        if not file.src_uri.endswith(".md"):
+    def of(self, file: File) -> Fingerprint:
+        """除了导航，一个文件的一切依据。"""
+        uri, path = file.src_uri, file.abs_src_path
+        if path is None:
+            return (file.content_bytes, *self._inserted(uri))
+        own = (stamp(path), *self._inserted(uri))
+        if not uri.endswith(".md"):
             return own
-        day = self.facts.get(file.src_uri)
+        day = self._days.get(uri)
         if day is not None:
-            return own + self._alive(day.reach) + self._embedded(day.modules)
-        vault, memory = self.web.vault, self.web.memory
-        page = memory.page(Page, vault, vault.docs / file.src_uri)
-        targets, modules = memory.page_clues(page)
-        own += self._alive(targets) + self._embedded(modules)
-        documented = file.src_uri.startswith(_REFERENCE) or ":::" in page.text
-        return own + (self.reference if documented else "")
+            return (*own, self._alive(day.reach), self._embedded(day.modules))
+        page = self._pages.get(uri) or self._reader.page(self._vault.docs / uri)
+        reach, modules = self._reader.kept(page.path, partial(_dependencies, page))
+        documented = uri.startswith(_REFERENCE) or ":::" in page.text
+        references = self._references if documented else ()
+        return (*own, self._alive(reach), self._embedded(modules), references)
 
-    def _alive(self, targets: Iterable[str]) -> str:
-        return "".join(f"{target}{self.web.uri(target) in self.known}" for target in targets)
+    def _alive(self, targets: Iterable[str]) -> Fingerprint:
+        return tuple(graph.uri_of(target, self._docs) in self._uris for target in targets)
 
-    def _embedded(self, modules: Iterable[str]) -> str:
-        own = "".join(self._module(name) for name in modules if "." not in name)
-        return own + self.llm if modules else ""
+    def _embedded(self, modules: Iterable[str]) -> Fingerprint:
+        snippets = tuple(self._snippet(name) for name in modules if "." not in name)
+        return (snippets, self._llm) if modules else ()
 
-    def _module(self, name: str) -> str:
-        if name == FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
-            return repr(sorted(self.known))
-        vault = self.web.vault
-        path, folder = vault.snippets / f"{name}.py", vault.outputs / name
-        if not path.is_file():
-            return repr(sorted(p.stem for p in snippet_files(vault)))
-        paths = [path, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
-        state = (name in fence.PLACE.running, fence.PLACE.failures.get(name))
-        return repr([stamp(str(p)) for p in paths]) + repr(state)
+    def _snippet(self, name: str) -> Fingerprint:
+        if name == graph.FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
+            return (self._uris,)
+        path, record = self._vault.snippets / f"{name}.py", self._vault.outputs / name
+        if not path.is_file():  # 页面上列出现有的
+            return tuple(p.stem for p in snippet_files(self._vault))
+        outputs = sorted(record.iterdir()) if record.is_dir() else []
+        return (_stamps([path, *outputs]), self._running(name))
+
+
+def _dependencies(page: Page) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return graph.reach(page), graph.embedded(page)
+
+
+def _stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    return tuple(stamp(str(path)) for path in paths)
 
 
 class Shapes:
     """导航与前后页在一页上露出的样子。"""
 
-    def __init__(self, nav: Navigation) -> None:
-        self.nav = nav
-        self.known: dict[frozenset[int], str] = {}  # 同一栏目里的页，导航的样子相同
+    def __init__(self, nav: Navigation, before: dict[Fingerprint, Fingerprint]) -> None:
+        """`before` 是上一次的样子：没变就用同一个对象，每一页比起来都不必看内容。"""
+        self.known: dict[Fingerprint, Fingerprint] = {}
+        self._nav, self._before = nav, before
+        self._by_place: dict[frozenset[int], Fingerprint] = {}  # 同一栏目里的页，导航的样子相同
 
-    def of(self, page: Shown) -> Mark:
+    def of(self, page: SitePage) -> Fingerprint:
         """一页的标题、它看得见的导航、前后两页。"""
         above = frozenset(id(section) for section in page.ancestors)
-        if above not in self.known:
-            self.known[above] = _shape(self.nav.items, above)
-        beside = ((p.title, p.url) if p else None for p in (page.previous_page, page.next_page))
-        return (page.title, self.known[above], *beside)
+        if above not in self._by_place:
+            shape = _shape(self._nav.items, above)
+            self._by_place[above] = self.known[shape] = self._before.get(shape, shape)
+        neighbours = (page.previous_page, page.next_page)
+        beside = tuple((other.title, other.url) if other else None for other in neighbours)
+        return (page.title, self._by_place[above], beside)
 
 
-def _shape(items: Iterable[Any], above: frozenset[int]) -> str:
+def _shape(items: Iterable[Any], above: frozenset[int]) -> Fingerprint:
     """导航在一页上露出的样子：不在这一路上的栏目只露出标题与第一页。"""
-    shown = []
+    shown: list[object] = []
     for item in items:
         if isinstance(item, Section):
             inner = _shape(item.children, above) if id(item) in above else _first(item)
-            shown.append(f"{item.title}[{inner}]")
+            shown.append((item.title, inner))
         else:
-            shown.append(f"{item.title}:{getattr(item, 'url', '')}")
-    return ",".join(shown)
+            shown.append((item.title, getattr(item, "url", "")))
+    return tuple(shown)
 
 
 def _first(section: Section) -> str:
@@ -261,32 +303,97 @@ def _first(section: Section) -> str:
     return str(getattr(child, "url", ""))
 
 
-def _complete(search: Any, files: Files) -> None:
-    """没有重建的页，搜索条目用上一次的；次序与从头建的一样。"""
-    made: dict[str, list[dict[str, Any]]] = {}
-    for entry in search.entries:
-        made.setdefault(entry["location"].partition("#")[0], []).append(entry)
-    if STATE.recut:
-        _recut(search)
-    entries = {}
-    for file in files.documentation_pages():
-        known = made if file.src_uri in STATE.rebuilt else STATE.entries
-        entries[file.url] = known.get(file.url, [])
-    STATE.entries = entries
-    search.entries = [entry for found in entries.values() for entry in found]
+class SearchEntries:
+    """搜索的条目：没有重建的页用上一次的，次序与从头建的一样。"""
+
+    def __init__(self) -> None:
+        self._by_page: dict[str, list[dict[str, Any]]] = {}
+        self._words: str | None = None
+        self._recut = False  # 词典换过，留着的条目要重切
+
+    def forget(self) -> None:
+        """都要重新收。"""
+        self._by_page = {}
+
+    def use_words(self, config: MkDocsConfig, words: str, path: Path) -> None:
+        """分词的词典只在变了的时候重新载入：jieba 的词频会越载越大，切得与从头建的不一样。"""
+        for plugin in _search_plugins(config):
+            plugin.config.jieba_dict_user = None
+        if self._words == words:
+            return
+        jieba.setLogLevel(logging.WARNING)
+        jieba.dt.initialized = False
+        jieba.initialize()
+        jieba.load_userdict(str(path))
+        self._recut = self._words is not None
+        self._words = words
+
+    def complete(self, config: MkDocsConfig, files: Files, rebuilt: set[str]) -> None:
+        """补上没有重建的页。"""
+        for plugin in _search_plugins(config):
+            index = plugin.search_index
+            fresh: dict[str, list[dict[str, Any]]] = {}
+            for entry in index.entries:
+                fresh.setdefault(entry["location"].partition("#")[0], []).append(entry)
+            if self._recut:
+                self._cut_again(index)
+            self._by_page = {
+                file.url: (fresh if file.src_uri in rebuilt else self._by_page).get(file.url, [])
+                for file in files.documentation_pages()
+            }
+            index.entries = [entry for entries in self._by_page.values() for entry in entries]
+
+    def _cut_again(self, index: Any) -> None:
+        for entry in (entry for entries in self._by_page.values() for entry in entries):
+            for part in ("title", "text"):
+                entry[part] = index._segment_chinese(entry[part].replace("\u200b", ""))
+        self._recut = False
 
 
-def _recut(search: Any) -> None:
-    """词典换过：留着的条目按新词典重切。"""
-    for entry in (one for kept in STATE.entries.values() for one in kept):
-        for part in ("title", "text"):
-            entry[part] = search._segment_chinese(entry[part].replace("\u200b", ""))
-    STATE.recut = False
+def _search_plugins(config: MkDocsConfig) -> list[Any]:
+    names = ("search", "material/search")
+    return [config.plugins[name] for name in names if name in config.plugins]
 
 
-def _keep_inventory(path: Path) -> None:
-    """没有重建参考页时，接口清单沿用上一次的。"""
-    if _references_rebuilt() or not STATE.inventory:
-        STATE.inventory = path.read_bytes() if path.is_file() else b""
-    else:
-        path.write_bytes(STATE.inventory)
+class References:
+    """mkdocstrings 的接口清单：参考页没有重建，就用上一次的。"""
+
+    def __init__(self) -> None:
+        self._inventory = b""
+
+    def recall(self, config: MkDocsConfig, rebuilt: set[str]) -> None:
+        """链接到参考页的页照样要找得到：autorefs 只认得这一次排过的。"""
+        if "autorefs" in config.plugins and self._inventory and not _references(rebuilt):
+            plugin: Any = config.plugins["autorefs"]
+            for name, item in Inventory.parse_sphinx(io.BytesIO(self._inventory)).items():
+                plugin.register_url(name, item.uri)
+
+    def keep(self, config: MkDocsConfig, rebuilt: set[str]) -> None:
+        """留下这一次的清单；参考页没有重建，就写回上一次的。"""
+        path = Path(config.site_dir) / _INVENTORY
+        if _references(rebuilt) or not self._inventory:
+            self._inventory = path.read_bytes() if path.is_file() else b""
+        else:
+            path.write_bytes(self._inventory)
+
+
+def _references(uris: set[str]) -> bool:
+    return any(uri.startswith(_REFERENCE) for uri in uris)
+
+
+def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
+    """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。"""
+    options = first.user_configs[-1]
+    logging.getLogger("mkdocs.commands.build").addFilter(_is_not_the_dirty_warning)
+
+    def again() -> None:
+        config = load_config(first.config_file_path, **options)
+        config.site_url = first.site_url
+        build(config, serve_url=first.site_url, dirty=True)
+
+    return again
+
+
+def _is_not_the_dirty_warning(record: logging.LogRecord) -> bool:
+    # mkdocs 说脏构建的导航与链接会不准；不准的几样正是这里补上的
+    return not str(record.msg).startswith("A 'dirty' build")

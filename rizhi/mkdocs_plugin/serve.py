@@ -4,9 +4,9 @@ import logging
 import os
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -16,116 +16,113 @@ from mkdocs.livereload import LiveReloadServer
 from rizhi import stamp, store
 from rizhi.errors import RizhiError
 from rizhi.page import Page
-from rizhi.site.graph import Memory, embedded
-from rizhi.snippets import fence, record, recorder, run
+from rizhi.site.graph import embedded
+from rizhi.snippets import record, recorder, run
 from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
 
 
-@dataclass
-class Following:
-    """一次 `mkdocs serve` 记着的事。"""
+class Reruns:
+    """一次 `mkdocs serve` 里片段的重跑；只是构建时什么也不做。"""
 
-    serving: bool = False
-    page: str = ""  # 浏览器最近要的页面，相对于 docs，不带后缀
-    tried: dict[str, str] = field(default_factory=dict)  # 出过错的片段 → 当时的指纹
-    later: list[Path] = field(default_factory=list)  # 等这一遍建好再跑的片段
-    locks: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
+    def __init__(self) -> None:
+        self.serving = False
+        self.failures: dict[str, str] = {}  # 片段 → 重跑时的错误
+        self.running: set[str] = set()  # 正在后台重跑的片段
+        self._watched = ""  # 浏览器最近要的页面，相对于 docs，不带后缀
+        self._tried: dict[str, str] = {}  # 出过错的片段 → 当时的指纹
+        self._later: list[Path] = []  # 等这一遍建好再跑的片段
+        self._locks: dict[str, Lock] = defaultdict(Lock)
 
+    def start(self, command: str) -> None:
+        """`mkdocs build` 与 `mkdocs serve` 各叫一次。"""
+        self.serving = command == "serve"
+        self.failures.clear()
 
-STATE = Following()
+    def state(self, module: str) -> tuple[bool, str | None]:
+        """一个片段此刻跑得怎样：页面上看得见。"""
+        return module in self.running, self.failures.get(module)
 
+    def watch(self, server: LiveReloadServer, vault: Vault) -> None:
+        """记下浏览器在看哪一页；后台跑完时改一下标记文件，mkdocs 就会再建一遍。"""
 
-def begin(server: LiveReloadServer, vault: Vault) -> None:
-    """记下浏览器在看哪一页；后台跑完时改一下标记文件，mkdocs 就会再建一遍。"""
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            # WSGI 把路径的字节当 latin-1：中文名要还原
+            name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
+            if name.endswith(".html") or not name:
+                self._watched = name.removesuffix(".html") or "index"
+            return server.serve_request(environ, start_response)
 
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        # WSGI 把路径的字节当 latin-1：中文名要还原
-        name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
-        if name.endswith(".html") or not name:
-            STATE.page = name.removesuffix(".html") or "index"
-        return server.serve_request(environ, start_response)
+        server.set_app(app)
+        store.replace(_marker(vault), b"")
+        server.watch(str(_marker(vault)))
+        # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
+        for folder, recursive in ((vault.snippets, False), (vault.root / "llm", True)):
+            if folder.is_dir():
+                server.watch(str(folder), recursive=recursive)
+        run.warm_up(vault.root)
 
-    server.set_app(app)
-    store.replace(_marker(vault), b"")
-    server.watch(str(_marker(vault)))
-    # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-    server.watch(str(vault.snippets), recursive=False)
-    run.warm_up(vault.root)
+    def refresh(self, vault: Vault, read: Callable[[Path], Page]) -> None:
+        """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
+        if not self.serving or not run.has_torch():
+            return
+        stale = [path for path in snippet_files(vault) if self._is_stale(vault, path)]
+        page = vault.docs / f"{self._watched}.md"
+        shown = set(embedded(read(page))) if page.is_file() else set()
+        self._record_all(vault, [path for path in stale if path.stem in shown])
+        self._later = [path for path in stale if path.stem not in shown | self.running]
+        self.running.update(path.stem for path in self._later)
 
+    def abandon(self) -> None:
+        """这一遍没有建成：等着后台跑的还没有跑，下一遍再算。"""
+        self.running.difference_update(path.stem for path in self._later)
+        self._later = []
 
-def refresh(vault: Vault, memory: Memory) -> None:
-    """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
-    if not STATE.serving or not run.has_torch():
-        return
-    stale = [path for path in snippet_files(vault) if _stale(vault, path)]
-    shown = _shown(vault, memory)
-    _record_all(vault, [path for path in stale if path.stem in shown])
-    STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
-    fence.PLACE.running.update(path.stem for path in STATE.later)
+    def finish(self, vault: Vault) -> None:
+        """这一遍建好了：在后台跑其余的片段；早一步就要与构建抢处理器。"""
+        if self._later:
+            Thread(target=self._record_later, args=(vault, self._later), daemon=True).start()
+            self._later = []
 
+    def _is_stale(self, vault: Vault, path: Path) -> bool:
+        """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
+        module = path.stem
+        try:
+            key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
+        except RizhiError as error:
+            self.failures[module] = error.within(vault.root)
+            return False
+        if not fresh and self._tried.get(module) == key:
+            return False
+        self.failures.pop(module, None)
+        self._tried.pop(module, None)
+        return not fresh
 
-def abandon() -> None:
-    """这一遍没有建成：等着后台跑的还没有跑，下一遍再算。"""
-    fence.PLACE.running.difference_update(path.stem for path in STATE.later)
-    STATE.later = []
+    def _record_all(self, vault: Vault, paths: list[Path]) -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda path: self._record(vault, path), paths))
 
+    def _record(self, vault: Vault, path: Path) -> None:
+        with self._locks[path.stem]:  # 后台还在跑旧的那一遍时，等它写完再跑新的
+            log.info("重新记录 snippets/%s", path.name)
+            key = record.key(path, vault.root)
+            error = recorder.record(vault, path).error
+            if error:
+                self._tried[path.stem] = key
+                self.failures[path.stem] = error
 
-def finish(vault: Vault) -> None:
-    """这一遍建好了：在后台跑其余的片段；早一步就要与构建抢处理器。"""
-    if STATE.later:
-        Thread(target=_record_later, args=(vault, STATE.later), daemon=True).start()
-        STATE.later = []
-
-
-def _shown(vault: Vault, memory: Memory) -> set[str]:
-    """正在看的那一页嵌着哪些片段。"""
-    path = vault.docs / f"{STATE.page}.md"
-    return set(embedded(memory.page(Page, vault, path))) if path.is_file() else set()
-
-
-def _stale(vault: Vault, path: Path) -> bool:
-    """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
-    module = path.stem
-    try:
-        key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
-    except RizhiError as error:
-        fence.PLACE.failures[module] = error.within(vault.root)
-        return False
-    if not fresh and STATE.tried.get(module) == key:
-        return False
-    fence.PLACE.failures.pop(module, None)
-    STATE.tried.pop(module, None)
-    return not fresh
+    def _record_later(self, vault: Vault, paths: list[Path]) -> None:
+        try:
+            self._record_all(vault, paths)
+        finally:
+            self.running.difference_update(path.stem for path in paths)
+            store.replace(_marker(vault), str(time.monotonic_ns()).encode())
 
 
 @lru_cache(maxsize=1024)  # 几百个片段，不必每次重建都重读
 def _key_and_state(path: Path, root: Path, _: object) -> tuple[str, bool]:
     return record.key(path, root), record.state(path, root) == "fresh"
-
-
-def _record_all(vault: Vault, paths: list[Path]) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(partial(_record, vault), paths))
-
-
-def _record(vault: Vault, path: Path) -> None:
-    with STATE.locks[path.stem]:  # 后台还在跑旧的那一遍时，等它写完再跑新的
-        log.info("重新记录 snippets/%s", path.name)
-        key = record.key(path, vault.root)
-        error = recorder.record(vault, path).error
-        if error:
-            STATE.tried[path.stem] = key
-            fence.PLACE.failures[path.stem] = error
-
-
-def _record_later(vault: Vault, paths: list[Path]) -> None:
-    try:
-        _record_all(vault, paths)
-    finally:
-        fence.PLACE.running.difference_update(path.stem for path in paths)
-        store.replace(_marker(vault), str(time.monotonic_ns()).encode())
 
 
 def _marker(vault: Vault) -> Path:

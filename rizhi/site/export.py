@@ -15,7 +15,7 @@ from rizhi.site.graph import Web
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.template import TEMPLATES
-from rizhi.vault import Vault, contained, date_of, decode, read_text, snippet_files
+from rizhi.vault import Vault, contained, decode, read_text, snippet_files
 
 ASSETS = Path(__file__).parent / "assets"
 _DROPPED = frozenset(("docs_dir", "hooks", "nav", "site_dir", "watch"))
@@ -31,17 +31,6 @@ _FAVICON = tuple(
     yaml.ScalarNode("tag:yaml.org,2002:str", text) for text in ("favicon", "assets/favicon.svg")
 )
 MANIFEST = ".rizhi-export.json"
-
-
-def of_page(web: Web, uri: str) -> list[Panel]:
-    """一页的面板；没有面板的页返回空。"""
-    if uri == "index.md":
-        return panels.home(web)
-    if uri.startswith("daily/"):
-        day = date_of(uri.rpartition("/")[2].removesuffix(".md"))
-        return panels.of_day(web, day) if day else []
-    note = web.by_uri.get(uri)
-    return panels.of_note(web, note) if note else []
 
 
 def files(web: Web) -> dict[str, Callable[[], bytes]]:
@@ -168,8 +157,8 @@ def _with_panels(web: Web, uri: str, path: Path) -> bytes:
         text = expand.page(web.vault, uri, decode(data, path))
     except RizhiError:
         return data
-    found = of_page(web, uri)
-    return f"{text}\n\n{html.panels_markdown(found, uri)}".encode() if found else text.encode()
+    shown = panels.of_page(web, uri)
+    return f"{text}\n\n{html.panels_markdown(shown, uri)}".encode() if shown else text.encode()
 
 
 def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:

@@ -1,10 +1,9 @@
-"""一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
+"""一块块内容排成 HTML（站点用）或 Markdown（没有这个插件的引擎用）：字与链接两边相同。"""
 
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
-from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -35,18 +34,16 @@ _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
-    return posixpath.relpath(f"/{uri}", f"/{here.rpartition('/')[0]}")
+    folder, same, name = posixpath.dirname(here), *posixpath.split(uri)
+    if folder == same:  # 一个月的日历有三十一个这样的链接，十年的有十万个
+        return name
+    return posixpath.relpath(f"/{uri}", f"/{folder}")
 
 
 def href(here: str, uri: str) -> str:
     """从一页到另一页的网址，可以写进属性。"""
-    return _href(here.rpartition("/")[0], uri)
-
-
-@lru_cache(maxsize=1 << 16)  # 同一个文件夹里的页，写的是同样的网址：一个月的日历有三十一份
-def _href(folder: str, uri: str) -> str:
     bare, mark, tail = uri.partition("#")
-    page = relative(f"{folder}/", bare)
+    page = relative(here, bare)
     page = page.removesuffix(".md") + ".html" if page.endswith(".md") else page
     return escape(quote(page) + mark + tail)
 

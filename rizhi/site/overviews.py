@@ -3,15 +3,17 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from datetime import date
 from functools import partial
+from graphlib import CycleError, TopologicalSorter
 from itertools import groupby
 from typing import TypeVar
 
 from rizhi.dates import Week, week_named, week_of, weekday
-from rizhi.journal.todo import still_open
-from rizhi.page import Note, Page
+from rizhi.journal.todo import Todo, still_open
+from rizhi.links import Mention
+from rizhi.page import Note
 from rizhi.site.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
 from rizhi.site.graph import DayFact, Web
 from rizhi.site.panels import (
@@ -31,10 +33,15 @@ LIMIT = 200  # 一页最多列这么多行，再多就分页
 
 def pages(web: Web) -> dict[str, Generated]:
     """全部算出来的页，键是相对于 docs 的路径。"""
+    return {uri: make() for uri, make in plan(web).items()}
+
+
+def plan(web: Web) -> dict[str, partial[Generated]]:
+    """每一页怎么算：一个函数与它的全部参数；同 `panels.plan`。"""
     return {
         **_archive(web),
         **_weeks(web),
-        "todos/index.md": _board(web),
+        "todos/index.md": partial(_board, web.today, web.uris, web.todos),
         **_tags(web),
         **_timeline(web),
         "notes/index.md": _notes(web),
@@ -45,88 +52,89 @@ def pages(web: Web) -> dict[str, Generated]:
 def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
     """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
     known = {note.slug for note in notes}
-    waiting: dict[str, list[int]] = {slug: [] for slug in known}  # 谁在等这一篇
-    needs = [len(known.intersection(note.prereq)) for note in notes]
-    for number, note in enumerate(notes):
-        for slug in known.intersection(note.prereq):
-            waiting[slug].append(number)
-    layers: list[list[int]] = []
-    ready = [number for number, count in enumerate(needs) if not count]
-    while ready:
-        layers.append(sorted(ready))
-        ready = []
-        for slug in {notes[number].slug for number in layers[-1]}:
-            for number in waiting.pop(slug, ()):
-                needs[number] -= 1
-                ready += [] if needs[number] else [number]
-    circles = [number for number, count in enumerate(needs) if count]
-    return [[notes[number] for number in layer] for layer in (*layers, circles) if layer]
+    needs: dict[str, set[str]] = {slug: set() for slug in known}
+    for note in notes:
+        needs[note.slug] |= known.intersection(note.prereq)
+    order: TopologicalSorter[str] = TopologicalSorter(needs)
+    with suppress(CycleError):  # 环以外的照样排
+        order.prepare()
+    layer_of: dict[str, int] = {}
+    layer = 0
+    while ready := order.get_ready():
+        layer_of |= dict.fromkeys(ready, layer)
+        order.done(*ready)
+        layer += 1
+    layers: list[list[Note]] = [[] for _ in range(layer + 1)]
+    for note in notes:
+        layers[layer_of.get(note.slug, layer)].append(note)
+    return [notes for notes in layers if notes]
 
 
-def _archive(web: Web) -> dict[str, Generated]:
+def _archive(web: Web) -> dict[str, partial[Generated]]:
     if not web.days:
-        return {"daily/index.md": Generated("日总结", (), ("还没有写过。用 rizhi new 写第一天。",))}
-    years, uri = _by_year(web.days), partial(_yearly, "daily/{}/index.md")
-    return _by_years(web, "日总结", uri, years, _archived)
+        lead = "还没有写过。用 rizhi new 写第一天。"
+        return {"daily/index.md": partial(Generated, "日总结", (), (lead,))}
+    uri = partial(_yearly_uri, "daily/{}/index.md")
+    return _by_years("日总结", uri, _by_year(web.days), _archived, web.today)
 
 
-def _archived(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
+def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
     words = {day.date: day.words for day in days}
-    uris = {day: web.uris[day] for day in words}
+    uris = {day.date: day.uri for day in days}
     heat = Heat(words, uris, date(year, 1, 1), date(year, 12, 31))
     panels = [Panel("heat", "", heat, (f"{year} 年写了 {len(days)} 天。",))]
     for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
-        panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, web))))
+        panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, this_year))))
     return panels
 
 
-def _weeks(web: Web) -> dict[str, Generated]:
-    years: dict[int, list[tuple[Week, Page, int]]] = {}
+def _weeks(web: Web) -> dict[str, partial[Generated]]:
+    years: dict[int, list[Row]] = {}
     for page in web.weeks:
         week = week_named(page.path.stem)
         if week:
             written = sum(day in web.uris for day in week.days)
-            years.setdefault(week.year, []).append((week, page, written))
+            row = _week_row(week, Link(page.path.stem, web.uri(page.path)), written)
+            years.setdefault(week.year, []).append(row)
     if not years:
         lead = "还没有周报。用 rizhi week 写这一周的。"
-        return {"weekly/index.md": Generated("周报", (), (lead,))}
-    return _by_years(web, "周报", partial(_yearly, "weekly/{}/index.md"), years, _weekly)
+        return {"weekly/index.md": partial(Generated, "周报", (), (lead,))}
+    uri = partial(_yearly_uri, "weekly/{}/index.md")
+    return _by_years("周报", uri, years, _weekly, web.today)
 
 
-def _weekly(web: Web, year: int, weeks: list[tuple[Week, Page, int]]) -> list[Panel]:
-    rows = tuple(_week_row(*one, web) for one in reversed(weeks))
-    return [Panel("list", f"{year} 年", Rows(rows))]
+def _weekly(this_year: int, year: int, weeks: Sequence[Row]) -> list[Panel]:
+    return [Panel("list", f"{year} 年", Rows(tuple(reversed(weeks))))]
 
 
-def _week_row(week: Week, page: Page, written: int, web: Web) -> Row:
+def _week_row(week: Week, link: Link, written: int) -> Row:
     first, last = week.days[0], week.days[-1]
     span = f"{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    link = Link(page.path.stem, web.uri(str(page.path)))
     return Row((link, Dim((f"　{span}，写了 {written} 天",))))
 
 
-def _board(web: Web) -> Generated:
-    opened = still_open(web.todos)
-    dated = [t for t in opened if t.due]
-    aged = sorted((t for t in opened if not t.due), key=lambda t: t.born)
-    week = week_of(web.today).days
-    ended = [t for t in web.todos if t.state != "open" and t.last in week]
+def _board(today: date, uris: Mapping[date, str], todos: Sequence[Todo]) -> Generated:
+    opened = still_open(todos)
+    dated = [todo for todo in opened if todo.due]
+    aged = sorted((todo for todo in opened if not todo.due), key=lambda todo: todo.born)
+    week = week_of(today).days
+    ended = [todo for todo in todos if todo.state != "open" and todo.last in week]
     parts = (
         ("due", "有期限的", dated),
         ("open", "开着的，最久的在前", aged),
         ("done", "这一周了结的", ended),
     )
     panels = []
-    for kind, title, found in parts:
-        rows = tuple(todo_row(todo, web) for todo in found[:LIMIT])
-        more = len(found) - LIMIT
-        note: tuple[Part, ...] = () if found else ("没有。",)
+    for kind, title, listed in parts:
+        rows = tuple(todo_row(todo, today, uris) for todo in listed[:LIMIT])
+        more = len(listed) - LIMIT
+        note: tuple[Part, ...] = () if listed else ("没有。",)
         note = (f"另有 {more} 件，用 rizhi todo 看。",) if more > 0 else note
         panels.append(Panel(kind, title, Rows(rows, "todos"), note))
     return Generated("待办", tuple(panels), (f"开着 {len(opened)} 件。",))
 
 
-def _tags(web: Web) -> dict[str, Generated]:
+def _tags(web: Web) -> dict[str, partial[Generated]]:
     days: dict[str, list[DayFact]] = {}
     notes: dict[str, list[Note]] = {}
     for day in web.days:
@@ -142,10 +150,11 @@ def _tags(web: Web) -> dict[str, Generated]:
     )
     left = len(names) - len(cloud)
     lead = (f"只列最常用的，另有 {left} 个。",) if left else () if cloud else ("还没有标签。",)
-    found = {"tags/index.md": Generated("标签", (Panel("tags", "", Rows(cloud, "tags")),), lead)}
+    panel = Panel("tags", "", Rows(cloud, "tags"))
+    plan = {"tags/index.md": partial(Generated, "标签", (panel,), lead)}
     for tag in names:
-        found |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
-    return found
+        plan |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
+    return plan
 
 
 def tag_uri(tag: str, year: int | None = None) -> str:
@@ -157,52 +166,53 @@ def tag_uri(tag: str, year: int | None = None) -> str:
     return f"tags/{name}/{year}.md" if year else f"tags/{name}/index.md"
 
 
-def _tag(web: Web, tag: str, days: list[DayFact], notes: list[Note]) -> dict[str, Generated]:
-    years, latest = _by_year(days), tag_uri(tag)
-    made = _by_years(web, tag, partial(tag_uri, tag), years, _tagged) if years else {}
-    found = {uri: replace(page, title=tag) for uri, page in made.items()}
-    if notes:
-        more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
-        listed = Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)), more)
-        page = found.get(latest, Generated(tag, ()))
-        found[latest] = replace(page, panels=(listed, *page.panels))
-    return found
+def _tag(
+    web: Web, tag: str, days: list[DayFact], notes: list[Note]
+) -> dict[str, partial[Generated]]:
+    """一个标签的各页：笔记在最近一年的那一页最前面。"""
+    more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
+    listed = Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)), more)
+    first = (listed,) if notes else ()
+    if not days:
+        return {tag_uri(tag): partial(Generated, tag, first)}
+    uri = partial(tag_uri, tag)
+    return _by_years(tag, uri, _by_year(days), _tagged, web.today, first, same_title=True)
 
 
-def _tagged(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
-    return [Panel("list", f"{year} 年", Rows(day_rows(reversed(days), web)))]
+def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
+    return [Panel("list", f"{year} 年", Rows(day_rows(reversed(days), this_year)))]
 
 
-def _timeline(web: Web) -> dict[str, Generated]:
+def _timeline(web: Web) -> dict[str, partial[Generated]]:
     years = _by_year(day for day in web.days if day.achieved)
     if not years:
         lead = "还没有成果。写在一天的「今日成果」里，这里就有。"
-        return {"timeline/index.md": Generated("时间线", (), (lead,))}
-    return _by_years(web, "时间线", partial(_yearly, "timeline/{}.md"), years, _lined)
+        return {"timeline/index.md": partial(Generated, "时间线", (), (lead,))}
+    return _by_years("时间线", partial(_yearly_uri, "timeline/{}.md"), years, _lined, web.today)
 
 
-def _lined(web: Web, year: int, days: list[DayFact]) -> list[Panel]:
+def _lined(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
     panels = []
     for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
-        rows = tuple(row for day in listed for row in _achieved(day, web))
+        rows = tuple(row for day in listed for row in _achieved(day))
         panels.append(Panel("timeline", f"{year} 年 {month} 月", Rows(rows, "timeline")))
     return panels
 
 
-def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
+def _achieved(day: DayFact) -> Iterator[Row]:
     """每样成果一行；日期只写在当天的头一行。"""
     name = f"{day.date.month} 月 {day.date.day} 日 {weekday(day.date)}"
     first, *rest = day.achieved
-    yield Row((first,), when=Link(name, web.uri(day.path)))
+    yield Row((first,), when=Link(name, day.uri))
     for line in rest:
         yield Row((line,))
 
 
-def _notes(web: Web) -> Generated:
+def _notes(web: Web) -> partial[Generated]:
     layers = reading_order([note for note in web.notes if not note.draft])
     panels = [
-        Panel("list", name, Rows(note_rows(found, web)))
-        for name, found in by_group(web.vault, web.notes)
+        Panel("list", name, Rows(note_rows(notes, web)))
+        for name, notes in by_group(web.vault, web.notes)
     ]
     if layers:
         rows = tuple(
@@ -214,7 +224,7 @@ def _notes(web: Web) -> Generated:
         )
         steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
         panels = [Panel("before", "先修图", steps), order, *panels]
-    return Generated("笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
+    return partial(Generated, "笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
 
 
 def _joined(links: Iterable[Link]) -> list[Part]:
@@ -224,49 +234,65 @@ def _joined(links: Iterable[Link]) -> list[Part]:
     return parts
 
 
-def _lives(web: Web) -> dict[str, Generated]:
-    found = {}
+def _lives(web: Web) -> dict[str, partial[Generated]]:
+    plan: dict[str, partial[Generated]] = {}
     for note in web.notes:
         days = web.mentioned.get(str(note.path), [])
-        if len(days) > FOLDED:
-            chunks = [days[n : n + LIMIT] for n in range(0, len(days), LIMIT)]
-            for part, chunk in enumerate(chunks, 1):
-                others = [
-                    Link(f"第 {n} 页", life_uri(note, n))
-                    for n in range(1, len(chunks) + 1)
-                    if n != part
-                ]
-                lead: list[Part] = ["回到 ", note_link(note, web), "。", *_joined(others)]
-                panel = Panel("life", "", Rows(mention_rows(chunk, web)))
-                title = f"写到「{note.title}」的日子"
-                found[life_uri(note, part)] = Generated(title, (panel,), tuple(lead))
-    return found
+        if len(days) <= FOLDED:
+            continue
+        chunks = [days[n : n + LIMIT] for n in range(0, len(days), LIMIT)]
+        every = [Link(f"第 {n} 页", life_uri(note, n)) for n in range(1, len(chunks) + 1)]
+        for link, chunk in zip(every, chunks, strict=True):
+            others = [other for other in every if other != link]
+            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *_joined(others))
+            plan[link.uri] = partial(_mentions, note.title, lead, chunk, web.today.year)
+    return plan
+
+
+def _mentions(
+    title: str, lead: tuple[Part, ...], days: Sequence[tuple[DayFact, Mention]], this_year: int
+) -> Generated:
+    panel = Panel("life", "", Rows(mention_rows(days, this_year)))
+    return Generated(f"写到「{title}」的日子", (panel,), lead)
 
 
 def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
-    return {year: list(found) for year, found in groupby(days, key=lambda d: d.date.year)}
+    return {year: list(listed) for year, listed in groupby(days, key=lambda day: day.date.year)}
 
 
 def _by_years(
-    web: Web,
     title: str,
     uri: Callable[[int | None], str],
     years: Mapping[int, list[T]],
-    make: Callable[[Web, int, list[T]], list[Panel]],
-) -> dict[str, Generated]:
-    """按年分页：最近一年是 index.md，别的年份各一页；哪一年的依据没变就沿用。"""
-    latest, found = max(years), {}
+    panels: Callable[[int, int, Sequence[T]], list[Panel]],
+    today: date,
+    first: tuple[Panel, ...] = (),
+    same_title: bool = False,
+) -> dict[str, partial[Generated]]:
+    """按年分页：最近一年是 index.md，`first` 在它的最前面；别的年份各一页。"""
+    latest, plan = max(years), {}
     uris = {year: uri(year if year != latest else None) for year in years}
     for year, listed in years.items():
-        key, clues = ("year", uris[year], year), (web.today.year, listed)
-        panels = web.memory.kept(key, clues, partial(make, web, year, listed))
         links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
         lead: tuple[Part, ...] = ("别的年份：", *_joined(links)) if links else ()
-        named = title if year == latest else f"{year} 年的{title}"
-        found[uris[year]] = Generated(named, tuple(panels), lead)
-    return found
+        named = title if year == latest or same_title else f"{year} 年的{title}"
+        before = first if year == latest else ()
+        plan[uris[year]] = partial(_year, panels, today.year, year, listed, named, lead, before)
+    return plan
 
 
-def _yearly(pattern: str, year: int | None) -> str:
+def _year(
+    panels: Callable[[int, int, Sequence[T]], list[Panel]],
+    this_year: int,
+    year: int,
+    listed: Sequence[T],
+    title: str,
+    lead: tuple[Part, ...],
+    before: tuple[Panel, ...],
+) -> Generated:
+    return Generated(title, (*before, *panels(this_year, year, listed)), lead)
+
+
+def _yearly_uri(pattern: str, year: int | None) -> str:
     """一年的页；最近一年的是那个文件夹的总览。"""
     return pattern.format(year) if year else f"{pattern.partition('/')[0]}/index.md"

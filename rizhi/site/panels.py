@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from rizhi.page import Note
 from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
 from rizhi.site.graph import DayFact, Web, plain
 from rizhi.snippets import record as records
-from rizhi.vault import Vault, groups
+from rizhi.vault import Vault, date_of, groups
 
 FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
 FOLDED = 100  # 其余的折起来；再多，就另成一页
@@ -31,65 +31,109 @@ _RECORDS = {
 }
 
 
+def of_page(web: Web, uri: str) -> list[Panel]:
+    """一页的面板；没有面板的页返回空。"""
+    return plan(web, uri)()
+
+
+def plan(web: Web, uri: str) -> partial[list[Panel]]:
+    """一页的面板怎么算：一个函数与它的全部参数。
+
+    函数只看参数：参数与上一次的相等，面板就与上一次的相同，`mkdocs serve` 由此不必再算。
+    """
+    if uri == "index.md":
+        return partial(home, web)
+    day = date_of(uri.rpartition("/")[2].removesuffix(".md")) if uri.startswith("daily/") else None
+    if day:
+        return of_day(web, day)
+    note = web.by_uri.get(uri)
+    return of_note(web, note) if note else partial(list)
+
+
 def home(web: Web) -> list[Panel]:
     """首页：今天、开着的事、最近几天、一年的热力图、这一周、笔记的地图。"""
     return [
         _today(web),
         _week(web),
         _open(web),
-        Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web))),
+        Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web.today.year))),
         Panel("heat", "这一年", _year(web)),
         Panel("map", "笔记", Rows(tuple(_map(web)))),
     ]
 
 
-def of_day(web: Web, day: date) -> list[Panel]:
-    """一天的页面：前后、那天、写下的事的去向、这个月；依据没变的沿用。"""
-    week, born = week_of(day).name, web.born.get(day, [])
-    beside, that = _beside(web.dates, day), that_day(day, web.by_day)
-    # 链接到的页挪了、没写了，链接也要跟着变
-    places = [web.uris.get(one) for one in (*beside, *(todo.last for todo in born)) if one]
-    month = web.months.get(day.replace(day=1), {})
-    clues = (web.today, beside, places, web.week_uris.get(week), born, that, month)
-    make = partial(_of_day, web, day, beside, that)
-    return web.memory.kept(("day", day), clues, make)
+def of_day(web: Web, day: date) -> partial[list[Panel]]:
+    """一天的页面：前后、写下的事的去向、那天、这个月。"""
+    beside = tuple((other, web.uris[other]) for other in _beside(web.dates, day) if other)
+    return partial(
+        _of_day,
+        day,
+        web.today,
+        beside,
+        web.week_uris.get(week_of(day).name),
+        [(todo, web.uris.get(todo.last)) for todo in web.born.get(day, ())],
+        that_day(day, web.by_day),
+        web.months.get(day.replace(day=1), {}),
+    )
 
 
 def _of_day(
-    web: Web,
     day: date,
-    beside: tuple[date | None, date | None],
-    that: Sequence[tuple[int, date, DayFact]],
+    today: date,
+    beside: Sequence[tuple[date, str]],
+    week: str | None,
+    ended: Sequence[tuple[Todo, str | None]],
+    past: Sequence[tuple[int, date, DayFact]],
+    month: Mapping[date, str],
 ) -> list[Panel]:
-    panels = [Panel("trail", "", _trail(web, day, *beside))]
-    born = web.born.get(day, [])
-    if born:
-        panels.append(Panel("born", "写下的事，后来", Rows(tuple(_fates(web, born)), "todos")))
-    rows = (
-        Row((f"{ago} 天前　", day_link(found, web), Dim((f"　{found.title}",))))
-        for ago, _, found in that
-    )
-    if that:
+    """`beside` 是前后写过的两天与它们的页面，`week` 是周报，`ended` 是每件事与它了结那天的页面。"""
+    panels = [Panel("trail", "", _trail(day, beside, week))]
+    if ended:
+        fates = tuple(_fate(todo, uri, today.year) for todo, uri in ended)
+        panels.append(Panel("born", "写下的事，后来", Rows(fates, "todos")))
+    if past:
+        rows = (
+            Row((f"{ago} 天前　", day_link(fact, today.year), Dim((f"　{fact.title}",))))
+            for ago, _, fact in past
+        )
         panels.append(Panel("that", "那天", Rows(tuple(rows))))
-    first = day.replace(day=1)
-    month = Month(first, web.months.get(first, {}), day, web.today)
-    return [*panels, Panel("month", "这个月", month)]
+    return [*panels, Panel("month", "这个月", Month(day.replace(day=1), month, day, today))]
 
 
-def of_note(web: Web, note: Note) -> list[Panel]:
-    """一篇笔记：片段的状态、先修与后续、写到它的日子、链接到它的笔记、没有链接的提到。"""
-    panels = [Panel("before", "先修与后续", steps(web, note))] if _has_steps(web, note) else []
-    panels += [_life(web, note)]
-    leads = web.leads.get(str(note.path), [])
+def of_note(web: Web, note: Note) -> partial[list[Panel]]:
+    """一篇笔记：先修与后续、写到它的日子、链接到它的笔记、没有链接的提到、片段的状态。"""
+    path = str(note.path)
+    return partial(
+        _of_note,
+        steps(web, note),
+        web.mentioned.get(path, []),
+        life_uri(note),
+        note_rows(web.leads.get(path, ()), web),
+        web.hinted.get(path, []),
+        _state(web, note),
+        web.today.year,
+    )
+
+
+def _of_note(
+    path: Steps,
+    mentioned: Sequence[tuple[DayFact, Mention]],
+    whole: str,
+    leads: Sequence[Row],
+    hinted: Sequence[DayFact],
+    state: Sequence[Panel],
+    this_year: int,
+) -> list[Panel]:
+    panels = [Panel("before", "先修与后续", path)] if len(path.groups) > 1 else []
+    panels.append(_life(mentioned, whole, this_year))
     if leads:
         more = (f"另有 {len(leads) - SHOWN} 篇。",) if len(leads) > SHOWN else ()
-        panels.append(Panel("leads", "链接到这里的笔记", Rows(note_rows(leads[:SHOWN], web)), more))
-    hinted = web.hinted.get(str(note.path), [])
+        panels.append(Panel("leads", "链接到这里的笔记", Rows(tuple(leads[:SHOWN])), more))
     if hinted:
-        left = f"另有 {len(hinted) - LATEST} 天。" if len(hinted) > LATEST else ""
-        rows = day_rows(hinted[-LATEST:][::-1], web)
-        panels.append(Panel("hints", "提到过，没有链接", Rows(rows), (left,) if left else ()))
-    return [*panels, *_state(web, note)]
+        more = (f"另有 {len(hinted) - LATEST} 天。",) if len(hinted) > LATEST else ()
+        rows = day_rows(hinted[-LATEST:][::-1], this_year)
+        panels.append(Panel("hints", "提到过，没有链接", Rows(rows), more))
+    return [*panels, *state]
 
 
 def steps(web: Web, note: Note) -> Steps:
@@ -101,22 +145,23 @@ def steps(web: Web, note: Note) -> Steps:
     return Steps(tuple(group for group in groups if group))
 
 
-def day_link(day: DayFact, web: Web) -> Link:
+def day_link(day: DayFact, this_year: int) -> Link:
     """一天的链接，写成「11 月 23 日 星期一」；不是今年的写上年份。"""
-    return Link(_spelled(day.date, web.today.year), web.uri(day.path))
+    year = f"{day.date.year} 年 " if day.date.year != this_year else ""
+    return Link(f"{year}{_spelled(day.date)}", day.uri)
 
 
-def day_rows(days: Iterable[DayFact], web: Web) -> tuple[Row, ...]:
+def day_rows(days: Iterable[DayFact], this_year: int) -> tuple[Row, ...]:
     """每天一行：日期与标题。"""
     return tuple(
-        Row((day_link(day, web), *((Dim((f"　{day.title}",)),) if day.title else ())))
+        Row((day_link(day, this_year), *((Dim((f"　{day.title}",)),) if day.title else ())))
         for day in days
     )
 
 
 def note_link(note: Note, web: Web) -> Link:
     """一篇笔记的链接。"""
-    return Link(note.title, web.uri(str(note.path)))
+    return Link(note.title, web.uri(note.path))
 
 
 def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
@@ -126,25 +171,30 @@ def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
     )
 
 
-def mention_rows(found: Iterable[tuple[DayFact, Mention]], web: Web) -> tuple[Row, ...]:
+def mention_rows(mentions: Iterable[tuple[DayFact, Mention]], this_year: int) -> tuple[Row, ...]:
     """每天一行：日期，与链接所在的那句话。"""
     return tuple(
-        Row((day_link(day, web), Dim((f"　{plain(mention.sentence)}",)))) for day, mention in found
+        Row((day_link(day, this_year), Dim((f"　{mention.sentence}",))))
+        for day, mention in mentions
     )
 
 
-def todo_row(todo: Todo, web: Web) -> Row:
-    """一件事一行：写了什么、自哪天起；还开着的写几天了、顺延几次、期限，了结的写哪天了结。"""
-    tail: list[str | Link] = ["　自 ", _date(web, todo.born)]
+def todo_row(todo: Todo, today: date, uris: Mapping[date, str]) -> Row:
+    """一件事一行：写了什么、自哪天起；还开着的写几天了、顺延几次、期限，了结的写哪天了结。
+
+    `uris` 是写过的每一天的页面。
+    """
+    tail: list[str | Link] = ["　自 ", _date(todo.born, uris.get(todo.born), today.year)]
     if todo.state == "open":
-        tail += [f"，{todo.age(web.today)} 天"]
+        tail += [f"，{todo.age(today)} 天"]
         tail += [f"，顺延 {todo.carried} 次"] if todo.carried else []
-        until = "搁到" if todo.parked(web.today) else "期限"
+        until = "搁到" if todo.parked(today) else "期限"
         tail += [f"，{until} {todo.due}"] if todo.due else []
     elif todo.last == todo.born:
         tail += [f"，当天{_STATES[todo.state]}"]
     else:
-        tail += ["，", _date(web, todo.last), f" {_STATES[todo.state]}"]
+        last = _date(todo.last, uris.get(todo.last), today.year)
+        tail += ["，", last, f" {_STATES[todo.state]}"]
     return Row((plain(brief(todo.text)), Dim(tuple(tail))), todo)
 
 
@@ -164,20 +214,17 @@ def by_group(vault: Vault, notes: Iterable[Note]) -> list[tuple[str, list[Note]]
     return [(name, members[group]) for group, name in names.items() if group in members]
 
 
-@lru_cache(maxsize=1 << 14)  # 十年里每次重建要写上几万遍
-def _spelled(day: date, this_year: int) -> str:
-    year = f"{day.year} 年 " if day.year != this_year else ""
-    return f"{year}{day.month} 月 {day.day} 日 {weekday(day)}"
+def _spelled(day: date) -> str:
+    return f"{day.month} 月 {day.day} 日 {weekday(day)}"
 
 
 def _today(web: Web) -> Panel:
-    day = web.today
-    name = f"{day.month} 月 {day.day} 日 {weekday(day)}"
-    path = web.paths.get(day)
-    if path is None:
+    day, name = web.today, _spelled(web.today)
+    uri = web.page_uris.get(day)
+    if uri is None:
         return Panel("today", "今天", Rows(()), (f"{name}，还没有写。运行 ", "rizhi new", "。"))
     title = web.by_day[day].title if day in web.by_day else "建了页，还没有写"
-    return Panel("today", "今天", Rows((Row((Link(name, web.uri(path)), Dim((f"　{title}",)))),)))
+    return Panel("today", "今天", Rows((Row((Link(name, uri), Dim((f"　{title}",)))),)))
 
 
 def _week(web: Web) -> Panel:
@@ -187,15 +234,16 @@ def _week(web: Web) -> Panel:
     note: tuple[Part, ...] = (
         ("周报：", Link(week.name, uri)) if uri else (f"这一周是 {week.name}，还没有周报。",)
     )
-    return Panel("week", f"这一周（写了 {len(days)} 天）", Rows(day_rows(days, web)), note)
+    rows = Rows(day_rows(days, web.today.year))
+    return Panel("week", f"这一周（写了 {len(days)} 天）", rows, note)
 
 
 def _open(web: Web) -> Panel:
     every = still_open(web.todos)
-    found = [todo for todo in every if not todo.parked(web.today)]
-    rows = tuple(todo_row(todo, web) for todo in found[:SHOWN])
-    parked = f"，另有 {len(every) - len(found)} 件搁着" if len(found) < len(every) else ""
-    note = (f"共 {len(found)} 件{parked}，", Link("待办板", "todos/index.md"))
+    ready = [todo for todo in every if not todo.parked(web.today)]
+    rows = tuple(todo_row(todo, web.today, web.uris) for todo in ready[:SHOWN])
+    parked = f"，另有 {len(every) - len(ready)} 件搁着" if len(ready) < len(every) else ""
+    note = (f"共 {len(ready)} 件{parked}，", Link("待办板", "todos/index.md"))
     return Panel("open", "开着的事", Rows(rows, "todos"), note)
 
 
@@ -215,16 +263,6 @@ def _map(web: Web) -> Iterable[Row]:
         yield Row(tuple(parts))
 
 
-def _trail(web: Web, day: date, earlier: date | None, later: date | None) -> Trail:
-    week = week_of(day).name
-    uri = web.week_uris.get(week)
-    return Trail(
-        _arrow("← ", earlier, "", web),
-        Link(week, uri) if uri else week,
-        _arrow("", later, " →", web),
-    )
-
-
 def _beside(dates: Sequence[date], day: date) -> tuple[date | None, date | None]:
     before, after = bisect_left(dates, day), bisect_right(dates, day)
     return (
@@ -233,57 +271,51 @@ def _beside(dates: Sequence[date], day: date) -> tuple[date | None, date | None]
     )
 
 
-def _arrow(head: str, day: date | None, tail: str, web: Web) -> Link | None:
-    if day is None:
-        return None
-    return Link(f"{head}{day.month} 月 {day.day} 日{tail}", web.uris[day])
+def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:
+    name, links = week_of(day).name, dict[bool, Link]()
+    for other, uri in beside:
+        short = f"{other.month} 月 {other.day} 日"
+        links[other > day] = Link(f"{short} →" if other > day else f"← {short}", uri)
+    return Trail(links.get(False), Link(name, week) if week else name, links.get(True))
 
 
-def _fates(web: Web, born: Iterable[Todo]) -> Iterable[Row]:
-    for todo in born:
-        state = _STATES[todo.state]
-        if todo.state == "open":
-            times = f"，顺延 {todo.carried} 次" if todo.carried else ""
-            tail: tuple[str | Link, ...] = (f"　{state}{times}",)
-        elif todo.last == todo.born:
-            tail = (f"　当天{state}",)
-        else:
-            tail = ("　→ ", _date(web, todo.last), f" {state}")
-        yield Row((plain(brief(todo.text)), Dim(tail)), todo)
+def _fate(todo: Todo, ended: str | None, this_year: int) -> Row:
+    """一件事后来怎样；`ended` 是它了结的那一天的页面。"""
+    state = _STATES[todo.state]
+    if todo.state == "open":
+        times = f"，顺延 {todo.carried} 次" if todo.carried else ""
+        tail: tuple[str | Link, ...] = (f"　{state}{times}",)
+    elif todo.last == todo.born:
+        tail = (f"　当天{state}",)
+    else:
+        tail = ("　→ ", _date(todo.last, ended, this_year), f" {state}")
+    return Row((plain(brief(todo.text)), Dim(tail)), todo)
 
 
-def _date(web: Web, day: date) -> Link | str:
-    short = f"{day:%m-%d}" if day.year == web.today.year else str(day)
-    return Link(short, web.uris[day]) if day in web.uris else short
+def _date(day: date, uri: str | None, this_year: int) -> Link | str:
+    short = f"{day:%m-%d}" if day.year == this_year else str(day)
+    return Link(short, uri) if uri else short
 
 
 def _links(notes: Iterable[Note], web: Web) -> tuple[Link | str, ...]:
     return tuple(note_link(note, web) for note in notes)
 
 
-def _has_steps(web: Web, note: Note) -> bool:
-    return len(steps(web, note).groups) > 1
-
-
-def _life(web: Web, note: Note) -> Panel:
-    found = web.mentioned.get(str(note.path), [])
-    clues = (web.today.year, found)
-    return web.memory.kept(("life", str(note.path)), clues, partial(_lived, web, note, found))
-
-
-def _lived(web: Web, note: Note, found: Sequence[tuple[DayFact, Mention]]) -> Panel:
-    if not found:
-        return Panel("life", "写到它的日子", Rows(()), ("还没有哪一天链接到它。",))
-    rest = len(found) - FIRST - LATEST
+def _life(days: Sequence[tuple[DayFact, Mention]], whole: str, this_year: int) -> Panel:
+    """写到它的日子；`whole` 是列出全部的那一页。"""
+    kind, title = "life", "写到它的日子"
+    if not days:
+        return Panel(kind, title, Rows(()), ("还没有哪一天链接到它。",))
+    rest = len(days) - FIRST - LATEST
     if rest <= 0:
-        return Panel("life", "写到它的日子", Rows(mention_rows(found, web)))
-    head = Rows(mention_rows(found[:FIRST], web))
-    tail = Rows(mention_rows(found[-LATEST:], web))
-    if len(found) <= FOLDED:
-        middle = Rows(mention_rows(found[FIRST:-LATEST], web))
-        return Panel("life", "写到它的日子", Folded(head, middle, tail, f"中间还有 {rest} 天"))
-    more = (f"中间还有 {rest} 天：", Link(f"全部 {len(found)} 天", life_uri(note)))
-    return Panel("life", "写到它的日子", Rows(head.rows + tail.rows), more)
+        return Panel(kind, title, Rows(mention_rows(days, this_year)))
+    head = Rows(mention_rows(days[:FIRST], this_year))
+    tail = Rows(mention_rows(days[-LATEST:], this_year))
+    if len(days) <= FOLDED:
+        middle = Rows(mention_rows(days[FIRST:-LATEST], this_year))
+        return Panel(kind, title, Folded(head, middle, tail, f"中间还有 {rest} 天"))
+    more = (f"中间还有 {rest} 天：", Link(f"全部 {len(days)} 天", whole))
+    return Panel(kind, title, Rows(head.rows + tail.rows), more)
 
 
 def _state(web: Web, note: Note) -> list[Panel]:

@@ -7,7 +7,7 @@ superfences 会吞掉格式化函数的异常，所以毛病都显示在页面�
 import json
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from html import escape
@@ -38,75 +38,90 @@ STATES = {
 }
 
 
-@dataclass
-class Place:
-    """正在渲染哪一页；由站点的钩子填写，别的引擎里留空。"""
+Fence = Callable[..., str]
 
+
+@dataclass(frozen=True)
+class Context:
+    """在哪个知识库、渲染哪一页；换一个引擎，只知道知识库在哪里。"""
+
+    vault: Vault
     page: str = ""
     draft: bool = False
-    failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
-    running: set[str] = field(default_factory=set)  # 正在后台重新运行的模块
+    failures: Mapping[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+    running: Collection[str] = ()  # 正在后台重新运行的模块
 
 
-PLACE = Place()
+def fences(context: Context) -> dict[str, Fence]:
+    """三种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
+    return {
+        "snippet": partial(_render, _cells, context),
+        "source": partial(_render, _object, context),
+        "flow": partial(_render_flow, context),
+    }
 
 
 def snippet_fence(source: str, *_: Any, **__: Any) -> str:
-    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格。"""
-    return _guarded(_cells, source)
+    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格；知识库由当前文件夹找。"""
+    return _render(_cells, Context(find_vault(Path.cwd())), source)
 
 
 def source_fence(source: str, *_: Any, **__: Any) -> str:
-    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`。"""
-    return _guarded(_object, source)
+    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`；知识库由当前文件夹找。"""
+    return _render(_object, Context(find_vault(Path.cwd())), source)
 
 
 def flow_fence(source: str, *given: Any, **_: Any) -> str:
-    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。
+    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。"""
+    return _render_flow(Context(find_vault(Path.cwd())), source, *given)
 
-    链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。
-    """
+
+_Line = Callable[[Context, str], tuple[str, str]]  # 一行 → HTML 与要说的毛病
+
+
+def _render_flow(context: Context, source: str, *given: Any, **_: Any) -> str:
+    """链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。"""
     steps = given[3].treeprocessors if len(given) > 3 else {}  # superfences 给的第四样是解析器
     to_url = steps["relpath"].path_to_url if "relpath" in steps else page_url
-    return _guarded(partial(_flow, to_url), source)
+    return _render(partial(_flow, to_url), context, source)
 
 
-def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
+def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: Any) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
-    parts, said = [], set()
-    vault = find_vault(Path.cwd())
+    parts: list[str] = []
+    said = {""}
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render(vault, line)
+            html, trouble = render_line(context, line)
         except RizhiError as error:
-            html, trouble = "", f"{line}：{error.within(vault.root)}"
+            html, trouble = "", f"{line}：{error.within(context.vault.root)}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
             html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
         parts.append(html)
-        if trouble and trouble not in said:
+        if trouble not in said:
             said.add(trouble)
-            parts.append(_trouble(trouble))
+            parts.append(_trouble(context, trouble))
     return "\n".join(parts)
 
 
-def _trouble(message: str) -> str:
+def _trouble(context: Context, message: str) -> str:
     """页面里的一个框，日志里的一条警告；草稿只显示，不让严格构建失败。"""
-    where = f"{PLACE.page}：" if PLACE.page else ""
-    log.log(logging.INFO if PLACE.draft else logging.WARNING, "%s%s", where, message)
+    where = f"{context.page}：" if context.page else ""
+    log.log(logging.INFO if context.draft else logging.WARNING, "%s%s", where, message)
     head, _, rest = message.partition("\n")
     detail = f"<pre>{escape(rest)}</pre>" if rest.strip() else ""
     return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
 
 
-def _cells(vault: Vault, line: str) -> tuple[str, str]:
-    module, title, parsed, record, trouble = _named(vault, line)
+def _cells(context: Context, line: str) -> tuple[str, str]:
+    module, title, parsed, record, trouble = _named(context, line)
     shown = (parsed.cell(title),) if title else parsed.code_cells
     boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
-    return _with_state("\n".join(boxes), module, trouble)
+    return _with_state(context, "\n".join(boxes), module, trouble)
 
 
-def _flow(to_url: Callable[[str], str], vault: Vault, line: str) -> tuple[str, str]:
-    module, title, parsed, record, trouble = _named(vault, line)
+def _flow(to_url: Callable[[str], str], context: Context, line: str) -> tuple[str, str]:
+    module, title, parsed, record, trouble = _named(context, line)
     parsed.cell(title)
     data = flow_data(record, title) if record else {}
     if data:
@@ -115,21 +130,23 @@ def _flow(to_url: Callable[[str], str], vault: Vault, line: str) -> tuple[str, s
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     script = f'<script type="application/json">{text}</script>' if data else ""
     words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
-    return _with_state(
-        f'<div class="rz-flow" data-search-exclude>{script}<p>{words}</p></div>', module, trouble
-    )
+    html = f'<div class="rz-flow" data-search-exclude>{script}<p>{words}</p></div>'
+    return _with_state(context, html, module, trouble)
 
 
-def _named(vault: Vault, line: str) -> tuple[str, str, cells.Snippet, records.Record | None, str]:
+def _named(
+    context: Context, line: str
+) -> tuple[str, str, cells.Snippet, records.Record | None, str]:
     """一行 `模块:单元格`：片段、它的记录，以及记录不新时该说的话。"""
+    vault = context.vault
     module, _, title = (part.strip() for part in line.partition(":"))
     path = cells.snippet_file(vault, module)
     loaded = _load(path, vault.root, stamp.of_snippet(vault, path))
-    return module, title, *loaded[:2], PLACE.failures.get(module, loaded[2])
+    return module, title, *loaded[:2], context.failures.get(module, loaded[2])
 
 
-def _with_state(html: str, module: str, trouble: str) -> tuple[str, str]:
-    if module in PLACE.running:
+def _with_state(context: Context, html: str, module: str, trouble: str) -> tuple[str, str]:
+    if module in context.running:
         return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
     return html, trouble
 
@@ -185,7 +202,8 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{body}"
 
 
-def _object(vault: Vault, line: str) -> tuple[str, str]:
+def _object(context: Context, line: str) -> tuple[str, str]:
+    vault = context.vault
     module, _, dotted = (part.strip() for part in line.partition(":"))
     path = module_file(vault, module)
     first, source = find_object(path, dotted)

@@ -232,16 +232,13 @@ def test_a_read_only_vault_can_still_be_read(
     assert result.exit_code == 0 and "画图" in result.stdout
 
 
-def test_a_build_says_what_is_wrong_with_the_state_folder(
-    vault: Vault, outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_says_what_is_wrong_with_the_state_folder(vault: Vault, outside: Path) -> None:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.exceptions import PluginError
 
-    from rizhi.mkdocs_plugin import plugin
+    from rizhi.mkdocs_plugin.plugin import RizhiPlugin
 
     (vault.root / ".rizhi").symlink_to(outside)
-    monkeypatch.setattr(plugin, "_vault", lambda _: vault)
     with pytest.raises(PluginError, match=r"\.rizhi 是链接，没有用它"):
-        plugin.on_config(MkDocsConfig())
+        RizhiPlugin().on_config(MkDocsConfig(str(vault.root / "mkdocs.yml")))
     assert sorted(p.name for p in outside.iterdir()) == ["x.md"]

@@ -1,6 +1,7 @@
 """面板的几组测试共用：按文件造一个知识库，读出一行字里的文字与链接。"""
 
 from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 from rizhi.site.blocks import Dim, Link, Part
@@ -39,3 +40,19 @@ def uris(parts: Iterable[Part]) -> list[str]:
 
 def text(parts: Iterable[Part]) -> str:
     return "".join(part.text if isinstance(part, Link) else part for part in flat(parts))
+
+
+def small_vault(today: date) -> dict[str, str]:
+    """两天、两篇笔记、一篇周报，头一天在 `today` 的三天以前。"""
+    first = today - timedelta(days=3)
+    thought = "## 思考\n\n旋转，见[m](x.md)\n"
+    days = {
+        first: f"---\ntags: [甲]\n---\n\n## 今日完成\n\n- [ ] 量一遍\n\n{thought}",
+        first + timedelta(days=1): "## 今日完成\n\n- [x] 量一遍\n\n## 思考\n\n掩码\n",
+    }
+    return {
+        **pages_of({str(day): text for day, text in days.items()}),
+        "notes/model/rope.md": "---\ntitle: 旋转\n---\n",
+        "notes/attention/mask.md": "---\ntitle: 掩码\n---\n",
+        "weekly/2026-W47.md": "# 周报\n",
+    }

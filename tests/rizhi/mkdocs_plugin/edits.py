@@ -165,9 +165,11 @@ class Editor:
         path.write_text(text, encoding="utf-8", newline="")  # 回车原样写
 
 
-def rebuild(root: Path, site: Path, dirty: bool) -> None:
-    """与 `mkdocs serve` 改动之后做的一样。"""
-    build(load_config(str(root / "mkdocs.yml"), site_dir=str(site)), dirty=dirty)
+def rebuild(root: Path, site: Path, dirty: bool) -> list[str]:
+    """与 `mkdocs serve` 改动之后做的一样；返回重建了哪些页。"""
+    config = load_config(str(root / "mkdocs.yml"), site_dir=str(site))
+    build(config, dirty=dirty)
+    return sorted(config.plugins["rizhi"].rebuilt)
 
 
 def differences(site: Path, clean: Path) -> list[str]:

@@ -14,29 +14,27 @@ from tests.vaults import ROOT
 ONE = """
 import json, os, sys
 from pathlib import Path
-from rizhi.mkdocs_plugin import rebuild
 from tests.rizhi.mkdocs_plugin import edits
 vault, site = Path(sys.argv[1]) / "vault", Path(sys.argv[1]) / "site"
 edits.prepare(vault)
 os.chdir(vault)
-edits.rebuild(vault, site, dirty=False)
-everything = len(rebuild.STATE.rebuilt)
+everything = len(edits.rebuild(vault, site, dirty=False))
 found = {}
 for name, path, old, new in json.loads(sys.argv[2]):
     file = vault / path
     text = file.read_text("utf-8")
     assert old in text, (path, old)
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
-    edits.rebuild(vault, site, dirty=True)
-    found[name] = sorted(rebuild.STATE.rebuilt)
-edits.rebuild(vault, site, dirty=True)
-print(json.dumps({"全部": everything, "没改": sorted(rebuild.STATE.rebuilt), **found}))
+    found[name] = edits.rebuild(vault, site, dirty=True)
+again = edits.rebuild(vault, site, dirty=True)
+print(json.dumps({"全部": everything, "没改": again, **found}))
 """
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     # 在自己的进程里：mkdocs 与 jieba 的全局状态不与别的测试相混
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
+    path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+    environment = {**os.environ, "PYTHONPATH": path, "NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 

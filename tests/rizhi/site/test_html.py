@@ -51,10 +51,8 @@ def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
     for uri, page in overviews.pages(web).items():
         yield uri, list(page.panels), page
     yield "index.md", panels.home(web), None
-    for day, path in web.paths.items():
-        yield web.uri(path), panels.of_day(web, day), None
-    for note in web.notes:
-        yield web.uri(str(note.path)), panels.of_note(web, note), None
+    for uri in (*web.page_uris.values(), *web.by_uri):
+        yield uri, panels.of_page(web, uri), None
 
 
 def _bare(text: str) -> str:
@@ -210,9 +208,9 @@ def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -
 
 
 def test_a_month_in_markdown_is_a_table_of_the_same_days(rich: Web, markdown: Markdown) -> None:
-    for day, path in rich.paths.items():
-        month = panels.of_day(rich, day)[-1:]
-        one, other = _sides(rich.uri(path), month, None, markdown).values()
+    for uri in rich.page_uris.values():
+        month = panels.of_page(rich, uri)[-1:]
+        one, other = _sides(uri, month, None, markdown).values()
         for wanted in ("td", "td a"):
             cells = [[_bare(cell.text) for cell in soup.select(wanted)] for soup in (one, other)]
             assert cells[0] == cells[1] and (wanted == "td a" or len(cells[0]) % 7 == 0)

@@ -402,12 +402,12 @@ def test_a_whole_life_is_cut_into_pages_that_lead_to_each_other(
     for module in (panels, overviews):
         monkeypatch.setattr(module, "FOLDED", 8)
     made, note = pages(big), big.by_slug[slug]
-    life = next(panel for panel in panels.of_note(big, note) if panel.kind == "life")
+    life = next(panel for panel in panels.of_note(big, note)() if panel.kind == "life")
     (first,) = _uris(life.note)
     parts = [first, *(u for u in _uris(made[first].lead) if u != f"notes/model/{slug}.md")]
     assert {made[uri].title for uri in parts} == {f"写到「{note.title}」的日子"}
     listed = [uri for part in parts for uri in _leads(made[part])]
-    assert listed == [big.uri(day.path) for day in big.days[-count:]]
+    assert listed == [day.uri for day in big.days[-count:]]
     for here in parts:
         others = [uri for uri in parts if uri != here]
         assert _uris(made[here].lead) == [f"notes/model/{slug}.md", *others]

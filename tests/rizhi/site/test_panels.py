@@ -74,7 +74,7 @@ def test_that_day_lists_each_distance_that_was_written(make: Make, tmp_path: Pat
     days = {str(_day(n)): f"# {_day(n)}　第 {n} 天前\n\n## 思考\n\n写了\n" for n in near}
     days[str(_day(skipped))] = _blank(tmp_path, _day(skipped))
     web = make(days)
-    that = _find(panels.of_day(web, TODAY), "that")
+    that = _find(panels.of_day(web, TODAY)(), "that")
     wanted = [n for n in (1, 3, 7, 14, 30, 90, 180, 365) if n != skipped]
     assert _leads(that) == [_uri(_day(n)) for n in wanted]
     for n, row in zip(wanted, _rows(that), strict=True):
@@ -83,7 +83,7 @@ def test_that_day_lists_each_distance_that_was_written(make: Make, tmp_path: Pat
 
 def test_a_day_with_nothing_before_has_no_that_day(make: Make) -> None:
     web = make({str(_day(2)): "## 思考\n\n写了\n", str(TODAY): "## 思考\n\n写了\n"})
-    assert _find(panels.of_day(web, TODAY), "that") is None
+    assert _find(panels.of_day(web, TODAY)(), "that") is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_days_beside_are_days_really_written(
     make({})
     days = {str(_day(n)): "## 思考\n\n写了\n" for n in (0, 3, 6)}
     days |= {str(_day(n)): _blank(tmp_path, _day(n)) for n in (1, 2, 4, 5)}
-    trail = panels.of_day(make(days), _day(here))[0].content
+    trail = panels.of_day(make(days), _day(here))()[0].content
     assert isinstance(trail, Trail)
     for link, n in ((trail.earlier, earlier), (trail.later, later)):
         assert (link and link.uri) == (None if n is None else _uri(_day(n)))
@@ -106,7 +106,7 @@ def test_the_week_is_linked_once_it_is_written(tmp_path: Path) -> None:
     files = {"daily/2026/2026-11-23.md": "## 思考\n\n写了\n", "weekly/2026-W48.md": "# 周\n"}
     files["daily/2027/2027-01-02.md"] = "## 思考\n\n写了\n"
     web = read_web(_vault(tmp_path, files), TODAY)
-    weeks = [panels.of_day(web, day)[0].content for day in (TODAY, date(2027, 1, 2))]
+    weeks = [panels.of_day(web, day)()[0].content for day in (TODAY, date(2027, 1, 2))]
     assert [week.week for week in weeks if isinstance(week, Trail)] == [
         Link("2026-W48", "weekly/2026-W48.md"),
         "2026-W53",  # 跨年的一周归它的星期四
@@ -118,7 +118,7 @@ def test_the_month_links_the_days_written_in_it(make: Make, tmp_path: Path) -> N
     written = ("2028-01-31", "2028-02-01", "2028-02-29", "2028-03-01")
     days = dict.fromkeys(written, "## 思考\n\n写了\n")
     days["2028-02-10"] = _blank(tmp_path, date(2028, 2, 10))
-    month = panels.of_day(make(days), date(2028, 2, 10))[-1].content
+    month = panels.of_day(make(days), date(2028, 2, 10))()[-1].content
     assert isinstance(month, Month) and month.first == date(2028, 2, 1)
     assert month.here == date(2028, 2, 10) and month.today == TODAY
     shown = BeautifulSoup(html.content_html(month, _uri(month.here)), "html.parser")
@@ -142,7 +142,7 @@ def test_what_was_written_down_says_where_it_went(make: Make) -> None:
             "2026-11-21": "## 今日目标\n\n- [x] 丁\n",  # 只有目标，不算写过，没有链接
         }
     )
-    fates = _find(panels.of_day(web, date(2025, 12, 30)), "born")
+    fates = _find(panels.of_day(web, date(2025, 12, 30))(), "born")
     assert _rows(fates) == [
         "甲　→ 2025-12-31 完成",
         "乙　→ 11-20 放弃",
@@ -152,8 +152,8 @@ def test_what_was_written_down_says_where_it_went(make: Make) -> None:
         "己　还开着",
     ]
     assert _leads(fates) == [_uri(date(2025, 12, 31)), _uri(date(2026, 11, 20))]
-    assert _rows(_find(panels.of_day(web, date(2026, 11, 20)), "born")) == ["后来的　还开着"]
-    assert _find(panels.of_day(web, date(2025, 12, 31)), "born") is None
+    assert _rows(_find(panels.of_day(web, date(2026, 11, 20))(), "born")) == ["后来的　还开着"]
+    assert _find(panels.of_day(web, date(2025, 12, 31))(), "born") is None
 
 
 # 首页
@@ -205,7 +205,7 @@ def test_a_long_life_is_shortened_and_kept_whole_elsewhere(
     days = [_day(n) for n in range(count * 40, 0, -40)]  # 跨年
     web = make({str(d): text.format(n) for n, d in enumerate(days)}, {"model/rope": "# 旋转\n"})
     (note,) = web.notes
-    life = _find(panels.of_note(web, note), "life")
+    life = _find(panels.of_note(web, note)(), "life")
     whole = overviews.pages(web).get("mentions/model/rope.md")
     shown = days if count <= 8 else days[:3] + days[-5:]
     assert _leads(life) == [_uri(day) for day in shown] and life
@@ -225,7 +225,7 @@ def test_the_middle_of_a_life_is_folded(make: Make) -> None:
     text = "## 思考\n\n想到[旋转](../../" + ROPE + ")。\n"
     days = [_day(n) for n in range(12, 0, -1)]
     web = make({str(d): text for d in days}, {"model/rope": "# 旋转\n"})
-    life = _find(panels.of_note(web, web.notes[0]), "life")
+    life = _find(panels.of_note(web, web.notes[0])(), "life")
     assert life and isinstance(life.content, Folded)
     parts = (life.content.head, life.content.middle, life.content.tail)
     assert [len(rows.rows) for rows in parts] == [3, 4, 5]
@@ -257,14 +257,14 @@ def test_a_note_named_without_a_link(make: Make, text: str, hit: bool) -> None:
     notes = {"model/rope": "---\ntitle: 旋转位置\naliases: [RoPE, r]\n---\n"}
     notes["attention/mask"] = "# 掩码\n"
     web = make({"2026-11-20": f"## 思考\n\n写了\n\n{text}\n"}, notes)
-    hints = _find(panels.of_note(web, web.by_slug["rope"]), "hints")
+    hints = _find(panels.of_note(web, web.by_slug["rope"])(), "hints")
     assert (_leads(hints) if hints else []) == [_uri(date(2026, 11, 20))] * hit
 
 
 def test_the_latest_hints_come_first(make: Make) -> None:
     days = {str(_day(n)): "## 思考\n\n旋转\n" for n in range(1, 8)}
     web = make(days, {"model/rope": "# 旋转\n"})
-    hints = _find(panels.of_note(web, web.notes[0]), "hints")
+    hints = _find(panels.of_note(web, web.notes[0])(), "hints")
     assert _leads(hints) == [_uri(_day(n)) for n in (1, 2, 3, 4, 5)]
     assert hints and "另有 2 天" in _text(hints.note)
 
@@ -273,13 +273,13 @@ def test_an_alias_shared_by_two_notes_points_to_both(make: Make) -> None:
     notes = {"model/a": "---\naliases: [门控层]\n---\n# 甲甲\n"}
     notes["model/b"] = "---\naliases: [门控层]\n---\n# 乙乙\n"
     web = make({"2026-11-20": "## 思考\n\n门控层\n"}, notes)
-    assert all(_find(panels.of_note(web, note), "hints") for note in web.notes)
+    assert all(_find(panels.of_note(web, note)(), "hints") for note in web.notes)
 
 
 def test_an_everyday_word_is_no_hint(make: Make) -> None:
     notes = {"model/a": "---\naliases: [温度]\n---\n# 采样\n"}
     web = make({"2026-11-20": "## 思考\n\n今天的温度\n"}, notes)
-    assert _find(panels.of_note(web, web.notes[0]), "hints") is None
+    assert _find(panels.of_note(web, web.notes[0])(), "hints") is None
 
 
 def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:
@@ -299,10 +299,10 @@ def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:
     }
     assert own[0] == (("甲",), (links["b"],))
     assert own[1] == ((links["a"],), ("乙",), (links["c"],))
-    leads = _find(panels.of_note(web, b), "leads")
+    leads = _find(panels.of_note(web, b)(), "leads")
     assert _leads(leads) == [links["a"].uri, links["c"].uri]
     assert _rows(leads) == ["甲", "丙（草稿）"]
-    assert _find(panels.of_note(web, a), "leads") is None  # 链接到自己的不算
+    assert _find(panels.of_note(web, a)(), "leads") is None  # 链接到自己的不算
 
 
 def test_home_shows_a_year_of_heat_and_a_map_of_notes(make: Make) -> None:
@@ -341,7 +341,7 @@ def test_the_state_of_a_snippet(
         (tmp_path / "snippets").mkdir()
         (tmp_path / f"snippets/{name}.py").write_text(source, encoding="utf-8")
     web = make({}, {"model/rope": f"---\nsnippet: {json.dumps(name)}\n---\n# 旋转\n"})
-    state = _find(panels.of_note(web, web.notes[0]), "state")
+    state = _find(panels.of_note(web, web.notes[0])(), "state")
     rows = _rows(state) if state else []
     if said is None:
         (line,) = rows

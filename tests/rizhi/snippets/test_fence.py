@@ -49,7 +49,6 @@ def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = vault.snippets / "topic.py"
     path.write_text(TOPIC, encoding="utf-8")
     monkeypatch.chdir(vault.root)
-    monkeypatch.setattr(fence, "PLACE", fence.Place(page="docs/notes/model/topic.md"))
     yield path
 
 
@@ -109,21 +108,27 @@ def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("render", "line", "message"),
+    ("kind", "line", "message"),
     [
-        (fence.snippet_fence, "topic:没有", "现有：数、结果、检验"),
-        (fence.snippet_fence, "absent:数", "没有片段 snippets/absent.py；现有：topic"),
-        (fence.snippet_fence, "../topic:数", "没有片段"),
-        (fence.source_fence, "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
-        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
-        (fence.source_fence, "os:path", "没有模块 os"),
+        ("snippet", "topic:没有", "现有：数、结果、检验"),
+        ("snippet", "absent:数", "没有片段 snippets/absent.py；现有：topic"),
+        ("snippet", "../topic:数", "没有片段"),
+        ("source", "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
+        ("source", "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
+        ("source", "os:path", "没有模块 os"),
     ],
 )
 def test_unknown_names_are_shown_and_warned(
-    recorded: Path, caplog: pytest.LogCaptureFixture, render, line: str, message: str
+    vault: Vault,
+    recorded: Path,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    line: str,
+    message: str,
 ) -> None:
+    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md"))
     with caplog.at_level(logging.WARNING, "mkdocs.rizhi"):
-        page = _html(render(line))
+        page = _html(bound[kind](line))
     assert message in page.select_one(".rz-trouble").get_text()
     assert message in caplog.text and "docs/notes/model/topic.md" in caplog.text
 
@@ -205,17 +210,18 @@ def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None
         record.key(recorded, vault.root)
 
 
-def test_a_failed_run_shows_its_traceback(recorded: Path) -> None:
-    fence.PLACE.failures["topic"] = "snippets/topic.py:4 出错：<x>\n  File …"
-    page = _html(fence.snippet_fence("topic:结果"))
+def test_a_failed_run_shows_its_traceback(vault: Vault, recorded: Path) -> None:
+    failures = {"topic": "snippets/topic.py:4 出错：<x>\n  File …"}
+    context = fence.Context(vault, failures=failures)
+    page = _html(fence.fences(context)["snippet"]("topic:结果"))
     trouble = page.select_one(".rz-trouble")
     assert "出错：<x>" in trouble.p.get_text() and "File …" in trouble.pre.get_text()
 
 
-def test_a_draft_never_warns(topic: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fence.PLACE.draft = True
+def test_a_draft_never_warns(vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md", draft=True))
     with caplog.at_level(logging.WARNING):
-        assert "没有片段" in fence.snippet_fence("absent:数")
+        assert "没有片段" in bound["snippet"]("absent:数")
     assert caplog.records == []
 
 
