@@ -7,7 +7,7 @@ import re
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +77,6 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
-    _snippets: dict[Path, cells.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
     def pages(self) -> list[Page]:
@@ -142,16 +141,8 @@ class Scene:
             yield from ((note, part) for part in self.parts[note.path] if part.name == name)
 
     def snippet(self, path: Path) -> cells.Snippet:
-        """读一个片段，各读一次。异常：读不懂，抛 RizhiError。"""
-        if path not in self._snippets:
-            try:
-                self._snippets[path] = cells.parse(path)
-            except RizhiError as error:
-                self._snippets[path] = error
-        found = self._snippets[path]
-        if isinstance(found, RizhiError):
-            raise found
-        return found
+        """一个片段的各格。异常：读不懂，抛 RizhiError。"""
+        return record.load(self.vault, path).source
 
 
 def check_vault(vault: Vault, today: date, strict: bool = False) -> list[Problem]:
@@ -405,7 +396,7 @@ def snippets_checked(scene: Scene) -> Iterator[Problem]:
         try:
             checks = _checks(scene.snippet(path))
         except RizhiError as error:
-            message = str(error).removeprefix(f"{path}:").rstrip("。")
+            message = str(error).removeprefix(f"{scene.vault.relative(path)}:").rstrip("。")
             yield Problem(path, 1, "R401", message, "改好再运行 rizhi record")
             continue
         if not checks:
@@ -415,14 +406,14 @@ def snippets_checked(scene: Scene) -> Iterator[Problem]:
 
 def recorded(scene: Scene) -> Iterator[Problem]:
     for path in scene.checked:
-        try:
-            state = record.state(path, scene.vault.root)
-        except RizhiError:
+        loaded = record.load(scene.vault, path)
+        if loaded.snippet is None:
             continue  # 读不懂的片段由 R401 说明
-        if state != "fresh":
-            names = {"stale": "过期", "edited": "被改动过", "missing": "没有"}
-            remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
-            yield Problem(path, 1, "R402", f"输出的记录{names[state]}", remedy)
+        remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
+        if loaded.error:
+            yield Problem(path, 1, "R402", loaded.error.rstrip("。"), f"改好之后{remedy}")
+        elif words := record.STATES[loaded.state].check:
+            yield Problem(path, 1, "R402", f"输出的记录{words}", remedy)
 
 
 def checks_assert(scene: Scene) -> Iterator[Problem]:
@@ -438,9 +429,10 @@ def checks_assert(scene: Scene) -> Iterator[Problem]:
 
 def imports_tracked(scene: Scene) -> Iterator[Problem]:
     for path, _ in _readable(scene):
-        for line, file in record.untracked(path, scene.vault.root):
+        for line, file in record.untracked(scene.vault, path):
             message = f"用到了 {file}：它改了，这里的记录不会过期"
-            remedy = "把要用的几行写进这个片段，或搬进 llm"
+            moved = f"，或搬进 {scene.vault.source}" if scene.vault.source else ""
+            remedy = f"把要用的几行写进这个片段{moved}"
             yield Problem(path, line, "R404", message, remedy)
 
 

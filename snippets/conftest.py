@@ -11,13 +11,8 @@ from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 
-ROOT = Path(__file__).parent.parent
+VAULT = vault.find_vault(Path(__file__).parent.parent)
 ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
-STALE = {
-    "stale": "输出没变，但片段或 llm 改过，记录已过期。",
-    "edited": "snippets/outputs 里的记录被人改动过。",
-    "missing": "还没有记录。",
-}
 
 
 class SnippetFile(pytest.File):
@@ -30,7 +25,7 @@ class SnippetFile(pytest.File):
             yield CellItem.from_parent(self, name=cell.title)
 
     def outputs(self) -> runner.Run:
-        self.run = self.run or runner.run(self.path, ROOT)
+        self.run = self.run or runner.run(VAULT, self.path)
         return self.run
 
 
@@ -47,11 +42,11 @@ class CellItem(pytest.Item):
         got = next((out for out in run.outputs if out.title == title), None)
         if got is None or got.error:
             pytest.fail((got and got.error) or run.error, pytrace=False)
-        record = records.read_record(path.parent / "outputs", path.stem)
-        difference = records.compare(record and record.output(title), got)
-        state = records.state(path, ROOT)
-        if difference or state != "fresh":
-            pytest.fail(f"{STALE.get(state, '')}\n{difference}\n{ADVICE}".strip(), pytrace=False)
+        loaded = records.load(VAULT, path)
+        difference = records.compare(loaded.record and loaded.record.output(title), got)
+        stale = loaded.error or records.STATES[loaded.state].test
+        if difference or stale:
+            pytest.fail(f"{stale}\n{difference}\n{ADVICE}".strip(), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.parent.path, self.parent.parsed.cell(self.name).line - 1, self.name
@@ -61,11 +56,11 @@ class CellItem(pytest.Item):
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
     """点名一个片段文件时，pytest 还会把它当成普通的测试模块载入：换掉，而不是多收一份。"""
     found = yield
-    if file_path in vault.snippet_files(vault.Vault(ROOT)):
+    if file_path in vault.snippet_files(VAULT):
         return [SnippetFile.from_parent(parent, path=file_path)]
     return found
 
 
 def _drafts() -> set[str]:
-    notes = page.read_notes(vault.Vault(ROOT))
+    notes = page.read_notes(VAULT)
     return {note.snippet or vault.module_of(note.slug) for note in notes if note.draft}

@@ -2,12 +2,11 @@
 
 import json
 import re
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-from rizhi.errors import RizhiError
 from rizhi.markdown.document import one_line
 from rizhi.page import Note
 from rizhi.site import export, overviews
@@ -17,7 +16,6 @@ from rizhi.site.graph import Web
 from rizhi.site.graph import plain as plainly
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
-from rizhi.stamp import stamp
 from rizhi.vault import Vault
 
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
@@ -94,8 +92,7 @@ def _preview(web: Web, note: Note) -> str:
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
-        files = sorted(map(str, (web.vault.outputs / note.snippet).glob("*")))
-        data["figure"] = _figure(web.vault.outputs, note.snippet, tuple(map(stamp, files)))
+        data["figure"] = _figure(web.vault, note.snippet)
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
@@ -109,12 +106,8 @@ def _brief(note: Note) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)  # 没变过的记录，每次重建都沿用
-def _figure(outputs: Path, module: str, _: object) -> str:
+def _figure(vault: Vault, module: str) -> str:
     """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
-    try:
-        record = records.read_record(outputs, module)
-    except RizhiError:
-        return ""
+    record = records.load(vault, vault.snippets / f"{module}.py").record
     figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
     return next(map(fence.data_uri, filter(None, figures)), "")

@@ -3,7 +3,7 @@
 import gc
 import logging
 import re
-from functools import cache, lru_cache
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rizhi import stamp, store
+from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve
@@ -26,6 +26,7 @@ from rizhi.site.graph import Web, read_web
 from rizhi.site.graph import notes as read_notes
 from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
+from rizhi.snippets.source import module_file
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, find_vault, read_text, snippet_files, today
 from rizhi.zh import cause
@@ -34,7 +35,7 @@ log = logging.getLogger("mkdocs.rizhi")
 
 ASSETS = Path(__file__).parents[1] / "site" / "assets"
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
-_REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
+_REFERENCE = re.compile(r"^::: ([\w.]+)\n(?: {4}.*\n?)*", re.M)
 
 
 class Loom:
@@ -95,11 +96,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted(vault.notebooks.glob("*.ipynb")):
         _replace_broken(files, config, vault, path)
     for path in snippet_files(vault):
-        try:
-            book = _book(path, vault.outputs, stamp.of_snippet(vault, path))
-        except RizhiError as error:
-            log.info("%s", error)  # 用到它的页面会显示这个错误并记警告
+        loaded = records.load(vault, path)
+        if loaded.snippet is None:
+            log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
+        book = records.to_notebook(loaded.snippet, loaded.record)
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
     if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
         gc.freeze()  # 整张网要留到下一次重建，不必再扫
@@ -139,16 +140,16 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     fence.PLACE.page = f"docs/{page.file.src_uri}"
     fence.PLACE.draft = page.meta.get("draft") is True
+    vault = _vault(config)
     # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
     breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
     config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
     if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
         page.meta["title"] = escape(str(page.meta["title"]))
     head = _DRAFT if fence.PLACE.draft else ""
-    vault = _vault(config)
     if serve.STATE.serving and page.file.abs_src_path:
         page.edit_url = pages.edit_url(vault, page.file.abs_src_path)
-    return _REFERENCE.sub(lambda found: _reference(vault, found), head + markdown)
+    return _REFERENCE.sub(lambda found: _reference(vault, page, found), head + markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -211,12 +212,6 @@ def _vault_at(folder: Path) -> Vault:
     return find_vault(folder)
 
 
-@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
-def _book(path: Path, outputs: Path, _: object) -> str:
-    record = records.read_record(outputs, path.stem)
-    return records.to_notebook(cells.parse(path), record)
-
-
 def _vault(config: MkDocsConfig) -> Vault:
     return _vault_at(Path(config.config_file_path).parent)
 
@@ -235,13 +230,15 @@ def _failure(message: str) -> str:
     return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'
 
 
-def _reference(vault: Vault, found: re.Match[str]) -> str:
-    """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
-    path = vault.root / (found[1].replace(".", "/") + ".py")
+def _reference(vault: Vault, page: Page, found: re.Match[str]) -> str:
+    """源码包正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
+    if found[1].partition(".")[0] != vault.source:
+        return found[0]
     try:
+        path = module_file(vault, found[1])
         cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
         message = str(error).replace(f"{vault.root}/", "")
-        log.warning("%s：%s", fence.PLACE.page, message)
+        log.warning("docs/%s：%s", page.file.src_uri, message)
         return _failure(message)
     return found[0]

@@ -27,9 +27,8 @@ from mkdocstrings import Inventory
 from rizhi.page import Page
 from rizhi.site.graph import Memory, Web
 from rizhi.snippets import fence
-from rizhi.stamp import stamp
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, snippet_files
+from rizhi.vault import Vault, fingerprint, snippet_files, source_files
 
 _INVENTORY = "objects.inv"
 _REFERENCE = "reference/"
@@ -79,7 +78,7 @@ TEMPLATES = Templates()
 def begin(config: MkDocsConfig, vault: Vault) -> None:
     """换了产物的文件夹，或改了配置，就从头来。"""
     paths = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
-    salt = (config.site_dir, boilerplate(vault).pattern, *map(stamp, paths))
+    salt = (config.site_dir, boilerplate(vault).pattern, *map(fingerprint, paths))
     if STATE.salt != salt:
         STATE.salt = salt
         forget()
@@ -184,9 +183,9 @@ class Clues:
         self.web, self.known = web, known
         vault = web.vault
         self.facts = {web.uri(day.path): day for day in web.days}
-        self.llm = "".join(repr(stamp(str(p))) for p in sorted((vault.root / "llm").rglob("*.py")))
+        self.source = "".join(repr(fingerprint(path)) for path in source_files(vault))
         pages = sorted((vault.docs / "reference").glob("*.md"))
-        self.reference = self.llm + "".join(repr(stamp(str(p))) for p in pages)
+        self.reference = self.source + "".join(repr(fingerprint(path)) for path in pages)
 
     def of(self, file: File) -> str | bytes:
         """除了面板与导航，一个文件的一切依据。"""
@@ -194,7 +193,7 @@ class Clues:
         if content is not None:
             return content
         assert file.abs_src_path is not None  # noqa: S101  不是算出来的，就有源文件
-        own = repr(stamp(file.abs_src_path))
+        own = repr(fingerprint(file.abs_src_path))
         if not file.src_uri.endswith(".md"):
             return own
         day = self.facts.get(file.src_uri)
@@ -212,7 +211,7 @@ class Clues:
 
     def _embedded(self, modules: Iterable[str]) -> str:
         own = "".join(self._module(name) for name in modules if "." not in name)
-        return own + self.llm if modules else ""
+        return own + self.source if modules else ""
 
     def _module(self, name: str) -> str:
         vault = self.web.vault
@@ -221,7 +220,7 @@ class Clues:
             return repr(sorted(p.stem for p in snippet_files(vault)))
         paths = [path, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
         state = (name in fence.PLACE.running, fence.PLACE.failures.get(name))
-        return repr([stamp(str(p)) for p in paths]) + repr(state)
+        return repr([fingerprint(path) for path in paths]) + repr(state)
 
 
 class Shapes:

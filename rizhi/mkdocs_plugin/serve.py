@@ -6,18 +6,19 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 from mkdocs.livereload import LiveReloadServer
 
-from rizhi import stamp, store
+from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.page import Page
 from rizhi.site.graph import Memory, embedded
-from rizhi.snippets import fence, record, recorder, run
+from rizhi.snippets import fence, run
+from rizhi.snippets import record as records
 from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -52,12 +53,12 @@ def begin(server: LiveReloadServer, vault: Vault) -> None:
     server.watch(str(_marker(vault)))
     # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
     server.watch(str(vault.snippets), recursive=False)
-    run.warm_up(vault.root)
+    run.warm_up(vault)
 
 
 def refresh(vault: Vault, memory: Memory) -> None:
-    """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
-    if not STATE.serving or not run.has_torch():
+    """重跑记录过期的片段；缺了库的跑不起来，页面上会说缺什么。"""
+    if not STATE.serving:
         return
     stale = [path for path in snippet_files(vault) if _stale(vault, path)]
     shown = _shown(vault, memory)
@@ -87,22 +88,16 @@ def _shown(vault: Vault, memory: Memory) -> set[str]:
 
 def _stale(vault: Vault, path: Path) -> bool:
     """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
-    module = path.stem
-    try:
-        key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
-    except RizhiError as error:
-        fence.PLACE.failures[module] = str(error).replace(f"{vault.root}/", "")
+    module, loaded = path.stem, records.load(vault, path)
+    if loaded.error:
+        fence.PLACE.failures[module] = loaded.error
         return False
-    if not fresh and STATE.tried.get(module) == key:
+    fresh = loaded.state == "fresh"
+    if not fresh and STATE.tried.get(module) == loaded.key:
         return False
     fence.PLACE.failures.pop(module, None)
     STATE.tried.pop(module, None)
     return not fresh
-
-
-@lru_cache(maxsize=1024)  # 几百个片段，不必每次重建都重读
-def _key_and_state(path: Path, root: Path, _: object) -> tuple[str, bool]:
-    return record.key(path, root), record.state(path, root) == "fresh"
 
 
 def _record_all(vault: Vault, paths: list[Path]) -> None:
@@ -113,11 +108,12 @@ def _record_all(vault: Vault, paths: list[Path]) -> None:
 def _record(vault: Vault, path: Path) -> None:
     with STATE.locks[path.stem]:  # 后台还在跑旧的那一遍时，等它写完再跑新的
         log.info("重新记录 snippets/%s", path.name)
-        key = record.key(path, vault.root)
-        error = recorder.record(vault, path).error
-        if error:
+        key = records.load(vault, path).key
+        try:
+            run.record(vault, path)
+        except RizhiError as error:
             STATE.tried[path.stem] = key
-            fence.PLACE.failures[path.stem] = error
+            fence.PLACE.failures[path.stem] = str(error).replace(f"{vault.root}/", "")
 
 
 def _record_later(vault: Vault, paths: list[Path]) -> None:

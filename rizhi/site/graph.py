@@ -17,9 +17,8 @@ from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
 from rizhi.markdown import parse
 from rizhi.page import Note, Page, load
-from rizhi.stamp import Stamp, stamp
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, day_names, markdown_files
+from rizhi.vault import Fingerprint, Vault, day_names, fingerprint, markdown_files
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -53,8 +52,8 @@ class Memory:
     一天只留下读出来的，不留解析的结果：十年的要多占几十兆。
     """
 
-    days: dict[str, tuple[Stamp, DayFact]] = field(default_factory=dict)
-    pages: dict[Path, tuple[Stamp, Page]] = field(default_factory=dict)
+    days: dict[str, tuple[Fingerprint, DayFact]] = field(default_factory=dict)
+    pages: dict[Path, tuple[Fingerprint, Page]] = field(default_factory=dict)
     template: str = ""
     made: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
 
@@ -72,7 +71,7 @@ class Memory:
 
     def page(self, kind: type[P], vault: Vault, path: Path, link: bool = True) -> P:
         """一篇笔记、周报或别的页；没改过的是同一个对象，连同它解析的结果。"""
-        now, old = stamp(str(path)), self.pages.get(path)
+        now, old = fingerprint(path), self.pages.get(path)
         if old and old[0] == now and isinstance(old[1], kind):
             return old[1]
         page = load(kind, vault, path, link)
@@ -266,7 +265,7 @@ def plain(text: str) -> str:
 
 
 def _fact(vault: Vault, day: date, path: str, template: re.Pattern[str], memory: Memory) -> DayFact:
-    now = stamp(path)
+    now = fingerprint(path)
     known = memory.days.get(path)
     if known is None or known[0] != now:
         known = (now, _read(vault, day, path, template))

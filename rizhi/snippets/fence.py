@@ -1,4 +1,4 @@
-"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码。
+"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入源码包的源码。
 
 只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
 superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
@@ -18,7 +18,6 @@ import pygments
 from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
-from rizhi import stamp
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
@@ -27,13 +26,6 @@ from rizhi.vault import Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
-
-STATES = {
-    "fresh": "",
-    "stale": "输出已过期：片段或 llm 改过之后还没有重新记录。运行 rizhi record {slug}。",
-    "edited": "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
-    "missing": "还没有记录输出。运行 rizhi record {slug}。",
-}
 
 
 @dataclass
@@ -88,60 +80,56 @@ def _trouble(message: str) -> str:
 
 def _cells(vault: Vault, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
-    path = cells.snippet_file(vault, module)
-    parsed, record, trouble = _load(path, vault.root, stamp.of_snippet(vault, path))
-    trouble = PLACE.failures.get(module, trouble)
-    shown = (parsed.cell(title),) if title else parsed.code_cells
-    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
+    loaded = records.load(vault, cells.snippet_file(vault, module))
+    snippet, trouble = loaded.source, PLACE.failures.get(module, _stale(loaded))
+    shown = (snippet.cell(title),) if title else snippet.code_cells
+    boxes = (_cell(snippet, cell, loaded.record, "rz-old" if trouble else "") for cell in shown)
     html = "\n".join(boxes)
     if module in PLACE.running:
         return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
     return html, trouble
 
 
-@lru_cache(maxsize=512)
-def _load(path: Path, root: Path, _: object) -> tuple[cells.Snippet, records.Record | None, str]:
-    """片段、它的记录，以及记录不新时该说的话。"""
-    parsed, record = cells.parse(path), None
-    try:
-        record = records.read_record(path.parent / "outputs", path.stem)
-        trouble = STATES[records.state(path, root)]
-    except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
-        trouble = str(error).replace(f"{root}/", "")
-    return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
+def _stale(loaded: records.Loaded) -> str:
+    """记录不新时该说的话；记录或源码坏了，代码仍然可以看。"""
+    if loaded.error:
+        return loaded.error
+    slug = loaded.source.module.replace("_", "-")
+    return records.STATES[loaded.state].box.format(slug=slug)
 
 
-def _cell(parsed: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
-    name = f"snippets/{parsed.path.name}"
-    copy = escape(runnable(parsed, cell), quote=True)
+def _cell(snippet: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
+    name = f"snippets/{snippet.path.name}"
+    copy = escape(runnable(snippet, cell), quote=True)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
         f'<span class="rz-title">{escape(cell.title)}</span>'
         f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
         f'data-clipboard-text="{copy}">复制可运行代码</button>'
-        f'<span class="rz-notebook" data-module="{parsed.module}"></span></div>'
+        f'<span class="rz-notebook" data-module="{snippet.module}"></span></div>'
     )
     code = _highlight(cell.source, cell.line)
-    out = record.output(cell.title) if record else None
-    shown = _output(out, cell.title, age) if out else ""
+    output = record.output(cell.title) if record else None
+    shown = _output(output, age) if output else ""
     return f'<div class="rz-cell">{bar}{code}{shown}</div>'
 
 
-def runnable(parsed: cells.Snippet, cell: cells.Cell) -> str:
+def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
-    cells = parsed.code_cells[: parsed.code_cells.index(cell) + 1]
-    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
+    upto = snippet.code_cells[: snippet.code_cells.index(cell) + 1]
+    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in upto) + "\n"
 
 
-def _output(out: cells.CellOutput, title: str, age: str) -> str:
-    text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
+def _output(output: cells.CellOutput, age: str) -> str:
+    text = f'<pre class="rz-text">{escape(output.text)}</pre>' if output.text else ""
     images = "".join(
-        f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'
-        for figure in filter(None, out.figures)  # 图的文件丢了，读出来是空的
+        f'<img class="rz-figure" alt="{escape(output.title)}" src="{data_uri(figure)}">'
+        for figure in filter(None, output.figures)  # 图的文件丢了，读出来是空的
     )
     return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
 
 
+@lru_cache(maxsize=1024)  # 没变过的图，每次重建都沿用
 def data_uri(svg: str) -> str:
     """SVG 放进 `<img>` 才不会与别的图撞 id；只转义必须转义的字符，比 base64 短。"""
     body = svg[svg.index("<svg") :].replace('"', "'").replace("\n", " ")

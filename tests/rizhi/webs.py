@@ -9,7 +9,7 @@ from rizhi.vault import Vault, find_vault
 
 def vault_of(root: Path, files: Mapping[str, str]) -> Vault:
     """`docs/` 下的几个文件，键是相对于 docs 的路径。"""
-    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
+    (root / "pyproject.toml").write_text('[tool.rizhi]\nsource = "llm"\n', encoding="utf-8")
     for name, text in files.items():
         path = root / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import cells, fence, record, recorder
+from rizhi.snippets import cells, fence, record
+from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
 MODEL = '''"""模型。"""
@@ -50,7 +51,7 @@ def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def recorded(vault: Vault, topic: Path) -> Path:
-    assert recorder.record(vault, topic).done
+    assert runner.record(vault, topic)
     return topic
 
 
@@ -115,14 +116,14 @@ def test_unknown_names_are_shown_and_warned(
     with caplog.at_level(logging.WARNING, "mkdocs.rizhi"):
         page = _html(render(line))
     assert message in page.select_one(".rz-trouble").get_text()
-    assert message in caplog.text and "docs/notes/model/topic.md" in caplog.text
+    assert message in caplog.text
 
 
 def test_unrecorded_and_stale_are_marked_once(
     vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert "还没有记录" in fence.snippet_fence("topic:数\ntopic:结果")
-    recorder.record(vault, topic)
+    runner.record(vault, topic)
     topic.write_text(TOPIC.replace("x = 3", "x = 5"), encoding="utf-8")
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
@@ -136,7 +137,7 @@ def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None
     assert "llm/model.py:1 语法错误" in page.select_one(".rz-trouble").get_text()
     assert "语法错误" in fence.source_fence("llm.model:Block")
     with pytest.raises(RizhiError, match="语法错误"):
-        record.key(recorded, vault.root)
+        record.key(vault, recorded)
 
 
 def test_a_failed_run_shows_its_traceback(recorded: Path) -> None:
@@ -153,12 +154,31 @@ def test_a_draft_never_warns(topic: Path, caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("config", ["", 'source = ""\n'])
+def test_without_a_source_package_the_fence_says_what_to_set(
+    vault: Vault, topic: Path, config: str
+) -> None:
+    (vault.root / "pyproject.toml").write_text(f"[tool.rizhi]\n{config}", encoding="utf-8")
+    shown = _html(fence.source_fence("llm.model:Block")).get_text()
+    assert "pyproject.toml 的 [tool.rizhi]" in shown and 'source = "llm"' in shown
+
+
+def test_a_package_of_another_name_with_a_package_inside(vault: Vault, topic: Path) -> None:
+    (vault.root / "pyproject.toml").write_text('[tool.rizhi]\nsource = "tiny"\n', "utf-8")
+    (vault.root / "tiny/lab").mkdir(parents=True)
+    (vault.root / "tiny/lab/__init__.py").write_text("WIDTH = 3\n", "utf-8")
+    (vault.root / "tiny/lab/shapes.py").write_text("def trace():\n    return 1\n", "utf-8")
+    shown = _html(fence.source_fence("tiny.lab.shapes:trace"))
+    assert shown.select_one(".rz-file").get_text() == "tiny/lab/shapes.py 第 1–2 行"
+    assert "tiny/lab/__init__.py" in fence.source_fence("tiny.lab:WIDTH")
+    assert "现有：tiny.lab、tiny.lab.shapes" in fence.source_fence("llm.model:Block")
+
+
 def test_an_unexpected_error_is_not_swallowed(
     topic: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(*_: object) -> None:
         raise RuntimeError("意外")
 
-    monkeypatch.setattr(cells, "parse", explode)
-    fence._load.cache_clear()
+    monkeypatch.setattr(cells, "snippet_file", explode)
     assert "渲染时出了意外" in fence.snippet_fence("topic:数") and "RuntimeError" in caplog.text
