@@ -67,7 +67,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_startup(command: str, dirty: bool) -> None:
-    fence.PLACE.failures.clear()
+    serve.STATE.failures.clear()
     serve.STATE.serving = command == "serve"
 
 
@@ -138,15 +138,15 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    fence.PLACE.page = f"docs/{page.file.src_uri}"
-    fence.PLACE.draft = page.meta.get("draft") is True
+    draft = page.meta.get("draft") is True
     vault = _vault(config)
+    _bind_fences(config, vault, page, draft)
     # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
     breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
     config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
     if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
         page.meta["title"] = escape(str(page.meta["title"]))
-    head = _DRAFT if fence.PLACE.draft else ""
+    head = _DRAFT if draft else ""
     if serve.STATE.serving and page.file.abs_src_path:
         page.edit_url = pages.edit_url(vault, page.file.abs_src_path)
     return _REFERENCE.sub(lambda found: _reference(vault, page, found), head + markdown)
@@ -210,6 +210,14 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 @cache  # 每一页都要问几遍
 def _vault_at(folder: Path) -> Vault:
     return find_vault(folder)
+
+
+def _bind_fences(config: MkDocsConfig, vault: Vault, page: Page, draft: bool) -> None:
+    """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
+    state, where = serve.STATE, f"docs/{page.file.src_uri}"
+    bound = fence.fences(fence.Context(vault, where, draft, state.failures, state.running))
+    for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
+        custom["format"] = bound.get(custom["name"], custom["format"])
 
 
 def _vault(config: MkDocsConfig) -> Vault:

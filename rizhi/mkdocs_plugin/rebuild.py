@@ -24,9 +24,9 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page as Shown
 from mkdocstrings import Inventory
 
+from rizhi.mkdocs_plugin import serve
 from rizhi.page import Page
 from rizhi.site.graph import Memory, Web
-from rizhi.snippets import fence
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, fingerprint, snippet_files, source_files
 
@@ -219,7 +219,7 @@ class Clues:
         if not path.is_file():
             return repr(sorted(p.stem for p in snippet_files(vault)))
         paths = [path, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
-        state = (name in fence.PLACE.running, fence.PLACE.failures.get(name))
+        state = (name in serve.STATE.running, serve.STATE.failures.get(name))
         return repr([fingerprint(path) for path in paths]) + repr(state)
 
 

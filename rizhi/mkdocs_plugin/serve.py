@@ -17,8 +17,8 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.page import Page
 from rizhi.site.graph import Memory, embedded
-from rizhi.snippets import fence, run
 from rizhi.snippets import record as records
+from rizhi.snippets import run
 from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -32,6 +32,8 @@ class Following:
     page: str = ""  # 浏览器最近要的页面，相对于 docs，不带后缀
     tried: dict[str, str] = field(default_factory=dict)  # 出过错的片段 → 当时的指纹
     later: list[Path] = field(default_factory=list)  # 等这一遍建好再跑的片段
+    failures: dict[str, str] = field(default_factory=dict)  # 片段 → 重新记录时的错误
+    running: set[str] = field(default_factory=set)  # 正在后台重新运行的片段
     locks: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
 
 
@@ -63,13 +65,13 @@ def refresh(vault: Vault, memory: Memory) -> None:
     stale = [path for path in snippet_files(vault) if _stale(vault, path)]
     shown = _shown(vault, memory)
     _record_all(vault, [path for path in stale if path.stem in shown])
-    STATE.later = [p for p in stale if p.stem not in shown | fence.PLACE.running]
-    fence.PLACE.running.update(path.stem for path in STATE.later)
+    STATE.later = [p for p in stale if p.stem not in shown | STATE.running]
+    STATE.running.update(path.stem for path in STATE.later)
 
 
 def abandon() -> None:
     """这一遍没有建成：等着后台跑的还没有跑，下一遍再算。"""
-    fence.PLACE.running.difference_update(path.stem for path in STATE.later)
+    STATE.running.difference_update(path.stem for path in STATE.later)
     STATE.later = []
 
 
@@ -90,12 +92,12 @@ def _stale(vault: Vault, path: Path) -> bool:
     """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
     module, loaded = path.stem, records.load(vault, path)
     if loaded.error:
-        fence.PLACE.failures[module] = loaded.error
+        STATE.failures[module] = loaded.error
         return False
     fresh = loaded.state == "fresh"
     if not fresh and STATE.tried.get(module) == loaded.key:
         return False
-    fence.PLACE.failures.pop(module, None)
+    STATE.failures.pop(module, None)
     STATE.tried.pop(module, None)
     return not fresh
 
@@ -113,14 +115,14 @@ def _record(vault: Vault, path: Path) -> None:
             run.record(vault, path)
         except RizhiError as error:
             STATE.tried[path.stem] = key
-            fence.PLACE.failures[path.stem] = str(error).replace(f"{vault.root}/", "")
+            STATE.failures[path.stem] = str(error).replace(f"{vault.root}/", "")
 
 
 def _record_later(vault: Vault, paths: list[Path]) -> None:
     try:
         _record_all(vault, paths)
     finally:
-        fence.PLACE.running.difference_update(path.stem for path in paths)
+        STATE.running.difference_update(path.stem for path in paths)
         store.replace(_marker(vault), str(time.monotonic_ns()).encode())
 
 

@@ -6,9 +6,9 @@ superfences 会吞掉格式化函数的异常，所以毛病都显示在页面�
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 from pathlib import Path
 from textwrap import dedent
@@ -27,70 +27,94 @@ from rizhi.vault import Vault, find_vault
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
 
+Fence = Callable[..., str]
 
-@dataclass
-class Place:
-    """正在渲染哪一页；由站点的钩子填写，别的引擎里留空。"""
 
+@dataclass(frozen=True)
+class Context:
+    """在哪个知识库、渲染哪一页；换一个引擎，只知道知识库在哪里。"""
+
+    vault: Vault
     page: str = ""
     draft: bool = False
-    failures: dict[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
-    running: set[str] = field(default_factory=set)  # 正在后台重新运行的模块
+    failures: Mapping[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
+    running: Collection[str] = ()  # 正在后台重新运行的模块
 
 
-PLACE = Place()
+def fences(context: Context) -> dict[str, Fence]:
+    """两种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
+    return {
+        "snippet": partial(_render, _cells, context),
+        "source": partial(_render, _object, context),
+    }
 
 
 def snippet_fence(source: str, *_: Any, **__: Any) -> str:
-    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格。"""
-    return _guarded(_cells, source)
+    """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格；知识库由当前文件夹找。"""
+    return _render_here(_cells, source)
 
 
 def source_fence(source: str, *_: Any, **__: Any) -> str:
-    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`。"""
-    return _guarded(_object, source)
+    """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`；知识库由当前文件夹找。"""
+    return _render_here(_object, source)
 
 
-def _guarded(render: Callable[[Vault, str], tuple[str, str]], source: str) -> str:
+_Line = Callable[[Context, str], tuple[str, str]]  # 一行 → HTML 与要说的毛病
+
+
+def _render_here(render_line: _Line, source: str) -> str:
+    try:
+        context = Context(find_vault(Path.cwd()))
+    except RizhiError as error:
+        log.warning("%s", error)
+        return _box(str(error))
+    return _render(render_line, context, source)
+
+
+def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: Any) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
-    parts, said = [], set()
-    vault = find_vault(Path.cwd())
+    parts: list[str] = []
+    said = {""}
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render(vault, line)
+            html, trouble = render_line(context, line)
         except RizhiError as error:
             html, trouble = "", f"{line}：{error}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
             html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
         parts.append(html)
-        if trouble and trouble not in said:
+        if trouble not in said:
             said.add(trouble)
-            parts.append(_trouble(trouble))
+            _warn(context, trouble)
+            parts.append(_box(trouble))
     return "\n".join(parts)
 
 
-def _trouble(message: str) -> str:
-    """页面里的一个框，日志里的一条警告；草稿只显示，不让严格构建失败。"""
-    where = f"{PLACE.page}：" if PLACE.page else ""
-    log.log(logging.INFO if PLACE.draft else logging.WARNING, "%s%s", where, message)
+def _warn(context: Context, message: str) -> None:
+    """日志里的一条警告；草稿只显示在页面里，不让严格构建失败。"""
+    where = f"{context.page}：" if context.page else ""
+    log.log(logging.INFO if context.draft else logging.WARNING, "%s%s", where, message)
+
+
+def _box(message: str) -> str:
     head, _, rest = message.partition("\n")
     detail = f"<pre>{escape(rest)}</pre>" if rest.strip() else ""
     return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
 
 
-def _cells(vault: Vault, line: str) -> tuple[str, str]:
+def _cells(context: Context, line: str) -> tuple[str, str]:
     module, _, title = (part.strip() for part in line.partition(":"))
-    loaded = records.load(vault, cells.snippet_file(vault, module))
-    snippet, trouble = loaded.source, PLACE.failures.get(module, _stale(loaded))
+    loaded = records.load(context.vault, cells.snippet_file(context.vault, module))
+    snippet, trouble = loaded.source, context.failures.get(module, _trouble(loaded))
     shown = (snippet.cell(title),) if title else snippet.code_cells
     boxes = (_cell(snippet, cell, loaded.record, "rz-old" if trouble else "") for cell in shown)
     html = "\n".join(boxes)
-    if module in PLACE.running:
+    if module in context.running:
         return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
     return html, trouble
 
 
-def _stale(loaded: records.Loaded) -> str:
+def _trouble(loaded: records.Loaded) -> str:
     """记录不新时该说的话；记录或源码坏了，代码仍然可以看。"""
     if loaded.error:
         return loaded.error
@@ -138,14 +162,14 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{body}"
 
 
-def _object(vault: Vault, line: str) -> tuple[str, str]:
+def _object(context: Context, line: str) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
-    path = module_file(vault, module)
+    path = module_file(context.vault, module)
     first, source = find_object(path, dotted)
     last = first + source.count("\n")
     lines = f"{first}–{last}" if last > first else str(first)
     name = f"{module}.{dotted}"
-    file = vault.relative(path)
+    file = context.vault.relative(path)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
         f"第 {lines} 行</span><span class='rz-title'>"

@@ -45,7 +45,6 @@ def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = vault.snippets / "topic.py"
     path.write_text(TOPIC, encoding="utf-8")
     monkeypatch.chdir(vault.root)
-    monkeypatch.setattr(fence, "PLACE", fence.Place(page="docs/notes/model/topic.md"))
     yield path
 
 
@@ -140,18 +139,40 @@ def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None
         record.key(vault, recorded)
 
 
-def test_a_failed_run_shows_its_traceback(recorded: Path) -> None:
-    fence.PLACE.failures["topic"] = "snippets/topic.py:4 出错：<x>\n  File …"
-    page = _html(fence.snippet_fence("topic:结果"))
+def test_a_bound_fence_names_its_page(
+    vault: Vault, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md"))
+    assert bound["snippet"]("topic:没有") == fence.snippet_fence("topic:没有")
+    assert bound["source"]("os:path") == fence.source_fence("os:path")
+    assert caplog.text.count("docs/notes/model/topic.md：") == 2
+
+
+def test_a_failed_run_shows_its_traceback(vault: Vault, recorded: Path) -> None:
+    failures = {"topic": "snippets/topic.py:4 出错：<x>\n  File …"}
+    bound = fence.fences(fence.Context(vault, failures=failures))
+    page = _html(bound["snippet"]("topic:结果"))
     trouble = page.select_one(".rz-trouble")
     assert "出错：<x>" in trouble.p.get_text() and "File …" in trouble.pre.get_text()
 
 
-def test_a_draft_never_warns(topic: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fence.PLACE.draft = True
+def test_a_running_snippet_says_so_and_nothing_else(vault: Vault, topic: Path) -> None:
+    page = _html(fence.fences(fence.Context(vault, running={"topic"}))["snippet"]("topic:数"))
+    assert page.select_one(".rz-running") and page.select(".rz-trouble") == []
+
+
+def test_a_draft_never_warns(vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bound = fence.fences(fence.Context(vault, draft=True))
     with caplog.at_level(logging.WARNING):
-        assert "没有片段" in fence.snippet_fence("absent:数")
+        assert "没有片段" in bound["snippet"]("absent:数")
     assert caplog.records == []
+
+
+def test_outside_a_vault_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "不是知识库" in fence.snippet_fence("topic") and "不是知识库" in caplog.text
 
 
 @pytest.mark.parametrize("config", ["", 'source = ""\n'])
