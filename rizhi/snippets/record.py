@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, parse, syntax_tree
+from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError, parse, syntax_tree
 from rizhi.vault import Fingerprint, Vault, fingerprint, read_text, source_files
 
 T = TypeVar("T")
@@ -205,29 +205,31 @@ def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     return "\n".join(found)
 
 
+@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
 def to_notebook(snippet: Snippet, record: Record | None) -> str:
-    """带输出的 .ipynb（nbformat 4.5）：逐格源码配上记录；同样的输入得到同样的字节。"""
-    cells = []
-    for number, cell in enumerate(snippet.cells, 1):
-        made: dict[str, Any] = {"cell_type": cell.kind, "id": f"cell-{number}", "metadata": {}}
-        made["source"] = cell.source
-        if cell.kind == "code":
-            out = record.output(cell.title) if record else None
-            made |= {"execution_count": None, "outputs": _notebook_outputs(out) if out else []}
-        cells.append(made)
+    """带输出的 .ipynb：逐格源码配上记录；同样的输入得到同样的字节。"""
+    from nbformat import v4  # 半秒，只有站点与导出才用得着
+
     python = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": python, "language_info": {"name": "python"}}
-    book = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(book, ensure_ascii=False, indent=1) + "\n"
+    notebook = v4.new_notebook(  # 造的时候就按格式校验
+        cells=[_notebook_cell(n, cell, record) for n, cell in enumerate(snippet.cells, 1)],
+        metadata={"kernelspec": python, "language_info": {"name": "python"}},
+    )
+    return f"{v4.writes(notebook)}\n"
 
 
-def _notebook_outputs(out: CellOutput) -> list[dict[str, Any]]:
-    text = {"output_type": "stream", "name": "stdout", "text": out.text}
-    figures = [
-        {"output_type": "display_data", "data": {"image/svg+xml": figure}, "metadata": {}}
-        for figure in out.figures
-    ]
-    return [text, *figures] if out.text else figures
+def _notebook_cell(number: int, cell: Cell, record: Record | None) -> Any:
+    from nbformat import v4
+
+    name = f"cell-{number}"  # 不写就是随机的
+    if cell.kind == "markdown":
+        return v4.new_markdown_cell(cell.source, id=name)
+    if cell.kind == "raw":
+        return v4.new_raw_cell(cell.source, id=name)
+    output = (record and record.output(cell.title)) or CellOutput(cell.title)
+    printed = [v4.new_output("stream", text=output.text)] if output.text else []
+    drawn = [v4.new_output("display_data", {"image/svg+xml": svg}) for svg in output.figures]
+    return v4.new_code_cell(cell.source, id=name, outputs=[*printed, *drawn])
 
 
 @lru_cache(maxsize=1024)  # 几百个片段，好几处都要问
