@@ -197,8 +197,12 @@ def source_files(vault: Vault) -> list[Path]:
     """源码包的全部文件，子包的也在内，按路径排序；没有源码包就没有。"""
     if not vault.source:
         return []
-    names = (name for name, _ in _files(str(vault.root / vault.source)))
-    return sorted(Path(name) for name in names if name.endswith(".py"))
+    return [Path(n) for n in file_names(vault.root / vault.source) if n.endswith(".py")]
+
+
+def file_names(folder: Path) -> list[str]:
+    """一个文件夹里的全部文件，各级的都在内，按路径排序；没有这个文件夹就没有。"""
+    return sorted(name for name, _ in _files(str(folder)))
 
 
 def fingerprint(path: str | Path) -> Fingerprint:

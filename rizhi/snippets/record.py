@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from rizhi.errors import RizhiError
 from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError, parse, syntax_tree
-from rizhi.vault import Fingerprint, Vault, fingerprint, read_text, source_files
+from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[-+]?\d+)?", re.I)
@@ -101,8 +101,9 @@ def load(vault: Vault, path: Path) -> Loaded:
 
 def fingerprint_of(vault: Vault, path: Path) -> tuple[tuple[str, Fingerprint], ...]:
     """一个片段、它的记录与源码包各文件的指纹：都没变，由它们算出来的就还作数。"""
-    files = (path, *sorted((vault.outputs / path.stem).glob("*")), *source_files(vault))
-    return tuple((str(file), fingerprint(file)) for file in files)
+    recorded = file_names(vault.outputs / path.stem)
+    names = (str(path), *recorded, *map(str, source_files(vault)))
+    return tuple((name, fingerprint(name)) for name in names)
 
 
 def key(vault: Vault, path: Path) -> str:

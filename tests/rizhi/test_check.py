@@ -792,6 +792,23 @@ def test_a_check_that_checks_nothing(vault: Vault, check: str) -> None:
     assert _found(vault) == {}
 
 
+def test_a_record_that_cannot_be_judged_is_a_problem(vault: Vault) -> None:
+    _note(vault)
+    _snippet(vault)
+    (vault.outputs / "mask").mkdir()
+    (vault.outputs / "mask/key.json").write_text("{", "utf-8")
+    ((_, level, message),) = _said(vault, "R402")
+    assert level == "error" and message.startswith("snippets/outputs/mask/key.json 读不懂")
+
+
+def test_without_a_source_package_nothing_is_moved_into_it(vault: Vault) -> None:
+    _note(vault)
+    (vault.root / "tools.py").write_text("x = 1\n", "utf-8")
+    _snippet(vault, "# %% 检验\nfrom tools import x\nassert x == 1\n")
+    remedies = {p.remedy for v in (vault, Vault(vault.root)) for p in _found(v)["R404"]}
+    assert remedies == {"把要用的几行写进这个片段，或搬进 llm", "把要用的几行写进这个片段"}
+
+
 @pytest.mark.parametrize(
     "check",
     [

@@ -244,9 +244,18 @@ def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
     _save(vault, path, OUTPUTS)
     record = records.read_record(vault.outputs, "topic")
     text = records.to_notebook(cells.parse(path), record)
+    records.to_notebook.cache_clear()
     assert text == records.to_notebook(cells.parse(path), record)
     book = nbformat.reads(text, as_version=4)
     nbformat.validate(book)
     assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]
+    assert [cell.id for cell in book.cells] == ["cell-1", "cell-2", "cell-3"]
     kinds = [out["output_type"] for out in json.loads(text)["cells"][1]["outputs"]]
     assert kinds == ["stream", "display_data", "display_data"]
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_cells_that_are_no_code_stay_what_they_are(path: Path, kind: str) -> None:
+    path.write_text(f"# %% [{kind}]\n# 一句\n", encoding="utf-8")
+    (cell,) = json.loads(records.to_notebook(cells.parse(path), None))["cells"]
+    assert (cell["cell_type"], cell["source"]) == (kind, ["一句"])
