@@ -13,7 +13,10 @@ INSTALL = $(BIN)/python -c $(FINE) || { \
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site offline test check slow new record bench
+.PHONY: serve site offline test check slow new record pictures bench
+# llm 不在 rizhi 的包里：有了这一行，从任何文件夹、Jupyter 与 VS Code 里都能 import 它
+PATHS = for d in $(VENV)/lib/python3.*/site-packages; do echo "$(CURDIR)" > "$$d/llm.pth"; done
+
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
@@ -43,6 +46,9 @@ new: $(VENV)/.site  ## 写今天
 record: $(VENV)/.all  ## 重录改过的片段
 	$(BIN)/rizhi record
 
+pictures: $(VENV)/.all  ## 重截 README 与指南里的图；要 Chromium
+	$(RUN) tests.pictures
+
 bench: $(VENV)/.all  ## 与同类比较：中位数与比值，不设时限
 	$(RUN) benchmarks
 
@@ -63,9 +69,11 @@ $(VENV)/constraints.txt: constraints.txt $(BIN)/python
 $(VENV)/.site: pyproject.toml $(VENV)/constraints.txt
 	@echo "安装浏览与写作所需（不含 torch）…"
 	@$(INSTALL) '.[site]'
+	@$(PATHS)
 	@touch $@
 
 $(VENV)/.all: pyproject.toml $(VENV)/constraints.txt
 	@echo "安装全部依赖（含 torch，首次要几分钟）…"
 	@$(INSTALL) '.[site,llm,test,bench]'
+	@$(PATHS)
 	@touch $(VENV)/.site $@

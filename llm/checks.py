@@ -1,6 +1,9 @@
-"""前向之前的检查：形状不对就用中文说出实际的数，不让错误的广播悄悄算下去。"""
+"""前向之前的检查：形状不对就用中文说出实际的数，不让错误的广播悄悄算下去。
 
-from typing import TYPE_CHECKING, List, Optional, Tuple
+缓存标成 object：它是 Cache、是各层的 (k, v)，还是别的什么，正是这里要查明的。
+"""
+
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -8,16 +11,13 @@ from transformers.cache_utils import Cache, DynamicCache
 
 from llm.config import LLMConfig
 
-if TYPE_CHECKING:
-    from llm.model import Past
-
 
 def check_inputs(
     config: LLMConfig,
     input_ids: Tensor,
     padding: Optional[Tensor],
     position_ids: Optional[Tensor],
-    past_key_values: Optional["Past"],
+    past_key_values: Optional[object],
 ) -> int:
     """检查模型的输入，返回过去的词元数。
 
@@ -68,7 +68,7 @@ def _check_positions(P: int, position_ids: Optional[Tensor], B: int, T: int, pas
         raise ValueError(f"position_ids 从 {low} 到 {high}，旋转表只有第 0 到 {P - 1} 行。")
 
 
-def past_length(config: LLMConfig, past: Optional["Past"], B: int) -> int:
+def past_length(config: LLMConfig, past: Optional[object], B: int) -> int:
     """过去的词元数；顺带查明 past 出自同样形状的模型。
 
     形状：每层的键与值各 (B, K, S, D)。
@@ -91,7 +91,7 @@ def past_length(config: LLMConfig, past: Optional["Past"], B: int) -> int:
     return S
 
 
-def _key_values(past: "Past") -> List[Tuple[Tensor, Tensor]]:
+def _key_values(past: object) -> List[Tuple[Tensor, Tensor]]:
     """每层的键与值；定长的缓存一开始就返回填满的键，掩码会对不上，所以不收。"""
     if isinstance(past, Cache):
         layers = past.layers if isinstance(past, DynamicCache) else None
@@ -112,7 +112,7 @@ def _is_pair(pair: object) -> bool:
     return tensors == [True, True]
 
 
-def check_replay(replay: bool, use_cache: bool, past: Optional["Past"]) -> None:
+def check_replay(replay: bool, use_cache: bool, past: Optional[object]) -> None:
     """梯度检查点在反向时把每块再跑一遍，缓存会被写两次，所以二者不能同用。
 
     异常：重跑时还要缓存，抛 ValueError。

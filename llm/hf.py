@@ -2,15 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Type
+from typing import Any, Dict, List, Type, TypeVar
 
 from safetensors import SafetensorError
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from llm.config import PRESETS, LLMConfig
 
-if TYPE_CHECKING:
-    from llm.model import LLMForCausalLM
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 _SAME_NAME = (
     "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads"
@@ -19,7 +18,7 @@ _SAME_NAME = (
 ).split()
 
 
-def load_checkpoint(cls: Type["LLMForCausalLM"], folder: Path) -> "LLMForCausalLM":
+def load_checkpoint(cls: Type[Model], folder: Path) -> Model:
     """按 `read_config` 建模型并读入全部权重与生成配置；数值类型照文件里的来。
 
     异常：文件夹或权重缺失、损坏，名字或形状对不上，抛 ValueError。

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 
 from rizhi import links, notes
 from rizhi import template as templates
-from rizhi.errors import RizhiError
+from rizhi.errors import Problem, RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
@@ -23,12 +24,12 @@ from rizhi.markdown import Link, NearMiss, blank, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, read_notes, read_weeks
 from rizhi.snippets import cells, record
+from rizhi.snippets.flow import flow_data, flow_links
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import SLUG, Vault, day_path, module_of, read_text, snippet_files
 
-QUESTIONS, SOURCES, BRIEF = "自测", "来源", "一句话"  # 模板里有这一节，才查它
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
-EMBEDDED = ("snippet", "source")
+EMBEDDED = ("snippet", "source", "flow")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
 _SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显示的，浏览器不会执行
@@ -40,32 +41,6 @@ _ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
 _LETTER = r"(?:\d*[A-Z]|\d+)"
 _TERM = rf"(?:{_LETTER}(?:\s*[·*×/+-]\s*{_LETTER})*|-1|…|\.\.\.)"
 _SHAPE = re.compile(rf"(?<![\w.\]])\(\s*({_TERM})(?:\s*,\s*{_TERM}){{2,}}\s*,?\s*\)")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """一处毛病：位置、规则、原因、补救；level 是 error 或 warning。"""
-
-    path: Path
-    line: int
-    rule: str
-    message: str
-    remedy: str
-    level: str = "error"
-
-    def line_for(self, root: Path) -> str:
-        """打印成一行。"""
-        name = self._name(root)
-        mark = "" if self.level == "error" else "提醒 "
-        return f"{name}:{self.line} {self.rule} {mark}{self.message}。{self.remedy}。"
-
-    def as_dict(self, root: Path) -> dict[str, object]:
-        """`--json` 的一项。"""
-        return {**self.__dict__, "path": self._name(root)}
-
-    def _name(self, root: Path) -> str:
-        inside = self.path.is_relative_to(root)
-        return self.path.relative_to(root).as_posix() if inside else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -85,6 +60,11 @@ class Scene:
     @cached_property
     def by_path(self) -> dict[str, Note]:
         return links.by_path(self.notes)
+
+    @cached_property
+    def graph(self) -> dict[str, tuple[str, ...]]:
+        """每篇笔记的先修。"""
+        return {note.slug: note.prereq for note in self.notes}
 
     @cached_property
     def files(self) -> set[str]:
@@ -123,75 +103,102 @@ class Scene:
         return [path for path in snippet_files(self.vault) if path.stem not in drafts]
 
     @cached_property
-    def template(self) -> tuple[tuple[str, ...], str]:
-        """笔记模板的二级标题，与模板排不出来时的原因。"""
+    def template(self) -> tuple[tuple[str, ...], Mapping[str, str], str]:
+        """笔记模板的二级标题，其中点了名的几节，与模板排不出来时的原因。"""
         try:
-            return notes.note_headings(self.vault), ""
+            return notes.note_headings(self.vault), notes.note_roles(self.vault), ""
         except RizhiError as error:
-            return (), str(error)
+            return (), {}, error.within(self.vault.root)
 
     @cached_property
     def parts(self) -> dict[Path, list[Part]]:
         """每篇写完的笔记的各节。"""
         return {note.path: sections(note.document) for note in self.finished}
 
-    def section(self, name: str) -> Iterator[tuple[Note, Part]]:
-        """写完的笔记里叫这个名字的一节；模板里没有这一节，就一篇也不看。"""
-        for note in self.finished if name in self.template[0] else ():
-            yield from ((note, part) for part in self.parts[note.path] if part.name == name)
+    def section(self, role: str) -> Iterator[tuple[Note, Part]]:
+        """写完的笔记里担这个角色的一节；模板没有点名，就一篇也不看。"""
+        title = self.template[1].get(role, "")
+        for note in self.finished if title else ():
+            yield from ((note, p) for p in self.parts[note.path] if notes.fits(p.name, title))
 
     def snippet(self, path: Path) -> cells.Snippet:
         """一个片段的各格。异常：读不懂，抛 RizhiError。"""
         return record.load(self.vault, path).source
 
 
+# 在哪里（页与字符位置，或路径与行）、什么、怎么办
+Findings = Iterator[tuple[Page | Path, int, str, str]]
+_Look = Callable[[Scene], Iterator[Problem]]
+_rules: dict[str, _Look] = {}  # 只在载入时登记；别处用 RULES
+
+
 def check_vault(vault: Vault, today: date, strict: bool = False) -> list[Problem]:
     """按全部规则检查，按位置排序；`strict` 时流水账也算错误。"""
     scene = Scene(vault, today, read_notes(vault), read_days(vault), read_weeks(vault))
-    problems = (problem for rule in RULES.values() for problem in rule(scene))
-    found = [_strictly(problem) if strict else problem for problem in problems]
-    return sorted(found, key=lambda p: (str(p.path), p.line, p.rule))
+    found = (problem for look in RULES.values() for problem in look(scene))
+    problems = [replace(p, level="error") if strict and p.rule in ACCOUNT else p for p in found]
+    return sorted(problems, key=lambda p: (str(p.path), p.line, p.rule))
 
 
-def readable(scene: Scene) -> Iterator[Problem]:
+def _rule(name: str, level: str = "error") -> Callable[[Callable[[Scene], Findings]], _Look]:
+    """登记一条规则：函数只说在哪里、什么、怎么办，编号与级别写在这里。"""
+
+    def named(look: Callable[[Scene], Findings]) -> _Look:
+        def problems(scene: Scene) -> Iterator[Problem]:
+            for where, at, message, remedy in look(scene):
+                path, line = (
+                    (where, at)
+                    if isinstance(where, Path)
+                    else (where.path, where.document.line(at))
+                )
+                yield Problem(line, message.rstrip("。"), remedy, path, name, level)
+
+        _rules[name] = problems
+        return problems
+
+    return named
+
+
+@_rule("R101")
+def readable(scene: Scene) -> Findings:
     for page in scene.pages:
         for fault in page.faults:
-            yield Problem(page.path, fault.line, "R101", fault.message.rstrip("。"), fault.remedy)
+            yield page.path, fault.line, fault.message, fault.remedy
 
 
-def harmless(scene: Scene) -> Iterator[Problem]:
+@_rule("R102")
+def harmless(scene: Scene) -> Findings:
     for page in scene.pages:
         for at, what in _dangers(page):
             message = f"有会在浏览器里执行的 HTML：{what[:30]!r}"
-            line = page.document.line(at)
-            yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
+            yield page, at, message, "删掉它；要展示就放进代码块"
 
 
-def markdown_links(scene: Scene) -> Iterator[Problem]:
+@_rule("R103")
+def markdown_links(scene: Scene) -> Findings:
     for page in scene.pages:
         for at, what in _unchecked(page):
-            message = f"{what[:30]!r} 不会被当成链接检查"
-            line = page.document.line(at)
-            yield Problem(page.path, line, "R103", message, "写成 [文字](相对路径.md)")
+            yield page, at, f"{what[:30]!r} 不会被当成链接检查", "写成 [文字](相对路径.md)"
 
 
-def links_alive(scene: Scene) -> Iterator[Problem]:
+@_rule("R104")
+def links_alive(scene: Scene) -> Findings:
     folders = (scene.vault.daily, scene.vault.notes)
     known = scene.files | {str(folder / "index.md") for folder in folders}  # 构建时才有这两页
     for page in scene.pages:
         places = {link.dest: target for link, target in scene.targets[page.path]}
         folder = str(page.path.parent)
-        for made in page.document.definitions.values():  # 没有用到的定义，断了也是断了
-            if target := links.resolve(folder, made.target):
-                places[made.dest] = target
-        for dest, target in places.items():
+        for definition in page.document.definitions.values():  # 没有用到的定义，断了也是断了
+            if target := links.resolve(folder, definition.target):
+                places[definition.dest] = target
+        for dest, target in (*places.items(), *_flow_targets(scene, page)):
             if target not in known and not Path(target).exists():
                 message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
-                line = page.document.line(dest)
-                yield Problem(page.path, line, "R104", message, "改正路径，或先写那一页")
+                yield page, dest, message, "改正路径，或先写那一页"
 
 
-def fences_resolve(scene: Scene) -> Iterator[Problem]:
+@_rule("R105")
+def fences_resolve(scene: Scene) -> Findings:
     for page in scene.pages:
         if not isinstance(page, Note) or not page.draft:
             for fence in fences(page.document):
@@ -199,152 +206,150 @@ def fences_resolve(scene: Scene) -> Iterator[Problem]:
                     yield from _unresolved(scene, page, fence)
 
 
-def written_right(scene: Scene) -> Iterator[Problem]:
+@_rule("R106", "warning")
+def written_right(scene: Scene) -> Findings:
     for page in scene.pages:
         found = page.near_misses if isinstance(page, Day) else near_misses(page.document)
         # 「一、」与下面画一条线的标题，只有在日总结里才多半是手滑；坏的前置数据由 R101 说
         skipped = () if isinstance(page, Day) and not page.faults else ("numbered", "rule")
         for miss in (miss for miss in found if miss.kind not in skipped):
-            message, remedy = _spelling(miss, page.text[miss.start : miss.end])
-            line = page.document.line(miss.start)
-            yield Problem(page.path, line, "R106", message, remedy, "warning")
+            yield page, miss.start, *_spelling(miss, page.text[miss.start : miss.end])
 
 
-def dated(scene: Scene) -> Iterator[Problem]:
+@_rule("R201")
+def dated(scene: Scene) -> Findings:
     remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
     for day in scene.days:
-        found = day.date
-        if found is None:
-            yield Problem(day.path, 1, "R201", "文件名不是一个真有的日期", remedy)
-        elif day.path.parent.name != f"{found:%Y}":
-            yield Problem(day.path, 1, "R201", "年份文件夹与日期不符", remedy)
-        elif day.meta.get("date", found) != found:
-            message = f"前置数据的 date 是 {day.meta['date']}，路径是 {found}"
-            yield Problem(day.path, 2, "R201", message, "以路径为准，改正 date")
+        if day.date is None:
+            yield day.path, 1, "文件名不是一个真有的日期", remedy
+        elif day.path.parent.name != f"{day.date:%Y}":
+            yield day.path, 1, "年份文件夹与日期不符", remedy
+        elif day.meta.get("date", day.date) != day.date:
+            message = f"前置数据的 date 是 {day.meta['date']}，路径是 {day.date}"
+            yield day.path, 2, message, "以路径为准，改正 date"
     for day, kept in _doubled(scene):
         message = f"这一天写了两页，另一页是 {scene.vault.relative(kept)}"
-        yield Problem(day.path, 1, "R201", message, "并到那一页，删掉这一页")
+        yield day.path, 1, message, "并到那一页，删掉这一页"
 
 
-def not_ahead(scene: Scene) -> Iterator[Problem]:
+@_rule("R202", "warning")
+def not_ahead(scene: Scene) -> Findings:
     for day in scene.days:
         if day.date and day.date > scene.today:
-            message = f"日期在将来（今天是 {scene.today}）"
-            yield Problem(day.path, 1, "R202", message, "确认这是有意写的", "warning")
+            yield day.path, 1, f"日期在将来（今天是 {scene.today}）", "确认这是有意写的"
 
 
-def _account(rule: str) -> Callable[[Scene], Iterator[Problem]]:
+def _account(scene: Scene, name: str) -> Findings:
     """流水账的一条：写完的每一天（今天还没写完）有没有缺这一样。"""
-
-    def rule_of(scene: Scene) -> Iterator[Problem]:
-        for day, lack in scene.lacks:
-            if lack.rule == rule:
-                yield Problem(day.path, lack.line, rule, lack.message, lack.remedy, "warning")
-
-    return rule_of
+    for day, lack in scene.lacks:
+        if lack.rule == name:
+            yield day.path, lack.line, lack.message, lack.remedy
 
 
-def dues_exist(scene: Scene) -> Iterator[Problem]:
+for _name in ACCOUNT:
+    _rule(_name, "warning")(partial(_account, name=_name))
+
+
+@_rule("R207", "warning")
+def dues_exist(scene: Scene) -> Findings:
     for day in scene.days:
         for item in day.todos:
-            line = day.document.line(item.start)
             dues = todo.dues_of(day, item)
             for written in (written for written, due in dues if due is None):
-                message = f"期限 {written} 不是真有的日期"
-                yield Problem(day.path, line, "R207", message, "改成真有的一天", "warning")
+                yield day, item.start, f"期限 {written} 不是真有的日期", "改成真有的一天"
             counted = [due for _, due in dues if due]
             if len(counted) > 1:
                 message = f"写了 {len(counted)} 个期限，算数的是头一个：{counted[0]}"
-                yield Problem(day.path, line, "R207", message, "只留一个", "warning")
+                yield day, item.start, message, "只留一个"
 
 
-def notes_linked(scene: Scene) -> Iterator[Problem]:
+@_rule("R208", "warning")
+def notes_linked(scene: Scene) -> Findings:
     names = links.named(scene.vault, scene.notes)
     for day in scene.days:
         missed = _unlinked(scene, day, names)
         for note, at, end in missed[:MAX_MENTIONS]:
             word = day.text[at:end]
             whole = "" if word == note.title else f"（笔记「{note.title}」）"
-            message = f"提到了「{word}」{whole}，没有链接"
             remedy = f"可以链接到 {links.relative(day.path, note.path)}"
             remedy += f"；这一天提到 {len(missed)} 篇，一天至多列 {MAX_MENTIONS} 篇"
-            yield Problem(day.path, day.document.line(at), "R208", message, remedy, "warning")
+            yield day, at, f"提到了「{word}」{whole}，没有链接", remedy
 
 
-def note_named(scene: Scene) -> Iterator[Problem]:
+@_rule("R301")
+def note_named(scene: Scene) -> Findings:
     for note in scene.notes:
         if not SLUG.fullmatch(note.slug) or len(note.slug) > 64:
             message, remedy = f"笔记名 {note.slug!r} 不合规则", "只用小写字母、数字与单个连字符"
-            yield Problem(note.path, 1, "R301", message, remedy)
+            yield note.path, 1, message, remedy
         elif not isinstance(note.meta.get("title"), str):
-            yield Problem(note.path, 1, "R301", "没有 title", "在前置数据里写上标题")
+            yield note.path, 1, "没有 title", "在前置数据里写上标题"
 
 
-def note_complete(scene: Scene) -> Iterator[Problem]:
-    wanted, fault = scene.template
+@_rule("R302")
+def note_complete(scene: Scene) -> Findings:
+    wanted, _, fault = scene.template
     if fault:
         path = scene.vault.root / "rizhi/templates/note.md"
-        yield Problem(path, 1, "R302", fault.rstrip("。"), "改好模板，才知道笔记该有哪些标题")
+        yield path, 1, fault, "改好模板，才知道笔记该有哪些标题"
     for note in scene.finished if wanted else ():
-        parts = scene.parts[note.path]
-        yield from _headings(note, parts, wanted)
-        for part in parts:
+        yield from _headings(note, scene.parts[note.path], wanted)
+        for part in scene.parts[note.path]:
             if part.empty:
-                message, line = f"「{part.name}」是空的", note.document.line(part.start)
-                yield Problem(note.path, line, "R302", message, "写上内容")
+                yield note, part.start, f"「{part.name}」是空的", "写上内容"
 
 
-def note_questions(scene: Scene) -> Iterator[Problem]:
-    for note, part in scene.section(QUESTIONS):
+@_rule("R303")
+def note_questions(scene: Scene) -> Findings:
+    for note, part in scene.section("questions"):
         count = len(questions(note.document, part))
         if count < 3 and not part.empty:
-            message, line = f"自测只有 {count} 题", note.document.line(part.start)
-            yield Problem(note.path, line, "R303", message, "至少三题，写成 ??? question")
+            yield note, part.start, f"{part.name}只有 {count} 题", "至少三题，写成 ??? question"
 
 
-def note_paired(scene: Scene) -> Iterator[Problem]:
+@_rule("R304")
+def note_paired(scene: Scene) -> Findings:
     for note in scene.finished:
         wanted = module_of(note.slug)
         if note.snippet != wanted:
             message = f"snippet 应是 {wanted}，现在是 {note.snippet}"
-            yield Problem(note.path, 2, "R304", message, "改正前置数据")
+            yield note.path, 2, message, "改正前置数据"
         elif not (scene.vault.snippets / f"{wanted}.py").is_file():
-            message = f"没有 snippets/{wanted}.py"
-            yield Problem(note.path, 2, "R304", message, "写出片段，或标上 draft: true")
+            yield note.path, 2, f"没有 snippets/{wanted}.py", "写出片段，或标上 draft: true"
 
 
-def prerequisites(scene: Scene) -> Iterator[Problem]:
-    graph = {note.slug: note.prereq for note in scene.notes}
-    ring = _rings(graph)
+@_rule("R305")
+def prerequisites(scene: Scene) -> Findings:
+    circular = _circular(scene.graph)
     for note in scene.notes:
         for slug in note.prereq:
-            if slug not in graph:
-                message = f"先修 {slug} 不存在"
-                yield Problem(note.path, 2, "R305", message, "改名，或先写那一篇")
-            elif ring[slug] == ring[note.slug]:
+            if slug not in scene.graph:
+                yield note.path, 2, f"先修 {slug} 不存在", "改名，或先写那一篇"
+            elif (note.slug, slug) in circular:
                 message = f"先修成环：{slug} 又要先读 {note.slug}"
-                yield Problem(note.path, 2, "R305", message, "去掉其中一条")
+                yield note.path, 2, message, "去掉其中一条"
 
 
-def answers_given(scene: Scene) -> Iterator[Problem]:
-    for note, part in scene.section(QUESTIONS):
+@_rule("R306")
+def answers_given(scene: Scene) -> Findings:
+    for note, part in scene.section("questions"):
         for question in questions(note.document, part):
             if question.empty:
                 message = f"这一题没有答案：{question.name[:40]}"
-                line, remedy = note.document.line(question.start), "答案缩进四格，写在题目下面"
-                yield Problem(note.path, line, "R306", message, remedy)
+                yield note, question.start, message, "答案缩进四格，写在题目下面"
 
 
-def code_runs(scene: Scene) -> Iterator[Problem]:
+@_rule("R307", "warning")
+def code_runs(scene: Scene) -> Findings:
     for note in scene.finished:
         for fence in fences(note.document):
             if fence.lang.lower() in PYTHON:
                 message = f"手写的 {fence.lang} 代码没有运行过"
-                line, remedy = note.document.line(fence.start), "写进片段，用 snippet 围栏嵌入"
-                yield Problem(note.path, line, "R307", message, remedy, "warning")
+                yield note, fence.start, message, "写进片段，用 snippet 围栏嵌入"
 
 
-def shapes_named(scene: Scene) -> Iterator[Problem]:
+@_rule("R308", "warning")
+def shapes_named(scene: Scene) -> Findings:
     dims = _dims(scene.vault)
     if not dims:
         return
@@ -355,116 +360,89 @@ def shapes_named(scene: Scene) -> Iterator[Problem]:
         for at, shape, letters in _foreign(text, dims):
             message = f"形状 {shape} 里的 {'、'.join(letters)} 不在图例 {dims} 里"
             remedy = "换成图例里的字母，或把它加进 pyproject.toml 的 dims"
-            yield Problem(path, first + text.count("\n", 0, at), "R308", message, remedy, "warning")
+            yield path, first + text.count("\n", 0, at), message, remedy
 
 
-def sources_named(scene: Scene) -> Iterator[Problem]:
-    for note, part in scene.section(SOURCES):
+@_rule("R309", "warning")
+def sources_named(scene: Scene) -> Findings:
+    for note, part in scene.section("sources"):
         for item in note.document.items:
             text = note.text[item.body : item.last]
             if not item.depth and part.body <= item.start < part.end and not _NAMED.search(text):
                 message = f"照着这一条找不到出处：{' '.join(text.split())[:20]}"
-                line, remedy = (
-                    note.document.line(item.start),
-                    "写上论文名、网址、年份，或加书名号的书名",
-                )
-                yield Problem(note.path, line, "R309", message, remedy, "warning")
+                yield note, item.start, message, "写上论文名、网址、年份，或加书名号的书名"
 
 
-def brief_stands(scene: Scene) -> Iterator[Problem]:
-    graph = {note.slug: note.prereq for note in scene.notes}
-    for note, part in scene.section(BRIEF):
-        read: set[str] | None = None
-        for link, target in scene.targets[note.path]:
-            needed = scene.by_path.get(target) if part.body <= link.start < part.end else None
-            if needed and not link.image:
-                read = _before(graph, note.slug) if read is None else read
-                if needed.slug not in read:
-                    message = f"「一句话」要先读过「{needed.title}」，它不在先修里"
-                    remedy = f"在 prereq 里加上 {needed.slug}，或把这个链接挪到后面的节"
-                    line = note.document.line(link.start)
-                    yield Problem(note.path, line, "R310", message, remedy, "warning")
+@_rule("R310", "warning")
+def brief_stands(scene: Scene) -> Findings:
+    for note, part in scene.section("brief"):
+        inside = [
+            (link, scene.by_path[target])
+            for link, target in scene.targets[note.path]
+            if part.body <= link.start < part.end and target in scene.by_path and not link.image
+        ]
+        read = _before(scene.graph, note.slug) if inside else set()
+        for link, needed in inside:
+            if needed.slug not in read:
+                message = f"「{part.name}」要先读过「{needed.title}」，它不在先修里"
+                remedy = f"在 prereq 里加上 {needed.slug}，或把这个链接挪到后面的节"
+                yield note, link.start, message, remedy
 
 
-def snippets_checked(scene: Scene) -> Iterator[Problem]:
+@_rule("R401")
+def snippets_checked(scene: Scene) -> Findings:
     owned = {module_of(note.slug) for note in scene.notes}
+    for fence in (fence for note in scene.notes for fence in fences(note.document)):
+        if fence.lang.lower() == "snippet":  # 合并过来的正文，还嵌着原来的片段
+            owned |= {line.partition(":")[0].strip() for _, line in fence.lines}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
-            message, remedy = "没有一篇笔记用它", "写出同名的笔记"
-            yield Problem(path, 1, "R401", message, remedy)
+            yield path, 1, "没有一篇笔记用它", "写出同名的笔记"
     for path in scene.checked:
         try:
             checks = _checks(scene.snippet(path))
         except RizhiError as error:
-            message = str(error).removeprefix(f"{scene.vault.relative(path)}:").rstrip("。")
-            yield Problem(path, 1, "R401", message, "改好再运行 rizhi record")
+            yield path, error.line or 1, error.message, "改好再运行 rizhi record"
             continue
         if not checks:
-            message, remedy = "没有「检验…」单元格", "加一格，用独立的算法核对结果"
-            yield Problem(path, 1, "R401", message, remedy)
+            yield path, 1, "没有「检验…」单元格", "加一格，用独立的算法核对结果"
 
 
-def recorded(scene: Scene) -> Iterator[Problem]:
+@_rule("R402")
+def recorded(scene: Scene) -> Findings:
     for path in scene.checked:
         loaded = record.load(scene.vault, path)
         if loaded.snippet is None:
             continue  # 读不懂的片段由 R401 说明
         remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
-        if loaded.error:
-            yield Problem(path, 1, "R402", loaded.error.rstrip("。"), f"改好之后{remedy}")
+        if loaded.fault:
+            yield path, 1, loaded.error.rstrip("。"), f"改好之后{remedy}"
         elif words := record.STATES[loaded.state].check:
-            yield Problem(path, 1, "R402", f"输出的记录{words}", remedy)
+            yield path, 1, f"输出的记录{words}", remedy
 
 
-def checks_assert(scene: Scene) -> Iterator[Problem]:
+@_rule("R403")
+def checks_assert(scene: Scene) -> Findings:
     for path, parsed in _readable(scene):
         trees = [ast.parse(cell.source) for cell in parsed.code_cells]
         helpers = _helpers(trees)
         for cell in _checks(parsed):
             if not _asserts(ast.parse(cell.source), helpers):
-                message = f"「{cell.title}」没有核对任何东西"
                 remedy = "写一条 assert，拿结果与独立算出的值比；assert True 不算"
-                yield Problem(path, cell.line, "R403", message, remedy)
+                yield path, cell.line, f"「{cell.title}」没有核对任何东西", remedy
 
 
-def imports_tracked(scene: Scene) -> Iterator[Problem]:
+@_rule("R404")
+def imports_tracked(scene: Scene) -> Findings:
     for path, _ in _readable(scene):
         for line, file in record.untracked(scene.vault, path):
             message = f"用到了 {file}：它改了，这里的记录不会过期"
-            moved = f"，或搬进 {scene.vault.source}" if scene.vault.source else ""
-            remedy = f"把要用的几行写进这个片段{moved}"
-            yield Problem(path, line, "R404", message, remedy)
+            package = scene.vault.source
+            other = f"搬进 {package}" if package else "在 [tool.rizhi] 的 source 写上它所在的包"
+            yield path, line, message, f"把要用的几行写进这个片段，或{other}"
 
 
-RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
-    {
-        "R101": readable,
-        "R102": harmless,
-        "R103": markdown_links,
-        "R104": links_alive,
-        "R105": fences_resolve,
-        "R106": written_right,
-        "R201": dated,
-        "R202": not_ahead,
-        **{rule: _account(rule) for rule in ACCOUNT},
-        "R207": dues_exist,
-        "R208": notes_linked,
-        "R301": note_named,
-        "R302": note_complete,
-        "R303": note_questions,
-        "R304": note_paired,
-        "R305": prerequisites,
-        "R306": answers_given,
-        "R307": code_runs,
-        "R308": shapes_named,
-        "R309": sources_named,
-        "R310": brief_stands,
-        "R401": snippets_checked,
-        "R402": recorded,
-        "R403": checks_assert,
-        "R404": imports_tracked,
-    }
-)
+RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 
 def _dangers(page: Page) -> Iterator[tuple[int, str]]:
@@ -506,17 +484,15 @@ def _cut(text: str) -> str:
 
 
 def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:
-    """同一天的另一页，与留下的那一页：路径对的留下。"""
-    first: dict[date, Path] = {}
+    """同一天的另一页，与留下的那一页：路径对的留下，都不对就是头一页。"""
+    pages: dict[date, list[Day]] = {}
     for day in scene.days:
         if day.date:
-            right = day_path(scene.vault, day.date)
-            first.setdefault(day.date, day.path)
-            if day.path == right:
-                first[day.date] = right
-    for day in scene.days:
-        if day.date and day.path != first[day.date]:
-            yield day, first[day.date]
+            pages.setdefault(day.date, []).append(day)
+    for at, same in pages.items():
+        right = day_path(scene.vault, at)
+        kept = next((day for day in same if day.path == right), same[0])
+        yield from ((day, kept.path) for day in same if day is not kept)
 
 
 def _unlinked(scene: Scene, day: Day, names: links.Names) -> list[tuple[Note, int, int]]:
@@ -538,22 +514,20 @@ def _said(scene: Scene, day: Day, at: int) -> bool:
     return not todo.SUFFIX.search(line) and not scene.boilerplate.fullmatch(line)
 
 
-def _unresolved(scene: Scene, page: Page, fence: Fence) -> Iterator[Problem]:
+def _unresolved(scene: Scene, page: Page, fence: Fence) -> Findings:
     """围栏里不存在的名字；同一个毛病在一个围栏里只说一次。"""
     lang, said = fence.lang.lower(), set[str]()
     if fence.options or fence.lang != lang:
         message = f"站点认不出写成 {fence.lang} {fence.options}".rstrip() + " 的围栏"
-        line = page.document.line(fence.start)
-        yield Problem(page.path, line, "R105", message, f"只写 {lang}")
+        yield page, fence.start, message, f"只写 {lang}"
     for at, name in fence.lines:
         try:
             _resolve(scene, lang, name)
         except RizhiError as error:
-            message = str(error).replace(f"{scene.vault.root}/", "").rstrip("。")
+            message = error.within(scene.vault.root)
             if message not in said:
                 said.add(message)
-                line = page.document.line(at)
-                yield Problem(page.path, line, "R105", message, "改成现有的名字")
+                yield page, at, message, "改成现有的名字"
 
 
 def _resolve(scene: Scene, lang: str, name: str) -> None:
@@ -565,31 +539,45 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
         find_object(module_file(scene.vault, module), inside)
         return
     parsed = scene.snippet(cells.snippet_file(scene.vault, module))
-    if inside:
+    if inside or lang == "flow":
         parsed.cell(inside)
+    recorded = record.read_record(scene.vault.outputs, module) if lang == "flow" else None
+    if recorded:
+        flow_data(recorded, inside)
 
 
-def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Iterator[Problem]:
+def _flow_targets(scene: Scene, page: Page) -> Iterator[tuple[int, str]]:
+    """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有记录的由 R402 说。"""
+    for fence in fences(page.document) if "flow" in page.text else ():
+        for at, name in fence.lines if fence.lang.lower() == "flow" else ():
+            module, _, title = (part.strip() for part in name.partition(":"))
+            try:
+                recorded = record.read_record(scene.vault.outputs, module)
+                data = flow_data(recorded, title) if recorded else {}
+            except RizhiError:
+                continue  # R105 与 R402 已经说了
+            for link in flow_links(data).values():
+                if target := links.resolve(str(page.path.parent), link):
+                    yield at, target
+
+
+def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Findings:
     """二级标题与模板逐个比，位置是头一个对不上的地方。"""
     names = [part.name for part in parts]
     pairs = list(zip(names, wanted, strict=False))
-    at = next((n for n, (name, want) in enumerate(pairs) if not _fits(name, want)), len(pairs))
+    at = next((n for n, (name, want) in enumerate(pairs) if not notes.fits(name, want)), len(pairs))
     if at == len(names) == len(wanted):
         return
-    line = note.document.line(parts[at].start if at < len(parts) else len(note.text))
-    lacking = [want for want in wanted if not any(_fits(name, want) for name in names)]
-    extra = [name for name in names if not any(_fits(name, want) for want in wanted)]
+    lacking = [want for want in wanted if not any(notes.fits(name, want) for name in names)]
+    extra = [name for name in names if not any(notes.fits(name, want) for want in wanted)]
     shown = "、".join(wanted).replace(templates.VALUE, "…")
     message = f"二级标题应依次是 {shown}"
     if lacking:
         message += f"；缺 {'、'.join(lacking).replace(templates.VALUE, '…')}"
     if extra:
         message += f"；多了 {'、'.join(extra)}"
-    yield Problem(note.path, line, "R302", message, "照模板补齐，或标上 draft: true")
-
-
-def _fits(name: str, wanted: str) -> bool:
-    return bool(re.fullmatch(re.escape(wanted).replace(templates.VALUE, ".+"), name))
+    start = parts[at].start if at < len(parts) else len(note.text)
+    yield note, start, message, "照模板补齐，或标上 draft: true"
 
 
 def _dims(vault: Vault) -> str:
@@ -598,7 +586,6 @@ def _dims(vault: Vault) -> str:
     if not isinstance(dims, str) or not re.fullmatch("[A-Z]*", dims):
         raise RizhiError(
             f"pyproject.toml 的 [tool.rizhi] dims 应是一串大写字母，例如 BTCHD，现在是 {dims!r}。"
-            "没有改动任何文件。"
         )
     return dims
 
@@ -662,43 +649,14 @@ def _is_check(node: ast.AST, helpers: set[str]) -> bool:
     return isinstance(node, ast.Raise)
 
 
-def _strictly(problem: Problem) -> Problem:
-    return replace(problem, level="error") if problem.rule in ACCOUNT else problem
-
-
-def _rings(graph: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """每一项属于哪个环（强连通分量），用其中一项的名字作代表；逐边走两遍。"""
-    back: dict[str, list[str]] = {slug: [] for slug in graph}
-    for slug, needs in graph.items():
-        for need in needs:
-            if need in graph:
-                back[need].append(slug)
-    ring: dict[str, str] = {}
-    for start in reversed(_finished(graph)):
-        left = [start]
-        while left:
-            slug = left.pop()
-            if slug not in ring:
-                ring[slug] = start
-                left += back[slug]
-    return ring
-
-
-def _finished(graph: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """深度优先走一遍，按走完的先后；不递归，一千篇连成一串也不会爆栈。"""
-    seen, order = set[str](), list[str]()
-    for start in graph:
-        path = [(start, iter(graph[start]))] if start not in seen else []
-        seen.add(start)
-        while path:
-            _, needs = path[-1]
-            need = next((n for n in needs if n in graph and n not in seen), None)
-            if need is None:
-                order.append(path.pop()[0])
-            else:
-                seen.add(need)
-                path.append((need, iter(graph[need])))
-    return order
+def _circular(graph: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+    """环里的每一条先修：（谁, 先读谁），后者又要先读前者。"""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError:
+        before = {slug: _before(graph, slug) for slug in graph}
+        return {(s, n) for s, needs in graph.items() for n in needs if s in before.get(n, ())}
+    return set()
 
 
 def _before(graph: Mapping[str, tuple[str, ...]], start: str) -> set[str]:

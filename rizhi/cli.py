@@ -2,6 +2,8 @@
 
 import gc
 import json as json_
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -11,47 +13,86 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click import shell_completion
 
-from rizhi import zh
-from rizhi.arguments import DATE, JSON, SINCE, WEEK, as_date, as_kinds
+from rizhi import dates, zh
 from rizhi.dates import Week
 from rizhi.errors import RizhiError
-from rizhi.vault import Vault, check_slug, contained, day_path, find_vault
+from rizhi.vault import (
+    Vault,
+    check_slug,
+    contained,
+    day_path,
+    find_vault,
+    groups,
+    note_files,
+    snippet_files,
+)
 from rizhi.vault import today as today_of
 
 zh.speak()
-PLACE = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
 _ANSWERS = click.Choice(["k", "s", "q"])
+_ROOT = "rizhi.root"
+
+
+class _Command(click.Command):
+    """一条命令；`writes` 说它会不会写盘。"""
+
+    def __init__(self, *args: Any, writes: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.writes = writes
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            if not (context.resilient_parsing or _is_text(argument)):  # 补全到一半，什么也不说
+                raise RizhiError(f"参数 {argument!r} 不是 UTF-8。换成 UTF-8 再来。")
+        return super().parse_args(context, args)
 
 
 class _Group(click.Group):
-    """把给人看的错误打印成一行中文，退出码 1。"""
+    """把给人看的错误打印成一行中文，退出码 1；会写盘的命令若真的什么也没有写，说出来。"""
+
+    command_class = _Command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        for argument in args:
-            if not _is_text(argument):
-                _fail(f"参数 {argument!r} 不是 UTF-8；没有改动任何文件。换成 UTF-8 再来。")
         return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
-        from rizhi.store import StoreError
+        from rizhi import store
 
-        try:
-            return super().invoke(context)
-        except (RizhiError, StoreError) as error:
-            _fail(str(error))
-        except BrokenPipeError:
-            raise  # 输出接到 head 之类，读够就走了：click 会安静地结束
-        except OSError as error:
-            _fail(f"{zh.cause(error)}旧文件都还在。")
+        with store.watched() as untouched:
+            try:
+                return super().invoke(context)
+            except BrokenPipeError:
+                raise  # 输出接到 head 之类，读够就走了：click 会安静地结束
+            except click.exceptions.Exit as error:  # 报告已经打印了
+                if not error.exit_code:
+                    raise
+                said = []
+            except (RizhiError, OSError) as error:
+                said = [_told(error, context.meta.get(_ROOT))]
+            command = self.commands.get(context.invoked_subcommand or "")
+            if isinstance(command, _Command) and command.writes and untouched():
+                said += ["没有改动任何文件。"]
+        _fail(("\n" if "\n" in said[0] else "").join(said) if said else "")
+
+
+def _told(error: RizhiError | OSError, root: Path | None) -> str:
+    """一个错误说给人听；还没有找到知识库的，路径照原样。"""
+    from rizhi.store import StoreError
+
+    if isinstance(error, RizhiError):
+        return error.within(root) if root else str(error)
+    return str(error) if isinstance(error, StoreError) else zh.cause(error, root or Path.cwd())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--root", type=PLACE, help="知识库所在的文件夹。")
+@click.option("--root", type=_PATH, help="知识库所在的文件夹。")
 @click.version_option(package_name="rizhi", message="rizhi %(version)s", help="显示版本。")
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
@@ -63,6 +104,89 @@ def main(context: click.Context, root: Path | None) -> None:
     gc.disable()
 
 
+def _completion_vault(context: click.Context) -> Vault | None:
+    """补全在哪个知识库里找；不在知识库里、设置读不懂，就没有候选，也不说什么。"""
+    try:
+        return find_vault(Path.cwd(), context.find_root().params.get("root"))
+    except (RizhiError, OSError):
+        return None
+
+
+def _note_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = {path.stem for path in note_files(vault)} if vault else set()
+    return sorted(name for name in names if name.startswith(typed))
+
+
+def _snippet_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = [path.stem.replace("_", "-") for path in snippet_files(vault)] if vault else []
+    return [name for name in names if name.startswith(typed)]
+
+
+def _group_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    vault = _completion_vault(context)
+    names = sorted(path.name for path in vault.notes.glob("[!.]*/")) if vault else []
+    return [name for name in names if name.startswith(typed)]
+
+
+def _section_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+    from rizhi.journal.day import read_day
+    from rizhi.journal.edit import section_names
+
+    vault = _completion_vault(context)
+    try:
+        names = section_names(read_day(vault, day_path(vault, today_of(vault)))) if vault else []
+    except RizhiError:
+        return []
+    return [name for name in names if name.startswith(typed)]
+
+
+def as_date(context: click.Context, _: click.Parameter, value: str | None) -> date | None:
+    """把一个参数读成日期；没有这一天是用法错误。"""
+    if value is None:
+        return None
+    found = dates.read(value, today_of(_vault(context)))
+    if found is None:
+        how = "写成 2026-11-23、11-23 或 昨天 这样，且要真有这一天"
+        raise click.BadParameter(f"{value!r} 不是日期；{how}。")
+    return found
+
+
+def as_week(_: click.Context, __: click.Parameter, value: str | None) -> Week | None:
+    """把一个参数读成 ISO 周；没有这一周是用法错误。"""
+    if value is None:
+        return None
+    found = dates.week_named(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} 不是 ISO 周；写成 2026-W48 这样，且要真有这一周。")
+    return found
+
+
+def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """把几个 --fix 读成要改写的种类；没有这一种是用法错误。"""
+    if not value:
+        return ()
+    from rizhi.journal.dialects import KINDS  # 语法要几十毫秒才载入，别的命令用不着
+
+    unknown = [kind for kind in value if kind not in (*KINDS, "全部")]
+    if unknown:
+        raise click.BadParameter(f"没有「{unknown[0]}」这一种；可以写：全部、{'、'.join(KINDS)}。")
+    return KINDS if "全部" in value else value
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
+DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，缺省今天。")
+SINCE = click.option("--since", callback=as_date, metavar="日期", help="从哪一天起。")
+WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，缺省本周。")
+
+
+def _vault(context: click.Context) -> Vault:
+    vault = find_vault(Path.cwd(), context.obj)
+    context.meta[_ROOT] = vault.root
+    return vault
+
+
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
     """给命令递上知识库；上次改动中途被杀、编辑器存进了旧文件，先善后。"""
 
@@ -71,7 +195,7 @@ def in_vault(command: Callable[..., None]) -> Callable[..., None]:
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
         from rizhi import store
 
-        vault = find_vault(Path.cwd(), context.obj)
+        vault = _vault(context)
         for line in store.settle(vault.root):
             _warn(line)
         command(vault, *args, **kwargs)
@@ -79,35 +203,32 @@ def in_vault(command: Callable[..., None]) -> Callable[..., None]:
     return with_vault
 
 
-@main.command()
+@main.command(writes=True)
 @DATE
 @click.option("--title", default="", metavar="文字", help="写在标题里的一句话。")
 @click.option("--edit", is_flag=True, help="写好（或已有）就用 $VISUAL 或 $EDITOR 打开。")
 @in_vault
 def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     """按模板写一页新的日总结，带上昨天的计划与还开着的待办；已有的绝不覆盖。"""
-    from rizhi import editor
+    from rizhi import output
     from rizhi.journal import write as writing
 
     today = today_of(vault)
     made = writing.create(vault, day or today, title, now=None if day else today)
-    path = vault.relative(made.path)
     for line in made.warnings:
         _warn(line)
     if made.created:
-        goals = f"，目标 {made.goals} 条" if made.goals else ""
-        rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
-        click.echo(f"写好 {path}{goals}{rest}。")
+        click.echo(output.new_line(made, vault))
     elif not edit:
-        _fail(f"{path} 已存在；没有改动任何文件。要编辑请直接打开它。")
+        raise RizhiError("已存在。要编辑请直接打开它。", made.path)
     if edit:
-        editor.open_page(made.path, path)
+        _edit(made.path, vault.relative(made.path))
 
 
-@main.command()
-@click.argument("section", metavar="节")
+@main.command(writes=True)
+@click.argument("section", metavar="节", shell_complete=_section_names)
 @click.argument("text", metavar="文字")
-@click.option("--image", type=click.Path(path_type=Path), metavar="图片", help="复制到旁边并链接。")
+@click.option("--image", type=_PATH, metavar="图片", help="复制到旁边并链接。")
 @in_vault
 def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     """在今天这一页的一节末尾添一行；今天还没写就先建。"""
@@ -119,7 +240,7 @@ def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
 
 
 # 「-1 的含义」是一件事，不是选项
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True}, writes=True)
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def done(vault: Vault, wanted: str) -> None:
@@ -127,7 +248,7 @@ def done(vault: Vault, wanted: str) -> None:
     _settle(vault, wanted, "x", "完成")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True}, writes=True)
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
 def drop(vault: Vault, wanted: str) -> None:
@@ -135,7 +256,7 @@ def drop(vault: Vault, wanted: str) -> None:
     _settle(vault, wanted, "-", "放弃")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True}, writes=True)
 @click.argument("wanted", metavar="文字或编号")
 @click.argument("until", metavar="日期", callback=as_date)
 @in_vault
@@ -149,16 +270,13 @@ def park(vault: Vault, wanted: str, until: date) -> None:
     click.echo(f"搁到 {until}：{made.text}，记在 {vault.relative(made.path)}。")
 
 
-@main.command()
+@main.command(writes=True)
 @in_vault
 def undo(vault: Vault) -> None:
     """退回最近一条命令的改动；那些页后来又改过就不退。"""
-    from rizhi import store
+    from rizhi import output, store
 
-    undone = store.undo(vault.root)
-    names = "、".join(vault.relative(path) for path in undone.paths[:3])
-    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
-    click.echo(f"退回了 rizhi {undone.command}：{names}{more}")
+    click.echo(output.undo_line(store.undo(vault.root), vault))
 
 
 @main.command()
@@ -183,16 +301,25 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     _report(as_json, data, output.todo_lines(found, today))
 
 
-@main.command()
+@main.command(writes=True)
 @click.argument("slug", metavar="名字")
 @click.option("--title", required=True, metavar="文字", help="笔记的标题。")
-@click.option("--group", default="model", metavar="组", help="docs/notes/ 下的哪一组，缺省 model。")
+@click.option(
+    "--group",
+    metavar="组",
+    shell_complete=_group_names,
+    help="docs/notes/ 下的哪一组，没有就新开；只有一组可以不写。",
+)
 @in_vault
-def note(vault: Vault, slug: str, title: str, group: str) -> None:
+def note(vault: Vault, slug: str, title: str, group: str | None) -> None:
     """建一篇笔记与它的片段的骨架，都是草稿，并列出还要写什么。"""
     from rizhi import notes, output
 
+    existing = groups(vault)
     paths = notes.create(vault, check_slug(slug), title, group, today_of(vault))
+    if group and group not in existing:
+        others = f"，原有 {'、'.join(existing)}" if existing else ""
+        click.echo(f"新开了一组 {group}{others}。")
     for path in paths:
         click.echo(f"写好 {vault.relative(path)}")
     click.echo("还要写：")
@@ -200,8 +327,8 @@ def note(vault: Vault, slug: str, title: str, group: str) -> None:
     click.echo("都写好了，去掉 draft: true，再运行 rizhi check。")
 
 
-@main.command()
-@click.argument("old", metavar="旧名")
+@main.command(writes=True)
+@click.argument("old", metavar="旧名", shell_complete=_note_names)
 @click.argument("new", metavar="新名")
 @in_vault
 def rename(vault: Vault, old: str, new: str) -> None:
@@ -212,19 +339,50 @@ def rename(vault: Vault, old: str, new: str) -> None:
     _lines(output.rename_lines(made, vault))
 
 
-@main.command()
+@main.command(writes=True)
+@click.argument("slug", metavar="名字", shell_complete=_note_names)
+@click.option("--yes", is_flag=True, help="有会断的链接也删，不再问。")
+@in_vault
+def delete(vault: Vault, slug: str, yes: bool) -> None:
+    """删掉一篇笔记、它的片段与记录；先列出会断的链接，别的页一个字也不动。"""
+    from rizhi import notes, output
+
+    planned = notes.deletion(vault, check_slug(slug))
+    _lines(output.reference_lines(planned, vault))
+    if planned.references and not yes:
+        if not sys.stdin.isatty():
+            raise RizhiError("改好这些链接再删，或加 --yes。")
+        if not click.confirm("还要删吗"):
+            raise RizhiError("没有删。")
+    notes.delete(vault, planned)
+    _lines(output.delete_lines(planned, vault))
+
+
+@main.command(writes=True)
+@click.argument("old", metavar="并掉的", shell_complete=_note_names)
+@click.argument("new", metavar="留下的", shell_complete=_note_names)
+@in_vault
+def merge(vault: Vault, old: str, new: str) -> None:
+    """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
+    from rizhi import notes, output
+
+    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
+
+
+@main.command(writes=True)
 @WEEK
 @JSON
 @in_vault
 def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     """写一周的周报；再运行只刷新工具的那一块，你写的字一个不动。"""
+    from rizhi import output
     from rizhi.journal import week as weeks
 
     made = weeks.write(vault, week, today_of(vault), _warn)
-    _report(as_json, made.data, [f"{made.done}{vault.relative(made.path)}。", *made.lacking])
+    _report(as_json, made.data, output.week_lines(made, vault))
 
 
-@main.command()
+@main.command(writes=True)
 @SINCE
 @click.option("--topic", metavar="文字", help="只要这个主题的。")
 @click.option("--walk", is_flag=True, help="逐天过一遍，问要不要用，答复记进 resume.jsonl。")
@@ -232,9 +390,9 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
 @in_vault
 def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_json: bool) -> None:
     """写简历时的素材：每条成果一句，附上它链接到的笔记、片段与检验，按主题分组。"""
-    from rizhi.journal import lookback
+    from rizhi.journal import resume as resumes
 
-    material = lookback.gather(vault, since, topic, _warn)
+    material = resumes.gather(vault, since, topic, _warn)
     if walk:
         _walk(vault, material)
     else:
@@ -248,15 +406,15 @@ def resume(vault: Vault, since: date | None, topic: str | None, walk: bool, as_j
 @in_vault
 def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     """那天：1、3、7、14、30、90、180、365 天以前写了什么，一行一天。"""
+    from rizhi import output
     from rizhi.journal import lookback
 
-    found = lookback.that_day(vault, day or today_of(vault))
-    lines = [one["line"] for one in found] or ["那几天都没有写。"]
-    _report(as_json, [{k: v for k, v in one.items() if k != "line"} for one in found], lines)
+    found = lookback.read_that_day(vault, day or today_of(vault))
+    _report(as_json, found, output.that_day_lines(found))
 
 
-@main.command(name="import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="文件…")
+@main.command(name="import", writes=True)
+@click.argument("files", nargs=-1, required=True, type=_PATH, metavar="文件…")
 @click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天；只用于一个文件。")
 @click.option("--dry-run", is_flag=True, help="只报告，不写。")
 @click.option("--keep-going", is_flag=True, help="有坏文件也导入其余的。")
@@ -270,7 +428,7 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
 )
 @JSON
 @in_vault
-def import_(
+def import_days(
     vault: Vault,
     files: tuple[Path, ...],
     day: date | None,
@@ -280,7 +438,7 @@ def import_(
     as_json: bool,
 ) -> None:
     """导入已有的总结（文件或文件夹），不加 --fix 正文一个字节不动；先全部读过，再写第一个。"""
-    from rizhi import output, store
+    from rizhi import output
     from rizhi.journal import importer
 
     sources = importer.files_in(files)
@@ -293,19 +451,13 @@ def import_(
     )
     bad = [one for one in found if one.state == "bad"]
     fresh = [one for one in found if one.state == "new"]
-    stopped = dry_run or (bad and not keep_going)
-    if fresh and not stopped:
-        copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
-        steps = [store.presence(path, data) for path, data in copies.items()]
-        steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
-        store.change(vault.root, "import", steps)
-    lines = [line for one in found for line in output.import_lines(one, vault, bool(stopped))]
-    wrote = 0 if stopped else len(fresh)
-    tail = f"{len(found)} 个文件：写了 {wrote} 天，{len(bad)} 个不能收。"
-    if bad and not keep_going and not dry_run:
-        tail += "有坏文件，一个也没有写；改好再来，或加 --keep-going。"
-    _report(as_json, [importer.as_dict(one, vault) for one in found], [*lines, tail])
-    sys.exit(1 if bad or not found else 0)
+    refused = bool(bad) and not keep_going and not dry_run
+    wrote = not dry_run and not refused
+    if fresh and wrote:
+        importer.write(vault, fresh)
+    lines = output.import_lines(found, vault, wrote, refused)
+    _report(as_json, [output.import_dict(one, vault) for one in found], lines)
+    _exit(bad or not found)
 
 
 @main.command()
@@ -319,10 +471,10 @@ def show(vault: Vault, day: date, as_json: bool) -> None:
 
     path = day_path(vault, day)
     if not path.is_file():
-        _fail(f"{vault.relative(path)} 不存在。用 rizhi new --date {day} 写它。")
+        raise RizhiError(f"不存在。用 rizhi new --date {day} 写它。", path)
     page = read_day(vault, path)
     if not page.text and page.faults:
-        _fail(page.faults[0].message)
+        raise RizhiError(page.faults[0].message, path)
     _report(as_json, output.day_dict(page), output.day_lines(page))
 
 
@@ -335,24 +487,24 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.stats(vault, today, _warn)
+    data = lookback.read_stats(vault, today, _warn)
     _report(as_json, data, output.stats_lines(data, today))
 
 
-@main.command()
-@click.argument("slugs", nargs=-1, metavar="[名字]…")
+@main.command(writes=True)
+@click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
     from rizhi.snippets.run import record as run_and_record
-    from rizhi.vault import module_of, snippet_files
+    from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
     paths = [vault.snippets / f"{name}.py" for name in names] or snippet_files(vault)
     missing = [path.stem for path in paths if not path.is_file()]
     if missing:
         known = "、".join(path.stem for path in snippet_files(vault))
-        _fail(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
+        raise RizhiError(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
     failed = False
     for number, path in enumerate(paths, 1):
         head = f"[{number}/{len(paths)}] {path.stem}："
@@ -360,10 +512,10 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
             changed = run_and_record(vault, path)
         except RizhiError as error:
             failed = True
-            click.echo(head + str(error).replace(f"{vault.root}/", ""), err=True)
+            click.echo(head + error.within(vault.root), err=True)
         else:
             click.echo(head + (f"更新 {changed} 个文件" if changed else "没有变化"))
-    sys.exit(1 if failed else 0)
+    _exit(failed)
 
 
 @main.command()
@@ -378,27 +530,48 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
     problems = check_vault(vault, today_of(vault), strict=strict)
     wanted = [path.resolve() for path in paths]
     for path in (path for path in wanted if not path.is_relative_to(vault.root)):
-        _fail(f"{path} 不在知识库里；什么也没有查。")
+        raise RizhiError(f"{path} 不在知识库里；什么也没有查。")
     if wanted:
         problems = [p for p in problems if any(p.path.is_relative_to(w) for w in wanted)]
     errors = sum(problem.level == "error" for problem in problems)
     lines = [_coloured(p.line_for(vault.root), p.level) for p in problems]
     lines.append(f"{errors} 个错误，{len(problems) - errors} 个提醒。")
     _report(as_json, [p.as_dict(vault.root) for p in problems], lines)
-    sys.exit(1 if errors else 0)
+    _exit(errors)
 
 
-@main.command()
-@click.option("--write", "folder", required=True, type=PLACE, metavar="文件夹", help="写到哪里。")
+@main.command(writes=True)
+@click.argument("folder", type=_PATH, metavar="文件夹")
 @in_vault
-def index(vault: Vault, folder: Path) -> None:
-    """把整个站点写成普通的 Markdown，连同算出来的页：给没有钩子的引擎用。"""
+def export(vault: Vault, folder: Path) -> None:
+    """把整个站点写成普通的 Markdown：代码、输出、面板、样式都在，不再需要 rizhi。"""
     from rizhi.site.export import write
     from rizhi.site.graph import read_web
 
     web = read_web(vault, today_of(vault))
     changed, gone = write(web, folder, lambda names: _progress(names, "写"))
-    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；docs/ 没有动。")
+    click.echo(f"{folder}：更新 {changed} 个文件，删掉 {gone} 个；知识库没有动。")
+
+
+@main.command(writes=True)
+@click.argument("folder", type=_PATH, metavar="文件夹")
+@click.option("--example", is_flag=True, help="再写一篇带片段的笔记与今天的一页，照着写。")
+def init(folder: Path, example: bool) -> None:
+    """在一个文件夹里新建知识库；要写的文件已有就一个也不写。"""
+    from rizhi import init as vaults
+
+    for path in vaults.create(folder, example=example):
+        click.echo(f"写好 {folder / path.relative_to(folder.resolve())}")
+    click.echo(f"接着：cd {shlex.quote(str(folder))}，rizhi new 写今天，mkdocs serve 边写边看。")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="bash|zsh|fish")
+def completion(shell: str) -> None:
+    """打印补全脚本：子命令、笔记、节与组的名字按 Tab 补全。"""
+    script = shell_completion.get_completion_class(shell)
+    assert script  # noqa: S101  三种 click 都自带
+    click.echo(script(main, {}, "rizhi", "_RIZHI_COMPLETE").source())
 
 
 def _settle(vault: Vault, wanted: str, mark: str, verb: str) -> None:
@@ -416,10 +589,10 @@ def _only_one(result: Any, wanted: str, today: date) -> None:
 
     if len(result.candidates) > 1:
         *lines, _ = output.todo_lines(result.candidates, today)
-        what = f"{wanted!r} 对得上 {len(lines)} 条；没有改动任何文件。用编号指明是哪一条："
-        _fail("\n".join([what, *lines]))
+        what = f"{wanted!r} 对得上 {len(lines)} 条，用编号指明是哪一条："
+        raise RizhiError("\n".join([what, *lines]))
     if not result.candidates:
-        _fail(f"开着的待办里没有「{wanted}」；没有改动任何文件。rizhi todo 列出开着的。")
+        raise RizhiError(f"开着的待办里没有「{wanted}」。rizhi todo 列出开着的。")
 
 
 def _walk(vault: Vault, material: Any) -> None:
@@ -438,6 +611,20 @@ def _walk(vault: Vault, material: Any) -> None:
         store.append(vault.root, "resume --walk", contained(vault, path), line)
         just.add(day)
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
+
+
+def _edit(path: Path, name: str) -> None:
+    """用他自己的编辑器打开一页，等他关上；参数按词切开，不经过 shell。"""
+    from rizhi import store
+
+    if not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        raise RizhiError(f"没有设置 $VISUAL 或 $EDITOR，打不开 {name}；页面已经在了。")
+    store.watch(path)  # 编辑器失败之前，也许已经存过盘
+    try:
+        click.edit(filename=str(path))
+    except (click.ClickException, ValueError) as error:
+        why = "运行不了编辑器：引号没有成对" if isinstance(error, ValueError) else error.message
+        raise RizhiError(f"{why}；{name} 保持编辑器留下的样子。") from error
 
 
 def _report(as_json: bool, data: Any, lines: Iterable[str]) -> None:
@@ -483,8 +670,14 @@ def _warn(message: str) -> None:
     click.echo(click.style(_shown(message), fg="yellow"), err=True)
 
 
+def _exit(failed: object) -> None:
+    """报告打印过了，以它的成败结束。"""
+    raise click.exceptions.Exit(1 if failed else 0)
+
+
 def _fail(message: str) -> NoReturn:
-    click.echo(click.style(_shown(message), fg="red"), err=True)
+    if message:
+        click.echo(click.style(_shown(message), fg="red"), err=True)
     sys.exit(1)
 
 

@@ -1,7 +1,7 @@
 """前置数据：从哪里到哪里，读成纯数据；标签一律不执行，键不许重复，坏的说出行号。"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -49,20 +49,53 @@ def front_matter(text: str) -> FrontMatter:
 
 def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
     """前置数据里 `name` 的各个值，与它们（连引号）在原文里的两端；读不懂就一个也没有。"""
-    start, end = _fences(text)
-    first = _FENCE.match(text, start)
-    if end < 0 or not first or front_matter(text).faults:
-        return []
-    block = text[first.end() : end].rstrip().removesuffix("---").removesuffix("...")
-    root = yaml.compose(block, Loader=yaml.CSafeLoader)
-    pairs = root.value if isinstance(root, yaml.MappingNode) else ()
-    value = next((value for key, value in pairs if key.value == name), None)
+    block = _block(text)
+    value = next((value for key, value in _pairs(text, block) if key.value == name), None)
     nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
     return [
-        (node.value, first.end() + node.start_mark.index, first.end() + node.end_mark.index)
+        (node.value, block.start + node.start_mark.index, block.start + node.end_mark.index)
         for node in nodes
         if isinstance(node, yaml.ScalarNode)
     ]
+
+
+def listed(text: str, name: str, values: Iterable[str]) -> tuple[int, int, str]:
+    """把前置数据里的 `name` 写成这一列值，要换掉的一处；没有这个键，就添在最后。"""
+    block = _block(text)
+    line = yaml.dump(
+        list(values),
+        Dumper=yaml.CSafeDumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        width=10_000,
+    ).strip()
+    for key, value in _pairs(text, block):
+        if key.value == name:
+            # 写成几行的一列，终点在最后一项之后：再往后是空行与注释
+            rows = isinstance(value, yaml.SequenceNode) and not value.flow_style and value.value
+            end = (rows[-1] if rows else value).end_mark.index
+            return block.start + key.end_mark.index, block.start + end, f": {line}"
+    return block.stop, block.stop, f"{name}: {line}{newline(text)}"
+
+
+def newline(text: str) -> str:
+    """一页用的换行。"""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _block(text: str) -> slice:
+    """前置数据在两道界线之间的一段；没有或读不懂是空的。"""
+    start, end = _fences(text)
+    first = _FENCE.match(text, start)
+    if end < 0 or not first or front_matter(text).faults:
+        return slice(0, 0)
+    block = text[first.end() : end].rstrip().removesuffix("---").removesuffix("...")
+    return slice(first.end(), first.end() + len(block))
+
+
+def _pairs(text: str, block: slice) -> list[tuple[yaml.Node, yaml.Node]]:
+    root = yaml.compose(text[block], Loader=yaml.CSafeLoader)
+    return list(root.value) if isinstance(root, yaml.MappingNode) else []
 
 
 def _fences(text: str) -> tuple[int, int]:

@@ -1,12 +1,15 @@
 """谁链接到谁：页与页之间的链接、反向链接与它所在的句子、提到而没有链接的名字；纯函数，不读盘。"""
 
+import html
 import os
+import posixpath
 import re
 import string
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from rizhi.errors import RizhiError
@@ -21,8 +24,18 @@ _WORD = frozenset(string.ascii_lowercase + string.digits + "_")
 _STOP = re.compile(r"[。！？!?]+[」』”’）)]*")
 _MARKER = re.compile(r"(?:\[[^\w\[\]]\]|\[[xX]\])[ \t\u3000]+")
 _TWO_WORDS = re.compile(r"[\u4e00-\u9fff]{2}")
+_ATTRIBUTE = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+_TAIL = re.compile("[#?]")
 _MAX_SIDE = 200  # 没有句号的一大段，链接两边各取这么多字
 _LEAVES = frozenset(("paragraph", "item", "heading", "cell"))
+
+
+class Address(NamedTuple):
+    """一页里写着的一个地址：在原文里从哪里到哪里，解码之后是什么。"""
+
+    start: int
+    end: int
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +62,28 @@ def resolve(folder: str, target: str) -> str | None:
 def targets(page: Page) -> list[tuple[Link, str]]:
     """一页里指向本地文件的全部链接与图片。"""
     folder = str(page.path.parent)
-    found = ((link, resolve(folder, link.target)) for link in page.document.links)
-    return [(link, target) for link, target in found if target is not None]
+    places = ((link, resolve(folder, link.target)) for link in page.document.links)
+    return [(link, target) for link, target in places if target is not None]
 
 
 def reachable(page: Page) -> tuple[str, ...]:
     """一页依赖的本地文件：链接、图片，没有用到的引用式定义也算。"""
     folder = str(page.path.parent)
     unused = (resolve(folder, d.target) for d in page.document.definitions.values())
-    found = {target for _, target in targets(page)} | {target for target in unused if target}
-    return tuple(sorted(found))
+    used = {target for _, target in targets(page)} | {target for target in unused if target}
+    return tuple(sorted(used))
 
 
 def backlinks(pages: Iterable[Page]) -> dict[str, list[Mention]]:
     """每个文件被哪些页链接，按页的次序；图片不是链接。"""
-    found: dict[str, list[Mention]] = {}
+    mentions: dict[str, list[Mention]] = {}
     for page in pages:
         links = [(link, target) for link, target in targets(page) if not link.image]
         said = sentences(page.document, [link for link, _ in links])
         for (link, target), sentence in zip(links, said, strict=True):
             mention = Mention(page.path, target, page.document.line(link.start), sentence)
-            found.setdefault(target, []).append(mention)
-    return found
+            mentions.setdefault(target, []).append(mention)
+    return mentions
 
 
 def sentences(document: Document, links: list[Link]) -> list[str]:
@@ -82,7 +95,7 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
         return []
     leaves = [block for block in document.blocks if block.kind in _LEAVES]
     stops = [(m.start(), m.end()) for m in _STOP.finditer(document.blanked)]
-    found = []
+    shown = []
     for link in links:
         leaf = leaves[bisect_right(leaves, link.start, key=lambda b: b.start) - 1]
         first, last = leaf.start, leaf.end
@@ -95,8 +108,8 @@ def sentences(document: Document, links: list[Link]) -> list[str]:
         head, tail = max(start, link.start - _MAX_SIDE), min(end, link.end + _MAX_SIDE)
         text = document.text[head:tail].strip()
         text = one_line(_MARKER.sub("", text, count=1) if head == first else text)
-        found.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
-    return found
+        shown.append(f"{'…' * (head > start)}{text}{'…' * (tail < end)}")
+    return shown
 
 
 def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
@@ -104,9 +117,9 @@ def topics(page: Page, notes: Mapping[str, Note]) -> list[Note]:
     return linked(targets(page), notes)
 
 
-def linked(found: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
+def linked(pairs: Iterable[tuple[Link, str]], notes: Mapping[str, Note]) -> list[Note]:
     """这些链接指着的笔记，各一次。"""
-    return [notes[target] for target in dict.fromkeys(t for _, t in found) if target in notes]
+    return [notes[target] for target in dict.fromkeys(t for _, t in pairs) if target in notes]
 
 
 def by_path(notes: Iterable[Note]) -> dict[str, Note]:
@@ -116,7 +129,57 @@ def by_path(notes: Iterable[Note]) -> dict[str, Note]:
 
 def relative(source: Path, target: Path) -> str:
     """从一页到另一个文件的相对链接。"""
-    return Path(os.path.relpath(target, source.parent)).as_posix()
+    return posixpath.relpath(target.as_posix(), source.parent.as_posix())
+
+
+def addresses(document: Document) -> list[Address]:
+    """链接、图片、引用式定义与 HTML 里写着的地址，按位置排好。"""
+    targets = {
+        (link.dest, link.dest_end): link.target
+        for link in document.links
+        if link.kind != "auto" and link.dest >= 0
+    }
+    targets |= {(d.dest, d.dest_end): d.target for d in document.definitions.values()}
+    for span in document.spans:
+        if span.kind == "html":
+            for attribute in _ATTRIBUTE.finditer(document.text, span.start, span.end):
+                group = attribute.lastindex or 0
+                targets[attribute.span(group)] = html.unescape(attribute[group])
+    return [Address(*place, target) for place, target in sorted(targets.items())]
+
+
+def pointing(page: Page, paths: Iterable[Path]) -> list[tuple[Address, str]]:
+    """一页里指着这些文件（或这些文件夹里的文件）的地址，与各指着哪一个。"""
+    folder, wanted = str(page.path.parent), [str(path) for path in paths]
+    places = ((address, resolve(folder, address.target)) for address in addresses(page.document))
+    return [
+        (address, place)
+        for address, place in places
+        if place and any(place == root or place.startswith(f"{root}{os.sep}") for root in wanted)
+    ]
+
+
+def retargeted(page: Page, moves: Mapping[Path, Path]) -> list[tuple[int, int, str]]:
+    """文件（或文件夹）从哪里搬到了哪里：一页里指着它们的地址各换成什么，锚点不动。"""
+    edits = []
+    for address, place in pointing(page, moves):
+        path = Path(place)
+        old = next(old for old in moves if path.is_relative_to(old))
+        edits.append(_retargeted(page, address, path, moves[old] / path.relative_to(old)))
+    return edits
+
+
+def _retargeted(page: Page, address: Address, old: Path, new: Path) -> tuple[int, int, str]:
+    """能只换文件名就只换文件名，能只换路径就只换路径；写成了实体或转义的，整个重写。"""
+    start, end, target = address
+    path = _TAIL.split(page.text[start:end], maxsplit=1)[0]
+    place = _encoded(relative(page.path, new))
+    if resolve(str(page.path.parent), path) != str(old):
+        return start, end, place + target[len(_TAIL.split(target, maxsplit=1)[0]) :]
+    end = start + len(path)
+    if old.parent == new.parent and path.endswith(old.name):
+        return end - len(old.name), end, new.name
+    return start, end, place
 
 
 def moved(
@@ -127,17 +190,11 @@ def moved(
     `known` 是原来那一页的引用式定义：定义没有一同搬来的，写成行内的链接。
     """
     document = parse(text, known=known)
-    edits = {
-        (link.dest, link.dest_end): _moved(link.target, source, target)
-        for link in document.links
-        if link.kind != "auto" and link.dest >= 0
-    }
+    edits = {(a.start, a.end): _moved(a.target, source, target) for a in addresses(document)}
     for link in document.links:
         if link.dest < 0:
             place = _moved(link.target, source, target) or link.target
             edits[link.close + 1, link.end] = f"({_safe(place)})"
-    for made in document.definitions.values():
-        edits[made.dest, made.dest_end] = _moved(made.target, source, target)
     return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
 
 
@@ -148,13 +205,13 @@ def _moved(link: str, source: Path, target: Path) -> str | None:
     place = resolve(str(source.parent), link)
     if place is None or source.parent == target.parent:
         return None
-    bare = re.split(r"[#?]", link, maxsplit=1)[0]
+    bare = _TAIL.split(link, maxsplit=1)[0]
     return _encoded(relative(target, Path(place))) + link[len(bare) :]
 
 
 def _encoded(path: str) -> str:
     """路径写进链接：空格与括号会截断它，写成百分号编码。"""
-    return _UNSAFE.sub(lambda found: quote(found[0], safe=""), path)
+    return _UNSAFE.sub(lambda unsafe: quote(unsafe[0], safe=""), path)
 
 
 def _safe(target: str) -> str:
@@ -171,7 +228,7 @@ def named(vault: Vault, notes: Iterable[Note]) -> "Names":
         return Names(notes)
     if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
         what = f'应是一列词，例如 ["温度"]，现在是 {listed!r}'
-        raise RizhiError(f"pyproject.toml 的 [tool.rizhi] everyday {what}。没有改动任何文件。")
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi] everyday {what}。")
     return Names(notes, listed)
 
 
@@ -228,7 +285,7 @@ def _folded(text: str) -> str:
     folded = text.casefold()
     if len(folded) == len(text):
         return folded
-    return "".join(one if len(one.casefold()) > 1 else one.casefold() for one in text)
+    return "".join(letter if len(letter.casefold()) > 1 else letter.casefold() for letter in text)
 
 
 def _whole(text: str, at: int, end: int) -> bool:

@@ -11,8 +11,11 @@ from rizhi.journal.day import Day, Section, nested
 from rizhi.journal.dialects import Change
 from rizhi.journal.importer import Incoming, commands
 from rizhi.journal.todo import Todo, brief, due_of, shown
+from rizhi.journal.week import Result
+from rizhi.journal.write import Created
 from rizhi.markdown import Block, Item
-from rizhi.notes import Renamed
+from rizhi.notes import Deletion, Merged, Renamed
+from rizhi.store import Undone
 from rizhi.vault import Vault
 
 _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
@@ -98,7 +101,67 @@ def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
     ]
 
 
-def import_lines(one: Incoming, vault: Vault, dry: bool) -> list[str]:
+def new_line(made: Created, vault: Vault) -> str:
+    """写好的一天，带上了几条目标。"""
+    goals = f"，目标 {made.goals} 条" if made.goals else ""
+    rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
+    return f"写好 {vault.relative(made.path)}{goals}{rest}。"
+
+
+def undo_line(undone: Undone, vault: Vault) -> str:
+    """退回了哪一条命令，动了哪些文件。"""
+    names = "、".join(vault.relative(path) for path in undone.paths[:3])
+    more = f" 等 {len(undone.paths)} 个文件" if len(undone.paths) > 3 else ""
+    return f"退回了 rizhi {undone.command}：{names}{more}"
+
+
+def week_lines(made: Result, vault: Vault) -> list[str]:
+    """周报写了没有，与它缺什么。"""
+    what = {"new": "写好 ", "changed": "刷新了 ", "same": "没有变化："}[made.state]
+    return [f"{what}{vault.relative(made.path)}。", *made.data["lacking"]]
+
+
+def that_day_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """那几天，一行一天。"""
+    lines = [
+        f"{one['ago']:>3} 天前  {one['date']}  {one['title'] or '（没有标题）'}  {one['path']}"
+        for one in found
+    ]
+    return lines or ["那几天都没有写。"]
+
+
+def import_lines(found: Sequence[Incoming], vault: Vault, wrote: bool, refused: bool) -> list[str]:
+    """导入的结果：每个文件几行，最后一共几个；`refused` 是因为有坏文件，一个也没有写。"""
+    lines = [line for one in found for line in _incoming(one, vault, not wrote)]
+    states = [one.state for one in found]
+    tail = f"{len(found)} 个文件：写了 {states.count('new') if wrote else 0} 天，"
+    tail += f"{states.count('bad')} 个不能收。"
+    if refused:
+        tail += "有坏文件，一个也没有写；改好再来，或加 --keep-going。"
+    return [*lines, tail]
+
+
+def import_dict(one: Incoming, vault: Vault) -> dict[str, Any]:
+    """`--json` 的一项。"""
+    return {
+        "source": str(one.source),
+        "state": one.state,
+        "problem": one.problem,
+        "date": one.day.isoformat() if one.day else None,
+        "path": vault.relative(one.path) if one.path else None,
+        "sections": [s.name for s in one.page.sections if s.known],
+        "items": sum(1 for item in one.page.items if item.text),
+        "todos": len(one.page.todos),
+        "stubs": [stub.name for stub in one.page.stubs],
+        "own": one.own_sections,
+        "commands": commands(one.page),
+        "rewritten": [change._asdict() for change in one.done],
+        "findings": [change._asdict() for change in one.remaining],
+        "pictures": [vault.relative(path) for path, _ in one.copies],
+    }
+
+
+def _incoming(one: Incoming, vault: Vault, dry: bool) -> list[str]:
     """导入一个文件的结果：认出了什么，改写了什么，哪一行会看错、能怎么改。"""
     if one.state == "bad":
         return [f"× {one.problem}"]
@@ -136,8 +199,49 @@ def _changes(title: str, changes: Sequence[Change]) -> list[str]:
 
 def rename_lines(made: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves]
-    return [*moves, f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"]
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves.items()]
+    counted = f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"
+    return [*moves, counted, *stale_lines(made.stale, vault)]
+
+
+def stale_lines(snippets: Sequence[Path], vault: Vault) -> list[str]:
+    """改了链接的片段，要重录。"""
+    return [
+        f"{vault.relative(path)} 里的链接改了，记录已过期：rizhi record {path.stem}"
+        for path in snippets
+    ]
+
+
+def reference_lines(planned: Deletion, vault: Vault) -> list[str]:
+    """删掉一篇笔记，会断的各处。"""
+    count = len(planned.references)
+    listed = [f"{vault.relative(r.path)}:{r.line} {r.text}" for r in planned.references]
+    return [f"删掉 {planned.slug}，有 {count} 处会断：", *listed] if count else []
+
+
+def delete_lines(planned: Deletion, vault: Vault) -> list[str]:
+    """删掉了哪些文件；记录的文件多，只说几个。"""
+    records = [path for path in planned.files if path.is_relative_to(vault.outputs)]
+    files = [path for path in planned.files if path not in records]
+    lines = [f"删了 {vault.relative(path)}" for path in files]
+    if records:
+        lines.append(f"删了 {vault.relative(records[0].parent)}/ 里的 {len(records)} 个文件")
+    return lines
+
+
+def merge_lines(merged: Merged, vault: Vault) -> list[str]:
+    """合并做了什么，还要人做什么。"""
+    target = vault.relative(merged.path)
+    lines = [
+        f"{vault.relative(merged.source)} → {target}:{merged.line}",
+        f"改了 {merged.edits} 个文件，其中 {merged.links} 处链接。",
+        *stale_lines(merged.stale, vault),
+    ]
+    kept = "、".join(map(vault.relative, merged.kept))
+    return [
+        *lines,
+        *([f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。"] if kept else []),
+    ]
 
 
 def to_write(text: str) -> list[str]:

@@ -108,9 +108,9 @@ def read(kind: type[_P], path: Path, data: bytes) -> _P:
     try:
         text = decode(data, path)
     except RizhiError as error:
-        return kind(path, "", unread=(Fault(1, str(error), "改好或移走这个文件"),))
+        return kind(path, "", unread=(Fault(1, error.message, "改好或移走这个文件"),))
     if text.count("\n") > MAX_LINES:
-        message = f"{path} 超过 {MAX_LINES} 行，不像一页总结"
+        message = f"超过 {MAX_LINES} 行，不像一页总结"
         return kind(path, "", unread=(Fault(1, message, "改好或移走这个文件"),))
     return kind(path, text)
 
@@ -136,7 +136,7 @@ def load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
         # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
         text = read_inside(vault, path) if link else read_page(path)
     except RizhiError as error:
-        return kind(path, "", unread=(Fault(1, str(error), "改好或移走这个文件"),))
+        return kind(path, "", unread=(Fault(1, error.message, "改好或移走这个文件"),))
     return kind(path, text)
 
 

@@ -1,6 +1,6 @@
 """唯一写盘的地方：每次写完，磁盘上要么是完整的旧文件，要么是完整的新文件。
 
-人的文件只经 `change` 改（`amend`、`append` 是它的简写）。每次改动在 `.rizhi/undo/编号/` 里留一份：
+人的文件只经 `change` 改（`append` 是它的简写）。每次改动在 `.rizhi/undo/编号/` 里留一份：
 
 - `unfinished.json`、`done.json` 或 `reverted.json`：改了什么，做完没有；路径都相对于知识库；
 - `0`、`1`……：换下来的旧文件本身（不是拷贝）。编辑器若早就打开了它，存盘时写进的是它，
@@ -24,10 +24,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from itertools import count
 from pathlib import Path, PurePosixPath
+
+from rizhi.errors import name_in
 
 if sys.platform == "win32":
     import msvcrt
@@ -43,6 +46,7 @@ _WATCH = 0.1  # 换上新文件之后再看多久
 _PATIENCE = 5.0
 _KEPT_CHANGES = 50
 _KEPT_BYTES = 16 << 20
+_DOTTED = re.compile(r"\.(?!gitignore$)")  # 点开头的不是页面；.gitignore 由 init 写
 _NUMBER = re.compile(r"\d{6,}", re.A)  # 一次改动的文件夹
 # 临时文件名里写着进程号：进程已经不在了，它就是被杀掉的那次运行的残留。
 _LEFTOVER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.rizhi-tmp")
@@ -57,6 +61,8 @@ _NO_ATTRIBUTES = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # O_BINARY 只有 Windows 有
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _STATES = ("unfinished", "done", "reverted")
+# 一条命令里动过的文件原来的样子；没有人在看就是 None
+_seen: ContextVar[dict[Path, tuple[bool, bytes | None]] | None] = ContextVar("_seen", default=None)
 
 
 class StoreError(OSError):
@@ -167,14 +173,6 @@ def amendment(path: Path, edit: Callable[[bytes], bytes]) -> Edit:
     return Edit(path, amended)
 
 
-def amend(root: Path, command: str, path: Path, edit: Callable[[bytes], bytes]) -> bool:
-    """在人的文件里只改一处：`edit` 由旧内容给出新内容；返回是否写了。
-
-    异常：同 `change`。
-    """
-    return bool(change(root, command, [amendment(path, edit)]))
-
-
 def append(root: Path, command: str, path: Path, line: bytes) -> None:
     """往只增不改的文件末尾接一行；没有这个文件就新建。
 
@@ -212,7 +210,7 @@ def undo(root: Path) -> Undone:
         left = [e for e in entries if e.state == "done" and e.command and e.undoes is None]
         last = next((e for e in reversed(left) if e.number not in taken), None)
         if last is None:
-            raise UndoError("没有能退回的改动；没有改动任何文件。")
+            raise UndoError("没有能退回的改动。")
         paths = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)
         return Undone(last.command, paths)
 
@@ -242,7 +240,7 @@ def touched(path: Path) -> bool:
     return abs(time.time() - _look(path)[1][1]) < _RECENT
 
 
-def read_stable(path: Path, known: bytes | None = None) -> bytes | None:
+def read_stable(root: Path, path: Path, known: bytes | None = None) -> bytes | None:
     """读到不再变为止；没有这个文件返回 None。
 
     `known` 是上次写下的内容：原样未动就不必等；刚被改短、清空的，多半是编辑器正存到一半，
@@ -254,13 +252,42 @@ def read_stable(path: Path, known: bytes | None = None) -> bytes | None:
     data, stamp = _look(path)
     while data != known and abs(time.time() - stamp[1]) < _RECENT:
         if time.monotonic() > until:
-            raise ChangedError(f"{path} 一直有别的程序在写；没有写入，稍后再试。")
+            raise ChangedError(f"{name_in(root, path)} 一直有别的程序在写，稍后再试。")
         time.sleep(_PAUSE)
         before = data, stamp
         data, stamp = _look(path)
         if (data, stamp) == before and not _cut_short(data, known):
             break
     return data
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[], bool]]:
+    """给出一个函数：这段时间里经过这里的文件，是不是都还是原样（退回了的也是）。
+
+    `.rizhi/` 里自己的记录不算。
+    """
+    before: dict[Path, tuple[bool, bytes | None]] = {}
+    token = _seen.set(before)
+    try:
+        yield lambda: all(_now(path) == old for path, old in before.items())
+    finally:
+        _seen.reset(token)
+
+
+def watch(path: Path) -> None:
+    """这个文件要改了：记下它原来的样子；没有人在看，就什么也不做。"""
+    before = _seen.get()
+    if before is not None and path not in before:
+        before[path] = _now(path)
+
+
+def _now(path: Path) -> tuple[bool, bytes | None]:
+    """在不在，与内容；读不到的、文件夹，内容是 None。"""
+    try:
+        return os.path.lexists(path), _content(path)
+    except OSError:
+        return True, None
 
 
 # ---- 归工具所有的文件 ----
@@ -284,6 +311,11 @@ def replace(path: Path, data: bytes) -> bool:
 
     异常：写不成，抛 OSError，旧文件还在。
     """
+    watch(path)
+    return _replace(path, data)
+
+
+def _replace(path: Path, data: bytes) -> bool:
     _make_folder(path.parent)
     if os.path.isfile(path) and _read(path) == data:
         return False
@@ -294,9 +326,17 @@ def replace(path: Path, data: bytes) -> bool:
 
 def remove(path: Path) -> None:
     """删掉一个归工具所有的文件。"""
+    watch(path)
     with suppress(FileNotFoundError):
         os.unlink(path)
     _sync_folder(path.parent)
+
+
+def remove_empty(folder: Path) -> None:
+    """删掉一个空了的文件夹；没有它、还有东西在里面，就不动。"""
+    if os.path.isdir(folder) and not os.listdir(folder):
+        os.rmdir(folder)
+        _sync_folder(folder.parent)
 
 
 # ---- 一次改动：打算、执行、退回 ----
@@ -322,7 +362,7 @@ def _change(
         if _carry_out(entry):
             return paths
         entries = _entries(root)[0]
-    names = "、".join(_name(root, path) for path in paths[:3])
+    names = "、".join(name_in(root, path) for path in paths[:3])
     raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
 
 
@@ -342,10 +382,10 @@ def _plan(
     texts: dict[Path, tuple[bytes | None, bytes | None]] = {}
     for step in (step for step in steps if isinstance(step, Edit)):
         if os.path.lexists(step.path) and not os.path.exists(step.path):
-            raise StoreError(f"{_name(root, step.path)} 是断了的链接；没有改动任何文件。请移走它。")
+            raise StoreError(f"{name_in(root, step.path)} 是断了的链接。请移走它。")
         path = _inside(root, step.path.resolve())  # 顺着符号链接改它指的文件，链接本身不动
         if path not in texts:
-            texts[path] = (read_stable(path, known.get(path)),) * 2
+            texts[path] = (read_stable(root, path, known.get(path)),) * 2
         old, new = texts[path]
         texts[path] = old, step.change(new)
     moves = [
@@ -375,7 +415,7 @@ def _prepare(root: Path, entry: _Entry) -> None:
             if swap.old is not None and swap.new is not None:
                 _write(swap.kept, swap.new, like=swap.path)
         _sync_folder(entry.folder.parent)
-        replace(entry.folder / "unfinished.json", _logged(root, entry))
+        _replace(entry.folder / "unfinished.json", _logged(root, entry))
     except BaseException:
         _discard(entry.folder)
         raise
@@ -407,6 +447,7 @@ def _carry_out(entry: _Entry) -> bool:
 
 
 def _apply(swap: _Swap) -> None:
+    watch(swap.path)
     if swap.old is None:
         create_new(swap.path, swap.new or b"")
     elif _content(swap.path) != swap.old:
@@ -440,6 +481,7 @@ def _revert(entry: _Entry) -> None:
 
 
 def _put_back(swap: _Swap) -> None:
+    watch(swap.path)
     kept = _content(swap.kept)
     if kept is not None and _same_file(swap.kept, swap.path):
         os.unlink(swap.kept)  # 多挂了一个名字就断了，还没有换
@@ -470,8 +512,8 @@ def _steps_back(root: Path, entry: _Entry) -> list[Edit | Move]:
     for source, target in entry.moves:
         if os.path.lexists(source) or not os.path.lexists(target):
             raise UndoError(
-                f"{_name(root, target)} 已不在原处，或 {_name(root, source)} 又有了，"
-                f"退不回 rizhi {entry.command}；没有改动任何文件。"
+                f"{name_in(root, target)} 已不在原处，或 {name_in(root, source)} 又有了，"
+                f"退不回 rizhi {entry.command}。"
             )
     return [*edits, *(Move(target, source) for source, target in reversed(entry.moves))]
 
@@ -481,13 +523,13 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
         if now == swap.new:
             return swap.old
         if swap.old is not None and _content(swap.kept) != swap.old:
-            replace(swap.kept.with_suffix(".old"), swap.old)
+            _replace(swap.kept.with_suffix(".old"), swap.old)
         before = swap.kept.with_suffix(".old")
         before = before if os.path.lexists(before) else swap.kept
-        where = f"那之前的在 {_name(root, before)}" if swap.old is not None else "它是那时新建的"
+        where = f"那之前的在 {name_in(root, before)}" if swap.old is not None else "它是那时新建的"
         raise UndoError(
-            f"{_name(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
-            f"退回会盖掉后来的字；没有改动任何文件。{where}，自己对照着改。"
+            f"{name_in(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
+            f"退回会盖掉后来的字。{where}，自己对照着改。"
         )
 
     return back
@@ -506,7 +548,7 @@ def _reverted(entry: _Entry) -> _Entry:
         return entry
     _revert(entry)
     _mark(entry, "reverted")
-    replace(entry.folder / "killed", b"")
+    _replace(entry.folder / "killed", b"")
     return dataclasses.replace(entry, state="reverted")
 
 
@@ -534,11 +576,11 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     """编辑器早就打开了旧文件、后来才存的，字在旧文件里：放回页里，与现在的合在一起。"""
     seen = swap.kept.with_suffix(".seen")
     base = _content(seen) if os.path.lexists(seen) else swap.old
-    late = read_stable(swap.kept, base) if os.path.lexists(swap.kept) else None
+    late = read_stable(root, swap.kept, base) if os.path.lexists(swap.kept) else None
     if not late or late in (base, swap.new):
         return []
     path = _moved(swap.path, _moves(since))
-    where = _name(root, path)
+    where = name_in(root, path)
 
     def joined(now: bytes | None) -> bytes:
         merged = late if now is None else merge_lines(base or b"", now, late)
@@ -553,12 +595,12 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
         if isinstance(error, OSError) and error.errno not in _NO_FILE:
             raise
         changed = [_free_name(state_folder(root, "aside"), path.name)]
-        replace(changed[0], late)
+        _replace(changed[0], late)
         said = (
             f"编辑器在 rizhi {entry.command} 之后存的字，与 {where} 现在的对不上：页没有动，"
-            f"编辑器存的在 {_name(root, changed[0])}。自己合并。"
+            f"编辑器存的在 {name_in(root, changed[0])}。自己合并。"
         )
-    replace(seen, late)
+    _replace(seen, late)
     return [said] if changed else []
 
 
@@ -581,7 +623,7 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
             else:
                 whole.add(path)
         if (gone or again) and not os.path.lexists(told):
-            replace(told, b"")
+            _replace(told, b"")
             said += [_lost_line(root, entry, s, entries[number:]) for s in gone if entry.command]
             said += [_again_line(root, entry, path) for path in again if entry.command]
     return said
@@ -590,14 +632,14 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
 def _lost_line(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> str:
     lines = "；".join(line.decode("utf-8", "replace").strip() for line in _added(swap))
     return (
-        f"{_name(root, _moved(swap.path, _moves(since)))} 里没有了 rizhi {entry.command} 的改动："
+        f"{name_in(root, _moved(swap.path, _moves(since)))} 里没有了 rizhi {entry.command} 的改动："
         f"编辑器把先前打开的旧内容存了回来，或是你删了它。少的是「{lines}」；要它就再运行一次。"
     )
 
 
 def _again_line(root: Path, entry: _Entry, path: Path) -> str:
     return (
-        f"rizhi {entry.command} 之后，又有了 {_name(root, path)}：编辑器按旧名存了盘。"
+        f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
         "把它的字并进改名后的那一页，再删掉它。"
     )
 
@@ -688,9 +730,11 @@ def state_folder(root: Path, name: str = "") -> Path:
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode):
             what = "是链接" if stat.S_ISLNK(found.st_mode) else "不是文件夹"
-            raise StoreError(f"{_name(root, path)} {what}，没有用它；请移走它，rizhi 会自己重建。")
+            raise StoreError(
+                f"{name_in(root, path)} {what}，没有用它；请移走它，rizhi 会自己重建。"
+            )
         if not _ours(root, found):
-            raise StoreError(f"{_name(root, path)} 是别人的，没有用它；请移走它或改它的所有者。")
+            raise StoreError(f"{name_in(root, path)} 是别人的，没有用它；请移走它或改它的所有者。")
     return root / ".rizhi" / name
 
 
@@ -757,8 +801,8 @@ def _logged(root: Path, entry: _Entry) -> bytes:
         "version": _VERSION,
         "command": entry.command,
         "undoes": entry.undoes,
-        "edits": [[_name(root, s.path), _text(s.old), _text(s.new)] for s in entry.swaps],
-        "moves": [[_name(root, a), _name(root, b)] for a, b in entry.moves],
+        "edits": [[name_in(root, s.path), _text(s.old), _text(s.new)] for s in entry.swaps],
+        "moves": [[name_in(root, a), name_in(root, b)] for a, b in entry.moves],
     }
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
@@ -773,8 +817,8 @@ def _bytes(text: str | None) -> bytes | None:
 
 def _logged_path(root: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
-    odd = r"^\.|\0|[\\:]" if sys.platform == "win32" else r"^\.|\0"
-    if not parts or parts[0] == "/" or any(re.search(odd, part) for part in parts):
+    odd = r"\0|[\\:]" if sys.platform == "win32" else r"\0"
+    if not parts or parts[0] == "/" or any(_DOTTED.match(p) or re.search(odd, p) for p in parts):
         raise _OutsideError(name)
     return _inside(root, root.joinpath(*parts))
 
@@ -788,13 +832,10 @@ def _inside(root: Path, path: Path) -> Path:
     """路径须在知识库之内，顺着链接看也是；名字以点开头的不是页面。"""
     real = path.resolve()
     inside = path.is_relative_to(root) and real.is_relative_to(root)
-    if not inside or any(part.startswith(".") for part in real.relative_to(root).parts):
-        raise _OutsideError(f"{_name(root, path)} 在知识库之外，或名字以点开头；没有改动任何文件。")
+    parts = real.relative_to(root).parts if inside else ()
+    if not inside or any(map(_DOTTED.match, parts)):
+        raise _OutsideError(f"{name_in(root, path)} 在知识库之外，或名字以点开头。")
     return path
-
-
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _set_aside(root: Path, path: Path, why: str) -> str:
@@ -802,8 +843,8 @@ def _set_aside(root: Path, path: Path, why: str) -> str:
     try:
         os.rename(path, target)
     except OSError:
-        return f"{_name(root, path)} {why}，没有理它，也移不走；请自己删掉它。"
-    return f"{_name(root, path)} {why}，没有照它改动任何文件；移到了 {_name(root, target)}。"
+        return f"{name_in(root, path)} {why}，没有理它，也移不走；请自己删掉它。"
+    return f"{name_in(root, path)} {why}，没有照它改动任何文件；移到了 {name_in(root, target)}。"
 
 
 def _free_name(folder: Path, name: str) -> Path:
@@ -885,6 +926,8 @@ def _rewrite(path: Path, data: bytes) -> None:
 def _move(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "已存在", str(target))
+    watch(source)
+    watch(target)
     os.rename(source, target)
     _sync_folder(source.parent)
     _sync_folder(target.parent)
@@ -1063,14 +1106,14 @@ def _locked(root: Path, wait: bool = True) -> Iterator[None]:
         finally:
             os.close(handle)
         if time.monotonic() > until:
-            raise BusyError("另一个 rizhi 正在写这个知识库；没有改动任何文件。稍后再试。")
+            raise BusyError("另一个 rizhi 正在写这个知识库。稍后再试。")
         time.sleep(0.01)
 
 
 def _open_lock(root: Path, path: Path) -> int:
     fresh = not os.path.lexists(path)
     if not fresh and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise StoreError(f"{_name(root, path)} 不是普通文件；请删掉它，没有改动任何文件。")
+        raise StoreError(f"{name_in(root, path)} 不是普通文件；请删掉它。")
     handle = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS | _NO_FOLLOW, 0o666)
     if fresh:
         _give(path)

@@ -27,18 +27,22 @@ def render(vault: Vault, name: str, /, **values: Any) -> str:
     try:
         return environment.get_template(name).render(**values)
     except UnicodeDecodeError as error:
-        raise RizhiError(f"rizhi/templates/{name} 不是 UTF-8。没有改动任何文件。") from error
+        raise RizhiError(f"rizhi/templates/{name} 不是 UTF-8。") from error
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         line = getattr(error, "lineno", None) or _line_of(error, name)
         where = f"rizhi/templates/{name}:{line}"
-        raise RizhiError(f"{where} 模板出错：{error}。没有改动任何文件。") from error
+        raise RizhiError(f"{where} 模板出错：{error}。") from error
+
+
+def source(vault: Vault, name: str) -> str:
+    """模板的原文；知识库自己的优先。"""
+    own = vault.root / "rizhi" / "templates" / name
+    return read_text(own if own.is_file() else TEMPLATES / name)
 
 
 def boilerplate(vault: Vault) -> re.Pattern[str]:
     """模板里原样的行；用户改了模板，「模板文字」也跟着变。"""
-    own = vault.root / "rizhi" / "templates" / "day.md"
-    path = own if own.is_file() else TEMPLATES / "day.md"
-    lines = (_TAG.sub("", line).strip() for line in read_text(path).split("\n"))
+    lines = (_TAG.sub("", line).strip() for line in source(vault, "day.md").split("\n"))
     fixed = {_literal(line) for line in lines if re.search(r"[^\W\d_]", _values(line, ""))}
     return re.compile("|".join(sorted(fixed)) or r"(?!)")
 

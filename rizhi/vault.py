@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rizhi.errors import RizhiError
+from rizhi.errors import RizhiError, name_in
 
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
@@ -64,8 +64,7 @@ class Vault:
 
     def relative(self, path: Path) -> str:
         """相对于知识库的路径，消息里用它。"""
-        inside = path.is_relative_to(self.root)
-        return path.relative_to(self.root).as_posix() if inside else str(path)
+        return name_in(self.root, path)
 
 
 def find_vault(start: Path, explicit: Path | None = None) -> Vault:
@@ -82,7 +81,7 @@ def find_vault(start: Path, explicit: Path | None = None) -> Vault:
     where = str(explicit) if explicit else f"{start} 及其上各级"
     raise RizhiError(
         f"{where} 不是知识库：pyproject.toml 里没有 [tool.rizhi]。"
-        "请到知识库里运行，或用 --root 指定它。没有改动任何文件。"
+        "请到知识库里运行，或用 --root 指定它；要新建一个，用 rizhi init 文件夹。"
     )
 
 
@@ -94,12 +93,12 @@ def read_text(path: Path) -> str:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # 管道会等不到头，/dev/zero 读不完
-            raise RizhiError(f"{path} 不是普通文件；没有读它，没有改动任何文件。请移走它。")
+            raise RizhiError("不是普通文件；没有读它。请移走它。", path)
         if found.st_size > MAX_BYTES:
-            raise RizhiError(f"{path} 超过 {MAX_BYTES >> 20} MiB，不像一页总结；没有改动任何文件。")
+            raise RizhiError(f"超过 {MAX_BYTES >> 20} MiB，不像一页总结。", path)
         data = path.read_bytes() or _refilled(path)
     except OSError as error:
-        raise RizhiError(f"{path} 读不到：{error.strerror}。没有改动任何文件。") from error
+        raise RizhiError(f"读不到：{error.strerror}。", path) from error
     return decode(data, path)
 
 
@@ -117,7 +116,6 @@ def today(vault: Vault) -> date:
     if not isinstance(ends, int) or not 0 <= ends < 24:
         raise RizhiError(
             f"pyproject.toml 的 [tool.rizhi] day_ends 应是 0 到 23 的整数，现在是 {ends!r}。"
-            "没有改动任何文件。"
         )
     return (now() - timedelta(hours=ends)).date()
 
@@ -141,12 +139,11 @@ def decode(data: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         guess = _likely_encoding(data, error)
         raise RizhiError(
-            f"{path} 第 {error.start} 字节起不是 UTF-8，{guess}。"
-            "请用编辑器另存为 UTF-8。没有改动任何文件。"
+            f"第 {error.start} 字节起不是 UTF-8，{guess}。请用编辑器另存为 UTF-8。", path
         ) from error
     if "\0" in text:
         at = data.index(b"\0")
-        raise RizhiError(f"{path} 第 {at} 字节是 NUL，像是二进制文件或 UTF-16。没有改动任何文件。")
+        raise RizhiError(f"第 {at} 字节是 NUL，像是二进制文件或 UTF-16。", path)
     return text
 
 
@@ -157,7 +154,7 @@ def read_page(path: Path) -> str:
     """
     text = read_text(path)
     if text.count("\n") > MAX_LINES:
-        raise RizhiError(f"{path} 超过 {MAX_LINES} 行，不像一页总结；没有改动任何文件。")
+        raise RizhiError(f"超过 {MAX_LINES} 行，不像一页总结。", path)
     return text
 
 
@@ -167,7 +164,7 @@ def read_inside(vault: Vault, path: Path) -> str:
     异常：同 `read_page`；是指向知识库之外的链接，也抛 RizhiError。
     """
     if path.is_symlink() and not path.resolve().is_relative_to(vault.root):
-        raise RizhiError(f"{path} 是指向知识库之外的链接；没有读它。")
+        raise RizhiError("是指向知识库之外的链接；没有读它。", path)
     return read_page(path)
 
 
@@ -184,8 +181,21 @@ def day_files(vault: Vault) -> list[tuple[date, Path]]:
 def day_names(vault: Vault) -> list[tuple[date, str]]:
     """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
-    found = ((date_of(name[-13:-3]), name) for name in names)
-    return sorted((day, name) for day, name in found if day and name[-14] in "/\\")
+    dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
+    return sorted((day, name) for day, name in dated if day)
+
+
+def groups(vault: Vault) -> dict[str, str]:
+    """各组笔记的文件夹名与显示的名字，按显示的次序：设置里写了的在前，其余的按文件夹名。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    names = vault.config.get("groups", {})
+    if not isinstance(names, dict) or not all(isinstance(n, str) and n for n in names.values()):
+        what = f'应是一行行的「文件夹名 = "显示的名字"」，现在是 {names!r}'
+        raise RizhiError(f"pyproject.toml 的 [tool.rizhi.groups] {what}。")
+    folders = (path.name for path in sorted(vault.notes.glob("[!.]*")) if path.is_dir())
+    return names | {folder: folder for folder in folders if folder not in names}
 
 
 def snippet_files(vault: Vault) -> list[Path]:
@@ -226,8 +236,7 @@ def contained(vault: Vault, path: Path) -> Path:
     异常：指到了外面，抛 RizhiError。
     """
     if not path.resolve().is_relative_to(vault.root):
-        where = vault.relative(path)
-        raise RizhiError(f"{where} 经由链接指到了知识库之外；没有改动任何文件。请移走那个链接。")
+        raise RizhiError("经由链接指到了知识库之外。请移走那个链接。", path)
     return path
 
 
@@ -242,12 +251,12 @@ def date_of(name: str) -> date | None:
 
     只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
     """
-    found = DAY_NAME.fullmatch(name)
+    written = DAY_NAME.fullmatch(name)
     try:
-        made = date(*map(int, found.groups())) if found else None
+        day = date(*map(int, written.groups())) if written else None
     except ValueError:
         return None
-    return made if made and 1900 <= made.year <= 9998 else None
+    return day if day and 1900 <= day.year <= 9998 else None
 
 
 def module_of(slug: str) -> str:
@@ -263,7 +272,7 @@ def check_slug(slug: str) -> str:
     if not SLUG.fullmatch(slug) or len(slug) > 64 or not slug.isascii():
         raise RizhiError(
             f"笔记名 {slug!r} 不合规则：只用小写字母、数字与单个连字符，至多 64 个字符，"
-            "例如 attention-mask。没有改动任何文件。"
+            "例如 attention-mask。"
         )
     return slug
 
@@ -272,8 +281,8 @@ def markdown_files(folder: Path) -> list[tuple[Path, bool]]:
     """一个文件夹里全部 .md 的路径，与它是不是链接，按名字排好。"""
     # index.md 是栏目的首页，不是一天，也不是一篇笔记
     skipped = f"{os.sep}index.md"
-    found = sorted(_files(str(folder)))
-    return [(Path(n), k) for n, k in found if n.endswith(".md") and not n.endswith(skipped)]
+    files = sorted(_files(str(folder)))
+    return [(Path(n), k) for n, k in files if n.endswith(".md") and not n.endswith(skipped)]
 
 
 def _files(folder: str) -> Iterator[tuple[str, bool]]:
@@ -295,7 +304,7 @@ def _config(path: Path) -> Mapping[str, Any] | None:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RizhiError(f"{path} 读不出来：{error}。请改好它再来。") from error
+        raise RizhiError(f"读不出来：{error}。请改好它再来。", path) from error
     found = table.get("tool", {}).get("rizhi")
     return found if isinstance(found, dict) else None
 

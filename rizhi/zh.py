@@ -1,11 +1,15 @@
 """让 click 自带的几句话也说中文：它用 gettext，但不带中文的译文。"""
 
 import errno
+import gettext
+import os
 import unicodedata
-from types import ModuleType
+from pathlib import Path
 
 import click
 import click.formatting
+
+from rizhi.errors import name_in
 
 WORDS = {
     "Usage:": "用法：",
@@ -30,6 +34,8 @@ WORDS = {
     "file": "文件",
     "path": "路径",
     "Choose from:\n\t{choices}": "只能是：{choices}",
+    "{editor}: Editing failed": "编辑器 {editor} 没有正常结束",
+    "{editor}: Editing failed: {e}": "运行不了编辑器 {editor}：{e}",
     "Aborted!": "已中断。",
     "Error: invalid input": "请重新输入",
 }
@@ -71,29 +77,31 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def cause(error: OSError) -> str:
-    """系统错误的原因，说中文；没有译文的照系统的说法。"""
-    where = f"{error.filename}：" if error.filename else ""
+def cause(error: OSError, root: Path) -> str:
+    """系统错误的原因，说中文，路径相对于知识库；没有译文的照系统的说法。"""
+    where = f"{name_in(root, Path(os.fsdecode(error.filename)))}：" if error.filename else ""
     why = CAUSES.get(error.errno or 0, error.strerror or str(error))
     return f"{where}{why.rstrip('。')}。"
 
 
 def speak() -> None:
-    """换掉 click 各模块里取译文的函数，与数宽度的函数；没有译文的照旧。"""
+    """让 click 说中文，宽度按汉字算；没有译文的照旧。
+
+    不用 gettext 的域：它按 LANGUAGE、LANG 挑译文，C 与 en_US 之下一句中文也没有；要它总挑
+    中文，就得改环境变量 LANGUAGE，编辑器、git 与片段的子进程都会继承。
+    """
+    # click 的每个模块，连用到时才载入的，最后都经过这两个函数
+    vars(gettext).update(dgettext=_translated, dngettext=_plural)
     click.Context.formatter_class = Formatter
     vars(click.formatting)["term_len"] = width
-    for module in vars(click).values():
-        if isinstance(module, ModuleType) and "_" in vars(module):
-            vars(module)["_"] = _translated
-            vars(module)["ngettext"] = _plural
     # 「缺少参数」末尾的句点写死在 click 里，不经过 gettext
     missing = click.MissingParameter.format_message
     setattr(click.MissingParameter, "format_message", lambda e: f"{missing(e).rstrip('.。')}。")  # noqa: B010
 
 
-def _translated(message: str) -> str:
+def _translated(_: str, message: str) -> str:
     return WORDS.get(message, message)
 
 
-def _plural(one: str, many: str, count: int) -> str:
+def _plural(_: str, one: str, many: str, count: int) -> str:
     return PLURALS.get(one) or PLURALS.get(many) or (one if count == 1 else many)

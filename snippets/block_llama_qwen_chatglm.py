@@ -156,8 +156,8 @@ for family in ("llama", "qwen3"):
     print(f"{family:6}q_proj 放大 1、10、100 倍，最大的分数:", row)
 
 # %% 差别二 键值头与头宽
-from llm.flow import cache_bytes, parameters
-from llm.shapes import evaluate, sizes
+from llm.lab.flow import cache_bytes, parameters
+from llm.lab.shapes import evaluate, sizes
 
 for family in ("llama", "qwen3", "glm"):
     config = LLMConfig.preset(family)
@@ -333,7 +333,7 @@ else:
     raise AssertionError("ChatGLM-6B 不是同一种块，不该有预设")
 
 # %% 坏 用错了开关
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 cases = {"qwen2": "k_bias_dropped", "qwen3": "q_norm_weight_ignored"}
 cases |= {"glm": "rope_pairing", "glm4": "post_norms_skipped"}

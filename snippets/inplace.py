@@ -169,7 +169,7 @@ assert not (a - 0.1).is_leaf and a.is_leaf
 
 # %% 检验 llm 的前向不改输入与参数
 from llm import LLMConfig, LLMForCausalLM
-from llm.mutations import mutate
+from llm.lab.mutations import mutate
 
 config = LLMConfig(
     vocab_size=16, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2

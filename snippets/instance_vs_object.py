@@ -155,7 +155,7 @@ assert "model.embed_tokens.weight" in listed and "lm_head.weight" not in listed 
 assert model.model.embed_tokens.weight.equal(model.lm_head.weight)  # 同一个，一起变
 
 # %% 检验 换了类，还是那个实例
-from llm.mutations import mutate
+from llm.lab.mutations import mutate
 
 broken = mutate(model, "norm_weight_ignored")  # 给副本的实例换一个类，权重不动
 swapped = broken.model.layers[0].input_layernorm

@@ -151,7 +151,7 @@ print("数相同:", through_call.equal(through_forward), " 钩子响了:", len(s
 hook.remove()
 
 # %% 坏 绕过了改参数的钩子
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["rope_off_by_one"].text)  # 这个错是用 pre-hook 改 position_ids 做出来的
 broken, body = mutate(model, "rope_off_by_one").model, model.model

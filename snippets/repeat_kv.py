@@ -146,7 +146,7 @@ for each in (scores, flat):
 
 # %% 坏 用了 repeat
 from llm import LLMForCausalLM
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["gqa_repeat"].text)
 small = LLMConfig(

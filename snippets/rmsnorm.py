@@ -144,7 +144,7 @@ assert norm(sentence)[0, 0].equal(norm(louder)[0, 0])  # 正确的写法里，�
 
 # %% 坏 忘了乘权重
 from llm import LLMConfig, LLMForCausalLM
-from llm.mutations import mutate
+from llm.lab.mutations import mutate
 
 torch.manual_seed(3)
 config = LLMConfig(

@@ -197,7 +197,7 @@ else:
     raise AssertionError("12 个词元，表只有 8 行，应当报错")
 
 # %% 坏 带缓存时位置差一位
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["rope_off_by_one"].text)
 broken = mutate(half, "rope_off_by_one")

@@ -161,7 +161,7 @@ with torch.no_grad():
 
 # %% 坏 SiLU 用错了边
 from llm import LLMForCausalLM
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 torch.manual_seed(1)
 model = LLMForCausalLM(

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 张量流：从词元号到下一个词元，每一步的形状
-# 来源：`llm.shapes` 真的跑一次前向，逐行记下；Touvron et al. 2023, LLaMA, §2.2
+# 来源：`llm.lab.shapes` 真的跑一次前向，逐行记下；Touvron et al. 2023, LLaMA, §2.2
 
 # %% 两种前向
 from llm import LLMConfig
-from llm.flow import boxes
-from llm.shapes import trace
+from llm.lab.flow import boxes
+from llm.lab.shapes import trace
 
 sizes_small = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2}
 config = LLMConfig.preset("llama", **sizes_small, intermediate_size=40, num_hidden_layers=1)
@@ -17,7 +17,7 @@ for row in prefill:
         print(f"{row.variable:12}{row.text:14}{row.shape!s:16}{other.shape!s:16}{row.dtype}")
 
 # %% 字母是找出来的
-from llm.shapes import PROBES, probe, sizes
+from llm.lab.shapes import PROBES, probe, sizes
 
 tiny = probe(config)
 for how in PROBES:  # 两次的 (B, T, past)
@@ -62,7 +62,7 @@ ax.axis("off")
 figure.tight_layout()
 
 # %% 参数、运算与缓存
-from llm.flow import cache_bytes, flops, parameter_count
+from llm.lab.flow import cache_bytes, flops, parameter_count
 
 print("参数:", parameter_count(config))
 print("prefill 5 个的浮点运算:", flops(config, 2, 5))
@@ -71,7 +71,7 @@ print("不用缓存、把 6 个再算一遍:", flops(config, 2, 6))
 print("6 个词元的缓存:", cache_bytes(config, 2, 6), "字节")
 
 # %% 检验 字母代进去等于真跑的数
-from llm.shapes import evaluate
+from llm.lab.shapes import evaluate
 
 for family in ("llama", "qwen2", "qwen3", "glm", "glm4"):
     other = LLMConfig.preset(family, **sizes_small, head_dim=12, num_hidden_layers=2)
@@ -126,3 +126,25 @@ forced = x.view(B, H, T, D)  # (B, H, T, D)，形状一样
 print(tuple(split.shape) == tuple(forced.shape), "第 0 个头的第 1 个词元:")
 print(split[0, 0, 1].tolist(), "对：从第 1 个词元里取")
 print(forced[0, 0, 1].tolist(), "错：还是第 0 个词元的")
+
+# %% 数据 张量流
+from llm.lab.flow import viewer_data
+
+# 框的名字通到哪篇笔记：函数，或框的种类；源码的标题通到参考
+links = {
+    "cache": "../attention/kv-cache.md",
+    "RMSNorm.forward": "rmsnorm.md",
+    "RotaryEmbedding.forward": "../attention/rope.md",
+    "apply_rotary": "../attention/rope.md",
+    "attention_mask": "../attention/attention-mask.md",
+    "repeat_kv": "../attention/repeat-kv.md",
+    "attention_weights": "../attention/masked-fill.md",
+    "Attention.forward": "../attention/multi-head-merge.md",
+    "FeedForward.forward": "swiglu.md",
+    "TransformerBlock.forward": "transformer-block.md",
+    "LLMModel.forward": "transformer-block.md",
+    "LLMForCausalLM.forward": "causal-lm.md",
+    "greedy_generate": "generate.md",
+    "llm.model": "../../reference/model.md",
+}
+print(viewer_data(links))

@@ -188,7 +188,7 @@ torch.testing.assert_close(slope, second.weight.grad[0].double(), rtol=1e-3, ato
 block.float()
 
 # %% 坏 两个归一化互换
-from llm.mutations import MUTATIONS, mutate
+from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["swapped_norms"].text)
 ids = batch(256)

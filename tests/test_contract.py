@@ -4,19 +4,23 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from rizhi import check
 
 ROOT = Path(__file__).resolve().parents[1]
-PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "report", "todo")))
+PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "todo")))
 # 谁可以导入谁：一行可以导入上面各行与不依赖别人的几室（errors、dates、zh、store）
 _LEAVES = ("errors", "dates", "zh", "store")
 _ROWS = (
@@ -39,7 +43,7 @@ _ABOVE = {
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "dates": (),
-    "zh": (),
+    "zh": ("errors",),
     "store": ("errors",),
     **_ABOVE,
     "markdown": ("errors",),
@@ -82,7 +86,27 @@ def _id(path: Path) -> str:
 
 @pytest.mark.parametrize("path", package("llm"), ids=_id)
 def test_llm_imports_nothing_of_ours(path: Path) -> None:
-    assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers"}
+    assert outside(path) <= {"llm", "torch", "transformers", "safetensors", "tokenizers", "tqdm"}
+
+
+def test_llm_has_no_circle() -> None:
+    """只为标注的 import、写在函数里的 import 也算：有环，就没有一个文件能先读懂。"""
+    modules = {_module(path): path for path in package("llm")}
+    needs = {
+        name: {_module_in(modules, wanted) for wanted in imports(path)} - {None, name}
+        for name, path in modules.items()
+    }
+    assert needs["llm.model"] and needs["llm.lab.flow"]
+    TopologicalSorter(needs).prepare()  # 有环就抛 CycleError，写明是哪几个
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _module_in(modules: Mapping[str, Path], name: str) -> str | None:
+    """`llm.model.RMSNorm` 在哪个模块里；不是这里的返回 None。"""
+    return next((n for n in (name, name.rpartition(".")[0]) if n in modules), None)
 
 
 def _room(module: str) -> str:
@@ -92,8 +116,7 @@ def _room(module: str) -> str:
 
 def _modules_of_ours(path: Path) -> set[str]:
     """一个文件导入的我们的模块，写在函数里、TYPE_CHECKING 里的也算。"""
-    known = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in package("rizhi")}
-    known |= {name.removesuffix(".__init__") for name in known}
+    known = {_module(module) for module in package("rizhi")}
     # `from rizhi.journal import todo` 说的是模块，`from rizhi.errors import RizhiError` 说的是名字
     return {name if name in known else name.rpartition(".")[0] for name in _ours(path)} - {"rizhi"}
 
@@ -104,25 +127,20 @@ def _ours(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", package("rizhi"), ids=_id)
 def test_a_room_imports_only_what_its_row_allows(path: Path) -> None:
-    own = _room(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    if own in ("__init__", "__main__"):
+    own = _room(_module(path))
+    if own in ("", "__main__", "templates"):
         return
     used = {_room(module) for module in _modules_of_ours(path)} - {own}
     assert used <= set(MAY_IMPORT[own])
 
 
 def test_every_room_on_the_list_exists_and_no_other() -> None:
-    found = {_room(".".join(p.relative_to(ROOT).with_suffix("").parts)) for p in package("rizhi")}
-    assert found - {"__init__", "__main__", "templates"} == set(MAY_IMPORT)
+    found = {_room(_module(path)) for path in package("rizhi")}
+    assert found - {"", "__main__", "templates"} == set(MAY_IMPORT)
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
-    graph = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): (
-            _modules_of_ours(path)
-        )
-        for path in package("rizhi")
-    }
+    graph = {_module(path): _modules_of_ours(path) for path in package("rizhi")}
     assert list(TopologicalSorter(graph).static_order())
 
 
@@ -144,6 +162,11 @@ def test_pure_modules_do_not_write_or_print(name: str) -> None:
     ]
     names = {f.id for f in calls if isinstance(f, ast.Name)}
     assert not names & {"print", "open"}
+
+
+def test_store_imports_only_errors() -> None:
+    ours = {name for name in imports(ROOT / "rizhi/store.py") if name.startswith("rizhi")}
+    assert ours == {"rizhi.errors.name_in"}
 
 
 def test_command_line_starts_light() -> None:
@@ -192,6 +215,38 @@ def test_readme_links_resolve() -> None:
     prose = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", prose)
     assert targets and [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_contributing_lists_every_room_and_names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = re.findall(r"^\| `rizhi/(\w+)(?:\.py|/)` \|", text, re.M)
+    assert len(rooms) == len(set(rooms)) and set(rooms) == set(MAY_IMPORT)
+    named = re.findall(r"`((?:rizhi|tests|docs)/[\w./]+)`|\]\(([^)#]+)\)", text)
+    paths = {one or other for one, other in named}
+    assert paths and [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def _workflow(name: str) -> dict[Any, Any]:
+    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text("utf-8"))
+
+
+def test_the_workflow_tests_every_python_that_is_promised() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    accepted = SpecifierSet(project["requires-python"])
+    tested = _workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in accepted]
+
+
+def test_the_diary_is_published_only_when_someone_asks() -> None:
+    pages = _workflow("pages")
+    (trigger,) = pages[True].items()  # YAML 1.1 把 on 读成真
+    assert trigger[0] == "workflow_dispatch"
+    assert trigger[1]["inputs"]["with_diary"]["default"] is False
+    steps = pages["jobs"]["publish"]["steps"]
+    removing = next(i for i, step in enumerate(steps) if "rm -rf" in step.get("run", ""))
+    building = next(i for i, step in enumerate(steps) if step.get("run") == "make site")
+    assert removing < building and steps[removing]["if"] == "${{ !inputs.with_diary }}"
+    assert "rm -rf docs/daily docs/weekly" in steps[removing]["run"]
 
 
 def _needs(name: str, extras: frozenset[str], seen: set[str]) -> set[str]:

@@ -20,6 +20,7 @@ match sys.argv[1:]:
     case ["-V"]: print("Python {major}.{minor}.0")
     case ["-m", "venv", folder]:
         os.makedirs(folder + "/bin")
+        os.makedirs(folder + "/lib/python3.{minor}/site-packages")
         shutil.copy(__file__, folder + "/bin/python")
         sys.exit({venv})
     case ["-m", "pip", "show", *_]: sys.exit(1)
@@ -114,3 +115,12 @@ def test_installing_happens_once(project: Path) -> None:
     first = make(project, ".venv/.site")
     assert first.returncode == 0 and (project / "installed").exists(), first.stdout + first.stderr
     assert "is up to date" in make(project, ".venv/.site").stdout
+
+
+def test_llm_is_importable_from_any_folder(project: Path) -> None:
+    fake(project / "bin", "python3", 12)
+    for target in (".venv/.site", ".venv/.all"):
+        assert make(project, target).returncode == 0
+        (listed,) = project.glob(".venv/lib/*/site-packages/*.pth")
+        assert listed.read_text("utf-8") == f"{project}\n"
+        listed.unlink()

@@ -1,5 +1,6 @@
 """构建出来的站点：没有警告，链接都通，不向别的主机要任何东西，换个引擎也读得到。"""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from bs4 import BeautifulSoup
 
 from rizhi import check
 from rizhi.page import read_notes
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.record import key, record_files
 from rizhi.vault import find_vault
 from tests import vaults
 from tests.conftest import Site
@@ -38,6 +41,17 @@ def test_the_sample_keeps_every_rule(site: Site) -> None:
 def test_strict_build_is_silent_and_light(site: Site) -> None:
     assert "WARNING" not in site.log and "ERROR" not in site.log
     assert "torch: False" in site.log
+
+
+def test_a_build_changes_nothing_under_docs(site: Site, tmp_path: Path) -> None:
+    """站点建好之后，docs/ 与刚造好的一样：一个字节不差，也没有多出来的。"""
+    before = vaults.make(tmp_path / "vault", vaults.days(site.root)[-1])
+    assert _files(site.root / "docs") == _files(before / "docs")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_every_link_and_anchor_resolves(site: Site, pages: Pages) -> None:
@@ -135,15 +149,84 @@ def test_chinese_headings_keep_their_ids(site: Site) -> None:
     assert 'id="一句话"' in page
 
 
-def test_zensical_shows_code_and_recorded_output(tmp_path: Path) -> None:
-    """另一个跑 Python-Markdown 的引擎，同一个 mkdocs.yml。"""
+def test_flow_links_are_the_site_s_own(site: Site, tmp_path: Path) -> None:
+    """数据里的链接由构建换成网址；指向没有的笔记，严格构建就失败。"""
+    built = (site.folder / "notes/model/tensor-flow.html").read_text("utf-8")
+    page = BeautifulSoup(built, "html.parser")
+    links = json.loads(page.select_one(".rz-flow script").get_text())["links"]
+    assert links["apply_rotary"] == "../attention/rope.html"
+    assert links["llm.model"] == "../../reference/model.html"
     root = vaults.make(tmp_path / "vault")
-    command = [sys.executable, "-m", "zensical", "build", "--clean"]
+    path, outputs = root / "snippets/tensor_flow.py", root / "snippets/outputs"
+    text = path.read_text("utf-8").replace("attention/rope.md", "attention/gone.md")
+    path.write_text(text, encoding="utf-8")
+    cell = CellOutput("数据 张量流", json.dumps({"links": {"x": "../attention/gone.md"}}))
+    for name, data in record_files((cell,), key(find_vault(root), path), {}, "").items():
+        (outputs / "tensor_flow" / name).write_bytes(data)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "notes/model/tensor-flow.md" in run.stderr and "attention/gone.md" in run.stderr
+
+
+# 在没有 rizhi 与 mkdocs 的环境里：这几个名字一 import 就出错
+WITHOUT = """
+import sys
+sys.modules |= dict.fromkeys(("rizhi", "mkdocs", "mkdocstrings", "jupytext"))
+from zensical.main import cli
+cli(["build", "--clean", "--strict"])
+"""
+_ONLY_THERE = ".headerlink, .rz-bar, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+
+
+@pytest.fixture(scope="module")
+def exported(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """样例导出之后，另一个引擎建出来的站点。"""
+    folder = tmp_path_factory.mktemp("exported") / "普通的 页"
+    command = [sys.executable, "-m", "rizhi", "--root", str(site.root), "export", str(folder)]
+    subprocess.run(command, capture_output=True, check=True)
+    command = [sys.executable, "-c", WITHOUT]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+    return folder / "site"
+
+
+def _lines(path: Path) -> list[str]:
+    """一页正文的各行，没有面板与工具条。"""
+    article = BeautifulSoup(path.read_text("utf-8"), "html.parser").select_one("article")
+    for node in article.select(_ONLY_THERE):
+        node.decompose()
+    # 代码块上的文件名与第一行代码之间没有换行
+    for node in article.select(".filename"):
+        node.append("\n")
+    return [" ".join(line.split()) for line in article.get_text().splitlines() if line.strip()]
+
+
+def test_another_engine_shows_the_same_pages_without_rizhi(site: Site, exported: Path) -> None:
+    compared = 0
+    for here in sorted(site.folder.rglob("*.html")):
+        name = here.relative_to(site.folder)
+        if name.name != "index.html" and name.parts[0] in ("daily", "weekly", "notes", "guide"):
+            there = iter(_lines(exported / name))
+            missing = [line for line in _lines(here) if line not in there]  # 依次都有
+            assert missing == [], name
+            compared += 1
+    assert compared > len(NOTES)
+
+
+def test_another_engine_shows_code_output_figures_and_panels(site: Site, exported: Path) -> None:
     for note in NOTES:
-        path = root / "site" / note.relative_to("docs").with_suffix(".html")
+        path = exported / note.relative_to("docs").with_suffix(".html")
         page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        texts, _ = _recorded(root, note)
-        assert texts and all(text.strip() in _shown(page) for text in texts), note
-        assert page.select(".rz-cell .highlight code"), note
+        texts, figures = _recorded(site.root, note)
+        shown = page.select_one("article").get_text()
+        assert texts and all(text.strip() in shown for text in texts), note
+        images = [path.parent / unquote(str(node["src"])) for node in page.select("img.rz-figure")]
+        assert len(images) == figures and all(image.is_file() for image in images), note
+        assert "写到它的日子" in [node.get_text().rstrip("#") for node in page.select("h2")]
+        book = page.select_one("a[href$='.ipynb']")
+        assert (path.parent / str(book["href"])).is_file()
+        styles = [str(node["href"]) for node in page.select("link[rel=stylesheet]")]
+        ours = [style for style in styles if style.endswith(("rizhi.css", "web.css"))]
+        assert len(ours) == 2 and all((path.parent / style).is_file() for style in ours)
+    assert (exported / "notebooks/tensor-shapes.ipynb").is_file()

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi.dates import weekday
-from rizhi.markdown import Block, Document, Heading, Item, NearMiss, near_misses, parse
+from rizhi.markdown import (
+    Block,
+    Document,
+    Heading,
+    Item,
+    NearMiss,
+    joined,
+    near_misses,
+    parse,
+)
 from rizhi.markdown.document import one_line
 from rizhi.page import Page, load
 from rizhi.vault import Vault, date_of, markdown_files
@@ -88,7 +97,7 @@ def sections(document: Document, offset: int) -> tuple[Section, ...]:
     items, prose = _contents(document, cuts)
     places = [item.start for item in items], [at for at, _ in prose], [h.start for h in topics]
     stops = [*(mark.start for mark in marks[1:]), len(document.text)]
-    found = []
+    listed = []
     for mark, stop in zip(marks, stops, strict=True):
         mine, said, deeper = (
             slice(bisect_left(place, mark.start), bisect_left(place, stop)) for place in places
@@ -97,7 +106,7 @@ def sections(document: Document, offset: int) -> tuple[Section, ...]:
         lines = tuple(line for _, line in prose[said])
         stub = mark.stub and not lines and not topics[deeper]
         stub = stub and all(_is_question(document, item) for item in inside)
-        found.append(
+        listed.append(
             Section(
                 mark.name,
                 mark.level,
@@ -111,7 +120,7 @@ def sections(document: Document, offset: int) -> tuple[Section, ...]:
                 tuple(at for at, _ in prose[said]),
             )
         )
-    return tuple(found)
+    return tuple(listed)
 
 
 def nested(items: Iterable[Item]) -> tuple[list[Item], dict[int, list[Item]]]:
@@ -159,10 +168,10 @@ class Day(Page):
     @cached_property
     def children(self) -> Mapping[int, list[Item]]:
         """各条目的 `number` → 直接在它下面的条目，连同写在说明里的【待办】。"""
-        found: dict[int, list[Item]] = {}
+        below: dict[int, list[Item]] = {}
         for item in self.items:
-            found.setdefault(item.parent, []).append(item)
-        return found
+            below.setdefault(item.parent, []).append(item)
+        return below
 
     @property
     def todos(self) -> tuple[Item, ...]:
@@ -199,6 +208,33 @@ def read_day(vault: Vault, path: Path) -> Day:
 def heading(day: date, title: str = "") -> str:
     """一天的一级标题。"""
     return f"# {day} {weekday(day)}" + (f"　{title}" if title else "")
+
+
+def short_title(page: Day, day: date) -> str:
+    """标题里除去日期与星期的那句话。"""
+    blank = " 　·:："
+    return page.title.removeprefix(str(day)).strip(blank).removeprefix(weekday(day)).strip(blank)
+
+
+def achievements(page: Day) -> list[str]:
+    """今日成果的每一行，子条目各算一行；还开着的、放弃了的不是成果。"""
+    lines: list[str] = []
+    for section in page.section(ACHIEVED):
+        lines += section.prose
+        lines += [said(page, item) for item in section.items if item.text and achieved(item)]
+    return lines
+
+
+def achieved(item: Item) -> bool:
+    """这一条做成了没有：没有勾选框的也算。"""
+    return item.state in (None, "done")
+
+
+def said(page: Day, item: Item) -> str:
+    """一个条目与它下面的话，接成一行。"""
+    notes = (n for n in page.document.notes(item) if n.kind == "paragraph")
+    more = (line.strip() for n in notes for line in page.text[n.start : n.end].splitlines())
+    return joined((item.text, *more))
 
 
 def _headed(document: Document, offset: int) -> tuple[list[_Mark], list[Heading]]:
@@ -282,17 +318,17 @@ def _contents(document: Document, cuts: list[_Cut]) -> tuple[list[Item], list[tu
         _label(items, at)
     for cut, after in zip_longest(cuts, cuts[1:]):
         stop = after.at if after and after.leaf is cut.leaf else cut.leaf.end
-        made = _bare(document, cut, stop)
-        if made.text:
-            items.append(made)
+        bare = _bare(document, cut, stop)
+        if bare.text:
+            items.append(bare)
     return sorted(items, key=_start) if cuts else items, prose
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    for found in _LINE.finditer(text, start, end):
-        line = found[0].strip().lstrip(">").strip()
+    for match in _LINE.finditer(text, start, end):
+        line = match[0].strip().lstrip(">").strip()
         if line:
-            yield found.start(), line
+            yield match.start(), line
 
 
 def _shortened(document: Document, item: Item, end: int) -> Item:
@@ -306,9 +342,9 @@ def _bare(document: Document, cut: _Cut, stop: int) -> Item:
     """没有记号的一条。"""
     source = document.text[cut.text : stop].rstrip()
     text = one_line(source)
-    made = _read(text)
+    bare = _read(text)
     end = cut.text + len(source)
-    return made._replace(
+    return bare._replace(
         number=-1,
         parent=cut.leaf.item,
         depth=0 if cut.leaf.item < 0 else document.items[cut.leaf.item].depth + 1,

@@ -37,9 +37,9 @@ def append(day: Day, wanted: str, content: str, mark: str = "") -> str:
     for text, start in _tries(day, section, content, mark):
         if _came(day, text, start, name, content):
             return text
-    where = f"{day.path.name}:{day.document.line(section.start)}"
     why = f"添在「{name}」里会与上下的行连成一段，或落进没有合上的代码块、注释"
-    raise RizhiError(f"{where} {why}；合上它，或在那里空一行。没有改动任何文件。")
+    line = day.document.line(section.start)
+    raise RizhiError(f"{why}；合上它，或在那里空一行。", day.path, line)
 
 
 def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
@@ -68,20 +68,26 @@ def park(day: Day, wanted: str, until: date) -> str | None:
     return spliced(day.text, [_marked(item, PARKED), (item.body, item.end, text)])
 
 
+def section_names(day: Day) -> list[str]:
+    """能往里添的各节：页里写了的，与模板里有的。"""
+    own = (section.name for section in day.sections if section.level != 1 and section.name)
+    return list(dict.fromkeys([*own, *CANONICAL]))
+
+
 def section_named(day: Day, wanted: str) -> str:
     """节的名字：全名，或独有的一段。
 
     异常：没有，或不止一节像它，抛 RizhiError，列出现有的。
     """
     name = canonical(wanted)
-    known = dict.fromkeys([*(s.name for s in day.sections if s.level != 1 and s.name), *CANONICAL])
+    known = section_names(day)
     if name in known:
         return name
-    like = [one for one in known if name and name in one]
+    like = [other for other in known if name and name in other]
     if len(like) == 1:
         return like[0]
     why = f"不止一节像「{wanted}」：{'、'.join(like)}" if like else f"没有「{wanted}」这一节"
-    raise RizhiError(f"{why}；现有：{'、'.join(known)}。没有改动任何文件。")
+    raise RizhiError(f"{why}；现有：{'、'.join(known)}。")
 
 
 def _free(day: Day, name: str) -> Section | None:

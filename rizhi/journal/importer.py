@@ -10,16 +10,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any
 from urllib.parse import unquote
 
-from rizhi import links
+from rizhi import links, store
 from rizhi.errors import RizhiError
 from rizhi.journal import pictures
 from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
 from rizhi.page import read_notes
-from rizhi.vault import Vault, day_names, day_path, read_page
+from rizhi.vault import Vault, contained, day_names, day_path, read_page
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_ITEMS = 2_000
@@ -75,12 +74,12 @@ class Incoming:
 
 def files_in(paths: tuple[Path, ...]) -> list[Path]:
     """点名的文件，与点名的文件夹里的总结；名字以点开头的文件夹（`.obsidian`、`.trash`）不看。"""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         seen = (p for p in inside if not any(_hidden(part) for part in p.relative_to(path).parts))
-        found += seen if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
+        files += seen if path.is_dir() else [path]
+    return list(dict.fromkeys(files))
 
 
 def read(vault: Vault, source: Path, given: date | None, today: date) -> Incoming:
@@ -91,14 +90,25 @@ def read(vault: Vault, source: Path, given: date | None, today: date) -> Incomin
         day = _day(page, given, today)
         _check(page)
     except RizhiError as error:
-        return Incoming(source, "bad", str(error))
+        return Incoming(source, "bad", error.within(vault.root))
     return Incoming(source, "new", "", day, day_path(vault, day), text)
 
 
-def prepare(vault: Vault, found: list[Incoming], kinds: Collection[str]) -> list[Incoming]:
+def prepare(vault: Vault, files: list[Incoming], kinds: Collection[str]) -> list[Incoming]:
     """全部文件读过之后：同一天的谁也不收，其余的排成一页，`kinds` 里的写法改好。"""
-    known = _Known(vault, [one for one in found if one.state == "new"])
-    return [_prepared(vault, one, known, kinds) for one in _clashes(found)]
+    known = _Known(vault, [file for file in files if file.state == "new"])
+    return [_prepared(vault, file, known, kinds) for file in _clashes(files)]
+
+
+def write(vault: Vault, fresh: list[Incoming]) -> None:
+    """写下收得进来的各天与它们的图片；要么全成，要么全不成。
+
+    异常：写不成，抛 OSError。
+    """
+    copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+    steps = [store.presence(path, data) for path, data in copies.items()]
+    steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+    store.change(vault.root, "import", steps)
 
 
 def date_in(text: str) -> date | None:
@@ -107,18 +117,16 @@ def date_in(text: str) -> date | None:
     异常：写成了日期却没有这一天，抛 RizhiError。
     """
     plain = unicodedata.normalize("NFKC", text)
-    if found := _DATE.search(plain):
-        parts = (found[1], found[2], found[3]) if found[1] else (found[4], found[6], found[7])
-    elif (found := _ENGLISH.search(plain)) and (month := _month(found[1])):
-        parts = (found[3], str(month), found[2])
+    if match := _DATE.search(plain):
+        parts = (match[1], match[2], match[3]) if match[1] else (match[4], match[6], match[7])
+    elif (match := _ENGLISH.search(plain)) and (month := _month(match[1])):
+        parts = (match[3], str(month), match[2])
     else:
         return None
     try:
         return date(*map(int, parts))
     except ValueError as error:
-        raise RizhiError(
-            f"{found[0]} 不是真有的日期。用 --date 指定哪一天；没有改动任何文件。"
-        ) from error
+        raise RizhiError(f"{match[0]} 不是真有的日期。用 --date 指定哪一天。") from error
 
 
 def commands(page: Day) -> list[str]:
@@ -154,20 +162,19 @@ def _day(page: Day, given: date | None, today: date) -> date:
     if given:
         return given
     source = page.path
-    found = date_in(source.stem) or _in_meta(page) or _in_heading(page)
-    if found is None:
-        found = _without_year(source)
-    if found is None:
+    dated = date_in(source.stem) or _in_meta(page) or _in_heading(page)
+    if dated is None:
+        dated = _without_year(source)
+    if dated is None:
         raise RizhiError(
-            f"{source} 看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。"
-            "用 --date 指定；没有改动任何文件。"
+            "看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。用 --date 指定。",
+            source,
         )
-    if found > today:
+    if dated > today:
         raise RizhiError(
-            f"{source} 的日期 {found} 在将来（今天是 {today}）。确实如此就用 --date 指定；"
-            "没有改动任何文件。"
+            f"的日期 {dated} 在将来（今天是 {today}）。确实如此就用 --date 指定。", source
         )
-    return found
+    return dated
 
 
 def _in_meta(page: Day) -> date | None:
@@ -175,9 +182,9 @@ def _in_meta(page: Day) -> date | None:
     for value in (values[key] for key in _KEYS if values.get(key)):
         if isinstance(value, datetime):
             return value.date()
-        made = value if isinstance(value, date) else date_in(str(value))
-        if made:
-            return made
+        day = value if isinstance(value, date) else date_in(str(value))
+        if day:
+            return day
     return None
 
 
@@ -192,73 +199,70 @@ def _in_heading(page: Day) -> date | None:
 
 def _without_year(source: Path) -> date | None:
     """`11.19.md`：年份从文件夹的名字里来；没有就请他说。"""
-    found = _MONTH_DAY.search(unicodedata.normalize("NFKC", source.stem))
-    if not found:
+    match = _MONTH_DAY.search(unicodedata.normalize("NFKC", source.stem))
+    if not match:
         return None
     years = (_YEAR.search(unicodedata.normalize("NFKC", p.name)) for p in source.resolve().parents)
     year = next((year[1] for year in years if year), None)
     if year is None:
         raise RizhiError(
-            f"{source} 只写了 {found[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
-            "或用 --date 指定；没有改动任何文件。"
+            f"只写了 {match[0]}，看不出是哪一年。放进以年份命名的文件夹（如 2026/），"
+            "或用 --date 指定。",
+            source,
         )
-    return date_in(f"{year}-{found[1]}-{found[2]}")
+    return date_in(f"{year}-{match[1]}-{match[2]}")
 
 
 def _check(page: Day) -> None:
     """前置数据读得懂，正文不是空的，也不像是一整本。"""
     if page.faults:
         fault = page.faults[0]
-        where, why = f"{page.path}:{fault.line}", f"{fault.message}。{fault.remedy}"
-        raise RizhiError(f"{where} {why}。没有改动任何文件。")
+        raise RizhiError(f"{fault.message}。{fault.remedy}。", page.path, fault.line)
     if not page.body.strip():
-        raise RizhiError(f"{page.path} 是空的；没有改动任何文件。")
+        raise RizhiError("是空的。", page.path)
     count = len(page.items)
     if count > MAX_ITEMS:
-        raise RizhiError(
-            f"{page.path} 有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）；"
-            "没有改动任何文件。"
-        )
+        raise RizhiError(f"有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）。", page.path)
 
 
-def _clashes(found: list[Incoming]) -> list[Incoming]:
+def _clashes(files: list[Incoming]) -> list[Incoming]:
     """两个文件是同一天，谁也不收：不知道哪个才对。"""
     days: dict[date, list[Incoming]] = {}
-    for one in found:
-        if one.day and one.state == "new":
-            days.setdefault(one.day, []).append(one)
-    bad = {id(one): group for group in days.values() if len(group) > 1 for one in group}
-    return [_clash(one, bad[id(one)]) if id(one) in bad else one for one in found]
+    for file in files:
+        if file.day and file.state == "new":
+            days.setdefault(file.day, []).append(file)
+    bad = {id(file): group for group in days.values() if len(group) > 1 for file in group}
+    return [_clash(file, bad[id(file)]) if id(file) in bad else file for file in files]
 
 
-def _clash(one: Incoming, group: list[Incoming]) -> Incoming:
-    others = "、".join(str(other.source) for other in group if other is not one)
-    problem = f"{one.source} 与 {others} 是同一天 {one.day}；没有改动任何文件。用 --date 分开导入。"
-    return Incoming(one.source, "bad", problem, one.day)
+def _clash(file: Incoming, group: list[Incoming]) -> Incoming:
+    others = "、".join(str(other.source) for other in group if other is not file)
+    problem = f"{file.source} 与 {others} 是同一天 {file.day}。用 --date 分开导入。"
+    return Incoming(file.source, "bad", problem, file.day)
 
 
-def _prepared(vault: Vault, one: Incoming, known: "_Known", kinds: Collection[str]) -> Incoming:
-    if one.state != "new" or one.path is None or one.day is None:
-        return one
-    around = _Around(known, one, one.path, one.day)
+def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[str]) -> Incoming:
+    if file.state != "new" or file.path is None or file.day is None:
+        return file
+    around = _Around(known, file, file.path, file.day)
     places = Places(around.page, around.picture, around.file)
-    text, done = rewritten(one.source, one.text, kinds, places)
-    page = Day(one.path, _page(text, one.day))
+    text, done = rewritten(file.source, file.text, kinds, places)
+    page = Day(file.path, _page(text, file.day))
     # 收过的，也许那时改写过，也许没有
-    bodies = {text, one.text}
-    if one.path.exists() and KINDS != tuple(kinds):
-        bodies.add(rewritten(one.source, one.text, KINDS, places)[0])
-    state = _state(one.path, [_page(body, one.day) for body in bodies], one.text)
+    bodies = {text, file.text}
+    if file.path.exists() and KINDS != tuple(kinds):
+        bodies.add(rewritten(file.source, file.text, KINDS, places)[0])
+    state = _state(file.path, [_page(body, file.day) for body in bodies], file.text)
     if state == "bad":
         problem = (
-            f"{vault.relative(one.path)} 已存在，内容与 {one.source} 不同；没有改动任何文件。"
+            f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
             "自己合并，或用 --date 换一天。"
         )
-        return replace(one, state="bad", problem=problem)
-    left = described(text, findings(one.source, text, places))
+        return replace(file, state="bad", problem=problem)
+    left = described(text, findings(file.source, text, places))
     copies = [copy for link, copy in around.copies.items() if link in text]
     return replace(
-        one, state=state, page=page, remaining=tuple(left), done=tuple(done), copies=tuple(copies)
+        file, state=state, page=page, remaining=tuple(left), done=tuple(done), copies=tuple(copies)
     )
 
 
@@ -276,10 +280,10 @@ def _front_matter(old: str, day: date, newline: str) -> str:
     if not old:
         return newline.join(("---", f"date: {day}", "tags: []", "---", ""))
     line = f"date: {day}"
-    found = re.search(r"^date[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r?$)", old, re.M)
-    if found:
-        was = "" if found[1] in ("", str(day)) else f" # 原来写的是 {found[1]}"
-        old = old[: found.start()] + line + was + old[found.end() :]
+    match = re.search(r"^date[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r?$)", old, re.M)
+    if match:
+        was = "" if match[1] in ("", str(day)) else f" # 原来写的是 {match[1]}"
+        old = old[: match.start()] + line + was + old[match.end() :]
     else:
         first = old.index("\n") + 1
         old = old[:first] + line + newline + old[first:]
@@ -408,23 +412,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # 名字太长，或有 NUL
         return False
-
-
-def as_dict(one: Incoming, vault: Vault) -> dict[str, Any]:
-    """`--json` 的一项。"""
-    return {
-        "source": str(one.source),
-        "state": one.state,
-        "problem": one.problem,
-        "date": one.day.isoformat() if one.day else None,
-        "path": vault.relative(one.path) if one.path else None,
-        "sections": [s.name for s in one.page.sections if s.known],
-        "items": sum(1 for item in one.page.items if item.text),
-        "todos": len(one.page.todos),
-        "stubs": [stub.name for stub in one.page.stubs],
-        "own": one.own_sections,
-        "commands": commands(one.page),
-        "rewritten": [change._asdict() for change in one.done],
-        "findings": [change._asdict() for change in one.remaining],
-        "pictures": [vault.relative(path) for path, _ in one.copies],
-    }

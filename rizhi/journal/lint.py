@@ -1,10 +1,20 @@
 """流水账的几条规矩：有没有链接到知识点、有没有思考、挑战有没有下一步；什么算他自己写的字。"""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Day, Section
+from rizhi.journal.day import (
+    CHALLENGE,
+    GOALS,
+    PLAN,
+    THOUGHTS,
+    Day,
+    Section,
+    read_days,
+    short_title,
+)
 from rizhi.template import boilerplate
 from rizhi.vault import Vault
 
@@ -22,6 +32,19 @@ class Lack:
     line: int
     message: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """写过的一天；`own` 是他自己写的字。"""
+
+    date: date
+    page: Day
+    own: str
+
+    @property
+    def title(self) -> str:
+        return short_title(self.page, self.date)
 
 
 def lacking(day: Day, topics: int, template: re.Pattern[str]) -> list[Lack]:
@@ -46,6 +69,20 @@ def last_written(vault: Vault, days: Sequence[Day]) -> Day | None:
     """最近真正写过的一天：只建了页、一个字没写的不算。"""
     template = boilerplate(vault)
     return next((day for day in reversed(days) if own_text(day, template)), None)
+
+
+def written(pages: Iterable[Day], template: re.Pattern[str]) -> list[Written]:
+    """真正写过的那些天；读不出的、只有模板的不算。"""
+    dated = ((page.date, page, own_text(page, template)) for page in pages if page.text)
+    return [Written(day, page, own) for day, page, own in dated if day and own]
+
+
+def read_written(vault: Vault, warn: Callable[[str], None]) -> list[Written]:
+    """读出真正写过的那些天；读不出的，说给 `warn`。"""
+    days = read_days(vault)
+    for day in (day for day in days if not day.text):
+        warn("；".join(fault.message for fault in day.faults) + "（跳过这一页）")
+    return written(days, boilerplate(vault))
 
 
 def _lacks(day: Day, topics: int, own: str) -> Iterator[Lack]:

@@ -26,16 +26,16 @@ def beside(vault: Vault, day: date, image: Path) -> tuple[Path, bytes]:
 
     try:
         if not image.is_file():  # 文件夹、管道与设备：读起来没有尽头
-            raise RizhiError(f"{image} 不是文件，不能贴；没有改动任何文件。")
+            raise RizhiError("不是文件，不能贴。", image)
         size = image.stat().st_size
         data = image.read_bytes() if size <= MAX_IMAGE else b""
     except OSError as error:
-        raise RizhiError(f"{image} 读不到；没有改动任何文件。") from error
+        raise RizhiError("读不到。", image) from error
     if not data:
         what = f"超过 {MAX_IMAGE >> 20} MiB" if size else "是空的"
-        raise RizhiError(f"{image} {what}，不能贴；没有改动任何文件。")
+        raise RizhiError(f"{what}，不能贴。", image)
     suffix = next((s for magic, s in _IMAGES.items() if data.startswith(magic)), None)
     if suffix is None:
-        raise RizhiError(f"{image} 不是 PNG、JPEG、GIF 或 WebP；没有改动任何文件。")
+        raise RizhiError("不是 PNG、JPEG、GIF 或 WebP。", image)
     name = f"{day}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}"
     return day_path(vault, day).parent / "img" / name, data

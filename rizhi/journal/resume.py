@@ -1,8 +1,12 @@
-"""写简历时的素材：每一天的成果、它的主题与凭据；纯函数。"""
+"""写简历时的素材：每一天的成果、它的主题与凭据；日记里的一句话改成简历里的一句。
+
+改写只动认得出的：主语在前、以「写完」「做完」这样的话收尾的，把动词提到前面，
+去掉当天的闲话与明天的打算；别的照原话。词都是常见的写法，不求全。
+"""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,17 +14,40 @@ from typing import Any
 
 from rizhi import links
 from rizhi.errors import RizhiError
-from rizhi.journal.day import ACHIEVED, Section, nested
-from rizhi.journal.report import Written, achieved, said
-from rizhi.journal.statement import acted, statement
+from rizhi.journal.day import ACHIEVED, Section, achieved, achievements, nested, said
+from rizhi.journal.lint import Written, read_written
 from rizhi.markdown import Definition, Item, parse
-from rizhi.page import Note
-from rizhi.vault import module_of
+from rizhi.page import Note, read_notes
+from rizhi.vault import Vault, module_of, read_checks, read_text
 
 ANSWERS = {"k": "keep", "s": "skip"}
 LEFT_OUT = ("健身", "运动")  # 知识库没有设 resume_leaves_out 时
 _LEAD = re.compile(r"\**([^。：:，,；;.()（）\[\]]{1,16}?)\**(?:[。：:]|\.(?!\d))\**\s*(?=\S)")
 _LABEL = re.compile(r"\**([^。：:，,；;]{1,16}?)\**[。：:]?\**")
+_VERB = (
+    "整理|实现|完成|复习|总结|归纳|掌握|优化|重构|设计|比较|对比|解决|定位|训练|推导|证明|验证|修复|"
+    "画|写|做|跑|弄|搞|理|读|看|学|练|标|调|测|算|推|证|修|改|搭|建|查|补|背|刷|训|存|接|排|讲|说|用"
+)
+_RESULT = "清楚|明白|完|出|通|好|懂|清|成|齐|对|透|熟|稳|顺|到|会"
+_ENDED = "成形|成型|完结|收尾|完工|结束|完成"
+_ACTED = re.compile(rf"(?:{_VERB})(?:{_RESULT}|了)|{_ENDED}|了$")
+_ANY_VERB = re.compile(rf"{_VERB}|{_ENDED}|了|[是有把将]")
+_AT_START = re.compile(rf"(?P<verb>(?:{_VERB})(?:{_RESULT})?)(?P<le>了)?")
+_AT_END = re.compile(
+    rf"(?P<what>.{{1,60}}?)(?:已经|全部|全都|基本|第一次|终于|都|也|就)*"
+    rf"(?:(?P<verb>(?:{_VERB})(?:{_RESULT}))|(?P<ended>{_ENDED}))了?"
+)
+_BA = re.compile(rf"[把将](?P<what>.{{1,60}}?)(?:都|全部|也)*(?P<verb>(?:{_VERB})(?:{_RESULT}))了?")
+# 明天的打算，连同那一句后面的都不要；昨天的事、还没做的，只去掉那一小句
+_AHEAD = re.compile(r"(?:明天|明日|明早|后天|下周|下个月|下一步|接下来|回头|改天|打算|准备|计划)")
+_ASIDE = re.compile(
+    r"(?:昨天|昨晚|前天|上周|还没|还不|还差|还要|还得|后面|后续|以后|之后|只是|可惜)"
+)
+_ADVERB = re.compile(
+    r"(?:今天|今晚|今早|今日|上午|下午|晚上|终于|总算|顺手|顺便|接着|然后|最后|又|也|就|再|先)"
+)
+_STOP = re.compile(r"[。！？；\n]+")
+_COMMA = re.compile("，")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,65 +68,142 @@ class Achievement:
         return statement(_bare(self.text))
 
 
+@dataclass(frozen=True)
+class Material:
+    """挑出来的成果、每一天的答复，与还没看过的日子；`left_out` 是不写进简历的各有几条。"""
+
+    achievements: list[Achievement]
+    left_out: dict[str, int]
+    days: list[Written]
+    answers: dict[date, str]
+    checks: dict[str, list[str]]
+    root: Path
+
+    def markdown(self) -> str:
+        kept = {day for day, answer in self.answers.items() if answer == "keep"}
+        text = markdown(self.achievements, self.checks, self.root, kept)
+        return text or "还没有成果可用。"
+
+    def as_dict(self) -> dict[str, Any]:
+        listed = self.achievements
+        return {
+            "achievements": [as_dict(a, self.checks, self.root, self.answers) for a in listed],
+            "left_out": self.left_out,
+            "unseen": [str(day) for day, _ in self.unseen()],
+        }
+
+    def left_out_lines(self) -> list[str]:
+        if not self.left_out:
+            return []
+        named = "、".join(f"{word} {count} 条" for word, count in self.left_out.items())
+        return [f"\n没有列入：{named}（[tool.rizhi] 的 resume_leaves_out 说了算）。"]
+
+    def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
+        """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
+        return [
+            (day.date, [f"- {line}" for line in achievements(day.page)] or ["（没有写成果）"])
+            for day in self.days
+            if day.date not in self.answers and day.date not in just
+        ]
+
+    def unseen_lines(self, just: frozenset[date] = frozenset()) -> list[str]:
+        left = self.unseen(just)
+        if not left:
+            return []
+        first, _ = left[0]
+        return [f"\n还有 {len(left)} 天没有看过，从 {first} 起；用 rizhi resume --walk 过一遍。"]
+
+
+def gather(
+    vault: Vault, since: date | None, topic: str | None, warn: Callable[[str], None]
+) -> Material:
+    """读出全部素材；`since` 与 `topic` 只管列出哪些成果。"""
+    days = read_written(vault, warn)
+    notes = links.by_path(read_notes(vault))
+    path = vault.root / "resume.jsonl"
+    answers = read_answers(read_text(path), path) if path.is_file() else {}
+    asked = chosen(collect(days, notes), since, topic)
+    wanted = [achievement for achievement in asked if answers.get(achievement.date) != "skip"]
+    kept, left_out = sorted_out(wanted, _left_out(vault))
+    return Material(kept, left_out, days, answers, read_checks(vault), vault.root)
+
+
+def _left_out(vault: Vault) -> list[str]:
+    """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
+    words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise RizhiError('pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；')
+    return words
+
+
+# ---- 从页里读出成果，排成 Markdown 与 JSON：纯函数 ----
+
+
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
     """今日成果的每一条，从早到晚。"""
-    return [one for day in days for one in _of_day(day, notes)]
+    return [achievement for day in days for achievement in _of_day(day, notes)]
 
 
 def chosen(
-    found: Iterable[Achievement], since: date | None, topic: str | None
+    achievements: Iterable[Achievement], since: date | None, topic: str | None
 ) -> list[Achievement]:
     """按日期与主题挑出来；主题大小写不论，含有就算。"""
     wanted = (topic or "").casefold()
     return [
-        one
-        for one in found
-        if (since is None or one.date >= since) and wanted in one.topic.casefold()
+        achievement
+        for achievement in achievements
+        if (since is None or achievement.date >= since) and wanted in achievement.topic.casefold()
     ]
 
 
 def sorted_out(
-    found: Iterable[Achievement], words: Sequence[str]
+    achievements: Iterable[Achievement], words: Sequence[str]
 ) -> tuple[list[Achievement], dict[str, int]]:
     """写进简历的，与按主题（或开头的话）不写的各有几条。"""
     kept, counts = [], dict.fromkeys(words, 0)
-    for one in found:
-        word = next((word for word in words if _about(one, word)), None)
+    for achievement in achievements:
+        word = next((word for word in words if _about(achievement, word)), None)
         if word is None:
-            kept.append(one)
+            kept.append(achievement)
         else:
             counts[word] += 1
     return kept, {word: count for word, count in counts.items() if count}
 
 
 def markdown(
-    found: Sequence[Achievement], checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
+    achievements: Sequence[Achievement],
+    checks: Mapping[str, Sequence[str]],
+    root: Path,
+    kept: set[date],
 ) -> str:
     """按主题分组的 Markdown；链接从知识库的根算起。"""
     groups: dict[str, list[Achievement]] = {}
-    for one in found:
-        groups.setdefault(one.topic.casefold().removesuffix("学习"), []).append(one)
+    for achievement in achievements:
+        groups.setdefault(achievement.topic.casefold().removesuffix("学习"), []).append(achievement)
     parts = []
     for group in groups.values():
         lines = [f"## {group[0].topic}", ""]
-        for one in group:
-            lines += _lines(one, checks, root, kept)
+        for achievement in group:
+            lines += _lines(achievement, checks, root, kept)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
 def as_dict(
-    one: Achievement, checks: Mapping[str, Sequence[str]], root: Path, answers: Mapping[date, str]
+    achievement: Achievement,
+    checks: Mapping[str, Sequence[str]],
+    root: Path,
+    answers: Mapping[date, str],
 ) -> dict[str, Any]:
     """`--json` 的一项。"""
     return {
-        "date": one.date.isoformat(),
-        "topic": one.topic,
-        "text": one.text,
-        "statement": one.statement,
-        "details": list(one.details),
-        "evidence": [_evidence(note, checks, root) for note in one.notes],
-        "answer": answers.get(one.date),
+        "date": achievement.date.isoformat(),
+        "topic": achievement.topic,
+        "text": achievement.text,
+        "statement": achievement.statement,
+        "details": list(achievement.details),
+        "evidence": [_evidence(note, checks, root) for note in achievement.notes],
+        "answer": answers.get(achievement.date),
     }
 
 
@@ -115,9 +219,8 @@ def read_answers(text: str, path: Path) -> dict[date, str]:
             if data:
                 answers[date.fromisoformat(data["date"])] = str(data["answer"])
         except (ValueError, KeyError, TypeError) as error:
-            raise RizhiError(
-                f"{path.name}:{number} 读不懂：{error}。改好这一行再来；没有改动任何文件。"
-            ) from error
+            message = f"读不懂：{error}。改好这一行再来。"
+            raise RizhiError(message, path, number) from error
     return answers
 
 
@@ -127,8 +230,10 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
 
 
-def _about(one: Achievement, word: str) -> bool:
-    return word.casefold() in one.topic.casefold() or one.text.lstrip("*").startswith(word)
+def _about(achievement: Achievement, word: str) -> bool:
+    return word.casefold() in achievement.topic.casefold() or achievement.text.lstrip(
+        "*"
+    ).startswith(word)
 
 
 def _of_day(day: Written, notes: Mapping[str, Note]) -> Iterator[Achievement]:
@@ -143,7 +248,7 @@ def _prose(day: Written, section: Section, notes: Mapping[str, Note]) -> Iterato
     """一行散文也是一条；代码、表格与「下面是：」这样的话不是。"""
     for at, line in zip(section.places, section.prose, strict=True):
         if not (day.page.document.hidden(at) or line.startswith("|") or line.endswith(("：", ":"))):
-            yield _made(day, line, section.topic(at), (), notes)
+            yield _achievement(day, line, section.topic(at), (), notes)
 
 
 def _of_item(
@@ -163,7 +268,7 @@ def _of_item(
             yield from _of_item(day, child, label[1].strip(), children, notes)
         return
     details = tuple(_details(day, inside, children))
-    yield _made(day, said(day.page, item), topic, details, notes)
+    yield _achievement(day, said(day.page, item), topic, details, notes)
 
 
 def _details(
@@ -175,7 +280,7 @@ def _details(
             yield from _details(day, children.get(item.number, ()), children)
 
 
-def _made(
+def _achievement(
     day: Written,
     text: str,
     heading: str,
@@ -195,39 +300,39 @@ def _linked(
     text: str, source: Path, known: Mapping[str, Definition], notes: Mapping[str, Note]
 ) -> list[Note]:
     """一段话自己链接到的笔记，各一次。"""
-    found = parse(text, known=known).links
-    places = (links.resolve(str(source.parent), k.target) for k in found if not k.image)
+    linked = (link for link in parse(text, known=known).links if not link.image)
+    places = (links.resolve(str(source.parent), link.target) for link in linked)
     return [notes[place] for place in dict.fromkeys(places) if place and place in notes]
 
 
 def _lead(text: str) -> str:
     """开头的「LLM。」「算法：」；「整个架构写完。」是成果，不是主题。"""
-    found = _LEAD.match(text)
-    return found[1].strip() if found and not acted(found[1]) else ""
+    match = _LEAD.match(text)
+    return match[1].strip() if match and not acted(match[1]) else ""
 
 
 def _bare(text: str) -> str:
     """去掉开头的主题：它已经写在标题里了。"""
-    found = _LEAD.match(text)
-    return text[found.end() :] if found and _lead(text) else text
+    match = _LEAD.match(text)
+    return text[match.end() :] if match and _lead(text) else text
 
 
 def _lines(
-    one: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
+    achievement: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
 ) -> list[str]:
     def moved(text: str) -> str:
-        return links.moved(text, one.source, root / "resume.md", one.definitions)
+        return links.moved(text, achievement.source, root / "resume.md", achievement.definitions)
 
-    mark = "（已选用）" if one.date in kept else ""
-    where = f"[{one.date}]({one.source.relative_to(root).as_posix()})"
-    lines = [f"- {moved(one.statement)}（{where}）{mark}"]
-    lines += [f"    - {moved(statement(detail))}" for detail in one.details]
-    for note in one.notes:
-        found = _evidence(note, checks, root)
-        line = f"    - 笔记 [{note.title}]({found['note']})"
-        if found["snippet"]:
-            tests = f"，检验 {len(found['tests'])} 格" if found["tests"] else ""
-            line += f"，片段 `{found['snippet']}`{tests}"
+    mark = "（已选用）" if achievement.date in kept else ""
+    where = f"[{achievement.date}]({achievement.source.relative_to(root).as_posix()})"
+    lines = [f"- {moved(achievement.statement)}（{where}）{mark}"]
+    lines += [f"    - {moved(statement(detail))}" for detail in achievement.details]
+    for note in achievement.notes:
+        proof = _evidence(note, checks, root)
+        line = f"    - 笔记 [{note.title}]({proof['note']})"
+        if proof["snippet"]:
+            tests = f"，检验 {len(proof['tests'])} 格" if proof["tests"] else ""
+            line += f"，片段 `{proof['snippet']}`{tests}"
         lines.append(line)
     return lines
 
@@ -239,3 +344,72 @@ def _evidence(note: Note, checks: Mapping[str, Sequence[str]], root: Path) -> di
         "snippet": f"snippets/{module}.py" if module in checks else None,
         "tests": list(checks.get(module, ())),
     }
+
+
+# ---- 日记里的一句话改成简历里的一句：纯函数 ----
+
+
+def statement(text: str) -> str:
+    """简历里的一句：几句话用分号隔开，句末没有句号。
+
+    一句话里没有剩下什么（全是打算与闲话）的，照原话。
+    """
+    told = [line for sentence in _split(text, _STOP) if (line := _sentence(sentence))]
+    return "；".join(told) or text.strip().rstrip("。")
+
+
+def acted(text: str) -> bool:
+    """一句话里有没有做成什么：「整个架构写完」有，「LLM」没有。"""
+    return bool(_ACTED.search(text))
+
+
+def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """按标点切开；代码与链接里的标点不算。"""
+    masked, pieces, at = parse(text).unlinked, [], 0
+    for match in pattern.finditer(masked):
+        pieces.append(text[at : match.start()])
+        at = match.end()
+    return [piece.strip() for piece in (*pieces, text[at:]) if piece.strip()]
+
+
+def _sentence(text: str) -> str:
+    clauses: list[str] = []
+    for clause in _split(text, _COMMA):
+        if _AHEAD.match(clause):
+            break
+        if not _ASIDE.match(clause):
+            clauses.append(_trimmed(clause))
+    kept = [clause for clause in clauses if clause]
+    if not kept:
+        return ""
+    return "，".join([_fronted(kept[0]), *kept[1:]])
+
+
+def _trimmed(clause: str) -> str:
+    """去掉开头的时间与语气。"""
+    while match := _ADVERB.match(clause):
+        clause = clause[match.end() :].lstrip(" ，：:")
+    return clause
+
+
+def _fronted(clause: str) -> str:
+    """动词提到前面。"""
+    masked = parse(clause).unlinked
+    for pattern in (_BA, _AT_END):
+        match = pattern.fullmatch(masked)
+        if match and not (pattern is _AT_END and _AT_START.match(masked)):
+            what = clause[match.start("what") : match.end("what")].strip()
+            return _joined(match["verb"] or "完成", what)
+    if match := _AT_START.match(masked):
+        if match["le"] and len(match["verb"]) > 1:
+            return match["verb"] + clause[match.end() :]
+        return clause
+    # 一个名词，前面不是数目：它是做成的东西
+    if masked.strip() and not _ANY_VERB.search(masked) and not re.match(r"[第\d]", masked):
+        return _joined("完成", clause)
+    return clause
+
+
+def _joined(verb: str, what: str) -> str:
+    blank = " " if what[:1].isascii() and what[:1] not in "[*" else ""
+    return f"{verb}{blank}{what}"

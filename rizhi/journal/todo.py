@@ -206,7 +206,7 @@ def due_of(day: Day, item: Item) -> date | None:
 
 def dues(text: str, day: date) -> list[tuple[str, date | None]]:
     """写成期限的每一处：怎么写的，是哪一天；不是真有的日期是 None。"""
-    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
+    written = (match["calendar"] or match["at"] for match in _DUE.finditer(text))
     return [(short, dates.read(short, day)) for short in written]
 
 
@@ -220,10 +220,10 @@ def dues_of(day: Day, item: Item) -> list[tuple[str, date | None]]:
 def dated(text: str, day: date) -> str:
     """期限写成哪年哪月哪日：`@明天` 抄到别的一页也还是那一天。"""
 
-    def written(found: re.Match[str]) -> str:
-        short = found["calendar"] or found["at"]
-        made = dates.read(short, day)
-        return found[0].removesuffix(short) + str(made) if made else found[0]
+    def written(match: re.Match[str]) -> str:
+        short = match["calendar"] or match["at"]
+        due = dates.read(short, day)
+        return match[0].removesuffix(short) + str(due) if due else match[0]
 
     return _DUE.sub(written, text)
 
@@ -233,11 +233,6 @@ def aged(text: str, todo: Todo, today: date) -> str:
     times = len(todo.days)  # 写进今天这一页，正是第这么多次顺延
     ask = f"；第 {times} 次了，拆小、排期还是放弃？" if times >= CARRIED_TOO_OFTEN else ""
     return f"{shown(text)}（已顺延 {todo.age(today)} 天，自 {todo.born}{ask}）"
-
-
-def _dues(text: str, day: date) -> list[tuple[str, date | None]]:
-    written = (found["calendar"] or found["at"] for found in _DUE.finditer(text))
-    return [(short, dates.read(short, day)) for short in written]
 
 
 def _mention(day: Day, item: Item, under: str) -> Mention:

@@ -70,7 +70,9 @@ def history(vault: Vault, before: date = date.max) -> History:
     # 一天有两页的，该在的位置上的那一页排在后面：它说了算
     dated.sort(key=lambda pair: (pair[0], pair[1].path == day_path(vault, pair[0])))
     good = [(at, day) for at, day in dated if not day.unread]
-    unread = tuple(fault.message for _, day in dated for fault in day.unread)
+    unread = tuple(
+        f"{vault.relative(day.path)} {fault.message}" for _, day in dated for fault in day.unread
+    )
     said: dict[date, list[todo.Mention]] = {}
     for at, day in good:
         said.setdefault(at, []).extend(todo.mentions(day))
@@ -103,7 +105,7 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
     """
     line = todo.dated(_one_line(text), today)
     if not line:
-        raise RizhiError("要添的文字是空的；没有改动任何文件。")
+        raise RizhiError("要添的文字是空的。")
     steps: list[store.Edit | store.Move] = []
     if image:
         picture, data = pictures.beside(vault, today, image)
@@ -128,24 +130,24 @@ def settle(
     known, candidates = _matching(vault, today, wanted, warn)
     if len(candidates) != 1:
         return Settled(candidates, path)
-    (one,) = candidates
-    first = max(one.born, today)
+    (chosen,) = candidates
+    first = max(chosen.born, today)
     pages = known.pages
     path = path if first == today else pages[first].path
-    line = moved(f"{todo.brief(one.text)}（自 {one.born}）", pages[one.last].path, path)
+    line = moved(f"{todo.brief(chosen.text)}（自 {chosen.born}）", pages[chosen.last].path, path)
 
     def record(page: Day) -> str:
-        settled = edit.settle(page, one.key, mark)
+        settled = edit.settle(page, chosen.key, mark)
         return settled or edit.append(page, DONE, line, mark)
 
     def carried(page: Day) -> str:
         # 写明自哪天顺延来的、在今日目标里的才是同一件；天天都有的「刷题」不是
-        return edit.settle(page, one.key, mark, f"自 {one.born}") or page.text
+        return edit.settle(page, chosen.key, mark, f"自 {chosen.born}") or page.text
 
     steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
     steps += [_amendment(vault, pages[day].path, carried) for day in sorted(pages) if day > first]
     store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
-    return Settled(candidates, path, todo.brief(one.text))
+    return Settled(candidates, path, todo.brief(chosen.text))
 
 
 def park(
@@ -156,23 +158,23 @@ def park(
     异常：`until` 不在今天之后，抛 RizhiError；什么也没有改动。
     """
     if until <= today:
-        raise RizhiError(f"{until} 不在今天（{today}）之后，不用搁；没有改动任何文件。")
+        raise RizhiError(f"{until} 不在今天（{today}）之后，不用搁。")
     path = day_path(vault, today)
     known, candidates = _matching(vault, today, wanted, warn)
     if len(candidates) != 1:
         return Settled(candidates, path)
-    (one,) = candidates
-    page = known.pages[one.last]
-    text = f"{todo.brief(one.text)} 📅 {until}"
-    items = [item for item in page.items if item.todo and todo.key(item) == one.key]
+    (chosen,) = candidates
+    page = known.pages[chosen.last]
+    text = f"{todo.brief(chosen.text)} 📅 {until}"
+    items = [item for item in page.items if item.todo and todo.key(item) == chosen.key]
     below = carry.below(page, items[-1], carry.closed(known.lives), path)
     lines = moved(text, page.path, path, page.document.definitions) + below
 
     def parked(old: Day) -> str:
-        return edit.park(old, one.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
+        return edit.park(old, chosen.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
 
     store.change(vault.root, f"park {wanted} {until}", [_today(vault, today, parked)])
-    return Settled(candidates, path, todo.brief(one.text))
+    return Settled(candidates, path, todo.brief(chosen.text))
 
 
 def new_day(
@@ -229,7 +231,7 @@ def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.
 
 def _one_line(text: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]", text):
-        raise RizhiError("文字里有换行或控制字符，只能是一行；没有改动任何文件。")
+        raise RizhiError("文字里有换行或控制字符，只能是一行。")
     return text.strip()
 
 

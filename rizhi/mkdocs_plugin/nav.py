@@ -21,7 +21,7 @@ def nav(vault: Vault, notes: list[Note], memory: Memory) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。"""
     groups = [
         {escape(name): [{escape(note.title): _uri(vault, note.path)} for note in found]}
-        for name, found in by_group(notes)
+        for name, found in by_group(vault, notes)
     ]
     books = sorted(vault.notebooks.glob("*.ipynb"))
     parts: list[Any] = [

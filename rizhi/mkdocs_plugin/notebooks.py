@@ -23,7 +23,7 @@ def trouble(vault: Vault, path: Path) -> str:
     except json.JSONDecodeError as error:
         return f"{name}:{error.lineno} 读不懂，第 {error.colno} 列起不是 JSON：{error.msg}。"
     except RizhiError as error:
-        return str(error)
+        return error.within(vault.root)
     good = isinstance(book, dict) and isinstance(book.get("cells"), list)
     return "" if good else f"{name}:1 读不懂，不是笔记本：没有 cells。"
 

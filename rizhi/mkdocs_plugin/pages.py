@@ -7,7 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
+from rizhi import notes
+from rizhi.errors import RizhiError
 from rizhi.markdown.document import one_line
+from rizhi.markdown.outline import sections
 from rizhi.page import Note
 from rizhi.site import export, overviews
 from rizhi.site import html as render
@@ -41,8 +44,9 @@ def scripts(web: Web) -> dict[str, str]:
     ends = web.vault.config.get("day_ends", 4)
     days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
     found = {"assets/days.js": f"rizhiDays({days});\n"}
+    brief = _brief_title(web.vault)
     for note in web.notes:
-        found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note)
+        found[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note, brief)
     return found
 
 
@@ -84,11 +88,19 @@ def edit_url(vault: Vault, path: str) -> str:
     return pattern.replace("{path}", quote(Path(path).as_posix().lstrip("/"), safe="/:"))
 
 
-def _preview(web: Web, note: Note) -> str:
+def _brief_title(vault: Vault) -> str:
+    """模板里哪一节是一句话的说明；模板没有点名，或排不出来，就没有。"""
+    try:
+        return notes.note_roles(vault).get("brief", "")
+    except RizhiError:
+        return ""  # 模板的毛病由 check 说
+
+
+def _preview(web: Web, note: Note, brief: str) -> str:
     data = {
         "url": web.uri(str(note.path)).removesuffix(".md") + ".html",
         "title": note.title,
-        "brief": web.memory.kept(("brief", note.path), note, partial(_brief, note)),
+        "brief": web.memory.kept(("brief", note.path), (note, brief), partial(_brief, note, brief)),
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
@@ -96,11 +108,10 @@ def _preview(web: Web, note: Note) -> str:
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
-def _brief(note: Note) -> str:
-    """「一句话」的头一段。"""
-    blocks = note.document.blocks
-    heads = {h.start for h in note.document.headings if h.level == 2 and h.text == "一句话"}
-    for head, first in pairwise(blocks):
+def _brief(note: Note, title: str) -> str:
+    """名叫 `title` 的一节的头一段。"""
+    heads = {part.start for part in sections(note.document) if notes.fits(part.name, title)}
+    for head, first in pairwise(note.document.blocks):
         if head.start in heads and first.kind == "paragraph":
             return plainly(one_line(note.text[first.start : first.end]))[:200]
     return ""

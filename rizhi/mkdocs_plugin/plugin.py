@@ -59,7 +59,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         path = store.state_folder(vault.root) / "words.txt"
         store.replace(path, words.encode())
     except OSError as error:
-        raise PluginError(cause(error)) from error
+        raise PluginError(cause(error, vault.root)) from error
     rebuild.begin(config, vault)
     rebuild.use_words(config, words, path)
     config.nav = navigation.nav(vault, notes, rebuild.STATE.memory)
@@ -131,7 +131,7 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
     try:
         read_text(Path(path))
     except RizhiError as error:
-        message = str(error).replace(f"{_vault(config).root}/", "")
+        message = error.within(_vault(config).root)
         log.warning("%s", message)
         return f"# {page.file.name}\n\n{_failure(message)}"
     return None
@@ -246,7 +246,7 @@ def _reference(vault: Vault, page: Page, found: re.Match[str]) -> str:
         path = module_file(vault, found[1])
         cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
-        message = str(error).replace(f"{vault.root}/", "")
+        message = error.within(vault.root)
         log.warning("docs/%s：%s", page.file.src_uri, message)
         return _failure(message)
     return found[0]

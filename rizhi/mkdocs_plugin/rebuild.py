@@ -26,7 +26,7 @@ from mkdocstrings import Inventory
 
 from rizhi.mkdocs_plugin import serve
 from rizhi.page import Page
-from rizhi.site.graph import Memory, Web
+from rizhi.site.graph import FLOW, Memory, Web
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, fingerprint, snippet_files, source_files
 
@@ -214,6 +214,8 @@ class Clues:
         return own + self.source if modules else ""
 
     def _module(self, name: str) -> str:
+        if name == FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
+            return repr(sorted(self.known))
         vault = self.web.vault
         path, folder = vault.snippets / f"{name}.py", vault.outputs / name
         if not path.is_file():

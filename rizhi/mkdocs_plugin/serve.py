@@ -115,7 +115,7 @@ def _record(vault: Vault, path: Path) -> None:
             run.record(vault, path)
         except RizhiError as error:
             STATE.tried[path.stem] = key
-            STATE.failures[path.stem] = str(error).replace(f"{vault.root}/", "")
+            STATE.failures[path.stem] = error.within(vault.root)
 
 
 def _record_later(vault: Vault, paths: list[Path]) -> None:

@@ -1,18 +1,35 @@
-"""整个站点写成普通的 Markdown：换一个没有钩子的引擎，也看得到同样的页。"""
+"""整个站点写成普通的 Markdown：离开 mkdocs 与 rizhi，也看得到同样的页。"""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from rizhi import store
 from rizhi.errors import RizhiError
-from rizhi.site import html, overviews, panels
-from rizhi.site.blocks import Generated, Panel
+from rizhi.site import expand, html, overviews, panels
+from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
 from rizhi.site.graph import Web
-from rizhi.vault import Vault, contained, date_of
+from rizhi.snippets import record as records
+from rizhi.template import TEMPLATES
+from rizhi.vault import Vault, contained, date_of, decode, read_text, snippet_files
 
-MANIFEST = ".rizhi-index.json"
+ASSETS = Path(__file__).parent / "assets"
+_DROPPED = frozenset(("docs_dir", "hooks", "nav", "site_dir", "watch"))
+_TIED = frozenset(("autorefs", "mkdocs-jupyter", "mkdocstrings", "rizhi"))
+_WANTED = """
+plugins: [search]
+markdown_extensions: [admonition, attr_list, pymdownx.details, pymdownx.highlight,
+  pymdownx.superfences, sane_lists, tables]
+extra_css: [assets/web.css, assets/rizhi.css]
+extra_javascript: [{path: assets/rizhi.js, defer: true}, {path: assets/web.js, defer: true}]
+"""
+_FAVICON = tuple(
+    yaml.ScalarNode("tag:yaml.org,2002:str", text) for text in ("favicon", "assets/favicon.svg")
+)
+MANIFEST = ".rizhi-export.json"
 
 
 def of_page(web: Web, uri: str) -> list[Panel]:
@@ -27,16 +44,74 @@ def of_page(web: Web, uri: str) -> list[Panel]:
 
 
 def files(web: Web) -> dict[str, Callable[[], bytes]]:
-    """docs/ 里的一切，加上算出来的页；有面板的页，面板接在后面。用到一个才读一个。
+    """要写的一切，用到一个才读一个：docs/ 里的、算出来的页、图与笔记本、样式与脚本、mkdocs.yml。
 
     异常：docs/ 里有指向知识库之外的链接，抛 RizhiError。
     """
-    docs = web.vault.docs
-    found = {p.relative_to(docs).as_posix(): p for p in sorted(docs.rglob("*")) if p.is_file()}
+    vault = web.vault
+    found = {p.relative_to(vault.docs).as_posix(): p for p in _files(vault.docs)}
     for path in found.values():
-        contained(web.vault, path)
-    pages = {uri: partial(_page, page, uri) for uri, page in overviews.pages(web).items()}
-    return {**pages, **{uri: partial(_with_panels, web, uri, path) for uri, path in found.items()}}
+        contained(vault, path)
+    made = {f"assets/{p.relative_to(ASSETS).as_posix()}": p.read_bytes for p in _files(ASSETS)}
+    made |= {uri: partial(_page, page, uri) for uri, page in overviews.pages(web).items()}
+    made |= _books(vault) | _recorded(vault)
+    made |= {uri: partial(_with_panels, web, uri, path) for uri, path in found.items()}
+    docs = {f"docs/{uri}": data for uri, data in made.items()}
+    return docs | {"mkdocs.yml": partial(_config, vault)}
+
+
+def plain_config(text: str) -> str:
+    """知识库的 mkdocs.yml 去掉没有 rizhi 与 mkdocs 就用不了的，补上导出的页要的；其余照旧。
+
+    异常：读不懂，抛 RizhiError。
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise RizhiError(f"mkdocs.yml 读不懂：{error}。") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise RizhiError("mkdocs.yml 里不是「键: 值」。")
+    kept = {key.value: (key, value) for key, value in root.value if key.value not in _DROPPED}
+    for key, wanted in _wanted():
+        _, own = kept.setdefault(key.value, (key, yaml.SequenceNode(wanted.tag, [])))
+        _prune(own)
+        names = set(map(_name, own.value))
+        own.value += [node for node in wanted.value if _name(node) not in names]
+    theme = kept.get("theme", (None, None))[1]
+    if isinstance(theme, yaml.MappingNode):
+        theme.value = list({k.value: (k, v) for k, v in [_FAVICON, *theme.value]}.values())
+    root.value = list(kept.values())
+    return str(yaml.serialize(root, allow_unicode=True))
+
+
+def _wanted() -> list[tuple[yaml.Node, yaml.Node]]:
+    root = yaml.compose(_WANTED, Loader=yaml.SafeLoader)
+    return root.value if isinstance(root, yaml.MappingNode) else []
+
+
+def _prune(node: yaml.Node) -> None:
+    """列表里属于 rizhi 的、靠 mkdocs 的都去掉，一直到最里面。"""
+    if isinstance(node, yaml.SequenceNode):
+        node.value = [one for one in node.value if not _tied(one)]
+    for one in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for child in one if isinstance(one, tuple) else (one,):
+            _prune(child)
+
+
+def _tied(node: yaml.Node) -> bool:
+    values = [v for _, v in node.value] if isinstance(node, yaml.MappingNode) else [node]
+    name = _name(node)
+    return (
+        name in _TIED or name.startswith("rizhi.") or any("/name:rizhi." in v.tag for v in values)
+    )
+
+
+def _name(node: yaml.Node) -> str:
+    """一项的名字：插件、扩展或脚本，后面可以带选项。"""
+    if isinstance(node, yaml.MappingNode):
+        key, value = node.value[0]
+        return str(value.value if key.value == "path" else key.value)
+    return str(node.value)
 
 
 def write(
@@ -65,9 +140,9 @@ def _check_places(folder: Path, old: set[str], made: Mapping[str, Callable[[], b
     for uri in sorted(old | made.keys()):
         target = place / uri
         if target.is_symlink() or not target.parent.resolve().is_relative_to(place):
-            raise RizhiError(f"{folder / uri} 经由链接指到了别处；没有改动任何文件。移走那个链接。")
+            raise RizhiError("经由链接指到了别处。移走那个链接。", folder / uri)
         if uri not in old and target.is_file() and target.read_bytes() != made[uri]():
-            raise RizhiError(f"{folder / uri} 不是这里写的；没有改动任何文件。先移走它。")
+            raise RizhiError("不是这里写的。先移走它。", folder / uri)
 
 
 def _page(page: Generated, uri: str) -> bytes:
@@ -79,22 +154,63 @@ def _list(folder: Path, names: list[str]) -> None:
     store.replace(folder / MANIFEST, data.encode())
 
 
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
 def _with_panels(web: Web, uri: str, path: Path) -> bytes:
+    """一页展开，面板接在后面；不是页面的、读不懂的照抄。"""
     data = path.read_bytes()
-    found = of_page(web, uri) if uri.endswith(".md") else []
-    return data + f"\n\n{html.panels_markdown(found, uri)}".encode() if found else data
+    if not uri.endswith(".md"):
+        return data
+    try:
+        text = expand.page(web.vault, uri, decode(data, path))
+    except RizhiError:
+        return data
+    found = of_page(web, uri)
+    return f"{text}\n\n{html.panels_markdown(found, uri)}".encode() if found else text.encode()
+
+
+def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
+    """每个片段的笔记本与记录里的图；读不懂的片段，用到它的页里会说明。"""
+    made: dict[str, Callable[[], bytes]] = {}
+    for path in snippet_files(vault):
+        loaded = records.load(vault, path)
+        if loaded.snippet is None:
+            continue
+        parsed, record = loaded.snippet, loaded.record
+        made[expand.notebook_uri(path.stem)] = records.to_notebook(parsed, record).encode
+        for number, cell in enumerate(parsed.code_cells, 1):
+            out = record.output(cell.title) if record else None
+            for count, figure in enumerate(out.figures if out else (), 1):
+                made[expand.figure_uri(path.stem, number, count)] = figure.encode
+    return made
+
+
+def _books(vault: Vault) -> dict[str, Callable[[], bytes]]:
+    """手写的笔记本只能下载：列出它们的一页。"""
+    names = [path.name for path in sorted(vault.notebooks.glob("*.ipynb"))]
+    rows = Rows(tuple(Row((Link(name, f"notebooks/{name}"),)) for name in names))
+    page = Generated("手写例子", (Panel("list", "", rows),))
+    return {"notebooks/index.md": partial(_page, page, "notebooks/index.md")} if names else {}
+
+
+def _config(vault: Vault) -> bytes:
+    own = vault.root / "mkdocs.yml"
+    path = contained(vault, own) if own.is_file() else TEMPLATES / "vault/mkdocs.yml"
+    return plain_config(read_text(path)).encode()
 
 
 def _owned(vault: Vault, folder: Path) -> set[str]:
     """上次写在这里的文件。"""
     place = folder.resolve()
     if place.is_relative_to(vault.docs) or vault.docs.is_relative_to(place):
-        raise RizhiError(f"{folder} 与 docs/ 套在一起；没有改动任何文件。换一个文件夹。")
+        raise RizhiError("与 docs/ 套在一起。换一个文件夹。", folder)
     manifest = folder / MANIFEST
     if manifest.is_file():
         return set(_names(manifest))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RizhiError(f"{folder} 不是空文件夹；没有改动任何文件。换一个，或先清空它。")
+        raise RizhiError("不是空文件夹。换一个，或先清空它。", folder)
     return set()
 
 
@@ -105,7 +221,7 @@ def _names(manifest: Path) -> list[str]:
         found = None
     if isinstance(found, list) and all(map(_is_name, found)):
         return found
-    raise RizhiError(f"{manifest} 读不懂；没有改动任何文件。删掉它所在的文件夹再来。")
+    raise RizhiError("读不懂。删掉它所在的文件夹再来。", manifest)
 
 
 def _is_name(name: object) -> bool:

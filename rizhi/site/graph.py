@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rizhi import links
-from rizhi.journal import report
-from rizhi.journal.day import read_day
+from rizhi.journal.day import achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -23,7 +22,8 @@ from rizhi.vault import Fingerprint, Vault, day_names, fingerprint, markdown_fil
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
-_EMBED = re.compile(r"\b(?:snippet|source)\b")
+_EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
+FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
@@ -246,13 +246,14 @@ def reach(page: Page) -> tuple[str, ...]:
 
 def embedded(page: Page) -> tuple[str, ...]:
     """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
-    blocks = (
-        page.text[span.start : span.end]
-        for span in page.document.spans
-        if span.kind in ("fenced", "indented", "html")
-    )
-    found = (_MODULE.findall(block) for block in blocks if _EMBED.search(block))
-    return tuple(sorted({name for names in found for name in names}))
+    found: set[str] = set()
+    for span in page.document.spans:
+        if span.kind in ("fenced", "indented", "html"):
+            block = page.text[span.start : span.end]
+            kinds = set(_EMBED.findall(block))
+            found.update(_MODULE.findall(block) if kinds else ())
+            found.update([FLOW] if "flow" in kinds else ())
+    return tuple(sorted(found))
 
 
 @lru_cache(maxsize=1 << 16)  # 同一句话，每次重建都要用
@@ -277,9 +278,9 @@ def _read(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayF
     page = read_day(vault, Path(path))
     own = own_text(page, template)
     said = [mention for made in links.backlinks([page]).values() for mention in made]
-    achieved = report.achievements(page) if own else []
+    achieved = achievements(page) if own else []
     return DayFact(
-        day, path, report.short_title(page, day), page.title, words(own), page.tags,
+        day, path, short_title(page, day), page.title, words(own), page.tags,
         tuple(mentions(page)), tuple(map(plain, achieved)), tuple(said),
         reach(page), embedded(page), page.document.unlinked[page.offset :],
     )  # fmt: skip

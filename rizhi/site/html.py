@@ -1,5 +1,6 @@
 """一块块内容排成 HTML（站点用）或 Markdown（没有钩子的引擎用）：字与链接两边相同。"""
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
@@ -34,13 +35,7 @@ _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
-    start, parts = here.split("/")[:-1], uri.split("/")
-    same = 0
-    for one, other in zip(start, parts[:-1], strict=False):
-        if one != other:
-            break
-        same += 1
-    return "/".join([".."] * (len(start) - same) + parts[same:])
+    return posixpath.relpath(f"/{uri}", f"/{here.rpartition('/')[0]}")
 
 
 def href(here: str, uri: str) -> str:
@@ -50,8 +45,9 @@ def href(here: str, uri: str) -> str:
 
 @lru_cache(maxsize=1 << 16)  # 同一个文件夹里的页，写的是同样的网址：一个月的日历有三十一份
 def _href(folder: str, uri: str) -> str:
-    bare, mark, tail = relative(f"{folder}/" if folder else "", uri).partition("#")
-    page = bare.removesuffix(".md") + ".html" if bare.endswith(".md") else bare
+    bare, mark, tail = uri.partition("#")
+    page = relative(f"{folder}/", bare)
+    page = page.removesuffix(".md") + ".html" if page.endswith(".md") else page
     return escape(quote(page) + mark + tail)
 
 
@@ -269,8 +265,8 @@ def _panel_markdown(panel: Panel, here: str) -> str:
 
 def _part_markdown(part: Part, here: str) -> str:
     if isinstance(part, Link):
-        bare, mark, tail = relative(here, part.uri).partition("#")
-        return f"[{part.text.translate(_SPECIAL)}]({quote(bare)}{mark}{tail})"
+        bare, mark, tail = part.uri.partition("#")
+        return f"[{part.text.translate(_SPECIAL)}]({quote(relative(here, bare))}{mark}{tail})"
     if isinstance(part, Dim):
         return parts_markdown(part.parts, here)
     return part.translate(_SPECIAL)

@@ -201,7 +201,8 @@ def _achieved(day: DayFact, web: Web) -> Iterator[Row]:
 def _notes(web: Web) -> Generated:
     layers = reading_order([note for note in web.notes if not note.draft])
     panels = [
-        Panel("list", name, Rows(note_rows(found, web))) for name, found in by_group(web.notes)
+        Panel("list", name, Rows(note_rows(found, web)))
+        for name, found in by_group(web.vault, web.notes)
     ]
     if layers:
         rows = tuple(

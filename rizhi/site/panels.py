@@ -7,25 +7,18 @@ from datetime import date, timedelta
 from functools import lru_cache, partial
 
 from rizhi.dates import week_of, weekday
-from rizhi.journal.report import that_day
+from rizhi.journal.lookback import that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
 from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
 from rizhi.site.graph import DayFact, Web, plain
 from rizhi.snippets import record as records
+from rizhi.vault import Vault, groups
 
 FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
 FOLDED = 100  # 其余的折起来；再多，就另成一页
 SHOWN = 10
-GROUPS = {
-    "attention": "注意力",
-    "model": "模型",
-    "training": "训练",
-    "pytorch": "PyTorch",
-    "python": "Python",
-    "algorithms": "算法",
-}
 _STATES = {"open": "还开着", "done": "完成", "dropped": "放弃"}
 
 
@@ -152,14 +145,14 @@ def life_uri(note: Note, part: int = 1) -> str:
     return f"mentions/{note.group}/{note.slug}{tail}.md"
 
 
-def by_group(notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
-    """按组排好的笔记，组名用中文。"""
-    order = list(GROUPS)
-    groups: dict[str, list[Note]] = {}
+def by_group(vault: Vault, notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
+    """按组排好的笔记，与各组显示的名字；不在任何一组里的，在最后。"""
+    members: dict[str, list[Note]] = {}
     for note in notes:
-        groups.setdefault(note.group, []).append(note)
-    names = sorted(groups, key=lambda g: (order.index(g) if g in order else len(order), g))
-    return [(GROUPS.get(name, name), groups[name]) for name in names]
+        members.setdefault(note.group, []).append(note)
+    names = groups(vault)
+    names |= {group: group for group in members if group not in names}
+    return [(name, members[group]) for group, name in names.items() if group in members]
 
 
 @lru_cache(maxsize=1 << 14)  # 十年里每次重建要写上几万遍
@@ -204,7 +197,7 @@ def _year(web: Web) -> Heat:
 
 
 def _map(web: Web) -> Iterable[Row]:
-    for name, notes in by_group(web.notes):
+    for name, notes in by_group(web.vault, web.notes):
         parts: list[Part] = [f"{name}　"]
         for note in notes[: 3 * SHOWN]:
             parts += [note_link(note, web), "　"]

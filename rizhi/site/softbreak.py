@@ -9,10 +9,10 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 
-_WIDE = r"[\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef—…“”‘’]"
-_INSIDE = re.compile(rf"(?<={_WIDE})\n[ \t]*(?={_WIDE})")  # 列表里的续行还带着缩进
-_LABEL = re.compile("(?:形状|单位|异常|来源)：")
-_STARTS = re.compile(_WIDE)
+WIDE = r"[\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef—…“”‘’]"
+_INSIDE = re.compile(rf"(?<={WIDE})\n[ \t]*(?={WIDE})")  # 列表里的续行还带着缩进
+LABEL = re.compile("(?:形状|单位|异常|来源)：")
+_STARTS = re.compile(WIDE)
 _CODE = ("pre", "code", "script", "style")
 
 
@@ -52,7 +52,7 @@ class _Labels(Preprocessor):
     """文档字符串里「形状：」「来源：」各起一行，页面上也该各占一行。"""
 
     def run(self, lines: list[str]) -> list[str]:
-        labelled = (_LABEL.match(line) for line in [*lines[1:], ""])
+        labelled = (LABEL.match(line) for line in [*lines[1:], ""])
         return [
             f"{line.rstrip()}  " if label and line.strip() else line
             for line, label in zip(lines, labelled, strict=True)

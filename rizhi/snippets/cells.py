@@ -72,11 +72,13 @@ def parse(path: Path) -> Snippet:
     try:
         notebook = jupytext.reads(text, fmt="py:percent")
     except (ValueError, SyntaxError) as error:
-        raise SnippetError(f"{path} 不是百分号单元格的写法：{error}") from error
+        raise SnippetError(f"不是百分号单元格的写法：{error}", path) from error
     cells = tuple(_locate(text, notebook.cells))
     problems = [*_syntax(cells), *_naming(cells)]
     if problems:
-        raise SnippetError("；".join(f"{path}:{line} {what}" for line, what in problems) + "。")
+        (line, first), *others = problems
+        more = "".join(f"；第 {at} 行{what}" for at, what in others)
+        raise SnippetError(f"{first}{more}。", path, line)
     return Snippet(path, path.stem, cells)
 
 
@@ -88,7 +90,7 @@ def syntax_tree(path: Path, source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise SnippetError(f"{path}:{error.lineno} 语法错误：{error.msg}。") from error
+        raise SnippetError(f"语法错误：{error.msg}。", path, error.lineno or 1) from error
 
 
 def snippet_file(vault: Vault, module: str) -> Path:

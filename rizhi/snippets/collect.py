@@ -70,7 +70,7 @@ class CellItem(pytest.Item):
         try:
             result = self.parent.outputs
         except RizhiError as error:
-            return str(error)
+            return error.within(self.parent.vault.root)
         outputs = (output for output in result.outputs if output.title == self.name)
         output = next(outputs, None)
         if output is None or output.error:

@@ -1,9 +1,10 @@
-"""两种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入源码包的源码。
+"""三种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入源码包的源码，`flow` 嵌入张量流。
 
 只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
 superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -21,6 +22,7 @@ from pygments.lexers.python import PythonLexer
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
+from rizhi.snippets.flow import flow_data, flow_links, page_url
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import Vault, find_vault
 
@@ -42,10 +44,11 @@ class Context:
 
 
 def fences(context: Context) -> dict[str, Fence]:
-    """两种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
+    """三种围栏的格式化函数，与这一页、这一次运行绑定；键是围栏的名字。"""
     return {
         "snippet": partial(_render, _cells, context),
         "source": partial(_render, _object, context),
+        "flow": partial(_render, _flow, context),
     }
 
 
@@ -59,27 +62,36 @@ def source_fence(source: str, *_: Any, **__: Any) -> str:
     return _render_here(_object, source)
 
 
-_Line = Callable[[Context, str], tuple[str, str]]  # 一行 → HTML 与要说的毛病
+def flow_fence(source: str, *given: Any, **_: Any) -> str:
+    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。
+
+    链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。
+    """
+    return _render_here(_flow, source, *given)
 
 
-def _render_here(render_line: _Line, source: str) -> str:
+# 一行 → HTML 与要说的毛病；`given` 是 superfences 另给的几样
+_Line = Callable[..., tuple[str, str]]
+
+
+def _render_here(render_line: _Line, source: str, *given: Any) -> str:
     try:
         context = Context(find_vault(Path.cwd()))
     except RizhiError as error:
         log.warning("%s", error)
         return _box(str(error))
-    return _render(render_line, context, source)
+    return _render(render_line, context, source, *given)
 
 
-def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: Any) -> str:
+def _render(render_line: _Line, context: Context, source: str, *given: Any, **_: Any) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
     parts: list[str] = []
     said = {""}
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render_line(context, line)
+            html, trouble = render_line(context, line, *given)
         except RizhiError as error:
-            html, trouble = "", f"{line}：{error}"
+            html, trouble = "", f"{line}：{error.within(context.vault.root)}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
             html, trouble = "", f"{line}：渲染时出了意外。\n{traceback.format_exc()}"
         parts.append(html)
@@ -102,20 +114,56 @@ def _box(message: str) -> str:
     return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
 
 
-def _cells(context: Context, line: str) -> tuple[str, str]:
-    module, _, title = (part.strip() for part in line.partition(":"))
-    loaded = records.load(context.vault, cells.snippet_file(context.vault, module))
-    snippet, trouble = loaded.source, context.failures.get(module, _trouble(loaded))
+def _cells(context: Context, line: str, *_given: Any) -> tuple[str, str]:
+    module, title, loaded, trouble = _named(context, line)
+    snippet = loaded.source
     shown = (snippet.cell(title),) if title else snippet.code_cells
     boxes = (_cell(snippet, cell, loaded.record, "rz-old" if trouble else "") for cell in shown)
-    html = "\n".join(boxes)
+    return _with_state(context, "\n".join(boxes), module, trouble)
+
+
+def _flow(context: Context, line: str, *given: Any) -> tuple[str, str]:
+    module, title, loaded, trouble = _named(context, line)
+    loaded.source.cell(title)
+    data = flow_data(loaded.record, title) if loaded.record else {}
+    if data:
+        to_url = _link_resolver(*given)
+        data["links"] = {name: to_url(link) for name, link in flow_links(data).items()}
+    # 「<」写成转义：数据里的源码不会提前结束 <script>
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    script = f'<script type="application/json">{text}</script>' if data else ""
+    words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
+    html = f'<div class="rz-flow" data-search-exclude>{script}<p>{words}</p></div>'
+    return _with_state(context, html, module, trouble)
+
+
+def _link_resolver(*given: Any) -> Callable[[str], str]:
+    """把 Markdown 里的路径换成网址的函数；superfences 给的第四样是解析器。"""
+    steps = given[3].treeprocessors if len(given) > 3 else {}
+    if "relpath" not in steps:
+        return page_url
+    resolve: Callable[[str], str] = steps["relpath"].path_to_url
+    return resolve
+
+
+def _named(context: Context, line: str) -> tuple[str, str, records.Loaded, str]:
+    """一行 `模块:单元格`：片段在盘上的样子，以及记录不新时该说的话。"""
+    module, _, title = (part.strip() for part in line.partition(":"))
+    loaded = records.load(context.vault, cells.snippet_file(context.vault, module))
+    return module, title, loaded, context.failures.get(module, trouble_of(loaded))
+
+
+def _with_state(context: Context, html: str, module: str, trouble: str) -> tuple[str, str]:
     if module in context.running:
         return f'{html}<p class="rz-running">正在重新运行，跑完这一页会自己刷新。</p>', ""
     return html, trouble
 
 
-def _trouble(loaded: records.Loaded) -> str:
-    """记录不新时该说的话；记录或源码坏了，代码仍然可以看。"""
+def trouble_of(loaded: records.Loaded) -> str:
+    """记录不新时该说的话；记录或源码坏了，代码仍然可以看。
+
+    异常：片段读不懂，抛 RizhiError。
+    """
     if loaded.error:
         return loaded.error
     slug = loaded.source.module.replace("_", "-")
@@ -162,7 +210,7 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{body}"
 
 
-def _object(context: Context, line: str) -> tuple[str, str]:
+def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
     path = module_file(context.vault, module)
     first, source = find_object(path, dotted)

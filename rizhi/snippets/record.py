@@ -67,19 +67,21 @@ class Record:
 
 @dataclass(frozen=True)
 class Loaded:
-    """一个片段在盘上的样子；读不懂的那一样是 None 或空的，原因写在 `error` 里。"""
+    """一个片段在盘上的样子；读不懂的那一样是 None 或空的，原因写在 `fault` 里。"""
 
     snippet: Snippet | None
     record: Record | None
     key: str
     sources: tuple[str, ...]  # 用到的源码文件，相对于知识库
-    error: str
+    fault: RizhiError | None
+    error: str  # `fault` 的整句话，路径相对于知识库；没有则为空串
 
     @property
     def source(self) -> Snippet:
         """异常：片段读不懂，抛 SnippetError。"""
         if self.snippet is None:
-            raise SnippetError(self.error)
+            fault = self.fault or SnippetError("读不懂")
+            raise SnippetError(fault.message, fault.path, fault.line)
         return self.snippet
 
     @property
@@ -170,7 +172,7 @@ def read_record(outputs: Path, module: str) -> Record | None:
         outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
         return Record(data["key"], outs, intact, str(data.get("recorded", "")))
     except (ValueError, KeyError, TypeError) as error:
-        raise SnippetError(f"{index} 读不懂：{error!r}；用 rizhi record 重新记录。") from error
+        raise SnippetError(f"读不懂：{error!r}；用 rizhi record 重新记录。", index) from error
 
 
 def record_files(
@@ -240,16 +242,17 @@ def _load(vault: Vault, path: Path, _: object) -> Loaded:
     used, _ = _attempt(lambda: sources(vault, path))
     snippet, unparsed = _attempt(lambda: parse(path))
     record, unread = _attempt(lambda: read_record(vault.outputs, path.stem))
-    error = (unparsed or unkeyed or unread).replace(f"{vault.root}/", "")
-    return Loaded(snippet, record, current or "", used or (), error)
+    fault = unparsed or unkeyed or unread
+    error = fault.within(vault.root) if fault else ""
+    return Loaded(snippet, record, current or "", used or (), fault, error)
 
 
-def _attempt(make: Callable[[], T]) -> tuple[T | None, str]:
+def _attempt(make: Callable[[], T]) -> tuple[T | None, RizhiError | None]:
     """算得出就是它，算不出就是原因：坏了一样，别的照样要看。"""
     try:
-        return make(), ""
+        return make(), None
     except RizhiError as error:
-        return None, str(error)
+        return None, error.with_traceback(None)  # 留着它，不留一路上的栈帧
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _installed(name: str) -> bool:
 
 def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
     return (
-        f"{name} 要用 {'、'.join(lacking)}，这里没有装，没有运行它，记录没有动。"
+        f"{name} 要用 {'、'.join(lacking)}，这里没有装，没有运行它。"
         f"装上带来它们的包：多半是 pip install {' '.join(lacking)}；"
         "有 Makefile 的仓库里运行 make record，会先装好。"
     )

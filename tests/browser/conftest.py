@@ -1,24 +1,18 @@
-"""无头 Chromium：用环境变量 CHROMIUM 指的，或系统里装的；字体用 zhplot 带的，不用系统的。"""
+"""浏览器测试共用：一个无头 Chromium，一个给出站点的小服务器，一页不许出错的浏览器。"""
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from rizhi.snippets import figures
+from tests import chromium
 from tests.conftest import Site
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-    " --disable-sync --no-first-run --disable-quic"
-).split()
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -29,36 +23,27 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """一份 fontconfig 配置：只有记录图时用的那种字体，缓存放在临时文件夹里。"""
-    font, folder = figures.font(), tmp_path_factory.mktemp("fonts")
-    assert font is not None, "没有装 zhplot：运行 pip install -c constraints.txt zhplot"
-    config = folder / "fonts.conf"
-    config.write_text(
-        f"<fontconfig><dir>{font.parent}</dir><cachedir>{folder}</cachedir></fontconfig>",
-        encoding="utf-8",
-    )
-    return config
-
-
-@pytest.fixture(scope="session")
-def browser(fonts: Path) -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    path = chromium.executable()
     if path is None and os.environ.get("CI"):
         pytest.fail("CI 里必须有 Chromium：见 .ci/run")
     if path is None:
         pytest.skip("没有 Chromium：装一个，或用环境变量 CHROMIUM 指一个")
-    with sync_playwright() as playwright:
-        environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts)}
-        launched = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, env=environment)
+    with chromium.launch(path, chromium.font_config(tmp_path_factory.mktemp("fonts"))) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")
 def address(site: Site) -> Iterator[str]:
     """构建好的站点，由本机的一个小服务器给出。"""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site.folder)))
+    with served(site.folder) as address:
+        yield address
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """一个文件夹，由本机的一个小服务器给出。"""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -50,7 +50,7 @@ def test_an_argument_that_is_not_utf8(
     before = snapshot()
     result = _run(vault, *arguments)
     assert result.returncode == 1 and snapshot() == before
-    assert "不是 UTF-8；没有改动任何文件" in result.stderr.decode()
+    assert result.stderr.decode().endswith("不是 UTF-8。换成 UTF-8 再来。没有改动任何文件。\n")
 
 
 def test_a_file_name_in_gbk_stops_nothing(rz: Run, vault: Vault, write: Write) -> None:
@@ -183,3 +183,8 @@ def test_a_name_that_begins_with_a_dot_is_no_page(
     (old / ".obsidian/2026-11-19.md").write_text("设置", "utf-8")
     (old / "2026-11-20.md").write_text("写了", "utf-8")
     assert "1 个文件：写了 1 天" in rz("import", str(old)).stdout
+
+
+def test_help_on_a_terminal_without_chinese(vault: Vault) -> None:
+    result = _run(vault, "--help", PYTHONIOENCODING="latin-1")
+    assert result.returncode == 0 and b"\\u" in result.stdout

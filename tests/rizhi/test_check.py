@@ -1,5 +1,6 @@
 """规则：每一条都有一个犯规的例子和一个不犯的例子，位置说得准。"""
 
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from rizhi import notes
-from rizhi.check import ACCOUNT, RULES, Problem, Scene, check_vault
-from rizhi.errors import RizhiError
+from rizhi.check import ACCOUNT, RULES, Scene, check_vault
+from rizhi.errors import Problem, RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.record import key, record_files
 from rizhi.vault import Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
 
@@ -475,6 +478,7 @@ def embedded(vault: Vault) -> Vault:
 BROKEN = [
     ("snippet", "mask:没有", "mask.py 里没有单元格「没有」；现有：构造、检验 一"),
     ("snippet", "masks", "没有片段 snippets/masks.py；现有：mask"),
+    ("flow", "mask", "mask.py 里没有单元格「」；现有：构造、检验 一"),
     ("source", "llm.model:Head", "model.py 里没有 Head；现有：Block、Block.size"),
     ("source", "llm.model", "model.py 后面没有写「:名字」；现有：Block、Block.size"),
     ("source", "llm.none:Block", "没有模块 llm.none；现有：llm.model"),
@@ -487,7 +491,7 @@ def test_a_fence_that_names_nothing(
     embedded: Vault, write: Write, lang: str, name: str, message: str
 ) -> None:
     """笔记、日总结、周报里都找得到，行号是写名字的那一行。"""
-    good = {"snippet": "mask:构造", "source": "llm.model:Block.size"}[lang]
+    good = {"snippet": "mask:构造", "flow": "mask:构造", "source": "llm.model:Block.size"}[lang]
     fence = f"```{lang}\n{good}\n{name}\n{name}\n```\n"
     note = _note(embedded, 跑一跑=fence)
     day = write("2026-11-20", FULL + fence)
@@ -498,6 +502,22 @@ def test_a_fence_that_names_nothing(
     places = [(path, _line(path, f"\n{name}\n") + 1) for path in (day, note, week)]
     assert [(p.path, p.line) for p in found] == places
     assert {(p.message, p.level) for p in found} == {(message, "error")}
+
+
+def test_flow_links_are_links(embedded: Vault) -> None:
+    """张量流通到的笔记改了名、删掉了，在围栏的那一行报出来；没有记录的由 R402 说。"""
+    note = _note(embedded, 跑一跑="```flow\nmask:构造\n```")
+    assert set(_found(embedded)) == {"R402"}
+    path = embedded.snippets / "mask.py"
+    cell = CellOutput("构造", json.dumps({"links": {"a": "none.md", "b": "mask.md#x"}}))
+    (embedded.outputs / "mask").mkdir(parents=True)
+    for name, data in record_files((cell,), key(embedded, path), {}, "").items():
+        (embedded.outputs / "mask" / name).write_bytes(data)
+    found = _found(embedded)
+    assert set(found) == {"R104"}
+    (problem,) = found["R104"]
+    assert (problem.path, problem.line) == (note, _line(note, "mask:构造"))
+    assert problem.message == "链接指向不存在的 docs/notes/model/none.md"
 
 
 def test_fences_in_a_draft_are_left_alone(embedded: Vault) -> None:
@@ -598,6 +618,46 @@ def test_a_template_without_a_section_asks_nothing_of_it(vault: Vault, text: str
     if "自由" in text:
         path.write_text(path.read_text("utf-8").partition("## ")[0] + "## 自由\n\n写了\n", "utf-8")
     assert set(_found(vault)) == {"R402"}
+
+
+RENAMED = """\
+# {{ title }}
+
+## 概要{# brief #}
+
+## 考考 {{ title }}{# questions #}
+
+## 出处{# sources #}
+"""
+
+
+def test_the_template_says_which_heading_plays_which_part(vault: Vault) -> None:
+    """标题换了名字，角色还在：规则照样查。"""
+    _template(vault, RENAMED)
+    path = _note(vault, 概要="[别篇](rope.md)", 出处="- 网上")
+    path.write_text(path.read_text("utf-8").replace("\ue000", "掩码"), "utf-8")
+    _note(vault, "rope", draft=True)
+    _snippet(vault)
+    assert _said(vault, "R303") == [(_line(path, "## 考考"), "error", "考考 掩码只有 0 题")]
+    assert _said(vault, "R309") == [
+        (_line(path, "- 网上"), "warning", "照着这一条找不到出处：网上")
+    ]
+    assert [m for _, _, m in _said(vault, "R310")] == ["「概要」要先读过「rope」，它不在先修里"]
+
+
+def test_a_heading_that_no_role_names_is_not_judged(vault: Vault) -> None:
+    _template(vault, RENAMED.replace("{# sources #}", ""))
+    _note(vault, 出处="- 网上")
+    assert "R309" not in _found(vault)
+
+
+def test_a_template_of_the_last_version_keeps_its_rules(vault: Vault) -> None:
+    """上一版的模板没有点名：标题没改的几节照旧查。"""
+    _template(vault, "# {{ title }}\n\n## 一句话\n\n## 自测\n\n## 出处\n")
+    _note(vault, 自测="没有题", 出处="- 网上", 一句话="[别篇](rope.md)")
+    _note(vault, "rope", draft=True)
+    _snippet(vault)
+    assert set(_found(vault)) == {"R303", "R310", "R402"}
 
 
 def test_a_broken_template_is_named(vault: Vault) -> None:
@@ -805,8 +865,11 @@ def test_without_a_source_package_nothing_is_moved_into_it(vault: Vault) -> None
     _note(vault)
     (vault.root / "tools.py").write_text("x = 1\n", "utf-8")
     _snippet(vault, "# %% 检验\nfrom tools import x\nassert x == 1\n")
-    remedies = {p.remedy for v in (vault, Vault(vault.root)) for p in _found(v)["R404"]}
-    assert remedies == {"把要用的几行写进这个片段，或搬进 llm", "把要用的几行写进这个片段"}
+    ((with_package,), (without,)) = (
+        [p.remedy for p in _found(v)["R404"]] for v in (vault, Vault(vault.root))
+    )
+    assert with_package == "把要用的几行写进这个片段，或搬进 llm"
+    assert "搬进" not in without and "[tool.rizhi] 的 source" in without
 
 
 @pytest.mark.parametrize(

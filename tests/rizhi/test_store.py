@@ -32,7 +32,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _amend(path: Path, edit: Callable[[bytes], bytes]) -> bool:
-    return store.amend(path.parent, "add", path, edit)
+    return bool(store.change(path.parent, "add", [store.amendment(path, edit)]))
 
 
 def test_create_new_never_overwrites(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_hundred_races_of_threads(tmp_path: Path) -> None:
 def test_a_held_lock_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_LOCK_SECONDS", 0.05)
     started = time.monotonic()
-    with store._locked(tmp_path), pytest.raises(store.BusyError, match="没有改动"):
+    with store._locked(tmp_path), pytest.raises(store.BusyError, match="正在写"):
         store.append(tmp_path, "add", tmp_path / "a", b"1")
     assert not (tmp_path / "a").exists()
     assert time.monotonic() - started < 5

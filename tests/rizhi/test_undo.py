@@ -58,7 +58,7 @@ def test_each_undo_goes_one_command_further_back(rz: Run, write: Write, snapshot
     for name, state in zip(("done 画图", "drop 练背", "add 思考 二"), states[-2::-1], strict=True):
         assert f"rizhi {name}：" in rz("undo").stdout and snapshot() == state
     last = rz("undo")
-    assert last.exit_code == 1 and last.stderr == "没有能退回的改动；没有改动任何文件。\n"
+    assert last.exit_code == 1 and last.stderr == "没有能退回的改动。没有改动任何文件。\n"
 
 
 def test_a_new_change_after_undo_is_the_next_to_go(rz: Run, write: Write) -> None:
@@ -80,7 +80,7 @@ def test_words_written_since_are_not_taken_back(
     result = rz("undo")
     assert result.exit_code == 1 and snapshot() == before
     assert "docs/daily/2026/2026-11-23.md 在 rizhi add 思考 二 之后又改过" in result.stderr
-    assert "没有改动任何文件。那之前的在 .rizhi/undo/000001/0，" in result.stderr
+    assert "那之前的在 .rizhi/undo/000001/0，" in result.stderr
     assert (vault.root / ".rizhi/undo/000001/0").read_text("utf-8") == PAGE
 
 
@@ -235,7 +235,7 @@ def test_a_page_renamed_away_for_a_moment_is_waited_for(
         return real(*arguments)
 
     monkeypatch.setattr(store, "_plan", plan)
-    assert store.amend(vault.root, "done", path, lambda old: old + b"x\n")
+    assert store.change(vault.root, "done", [store.amendment(path, lambda old: old + b"x\n")])
     assert path.read_text("utf-8") == PAGE + "x\n"
 
 

@@ -6,10 +6,19 @@ from pathlib import Path
 from rizhi.site.blocks import Dim, Link, Part
 from rizhi.vault import Vault, find_vault
 
+CONFIG = """[tool.rizhi]
+source = "llm"
+
+[tool.rizhi.groups]
+attention = "注意力"
+model = "模型"
+python = "Python"
+"""
+
 
 def vault_of(root: Path, files: Mapping[str, str]) -> Vault:
     """`docs/` 下的几个文件，键是相对于 docs 的路径。"""
-    (root / "pyproject.toml").write_text('[tool.rizhi]\nsource = "llm"\n', encoding="utf-8")
+    (root / "pyproject.toml").write_text(CONFIG, encoding="utf-8")
     for name, text in files.items():
         path = root / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,11 +40,9 @@
     add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
     add("script", { src: base + "katex/katex.min.js", onload: renderMath });
   }
-  if (document.getElementById("rz-flow")) {
+  if (document.querySelector(".rz-flow")) {
     add("link", { rel: "stylesheet", href: base + "tensor-flow.css" });
-    for (const name of ["tensor-flow-data.js", "tensor-flow.js"]) {
-      add("script", { src: base + name, async: false });
-    }
+    add("script", { src: base + "tensor-flow.js" });
   }
   document.addEventListener("click", (event) => {
     const image = event.target.closest("article img.rz-figure, article .jp-RenderedImage img");

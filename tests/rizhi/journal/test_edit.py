@@ -131,8 +131,8 @@ def test_a_section_is_found_by_a_part_of_its_name(wanted: str, name: str) -> Non
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ("杂", r"没有「杂」.*思考.*没有改动"),
-        ("计划", r"不止一节像「计划」：.*、明日计划.*没有改动"),
+        ("杂", r"没有「杂」.*思考"),
+        ("计划", r"不止一节像「计划」：.*、明日计划"),
         ("", "没有"),
     ],
 )

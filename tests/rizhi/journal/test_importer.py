@@ -142,7 +142,7 @@ def test_one_bad_file_stops_all(
     before = snapshot()
     result = rz("import", str(folder))
     assert result.exit_code == 1 and snapshot() == before
-    assert "2026-11-20.txt" in result.stdout and "没有改动任何文件" in result.stdout
+    assert "2026-11-20.txt" in result.stdout and result.stderr == "没有改动任何文件。\n"
     assert rz("import", str(folder), "--keep-going").exit_code == 1
     assert day_path(vault, date(2026, 11, 19)).is_file()
     assert not day_path(vault, date(2026, 11, 20)).exists()

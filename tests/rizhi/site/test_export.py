@@ -42,7 +42,7 @@ def test_a_page_that_is_gone_goes_there_too(written: Vault, tmp_path: Path) -> N
     _write(written, out)
     (written.docs / "notes/model/rope.md").unlink()
     assert _write(written, out)[1] == 1
-    assert not (out / "notes/model/rope.md").exists()
+    assert not (out / "docs/notes/model/rope.md").exists()
 
 
 def test_a_file_may_become_a_folder(written: Vault, tmp_path: Path) -> None:
@@ -53,16 +53,16 @@ def test_a_file_may_become_a_folder(written: Vault, tmp_path: Path) -> None:
     (written.docs / "extra").mkdir()
     (written.docs / "extra/a.md").write_text("# 甲\n", encoding="utf-8")
     _write(written, out)
-    assert (out / "extra/a.md").is_file()
+    assert (out / "docs/extra/a.md").is_file()
 
 
 def test_his_own_files_are_left_alone(written: Vault, tmp_path: Path) -> None:
     out = tmp_path / "out"
     _write(written, out)
-    mine = out / "notes/model/mine.md"
+    mine = out / "docs/notes/model/mine.md"
     mine.write_text("我的\n", encoding="utf-8")
     (written.docs / "notes/model/mine.md").write_text("# 同名\n", encoding="utf-8")
-    with pytest.raises(RizhiError, match="不是这里写的；没有改动任何文件"):
+    with pytest.raises(RizhiError, match="不是这里写的"):
         _write(written, out)
     assert mine.read_text("utf-8") == "我的\n"
 
@@ -70,11 +70,11 @@ def test_his_own_files_are_left_alone(written: Vault, tmp_path: Path) -> None:
 def test_links_lead_nowhere_else(written: Vault, tmp_path: Path) -> None:
     out, before = tmp_path / "out", _bytes(written.docs)
     _write(written, out)
-    for path in sorted((out / "notes").rglob("*"), reverse=True):
+    for path in sorted((out / "docs/notes").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    (out / "notes").rmdir()
-    (out / "notes").symlink_to(written.docs / "notes")
-    with pytest.raises(RizhiError, match="经由链接指到了别处；没有改动任何文件"):
+    (out / "docs/notes").rmdir()
+    (out / "docs/notes").symlink_to(written.docs / "notes")
+    with pytest.raises(RizhiError, match="经由链接指到了别处"):
         _write(written, out)
     assert _bytes(written.docs) == before
 
@@ -93,7 +93,7 @@ def test_nothing_from_outside_is_copied(
 @pytest.mark.parametrize("folder", ["docs", "docs/plain", "."])
 def test_docs_itself_is_refused(written: Vault, folder: str) -> None:
     before = _bytes(written.root)
-    with pytest.raises(RizhiError, match="没有改动任何文件"):
+    with pytest.raises(RizhiError, match="套在一起"):
         _write(written, written.root / folder)
     assert _bytes(written.root) == before
 
@@ -103,7 +103,7 @@ def test_a_broken_list_is_refused(written: Vault, tmp_path: Path, names: str) ->
     out = tmp_path / "out"
     out.mkdir()
     (out / export.MANIFEST).write_text(names, encoding="utf-8")
-    with pytest.raises(RizhiError, match="读不懂；没有改动任何文件"):
+    with pytest.raises(RizhiError, match="读不懂"):
         _write(written, out)
     assert list(out.iterdir()) == [out / export.MANIFEST]
 
@@ -112,4 +112,4 @@ def test_his_page_wins_over_a_computed_one(written: Vault, tmp_path: Path) -> No
     (written.docs / "todos").mkdir()
     (written.docs / "todos/index.md").write_text("# 我自己的\n", encoding="utf-8")
     _write(written, tmp_path / "out")
-    assert (tmp_path / "out/todos/index.md").read_text("utf-8") == "# 我自己的\n"
+    assert (tmp_path / "out/docs/todos/index.md").read_text("utf-8") == "# 我自己的\n"

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 
 from rizhi.journal import write
 from rizhi.journal.carry import Goal
-from rizhi.journal.report import DISTANCES
+from rizhi.journal.lookback import DISTANCES
 from rizhi.site import html, overviews, panels
 from rizhi.site.blocks import Folded, Heat, Link, Month, Panel, Rows, Trail
 from rizhi.site.graph import Web, read_web

@@ -1,8 +1,11 @@
-"""两个围栏：代码、行号、记录、毛病都在页面上说清楚。"""
+"""三种围栏：代码、行号、记录、毛病都在页面上说清楚。"""
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -42,6 +45,8 @@ assert Block.forward(x) == 6
 def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
     (vault.root / "llm/model.py").write_text(MODEL, encoding="utf-8")
+    (vault.root / "llm/lab").mkdir()
+    (vault.root / "llm/lab/look.py").write_text("WIDE = 3\n", encoding="utf-8")
     path = vault.snippets / "topic.py"
     path.write_text(TOPIC, encoding="utf-8")
     monkeypatch.chdir(vault.root)
@@ -71,6 +76,11 @@ def test_cells_show_code_line_numbers_and_output(recorded: Path) -> None:
 def test_module_alone_means_every_cell(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic"))
     assert [node.get_text() for node in page.select(".rz-title")] == ["数", "结果", "检验"]
+
+
+def test_source_of_a_module_in_a_subpackage(topic: Path) -> None:
+    page = _html(fence.source_fence("llm.lab.look:WIDE"))
+    assert page.select_one(".rz-file").get_text() == "llm/lab/look.py 第 1 行"
 
 
 def test_copied_code_runs(recorded: Path) -> None:
@@ -105,7 +115,7 @@ def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
         (fence.snippet_fence, "absent:数", "没有片段 snippets/absent.py；现有：topic"),
         (fence.snippet_fence, "../topic:数", "没有片段"),
         (fence.source_fence, "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
-        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.model"),
+        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
         (fence.source_fence, "os:path", "没有模块 os"),
     ],
 )
@@ -127,6 +137,62 @@ def test_unrecorded_and_stale_are_marked_once(
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
     assert "输出已过期" in page.get_text() and "rizhi record topic" in page.get_text()
+
+
+FLOW = """# %% 图
+import json
+
+links = {"rope": "../attention/rope.md#转", "far": "https://example.org/a.md"}
+print(json.dumps({"links": links, "source": "</script><b>"}))
+# %% 不是
+print([1])
+"""
+
+
+@pytest.fixture
+def drawn(vault: Vault, topic: Path) -> Path:
+    topic.write_text(FLOW, encoding="utf-8")
+    assert runner.record(vault, topic)
+    return topic
+
+
+def _data(page: BeautifulSoup) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(page.select_one(".rz-flow > script").get_text())
+    return data
+
+
+def test_flow_carries_its_data_and_says_where_it_comes_from(drawn: Path) -> None:
+    """没有脚本、打印、换了引擎，看到的是一句话；数据里的源码不会提前结束 <script>。"""
+    html = fence.flow_fence("topic:图")
+    page = _html(html)
+    assert _data(page)["source"] == "</script><b>" and html.count("</script>") == 1
+    assert "snippets/topic.py 里「图」一格的输出" in page.select_one(".rz-flow > p").get_text()
+    links = {"rope": "../attention/rope.html#转", "far": "https://example.org/a.md"}
+    assert _data(page)["links"] == links
+    assert page.select(".rz-trouble") == []
+
+
+def test_flow_asks_the_engine_for_addresses(drawn: Path) -> None:
+    """引擎有自己的处理器就问它：文件夹式的网址、不存在的页，它都知道。"""
+    asked = SimpleNamespace(path_to_url=lambda link: f"/{link}/")
+    md = SimpleNamespace(treeprocessors={"relpath": asked})
+    page = _html(fence.flow_fence("topic:图", "flow", "flow", {}, md))
+    assert _data(page)["links"]["rope"] == "/../attention/rope.md#转/"
+
+
+def test_flow_without_data_is_shown_and_warned(
+    vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic.write_text(FLOW, encoding="utf-8")
+    page = _html(fence.flow_fence("topic:图"))
+    assert "还没有记录" in page.select_one(".rz-trouble").get_text() and "还没有记录" in caplog.text
+    assert page.select(".rz-flow > script") == [] and page.select_one(".rz-flow > p")
+    runner.record(vault, topic)
+    assert "不是张量流的数据" in fence.flow_fence("topic:不是")
+    assert "没有单元格「」" in fence.flow_fence("topic")
+    topic.write_text(FLOW.replace("转", "角"), encoding="utf-8")
+    page = _html(fence.flow_fence("topic:图"))
+    assert "输出已过期" in page.get_text() and _data(page)["links"]["rope"].endswith("#转")
 
 
 def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None:
