@@ -107,8 +107,9 @@ def change_llm(root: Path, url: str) -> float:
 def settle(root: Path, url: str) -> None:
     """等后台把别的片段跑完、站点再建好：下一轮从闲着的时候算起。"""
     until = time.monotonic() + LIMIT
-    paths = snippet_files(find_vault(root, root))
-    while stale := [path.stem for path in paths if record.state(path, root) != "fresh"]:
+    vault = find_vault(root, root)
+    paths = snippet_files(vault)
+    while stale := [path.stem for path in paths if record.load(vault, path).state != "fresh"]:
         if time.monotonic() > until:
             raise TimeoutError(f"{LIMIT} 秒里没有重录好：{'、'.join(stale)}")
         time.sleep(0.1)
@@ -119,7 +120,7 @@ def settle(root: Path, url: str) -> None:
 def one_run(root: Path) -> float:
     """同一个片段单独跑一次子进程要多久。"""
     start = time.perf_counter()
-    run = runner.run(root / SNIPPET, root)
+    run = runner.run(find_vault(root, root), root / SNIPPET)
     assert not run.error, run.error
     return time.perf_counter() - start
 
@@ -128,7 +129,7 @@ def main() -> int:
     rounds = compare.rounds(ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         ours, bare = peers.ours(Path(folder) / "ours"), peers.bare(Path(folder) / "bare")
-        runner.warm_up(ours)
+        runner.warm_up(find_vault(ours, ours))
         one_run(ours)
         with serving(ours) as mine, serving(bare) as theirs:
             results = [

@@ -7,7 +7,7 @@ import re
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
@@ -52,7 +52,6 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
-    _snippets: dict[Path, cells.Snippet | RizhiError] = field(default_factory=dict)
 
     @property
     def pages(self) -> list[Page]:
@@ -123,16 +122,8 @@ class Scene:
             yield from ((note, p) for p in self.parts[note.path] if notes.fits(p.name, title))
 
     def snippet(self, path: Path) -> cells.Snippet:
-        """读一个片段，各读一次。异常：读不懂，抛 RizhiError。"""
-        if path not in self._snippets:
-            try:
-                self._snippets[path] = cells.parse(path)
-            except RizhiError as error:
-                self._snippets[path] = error
-        found = self._snippets[path]
-        if isinstance(found, RizhiError):
-            raise found
-        return found
+        """一个片段的各格。异常：读不懂，抛 RizhiError。"""
+        return record.load(self.vault, path).source
 
 
 # 在哪里（页与字符位置，或路径与行）、什么、怎么办
@@ -421,12 +412,14 @@ def snippets_checked(scene: Scene) -> Findings:
 @_rule("R402")
 def recorded(scene: Scene) -> Findings:
     for path in scene.checked:
-        with suppress(RizhiError):  # 读不懂的片段由 R401 说明
-            state = record.state(path, scene.vault.root)
-            if state != "fresh":
-                names = {"stale": "过期", "edited": "被改动过", "missing": "没有"}
-                remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
-                yield path, 1, f"输出的记录{names[state]}", remedy
+        loaded = record.load(scene.vault, path)
+        if loaded.snippet is None:
+            continue  # 读不懂的片段由 R401 说明
+        remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
+        if loaded.fault:
+            yield path, 1, loaded.error.rstrip("。"), f"改好之后{remedy}"
+        elif words := record.STATES[loaded.state].check:
+            yield path, 1, f"输出的记录{words}", remedy
 
 
 @_rule("R403")
@@ -443,9 +436,11 @@ def checks_assert(scene: Scene) -> Findings:
 @_rule("R404")
 def imports_tracked(scene: Scene) -> Findings:
     for path, _ in _readable(scene):
-        for line, file in record.untracked(path, scene.vault.root):
+        for line, file in record.untracked(scene.vault, path):
             message = f"用到了 {file}：它改了，这里的记录不会过期"
-            yield path, line, message, "把要用的几行写进这个片段，或搬进 llm"
+            package = scene.vault.source
+            other = f"搬进 {package}" if package else "在 [tool.rizhi] 的 source 写上它所在的包"
+            yield path, line, message, f"把要用的几行写进这个片段，或{other}"
 
 
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)

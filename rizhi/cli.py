@@ -496,7 +496,7 @@ def stats(vault: Vault, as_json: bool) -> None:
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
-    from rizhi.snippets import recorder
+    from rizhi.snippets.run import record as run_and_record
     from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
@@ -507,10 +507,14 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
         raise RizhiError(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
     failed = False
     for number, path in enumerate(paths, 1):
-        result = recorder.record(vault, path)
-        failed |= bool(result.error)
-        line = f"[{number}/{len(paths)}] {path.stem}：{result.error or result.done}"
-        click.echo(line, err=bool(result.error))
+        head = f"[{number}/{len(paths)}] {path.stem}："
+        try:
+            changed = run_and_record(vault, path)
+        except RizhiError as error:
+            failed = True
+            click.echo(head + error.within(vault.root), err=True)
+        else:
+            click.echo(head + (f"更新 {changed} 个文件" if changed else "没有变化"))
     _exit(failed)
 
 

@@ -19,6 +19,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_LINES = 20_000
 DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+Fingerprint = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Vault:
     """一个知识库：`pyproject.toml` 里有 `[tool.rizhi]` 的文件夹。"""
 
     root: Path
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def docs(self) -> Path:
@@ -56,6 +57,11 @@ class Vault:
     def outputs(self) -> Path:
         return self.snippets / "outputs"
 
+    @property
+    def source(self) -> str:
+        """源码包的名字：知识库里的一个包文件夹；没有设置则为空串。"""
+        return str(self.config.get("source", ""))
+
     def relative(self, path: Path) -> str:
         """相对于知识库的路径，消息里用它。"""
         return name_in(self.root, path)
@@ -64,12 +70,13 @@ class Vault:
 def find_vault(start: Path, explicit: Path | None = None) -> Vault:
     """找到知识库：`explicit` 指定的文件夹，否则 `start` 及其上各级里最近的一个。
 
-    异常：没有找到，或 pyproject.toml 读不出来，抛 RizhiError。
+    异常：没有找到，pyproject.toml 读不出来，或 source 不是包名，抛 RizhiError。
     """
     folders = [explicit] if explicit else [start.resolve(), *start.resolve().parents]
     for folder in folders:
         config = _config(folder / "pyproject.toml")
         if config is not None:
+            _check_source(config)
             return Vault(folder.resolve(), config)
     where = str(explicit) if explicit else f"{start} 及其上各级"
     raise RizhiError(
@@ -196,6 +203,27 @@ def snippet_files(vault: Vault) -> list[Path]:
     return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
 
 
+def source_files(vault: Vault) -> list[Path]:
+    """源码包的全部文件，子包的也在内，按路径排序；没有源码包就没有。"""
+    if not vault.source:
+        return []
+    return [Path(n) for n in file_names(vault.root / vault.source) if n.endswith(".py")]
+
+
+def file_names(folder: Path) -> list[str]:
+    """一个文件夹里的全部文件，各级的都在内，按路径排序；没有这个文件夹就没有。"""
+    return sorted(name for name, _ in _files(str(folder)))
+
+
+def fingerprint(path: str | Path) -> Fingerprint:
+    """一个文件的时间、大小与编号：都没变就当内容没变，不读它；断了的链接、刚被删掉的是全 0。"""
+    try:
+        status = os.stat(path)  # noqa: PTH116  十年的规模上，造 Path 就嫌慢了
+    except OSError:
+        return 0, 0, 0, 0
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
 def read_checks(vault: Vault) -> dict[str, list[str]]:
     """每个片段里「检验…」单元格的标题；只看标记，不解析。"""
     files = snippet_files(vault)
@@ -261,7 +289,7 @@ def _files(folder: str) -> Iterator[tuple[str, bool]]:
     """一个文件夹里的全部文件，与它是不是链接；不跟进指向文件夹的链接，免得绕圈。"""
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         if entry.name.startswith("."):  # 编辑器的交换文件、macOS 的 ._ 文件、没写完的临时文件
@@ -279,6 +307,16 @@ def _config(path: Path) -> Mapping[str, Any] | None:
         raise RizhiError(f"读不出来：{error}。请改好它再来。", path) from error
     found = table.get("tool", {}).get("rizhi")
     return found if isinstance(found, dict) else None
+
+
+def _check_source(config: Mapping[str, Any]) -> None:
+    name = config.get("source", "")
+    if not isinstance(name, str) or (name and not name.isidentifier()):
+        raise RizhiError(
+            "pyproject.toml 的 [tool.rizhi] source 应是知识库里一个包文件夹的名字，"
+            f"现在是 {name!r}。"
+            '例如 source = "llm"；没有源码包就删掉这一行。'
+        )
 
 
 def _likely_encoding(data: bytes, error: UnicodeDecodeError) -> str:

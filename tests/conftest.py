@@ -67,13 +67,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="session")
 def forkserver() -> None:
     """按真的知识库预载：空的知识库里没有 import，由它开起来，后面每个子进程都要现载 torch。"""
-    runner.warm_up(vaults.ROOT)
+    runner.warm_up(find_vault(vaults.ROOT))
 
 
 @pytest.fixture
 def vault(tmp_path: Path, forkserver: None) -> Vault:
     """一个空的知识库。"""
-    (tmp_path / "pyproject.toml").write_text("[tool.rizhi]\nday_ends = 4\n", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.rizhi]\nday_ends = 4\nsource = "llm"\n', encoding="utf-8"
+    )
     for name in ("docs/daily", "docs/notes", "snippets/outputs", "llm"):
         (tmp_path / name).mkdir(parents=True)
     return find_vault(tmp_path)

@@ -161,7 +161,7 @@ def test_flow_links_are_the_site_s_own(site: Site, tmp_path: Path) -> None:
     text = path.read_text("utf-8").replace("attention/rope.md", "attention/gone.md")
     path.write_text(text, encoding="utf-8")
     cell = CellOutput("数据 张量流", json.dumps({"links": {"x": "../attention/gone.md"}}))
-    for name, data in record_files((cell,), key(path, root), {}, "").items():
+    for name, data in record_files((cell,), key(find_vault(root), path), {}, "").items():
         (outputs / "tensor_flow" / name).write_bytes(data)
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +22,6 @@ from rizhi.site.graph import Web
 from rizhi.site.graph import plain as plainly
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
-from rizhi.stamp import stamp
 from rizhi.vault import Vault
 
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
@@ -122,8 +121,7 @@ def _preview(web: Web, note: Note, brief: str) -> str:
         "figure": "",
     }
     if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
-        files = sorted(map(str, (web.vault.outputs / note.snippet).glob("*")))
-        data["figure"] = _figure(web.vault.outputs, note.snippet, tuple(map(stamp, files)))
+        data["figure"] = _figure(web.vault, note.snippet)
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
@@ -136,12 +134,8 @@ def _brief(note: Note, title: str) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)  # 没变过的记录，每次重建都沿用
-def _figure(outputs: Path, module: str, _: object) -> str:
+def _figure(vault: Vault, module: str) -> str:
     """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
-    try:
-        record = records.read_record(outputs, module)
-    except RizhiError:
-        return ""
+    record = records.load(vault, vault.snippets / f"{module}.py").record
     figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
     return next(map(fence.data_uri, filter(None, figures)), "")

@@ -6,7 +6,7 @@
 import gc
 import logging
 import re
-from functools import lru_cache, partial
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
-from rizhi import stamp, store
+from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin import notebooks, pages, search
@@ -33,6 +33,7 @@ from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.site.graph import Web
 from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
+from rizhi.snippets.source import module_file
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, find_vault, read_text, snippet_files, today
 from rizhi.zh import cause
@@ -49,7 +50,7 @@ NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
-_REFERENCE = re.compile(r"^::: (llm[\w.]*)\n(?: {4}.*\n?)*", re.M)
+_REFERENCE = re.compile(r"^::: ([\w.]+)\n(?: {4}.*\n?)*", re.M)
 _DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
@@ -277,18 +278,12 @@ def _replace_broken_notebooks(files: Files, config: MkDocsConfig, vault: Vault) 
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
     """每个片段带输出的笔记本。"""
     for path in snippet_files(vault):
-        try:
-            book = _book(path, vault.outputs, stamp.of_snippet(vault, path))
-        except RizhiError as error:
-            log.info("%s", error.within(vault.root))  # 用到它的页面会显示这个错误并记警告
+        loaded = records.load(vault, path)
+        if loaded.snippet is None:
+            log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
+        book = records.to_notebook(loaded.snippet, loaded.record)
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
-
-
-@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
-def _book(path: Path, outputs: Path, _: object) -> str:
-    record = records.read_record(outputs, path.stem)
-    return records.to_notebook(cells.parse(path), record)
 
 
 def _download(files: Files, page: Page, place: re.Match[str]) -> str:
@@ -300,9 +295,11 @@ def _download(files: Files, page: Page, place: re.Match[str]) -> str:
 
 
 def _reference(vault: Vault, page: Page, directive: re.Match[str]) -> str:
-    """`llm` 正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
-    path = vault.root / (directive[1].replace(".", "/") + ".py")
+    """源码包正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
+    if directive[1].partition(".")[0] != vault.source:
+        return directive[0]
     try:
+        path = module_file(vault, directive[1])
         cells.syntax_tree(path, read_text(path))
     except RizhiError as error:
         message = error.within(vault.root)

@@ -31,9 +31,15 @@ from rizhi.journal.todo import lives
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
 from rizhi.site.graph import Web
-from rizhi.stamp import Stamp, stamp
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, day_names, markdown_files, snippet_files
+from rizhi.vault import (
+    Vault,
+    day_names,
+    fingerprint,
+    markdown_files,
+    snippet_files,
+    source_files,
+)
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -81,7 +87,7 @@ class Reader:
         """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
         vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
         pages = tuple(
-            kept(path, partial(graph.read_fact, vault, day, path, rows), (stamp(path), rows))
+            kept(path, partial(graph.read_fact, vault, day, path, rows), (fingerprint(path), rows))
             for day, path in day_names(vault)
         )
         todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
@@ -98,7 +104,7 @@ class Reader:
 
     def _load(self, kind: type[P], path: Path, link: bool) -> P:
         make = partial(load, kind, self.vault, path, link)
-        return self.kept((kind, path), make, stamp(str(path)))
+        return self.kept((kind, path), make, fingerprint(path))
 
 
 class Templates(BytecodeCache):
@@ -143,7 +149,7 @@ class Incremental:
         """换了知识库、产物的文件夹，或改了配置，就从头来。"""
         files = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
         template = boilerplate(vault).pattern
-        settings = (config.site_dir, template, *((file, stamp(file)) for file in files))
+        settings = (config.site_dir, template, *((file, fingerprint(file)) for file in files))
         if self._settings != settings:
             self._settings = settings
             self.forget()
@@ -218,16 +224,16 @@ class Sources:
         self._uris = frozenset(file.src_uri for file in files)
         self._days = {day.uri: day for day in web.days}
         self._pages: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
-        self._llm = _stamps(sorted((self._vault.root / "llm").rglob("*.py")))
+        self._source = _fingerprints(source_files(self._vault))
         references = sorted((self._vault.docs / _REFERENCE).glob("*.md"))
-        self._references = self._llm + _stamps(references)
+        self._references = self._source + _fingerprints(references)
 
     def of(self, file: File) -> Fingerprint:
         """除了导航，一个文件的一切依据。"""
         uri, path = file.src_uri, file.abs_src_path
         if path is None:
             return (file.content_bytes, *self._inserted(uri))
-        own = (stamp(path), *self._inserted(uri))
+        own = (fingerprint(path), *self._inserted(uri))
         if not uri.endswith(".md"):
             return own
         day = self._days.get(uri)
@@ -244,7 +250,7 @@ class Sources:
 
     def _embedded(self, modules: Iterable[str]) -> Fingerprint:
         snippets = tuple(self._snippet(name) for name in modules if "." not in name)
-        return (snippets, self._llm) if modules else ()
+        return (snippets, self._source) if modules else ()
 
     def _snippet(self, name: str) -> Fingerprint:
         if name == graph.FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
@@ -253,15 +259,15 @@ class Sources:
         if not path.is_file():  # 页面上列出现有的
             return tuple(p.stem for p in snippet_files(self._vault))
         outputs = sorted(record.iterdir()) if record.is_dir() else []
-        return (_stamps([path, *outputs]), self._running(name))
+        return (_fingerprints([path, *outputs]), self._running(name))
 
 
 def _dependencies(page: Page) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return graph.reach(page), graph.embedded(page)
 
 
-def _stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
-    return tuple(stamp(str(path)) for path in paths)
+def _fingerprints(paths: Iterable[Path]) -> Fingerprint:
+    return tuple(fingerprint(path) for path in paths)
 
 
 class Shapes:

@@ -6,18 +6,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 from mkdocs.livereload import LiveReloadServer
 
-from rizhi import stamp, store
+from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.page import Page
 from rizhi.site.graph import embedded
-from rizhi.snippets import record, recorder, run
+from rizhi.snippets import record as records
+from rizhi.snippets import run
 from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -58,14 +58,15 @@ class Reruns:
         store.replace(_marker(vault), b"")
         server.watch(str(_marker(vault)))
         # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-        for folder, recursive in ((vault.snippets, False), (vault.root / "llm", True)):
-            if folder.is_dir():
-                server.watch(str(folder), recursive=recursive)
-        run.warm_up(vault.root)
+        if vault.snippets.is_dir():
+            server.watch(str(vault.snippets), recursive=False)
+        if vault.source and (vault.root / vault.source).is_dir():
+            server.watch(str(vault.root / vault.source))
+        run.warm_up(vault)
 
     def refresh(self, vault: Vault, read: Callable[[Path], Page]) -> None:
-        """重跑记录过期的片段；没装 torch 就什么也不做，页面上会标「已过期」。"""
-        if not self.serving or not run.has_torch():
+        """重跑记录过期的片段；缺了库的跑不起来，页面上会说缺什么。"""
+        if not self.serving:
             return
         stale = [path for path in snippet_files(vault) if self._is_stale(vault, path)]
         page = vault.docs / f"{self._watched}.md"
@@ -87,13 +88,12 @@ class Reruns:
 
     def _is_stale(self, vault: Vault, path: Path) -> bool:
         """要不要重跑；上次出的错若还在（指纹没变），就接着显示，不再试。"""
-        module = path.stem
-        try:
-            key, fresh = _key_and_state(path, vault.root, stamp.of_snippet(vault, path))
-        except RizhiError as error:
-            self.failures[module] = error.within(vault.root)
+        module, loaded = path.stem, records.load(vault, path)
+        if loaded.error:
+            self.failures[module] = loaded.error
             return False
-        if not fresh and self._tried.get(module) == key:
+        fresh = loaded.state == "fresh"
+        if not fresh and self._tried.get(module) == loaded.key:
             return False
         self.failures.pop(module, None)
         self._tried.pop(module, None)
@@ -106,11 +106,12 @@ class Reruns:
     def _record(self, vault: Vault, path: Path) -> None:
         with self._locks[path.stem]:  # 后台还在跑旧的那一遍时，等它写完再跑新的
             log.info("重新记录 snippets/%s", path.name)
-            key = record.key(path, vault.root)
-            error = recorder.record(vault, path).error
-            if error:
+            key = records.load(vault, path).key
+            try:
+                run.record(vault, path)
+            except RizhiError as error:
                 self._tried[path.stem] = key
-                self.failures[path.stem] = error
+                self.failures[path.stem] = error.within(vault.root)
 
     def _record_later(self, vault: Vault, paths: list[Path]) -> None:
         try:
@@ -118,11 +119,6 @@ class Reruns:
         finally:
             self.running.difference_update(path.stem for path in paths)
             store.replace(_marker(vault), str(time.monotonic_ns()).encode())
-
-
-@lru_cache(maxsize=1024)  # 几百个片段，不必每次重建都重读
-def _key_and_state(path: Path, root: Path, _: object) -> tuple[str, bool]:
-    return record.key(path, root), record.state(path, root) == "fresh"
 
 
 def _marker(vault: Vault) -> Path:

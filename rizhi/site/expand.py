@@ -54,7 +54,7 @@ def _expanded(vault: Vault, uri: str, body: str) -> str:
     ]
     linked: set[str] = set()
     for span in document.spans:
-        if span.kind == "fenced" and span.info in ("snippet", "source"):
+        if span.kind == "fenced" and span.info in ("snippet", "source", "flow"):
             lead = re.sub(r"[^ >]", " ", body[document.line_start(span.start) : span.start])
             lines = (line.strip(" >") for line in body[span.start : span.end].split("\n")[1:-1])
             made = "\n\n".join(
@@ -72,9 +72,11 @@ def _fence(vault: Vault, uri: str, kind: str, line: str, linked: set[str]) -> li
     try:
         if kind == "source":
             return [_source(vault, module, name)]
+        if kind == "flow":  # 这张图由站点的脚本画，脚本也导出了
+            return [fence.fences(fence.Context(vault))["flow"](line)]
         blocks = list(_cells(vault, uri, module, name))
     except RizhiError as error:
-        return [_trouble(f"{line}：{error}".replace(f"{vault.root}/", ""))]
+        return [_trouble(f"{line}：{error.within(vault.root)}")]
     if module not in linked:
         linked.add(module)
         book = Link(f"snippets/{module}.py 的笔记本", notebook_uri(module))
@@ -84,9 +86,8 @@ def _fence(vault: Vault, uri: str, kind: str, line: str, linked: set[str]) -> li
 
 def _cells(vault: Vault, uri: str, module: str, title: str) -> Iterator[str]:
     path = cells.snippet_file(vault, module)
-    parsed = cells.parse(path)
-    record = records.read_record(vault.outputs, module)
-    state = fence.STATES[records.state(path, vault.root)]
+    loaded = records.load(vault, path)
+    parsed, record = loaded.source, loaded.record
     for cell in (parsed.cell(title),) if title else parsed.code_cells:
         yield _code(cell.source, "python", f"snippets/{path.name} · {cell.title}", cell.line)
         out = record.output(cell.title) if record else None
@@ -97,8 +98,8 @@ def _cells(vault: Vault, uri: str, module: str, title: str) -> Iterator[str]:
                 at = figure_uri(module, parsed.code_cells.index(cell) + 1, number)
                 alt = parts_markdown((cell.title,), uri)
                 yield f"![{alt}]({relative(uri, at)}){{.rz-figure}}"
-    if state:
-        yield _trouble(state.format(slug=module.replace("_", "-")))
+    if trouble := fence.trouble_of(loaded):
+        yield _trouble(trouble)
 
 
 def _source(vault: Vault, module: str, name: str) -> str:
@@ -118,7 +119,7 @@ def _reference(vault: Vault, uri: str, module: str) -> str:
     try:
         body = cells.syntax_tree(path, text).body
     except RizhiError as error:
-        return _trouble(str(error).replace(f"{vault.root}/", ""))
+        return _trouble(error.within(vault.root))
     lines, name = text.splitlines(), vault.relative(path)
     made: list[str] = []
     starts = [(_first(node), node) for node in body if isinstance(node, _DEFINITIONS)]

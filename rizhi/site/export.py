@@ -12,7 +12,6 @@ from rizhi.errors import RizhiError
 from rizhi.site import expand, html, overviews, panels
 from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
 from rizhi.site.graph import Web
-from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, contained, decode, read_text, snippet_files
@@ -165,10 +164,10 @@ def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
     """每个片段的笔记本与记录里的图；读不懂的片段，用到它的页里会说明。"""
     made: dict[str, Callable[[], bytes]] = {}
     for path in snippet_files(vault):
-        try:
-            parsed, record = cells.parse(path), records.read_record(vault.outputs, path.stem)
-        except RizhiError:
+        loaded = records.load(vault, path)
+        if loaded.snippet is None:
             continue
+        parsed, record = loaded.snippet, loaded.record
         made[expand.notebook_uri(path.stem)] = records.to_notebook(parsed, record).encode
         for number, cell in enumerate(parsed.code_cells, 1):
             out = record.output(cell.title) if record else None

@@ -4,12 +4,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 
-from rizhi import stamp
 from rizhi.dates import week_of, weekday
-from rizhi.errors import RizhiError
 from rizhi.journal.lookback import that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
@@ -23,12 +20,6 @@ FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
 FOLDED = 100  # 其余的折起来；再多，就另成一页
 SHOWN = 10
 _STATES = {"open": "还开着", "done": "完成", "dropped": "放弃"}
-_RECORDS = {
-    "fresh": "记录是新的",
-    "stale": "输出已过期",
-    "edited": "记录被改动过",
-    "missing": "还没有记录",
-}
 
 
 def of_page(web: Web, uri: str) -> list[Panel]:
@@ -325,20 +316,18 @@ def _state(web: Web, note: Note) -> list[Panel]:
     path = web.vault.snippets / f"{name}.py"
     if not path.is_file():
         return []
-    rows = _standing(path, web.vault.root, stamp.of_snippet(web.vault, path))
+    rows = _standing(path.name, web.vault.source, records.load(web.vault, path))
     return [Panel("state", "片段", Rows(rows))]
 
 
-@lru_cache(maxsize=1024)  # 读记录、算指纹都慢；没变过的片段沿用
-def _standing(path: Path, root: Path, _: object) -> tuple[Row, ...]:
-    try:
-        state = _RECORDS[records.state(path, root)]
-        record = records.read_record(path.parent / "outputs", path.stem)
-        used = "、".join(records.sources(path, root)) or "不用 llm"
-    except RizhiError as error:
-        return (Row((error.within(root),)),)
-    when = f"，录于 {record.recorded}" if record and record.recorded else ""
-    return (
-        Row((f"snippets/{path.name}", Dim((f"　{state}{when}",)))),
-        Row(("依据", Dim((f"　{used}",)))),
-    )
+def _standing(name: str, package: str, loaded: records.Loaded) -> tuple[Row, ...]:
+    """记录新不新、哪天录的；有源码包的，还有用到它哪些文件。"""
+    if loaded.error:
+        return (Row((loaded.error,)),)
+    state = records.STATES[loaded.state].panel
+    when = f"，录于 {loaded.record.recorded}" if loaded.record and loaded.record.recorded else ""
+    row = Row((f"snippets/{name}", Dim((f"　{state}{when}",))))
+    if not package:
+        return (row,)
+    used = "、".join(loaded.sources) or f"不用 {package}"
+    return row, Row(("依据", Dim((f"　{used}",))))

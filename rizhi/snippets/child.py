@@ -1,7 +1,7 @@
 """片段的子进程里发生的事：定下种子与图，装上防护，逐格运行。"""
 
 import os
-import re
+import random
 import sys
 import traceback
 from importlib import import_module
@@ -15,14 +15,20 @@ from rizhi.snippets import figures
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 
 MAX_OUTPUT = 64 * 1024
+SEEDED = frozenset(("numpy", "torch"))
 
 
 class OutputTooLong(Exception):
     """一个单元格打印得太多。"""
 
 
-def run_cells(pipe: Connection, snippet: Snippet, root: str, folder: str) -> None:
+def run_cells(
+    pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
+) -> None:
+    """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
     module = _prepare(snippet, root, folder)
+    _settle(seeded)
+    sys.addaudithook(_guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
         output = _run_cell(cell, module)
@@ -38,28 +44,25 @@ def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     module = ModuleType(snippet.module)
     module.__file__ = str(snippet.path)
     sys.modules[snippet.module] = module
-    _settle(snippet)
-    sys.addaudithook(_guard(Path(folder).resolve()))
     return module
 
 
-def _settle(snippet: Snippet) -> None:
-    """固定种子与线程数，定下图的样子；库要先载入才种得下，没装的等单元格自己去报。"""
-    import random
-
-    random.seed(0)
-    used = "\n".join(cell.source for cell in snippet.code_cells)
-    for name in ("numpy", "torch"):
-        if name in sys.modules or (re.search(rf"\b({name}|llm)\b", used) and installed(name)):
-            library = import_module(name)
-            library.random.seed(0) if name == "numpy" else library.manual_seed(0)
-            if name == "torch":
-                library.set_num_threads(1)
+def _settle(seeded: frozenset[str]) -> None:
+    """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
     figures.prepare()
+    if torch := _library("torch", seeded):
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+    if numpy := _library("numpy", seeded):  # torch 也许刚把它载进来
+        numpy.random.seed(0)
+    random.seed(0)
 
 
-def installed(name: str) -> bool:
-    return find_spec(name) is not None
+def _library(name: str, wanted: frozenset[str]) -> Any:
+    """已经载入的，或片段要用而又装了的；否则是 None。"""
+    if name in sys.modules or (name in wanted and find_spec(name)):
+        return import_module(name)
+    return None
 
 
 def _guard(folder: Path) -> Any:
@@ -124,7 +127,7 @@ _SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带�
 
 
 def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
-    """回溯只留片段与 `llm` 里的几层，路径相对于知识库。"""
+    """回溯只留片段与源码包里的几层，路径相对于知识库。"""
     path = Path(str(module.__file__))
     root = path.parent.parent
     frames = [

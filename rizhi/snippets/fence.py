@@ -1,4 +1,4 @@
-"""三种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入 `llm` 的源码，`flow` 嵌入张量流。
+"""三种围栏：`snippet` 嵌入单元格与它的记录，`source` 嵌入源码包的源码，`flow` 嵌入张量流。
 
 只依赖 Python-Markdown 与 pymdown-extensions：换一个跑 Python-Markdown 的引擎，页面还是一样。
 superfences 会吞掉格式化函数的异常，所以毛病都显示在页面里，并记一条警告。
@@ -19,7 +19,6 @@ import pygments
 from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
-from rizhi import stamp
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
@@ -29,14 +28,6 @@ from rizhi.vault import Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
 log = logging.getLogger("mkdocs.rizhi")
-
-STATES = {
-    "fresh": "",
-    "stale": "输出已过期：片段或 llm 改过之后还没有重新记录。运行 rizhi record {slug}。",
-    "edited": "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
-    "missing": "还没有记录输出。运行 rizhi record {slug}。",
-}
-
 
 Fence = Callable[..., str]
 
@@ -57,42 +48,48 @@ def fences(context: Context) -> dict[str, Fence]:
     return {
         "snippet": partial(_render, _cells, context),
         "source": partial(_render, _object, context),
-        "flow": partial(_render_flow, context),
+        "flow": partial(_render, _flow, context),
     }
 
 
 def snippet_fence(source: str, *_: Any, **__: Any) -> str:
     """`snippet` 围栏：每行一个 `模块:单元格`，只写模块就是全部单元格；知识库由当前文件夹找。"""
-    return _render(_cells, Context(find_vault(Path.cwd())), source)
+    return _render_here(_cells, source)
 
 
 def source_fence(source: str, *_: Any, **__: Any) -> str:
     """`source` 围栏：每行一个 `llm.model:RMSNorm.forward`；知识库由当前文件夹找。"""
-    return _render(_object, Context(find_vault(Path.cwd())), source)
+    return _render_here(_object, source)
 
 
 def flow_fence(source: str, *given: Any, **_: Any) -> str:
-    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。"""
-    return _render_flow(Context(find_vault(Path.cwd())), source, *given)
+    """`flow` 围栏：每行一个 `模块:单元格`，那一格打印的数据由站点的查看器画出来。
+
+    链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。
+    """
+    return _render_here(_flow, source, *given)
 
 
-_Line = Callable[[Context, str], tuple[str, str]]  # 一行 → HTML 与要说的毛病
+# 一行 → HTML 与要说的毛病；`given` 是 superfences 另给的几样
+_Line = Callable[..., tuple[str, str]]
 
 
-def _render_flow(context: Context, source: str, *given: Any, **_: Any) -> str:
-    """链接由 mkdocs 自己的处理器换成网址：找不到的页，它照样警告；别的引擎里只换后缀。"""
-    steps = given[3].treeprocessors if len(given) > 3 else {}  # superfences 给的第四样是解析器
-    to_url = steps["relpath"].path_to_url if "relpath" in steps else page_url
-    return _render(partial(_flow, to_url), context, source)
+def _render_here(render_line: _Line, source: str, *given: Any) -> str:
+    try:
+        context = Context(find_vault(Path.cwd()))
+    except RizhiError as error:
+        log.warning("%s", error)
+        return _box(str(error))
+    return _render(render_line, context, source, *given)
 
 
-def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: Any) -> str:
+def _render(render_line: _Line, context: Context, source: str, *given: Any, **_: Any) -> str:
     """逐行渲染；同一个毛病在一个围栏里只说一次。"""
     parts: list[str] = []
     said = {""}
     for line in filter(None, map(str.strip, source.splitlines())):
         try:
-            html, trouble = render_line(context, line)
+            html, trouble = render_line(context, line, *given)
         except RizhiError as error:
             html, trouble = "", f"{line}：{error.within(context.vault.root)}"
         except Exception:  # superfences 会把它吞掉，页面上只剩一行反引号，谁也看不出来
@@ -100,31 +97,37 @@ def _render(render_line: _Line, context: Context, source: str, *_: Any, **__: An
         parts.append(html)
         if trouble not in said:
             said.add(trouble)
-            parts.append(_trouble(context, trouble))
+            _warn(context, trouble)
+            parts.append(_box(trouble))
     return "\n".join(parts)
 
 
-def _trouble(context: Context, message: str) -> str:
-    """页面里的一个框，日志里的一条警告；草稿只显示，不让严格构建失败。"""
+def _warn(context: Context, message: str) -> None:
+    """日志里的一条警告；草稿只显示在页面里，不让严格构建失败。"""
     where = f"{context.page}：" if context.page else ""
     log.log(logging.INFO if context.draft else logging.WARNING, "%s%s", where, message)
+
+
+def _box(message: str) -> str:
     head, _, rest = message.partition("\n")
     detail = f"<pre>{escape(rest)}</pre>" if rest.strip() else ""
     return f'<div class="admonition failure rz-trouble"><p>{escape(head)}</p>{detail}</div>'
 
 
-def _cells(context: Context, line: str) -> tuple[str, str]:
-    module, title, parsed, record, trouble = _named(context, line)
-    shown = (parsed.cell(title),) if title else parsed.code_cells
-    boxes = (_cell(parsed, cell, record, "rz-old" if trouble else "") for cell in shown)
+def _cells(context: Context, line: str, *_given: Any) -> tuple[str, str]:
+    module, title, loaded, trouble = _named(context, line)
+    snippet = loaded.source
+    shown = (snippet.cell(title),) if title else snippet.code_cells
+    boxes = (_cell(snippet, cell, loaded.record, "rz-old" if trouble else "") for cell in shown)
     return _with_state(context, "\n".join(boxes), module, trouble)
 
 
-def _flow(to_url: Callable[[str], str], context: Context, line: str) -> tuple[str, str]:
-    module, title, parsed, record, trouble = _named(context, line)
-    parsed.cell(title)
-    data = flow_data(record, title) if record else {}
+def _flow(context: Context, line: str, *given: Any) -> tuple[str, str]:
+    module, title, loaded, trouble = _named(context, line)
+    loaded.source.cell(title)
+    data = flow_data(loaded.record, title) if loaded.record else {}
     if data:
+        to_url = _link_resolver(*given)
         data["links"] = {name: to_url(link) for name, link in flow_links(data).items()}
     # 「<」写成转义：数据里的源码不会提前结束 <script>
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -134,15 +137,20 @@ def _flow(to_url: Callable[[str], str], context: Context, line: str) -> tuple[st
     return _with_state(context, html, module, trouble)
 
 
-def _named(
-    context: Context, line: str
-) -> tuple[str, str, cells.Snippet, records.Record | None, str]:
-    """一行 `模块:单元格`：片段、它的记录，以及记录不新时该说的话。"""
-    vault = context.vault
+def _link_resolver(*given: Any) -> Callable[[str], str]:
+    """把 Markdown 里的路径换成网址的函数；superfences 给的第四样是解析器。"""
+    steps = given[3].treeprocessors if len(given) > 3 else {}
+    if "relpath" not in steps:
+        return page_url
+    resolve: Callable[[str], str] = steps["relpath"].path_to_url
+    return resolve
+
+
+def _named(context: Context, line: str) -> tuple[str, str, records.Loaded, str]:
+    """一行 `模块:单元格`：片段在盘上的样子，以及记录不新时该说的话。"""
     module, _, title = (part.strip() for part in line.partition(":"))
-    path = cells.snippet_file(vault, module)
-    loaded = _load(path, vault.root, stamp.of_snippet(vault, path))
-    return module, title, *loaded[:2], context.failures.get(module, loaded[2])
+    loaded = records.load(context.vault, cells.snippet_file(context.vault, module))
+    return module, title, loaded, context.failures.get(module, trouble_of(loaded))
 
 
 def _with_state(context: Context, html: str, module: str, trouble: str) -> tuple[str, str]:
@@ -151,49 +159,49 @@ def _with_state(context: Context, html: str, module: str, trouble: str) -> tuple
     return html, trouble
 
 
-@lru_cache(maxsize=512)
-def _load(path: Path, root: Path, _: object) -> tuple[cells.Snippet, records.Record | None, str]:
-    """片段、它的记录，以及记录不新时该说的话。"""
-    parsed, record = cells.parse(path), None
-    try:
-        record = records.read_record(path.parent / "outputs", path.stem)
-        trouble = STATES[records.state(path, root)]
-    except RizhiError as error:  # 记录或 llm 坏了，代码仍然可以看
-        trouble = error.within(root)
-    return parsed, record, trouble.format(slug=path.stem.replace("_", "-"))
+def trouble_of(loaded: records.Loaded) -> str:
+    """记录不新时该说的话；记录或源码坏了，代码仍然可以看。
+
+    异常：片段读不懂，抛 RizhiError。
+    """
+    if loaded.error:
+        return loaded.error
+    slug = loaded.source.module.replace("_", "-")
+    return records.STATES[loaded.state].box.format(slug=slug)
 
 
-def _cell(parsed: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
-    name = f"snippets/{parsed.path.name}"
-    copy = escape(runnable(parsed, cell), quote=True)
+def _cell(snippet: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
+    name = f"snippets/{snippet.path.name}"
+    copy = escape(runnable(snippet, cell), quote=True)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
         f'<span class="rz-title">{escape(cell.title)}</span>'
         f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
         f'data-clipboard-text="{copy}">复制可运行代码</button>'
-        f'<span class="rz-notebook" data-module="{parsed.module}"></span></div>'
+        f'<span class="rz-notebook" data-module="{snippet.module}"></span></div>'
     )
     code = _highlight(cell.source, cell.line)
-    out = record.output(cell.title) if record else None
-    shown = _output(out, cell.title, age) if out else ""
+    output = record.output(cell.title) if record else None
+    shown = _output(output, age) if output else ""
     return f'<div class="rz-cell">{bar}{code}{shown}</div>'
 
 
-def runnable(parsed: cells.Snippet, cell: cells.Cell) -> str:
+def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
-    cells = parsed.code_cells[: parsed.code_cells.index(cell) + 1]
-    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in cells) + "\n"
+    upto = snippet.code_cells[: snippet.code_cells.index(cell) + 1]
+    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in upto) + "\n"
 
 
-def _output(out: cells.CellOutput, title: str, age: str) -> str:
-    text = f'<pre class="rz-text">{escape(out.text)}</pre>' if out.text else ""
+def _output(output: cells.CellOutput, age: str) -> str:
+    text = f'<pre class="rz-text">{escape(output.text)}</pre>' if output.text else ""
     images = "".join(
-        f'<img class="rz-figure" alt="{escape(title)}" src="{data_uri(figure)}">'
-        for figure in filter(None, out.figures)  # 图的文件丢了，读出来是空的
+        f'<img class="rz-figure" alt="{escape(output.title)}" src="{data_uri(figure)}">'
+        for figure in filter(None, output.figures)  # 图的文件丢了，读出来是空的
     )
     return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
 
 
+@lru_cache(maxsize=1024)  # 没变过的图，每次重建都沿用
 def data_uri(svg: str) -> str:
     """SVG 放进 `<img>` 才不会与别的图撞 id；只转义必须转义的字符，比 base64 短。"""
     body = svg[svg.index("<svg") :].replace('"', "'").replace("\n", " ")
@@ -202,15 +210,14 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml,{body}"
 
 
-def _object(context: Context, line: str) -> tuple[str, str]:
-    vault = context.vault
+def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     module, _, dotted = (part.strip() for part in line.partition(":"))
-    path = module_file(vault, module)
+    path = module_file(context.vault, module)
     first, source = find_object(path, dotted)
     last = first + source.count("\n")
     lines = f"{first}–{last}" if last > first else str(first)
     name = f"{module}.{dotted}"
-    file = vault.relative(path)
+    file = context.vault.relative(path)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
         f"第 {lines} 行</span><span class='rz-title'>"

@@ -80,8 +80,8 @@ def collect() -> tuple[str, ...]:
     numbers = pyplot.get_fignums()
     if numbers and font() is None:
         raise FontMissing(
-            "图里的字要用 zhplot 带的字体，这里没有装：运行 make record，"
-            "或 pip install -c constraints.txt zhplot。"
+            "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
+            "有 Makefile 的仓库里运行 make record，会先装好。"
         )
     drawn = []
     for number in numbers:

@@ -7,6 +7,6 @@ from rizhi.snippets import figures
 figures.prepare()  # 先于片段自己的 import：matplotlib 一载入就读字体缓存
 for _line in os.environ.get("RIZHI_PRELOAD", "").splitlines():
     try:
-        exec(_line, {})  # noqa: S102 这些行出自片段与 llm 自己的 import
-    except ImportError:
-        continue  # 缺的库等片段用到时再报，那里有行号
+        exec(_line, {})  # noqa: S102 这些行出自片段与源码包自己的 import
+    except Exception:  # noqa: S112 缺的、坏的库等片段用到时再报，那里有行号
+        continue

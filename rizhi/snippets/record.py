@@ -4,17 +4,52 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
-from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, syntax_tree
-from rizhi.vault import read_text
+from rizhi.errors import RizhiError
+from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError, parse, syntax_tree
+from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
+T = TypeVar("T")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[-+]?\d+)?", re.I)
+
+
+@dataclass(frozen=True)
+class Words:
+    """记录的一种状态，各处怎么说它；空串是没有什么要说。"""
+
+    panel: str  # 笔记页的面板
+    box: str  # 嵌着它的页面里的一个框
+    check: str  # rizhi check：「输出的记录…」
+    test: str  # pytest snippets
+
+
+STATES: Mapping[str, Words] = MappingProxyType(
+    {
+        "fresh": Words("记录是新的", "", "", ""),
+        "stale": Words(
+            "输出已过期",
+            "输出已过期：片段或它用到的源码改过之后还没有重新记录。运行 rizhi record {slug}。",
+            "过期",
+            "输出没变，但片段或它用到的源码改过，记录已过期。",
+        ),
+        "edited": Words(
+            "记录被改动过",
+            "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
+            "被改动过",
+            "snippets/outputs 里的记录被人改动过。",
+        ),
+        "missing": Words(
+            "还没有记录", "还没有记录输出。运行 rizhi record {slug}。", "没有", "还没有记录。"
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -30,35 +65,94 @@ class Record:
         return next((out for out in self.outputs if out.title == title), None)
 
 
-def key(path: Path, root: Path) -> str:
-    """片段与它用到的 `llm` 模块的指纹：片段按原文算，`llm` 按语法树算，注释与文档字符串不算。"""
+@dataclass(frozen=True)
+class Loaded:
+    """一个片段在盘上的样子；读不懂的那一样是 None 或空的，原因写在 `fault` 里。"""
+
+    snippet: Snippet | None
+    record: Record | None
+    key: str
+    sources: tuple[str, ...]  # 用到的源码文件，相对于知识库
+    fault: RizhiError | None
+    error: str  # `fault` 的整句话，路径相对于知识库；没有则为空串
+
+    @property
+    def source(self) -> Snippet:
+        """异常：片段读不懂，抛 SnippetError。"""
+        if self.snippet is None:
+            fault = self.fault or SnippetError("读不懂")
+            raise SnippetError(fault.message, fault.path, fault.line)
+        return self.snippet
+
+    @property
+    def state(self) -> str:
+        """STATES 里的一种；`error` 不空就说不上来，是空串。"""
+        if self.error:
+            return ""
+        if self.record is None:
+            return "missing"
+        if not self.record.intact:
+            return "edited"
+        return "fresh" if self.record.key == self.key else "stale"
+
+
+def load(vault: Vault, path: Path) -> Loaded:
+    """一个片段、它的记录与记录的状态；它、它的记录与源码包都没变，就不重读。"""
+    return _load(vault, path, fingerprint_of(vault, path))
+
+
+def fingerprint_of(vault: Vault, path: Path) -> tuple[tuple[str, Fingerprint], ...]:
+    """一个片段、它的记录与源码包各文件的指纹：都没变，由它们算出来的就还作数。"""
+    recorded = file_names(vault.outputs / path.stem)
+    names = (str(path), *recorded, *map(str, source_files(vault)))
+    return tuple((name, fingerprint(name)) for name in names)
+
+
+def key(vault: Vault, path: Path) -> str:
+    """片段与它用到的源码的指纹：片段按原文算，源码按语法树算，注释与文档字符串不算。
+
+    异常：哪一个读不懂，抛 RizhiError。
+    """
     digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
-    for name in sources(path, root):
+    for name in sources(vault, path):
         digest.update(name.encode())
-        digest.update(_module(root / name)[0].encode())
+        digest.update(_module(vault, name).canonical.encode())
     return digest.hexdigest()[:32]
 
 
-def sources(path: Path, root: Path) -> tuple[str, ...]:
-    """片段直接或间接用到的 `llm` 文件，相对于知识库。"""
-    found: set[str] = set()
-    waiting = set(_imports(syntax_tree(path, read_text(path))))
-    while waiting:
-        name = waiting.pop()
-        if name not in found and (root / name).is_file():
-            found.add(name)
-            waiting |= _module(root / name)[1]
-    return tuple(sorted(found))
+def sources(vault: Vault, path: Path) -> tuple[str, ...]:
+    """片段直接或间接用到的源码文件，相对于知识库。"""
+    return _reach(vault, path, deep=True)[0]
 
 
-def untracked(path: Path, root: Path) -> list[tuple[int, str]]:
-    """片段直接 import 的、知识库里 `llm` 之外的文件与行号：它们改了，记录也不会过期。"""
-    found: dict[str, int] = {}
-    for line, name in _named(syntax_tree(path, read_text(path))):
+def libraries(vault: Vault, path: Path, *, deep: bool) -> frozenset[str]:
+    """片段与它用到的源码从知识库外面 import 的顶层名字，标准库也在内。
+
+    `deep` 为假时只算一运行就会 import 的：写在函数、try 与 if 里的不算。
+    """
+    tops = {name.partition(".")[0] for name in _reach(vault, path, deep=deep)[1]}
+    return frozenset(name for name in tops if not _inside(vault, name))
+
+
+def outside_statements(vault: Vault, tree: ast.Module) -> Iterator[str]:
+    """一个文件一载入就从知识库外面 import 的每一句。"""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            aliases = [a for a in node.names if not _inside(vault, a.name.partition(".")[0])]
+            yield from (f"import {alias.name}" for alias in aliases)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if not _inside(vault, node.module.partition(".")[0]):
+                yield ast.unparse(node)
+
+
+def untracked(vault: Vault, path: Path) -> list[tuple[int, str]]:
+    """片段直接 import 的、知识库里源码包之外的文件与行号：它们改了，记录也不会过期。"""
+    lines: dict[str, int] = {}
+    for line, name in _imported(ast.walk(syntax_tree(path, read_text(path)))):
         for file in _files(name):
-            if name[0] != "llm" and (root / file).is_file():
-                found.setdefault(file, line)
-    return [(line, file) for file, line in found.items()]
+            if not _of_package(vault, name) and (vault.root / file).is_file():
+                lines.setdefault(file, line)
+    return [(line, file) for file, line in lines.items()]
 
 
 def read_record(outputs: Path, module: str) -> Record | None:
@@ -79,16 +173,6 @@ def read_record(outputs: Path, module: str) -> Record | None:
         return Record(data["key"], outs, intact, str(data.get("recorded", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise SnippetError(f"读不懂：{error!r}；用 rizhi record 重新记录。", index) from error
-
-
-def state(path: Path, root: Path) -> str:
-    """记录的状态：fresh 新、stale 过期、edited 记录被改动过、missing 没有。"""
-    record = read_record(path.parent / "outputs", path.stem)
-    if record is None:
-        return "missing"
-    if not record.intact:
-        return "edited"
-    return "fresh" if record.key == key(path, root) else "stale"
 
 
 def record_files(
@@ -124,65 +208,130 @@ def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     return "\n".join(found)
 
 
+@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
 def to_notebook(snippet: Snippet, record: Record | None) -> str:
-    """带输出的 .ipynb（nbformat 4.5）：逐格源码配上记录；同样的输入得到同样的字节。"""
-    cells = []
-    for number, cell in enumerate(snippet.cells, 1):
-        made: dict[str, Any] = {"cell_type": cell.kind, "id": f"cell-{number}", "metadata": {}}
-        made["source"] = cell.source
-        if cell.kind == "code":
-            out = record.output(cell.title) if record else None
-            made |= {"execution_count": None, "outputs": _notebook_outputs(out) if out else []}
-        cells.append(made)
+    """带输出的 .ipynb：逐格源码配上记录；同样的输入得到同样的字节。"""
+    from nbformat import v4  # 半秒，只有站点与导出才用得着
+
     python = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": python, "language_info": {"name": "python"}}
-    book = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(book, ensure_ascii=False, indent=1) + "\n"
+    notebook = v4.new_notebook(  # 造的时候就按格式校验
+        cells=[_notebook_cell(n, cell, record) for n, cell in enumerate(snippet.cells, 1)],
+        metadata={"kernelspec": python, "language_info": {"name": "python"}},
+    )
+    return f"{v4.writes(notebook)}\n"
 
 
-def _notebook_outputs(out: CellOutput) -> list[dict[str, Any]]:
-    text = {"output_type": "stream", "name": "stdout", "text": out.text}
-    figures = [
-        {"output_type": "display_data", "data": {"image/svg+xml": figure}, "metadata": {}}
-        for figure in out.figures
-    ]
-    return [text, *figures] if out.text else figures
+def _notebook_cell(number: int, cell: Cell, record: Record | None) -> Any:
+    from nbformat import v4
+
+    name = f"cell-{number}"  # 不写就是随机的
+    if cell.kind == "markdown":
+        return v4.new_markdown_cell(cell.source, id=name)
+    if cell.kind == "raw":
+        return v4.new_raw_cell(cell.source, id=name)
+    output = (record and record.output(cell.title)) or CellOutput(cell.title)
+    printed = [v4.new_output("stream", text=output.text)] if output.text else []
+    drawn = [v4.new_output("display_data", {"image/svg+xml": svg}) for svg in output.figures]
+    return v4.new_code_cell(cell.source, id=name, outputs=[*printed, *drawn])
 
 
-def _module(path: Path) -> tuple[str, frozenset[str]]:
-    """一个 `llm` 文件的规范写法，与它也许 import 的 `llm` 文件。"""
-    return _analysed(path, read_text(path))
+@lru_cache(maxsize=1024)  # 几百个片段，好几处都要问
+def _load(vault: Vault, path: Path, _: object) -> Loaded:
+    # 先算指纹再读片段：其间片段若又变了，记录的指纹对不上，下次自会重录
+    current, unkeyed = _attempt(lambda: key(vault, path))
+    used, _ = _attempt(lambda: sources(vault, path))
+    snippet, unparsed = _attempt(lambda: parse(path))
+    record, unread = _attempt(lambda: read_record(vault.outputs, path.stem))
+    fault = unparsed or unkeyed or unread
+    error = fault.within(vault.root) if fault else ""
+    return Loaded(snippet, record, current or "", used or (), fault, error)
+
+
+def _attempt(make: Callable[[], T]) -> tuple[T | None, RizhiError | None]:
+    """算得出就是它，算不出就是原因：坏了一样，别的照样要看。"""
+    try:
+        return make(), None
+    except RizhiError as error:
+        return None, error.with_traceback(None)  # 留着它，不留一路上的栈帧
+
+
+@dataclass(frozen=True)
+class _Module:
+    """一个源码文件：规范写法、import 的名字，与其中一载入就会 import 的。"""
+
+    canonical: str
+    names: frozenset[str]
+    at_once: frozenset[str]
+
+
+def _module(vault: Vault, name: str) -> _Module:
+    path = vault.root / name
+    return _analysed(path, ".".join(Path(name).parts[:-1]), read_text(path))
 
 
 @lru_cache(maxsize=64)  # 每个片段都要问一遍同样的几个文件；原文没变，答案就没变
-def _analysed(path: Path, source: str) -> tuple[str, frozenset[str]]:
+def _analysed(path: Path, package: str, source: str) -> _Module:
     tree = syntax_tree(path, source)
-    return _canonical(tree), frozenset(_imports(tree))
+    names, at_once = (
+        frozenset(name for _, name in _imported(nodes, package))
+        for nodes in (ast.walk(tree), tree.body)
+    )
+    return _Module(_canonical(tree), names, at_once)
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
-    """也许是 `llm` 的文件。"""
-    return (file for _, name in _named(tree) if name[0] == "llm" for file in _files(name))
+def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
+    """从片段出发、经过源码包 import 到的源码文件，与一路上的全部名字。"""
+    tree = syntax_tree(path, read_text(path))
+    waiting = {name for _, name in _imported(ast.walk(tree) if deep else tree.body)}
+    names, files = set(waiting), set[str]()
+    while waiting:
+        name = waiting.pop()
+        for file in _files(name) if _of_package(vault, name) else ():
+            if file not in files and (vault.root / file).is_file():
+                files.add(file)
+                module = _module(vault, file)
+                more = module.names if deep else module.at_once
+                waiting |= more - names
+                names |= more
+    return tuple(sorted(files)), frozenset(names)
 
 
-def _named(tree: ast.Module) -> Iterator[tuple[int, list[str]]]:
-    """import 的名字与行号：可能是模块，也可能只是里面的一个函数。"""
-    for node in ast.walk(tree):
+def _imported(nodes: Iterable[ast.AST], package: str = "") -> Iterator[tuple[int, str]]:
+    """import 的名字与行号：可能是模块，也可能只是里面的一个函数；`package` 是相对导入的起点。"""
+    for node in nodes:
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            yield from ((node.lineno, name.split(".")) for name in names)
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, package)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)] if base else []
+            yield from ((node.lineno, name) for name in names)
 
 
-def _files(parts: list[str]) -> tuple[str, ...]:
-    # import llm.model 也会先执行 llm/__init__.py
-    return (*_packages(parts), "/".join(parts) + ".py")
+def _base(node: ast.ImportFrom, package: str) -> str:
+    """from 后面的是哪个模块；相对导入跑到了包外面，就是空串。"""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    kept = parts[: len(parts) - node.level + 1] if node.level <= len(parts) else []
+    return ".".join([*kept, node.module or ""]).rstrip(".") if kept else ""
 
 
-def _packages(parts: list[str]) -> Iterator[str]:
+def _of_package(vault: Vault, name: str) -> bool:
+    return name.partition(".")[0] == vault.source
+
+
+def _inside(vault: Vault, name: str) -> bool:
+    """知识库里就有的：源码包、旁边的文件夹，或另一个片段。"""
+    places = (folder / name for folder in (vault.root, vault.snippets))
+    return any(place.is_dir() or place.with_suffix(".py").is_file() for place in places)
+
+
+def _files(name: str) -> Iterator[str]:
+    """一个名字也许在的文件；import llm.model 也会先执行 llm/__init__.py。"""
+    parts = name.split(".")
     for length in range(1, len(parts) + 1):
         yield "/".join([*parts[:length], "__init__.py"])
+    yield "/".join(parts) + ".py"
 
 
 def _canonical(node: Any) -> str:

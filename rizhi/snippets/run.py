@@ -1,26 +1,31 @@
-"""运行片段：每个文件在 forkserver 的一个新子进程里，永远看见当前的 `llm`。
+"""运行片段并写下记录：每个文件在 forkserver 的一个新子进程里，永远看见当前的源码包。
 
-forkserver 只预先载入外面的库（torch、transformers、matplotlib），不载 `llm`；
+forkserver 只预先载入外面的库（torch、transformers、matplotlib），不载源码包；
 没有 forkserver 的系统用 spawn，慢一些，结果一样。
 """
 
 import ast
+import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from rizhi import store
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import CellOutput, Snippet, parse
-from rizhi.snippets.child import installed, run_cells
-from rizhi.vault import read_text
+from rizhi.snippets import record as records
+from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
+from rizhi.snippets.child import SEEDED, run_cells
+from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
@@ -31,7 +36,7 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Run:
-    """一次运行的结果；`fault` 是整个文件的毛病（超时、进程死掉），没有则为空串。"""
+    """一次运行的结果；`fault` 是整个文件的毛病（缺库、超时、进程死掉），没有则为空串。"""
 
     module: str
     outputs: tuple[CellOutput, ...]
@@ -40,65 +45,107 @@ class Run:
     @property
     def error(self) -> str:
         """第一处错误，没有则为空串。"""
-        return next((out.error for out in self.outputs if out.error), self.fault)
+        return next((output.error for output in self.outputs if output.error), self.fault)
 
 
-def run(path: Path, root: Path, seconds: float = SECONDS) -> Run:
-    """在新的子进程里逐格运行一个片段；第一处错误之后的单元格不再运行。
+def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
+    """在新的子进程里逐格运行一个片段；第一处错误之后的单元格不再运行，缺了库就不运行。
 
     单位：`seconds` 是秒，整个文件的时限。
-    异常：片段读不懂，抛 SnippetError；运行中的错误写在结果里。
+    异常：片段或它用到的源码读不懂，抛 RizhiError；运行中的错误写在结果里。
     """
-    snippet = parse(path)
-    context = _context(root)
-    mine, theirs = context.Pipe(duplex=False)
+    snippet = records.load(vault, path).source
+    lacking = missing(vault, path)
+    if lacking:
+        return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
+    seeded = records.libraries(vault, path, deep=True) & SEEDED
+    context = _context(vault)
+    receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
-        arguments = (theirs, snippet, str(root), folder)
+        arguments = (sender, snippet, str(vault.root), folder, seeded)
         child = context.Process(target=run_cells, args=arguments, daemon=True)
         child.start()
-        theirs.close()
+        sender.close()
         try:
-            return _collect(snippet, mine, seconds)
+            return _collect(snippet, vault.relative(path), receiver, seconds)
         finally:
             child.kill()
             child.join()
 
 
-def warm_up(root: Path) -> None:
+def record(vault: Vault, path: Path) -> int:
+    """运行一个片段，成功才替换它的记录；返回改了几个文件。
+
+    异常：片段读不懂、缺库或运行出错，抛 RizhiError；旧记录没有动。
+    """
+    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
+    key = records.key(vault, path)
+    result = run(vault, path)
+    if result.error:
+        raise SnippetError(result.error)
+    folder = vault.outputs / path.stem
+    files = records.record_files(result.outputs, key, versions(), str(today(vault)))
+    files["key.json"] = _dated(folder / "key.json", files["key.json"])
+    return _write(folder, files)
+
+
+def missing(vault: Vault, path: Path) -> tuple[str, ...]:
+    """片段一运行就要 import、这里却没有装的库，按名字排序；哪个也不载入。
+
+    异常：片段或它用到的源码读不懂，抛 RizhiError。
+    """
+    names = records.libraries(vault, path, deep=False) - sys.stdlib_module_names
+    return tuple(sorted(name for name in names if not _installed(name)))
+
+
+def warm_up(vault: Vault) -> None:
     """先把 forkserver 开起来，让它在后台载入外面的库；不等它载完。"""
-    _context(root)
+    _context(vault)
 
 
 def versions() -> dict[str, str]:
-    """记录旁边写明的库版本，仅供查看。"""
+    """记录旁边写明的库版本，仅供查看；没装的不写。"""
     from importlib.metadata import version
 
-    return {name: version(name).partition("+")[0] for name in ("matplotlib", "numpy", "torch")}
+    names = filter(_installed, ("matplotlib", "numpy", "torch"))
+    return {name: version(name).partition("+")[0] for name in names}
 
 
-def has_torch() -> bool:
-    """这台机器装了 torch 吗；不载入它。"""
-    return installed("torch")
+def _installed(name: str) -> bool:
+    return name in sys.modules or find_spec(name) is not None
 
 
-def _collect(snippet: Snippet, pipe: Connection, seconds: float) -> Run:
+def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
+    return (
+        f"{name} 要用 {'、'.join(lacking)}，这里没有装，没有运行它。"
+        f"装上带来它们的包：多半是 pip install {' '.join(lacking)}；"
+        "有 Makefile 的仓库里运行 make record，会先装好。"
+    )
+
+
+def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float) -> Run:
     outputs: list[CellOutput] = []
     fault = _wait_until_ready(pipe)
     until = time.monotonic() + seconds
     for cell in () if fault else snippet.code_cells:
-        where = f"{snippet.path}:{cell.line} 单元格「{cell.title}」"
-        if not pipe.poll(max(until - time.monotonic(), 0)):
-            fault = f"{where}：{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
-            break
-        try:
-            output = pipe.recv()
-        except EOFError:
-            fault = f"{where}：子进程突然结束（内存不足，或调用了 os._exit）。"
+        output, why = _receive(pipe, until, seconds)
+        if output is None:
+            fault = f"{name}:{cell.line} 单元格「{cell.title}」：{why}"
             break
         outputs.append(output)
         if output.error:
             break
     return Run(snippet.module, tuple(outputs), fault)
+
+
+def _receive(pipe: Connection, until: float, seconds: float) -> tuple[CellOutput | None, str]:
+    """一格的输出，或没有等到它的原因。"""
+    if not pipe.poll(max(until - time.monotonic(), 0)):
+        return None, f"{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
+    try:
+        return pipe.recv(), ""
+    except EOFError:
+        return None, "子进程突然结束（内存不足，或调用了 os._exit）。"
 
 
 def _wait_until_ready(pipe: Connection) -> str:
@@ -107,25 +154,25 @@ def _wait_until_ready(pipe: Connection) -> str:
         ready = pipe.poll(_STARTUP_SECONDS) and pipe.recv()
     except EOFError:
         ready = False
-    return "" if ready else "子进程没有开起来：检查 torch、matplotlib 能否导入。"
+    return "" if ready else "子进程没有开起来：检查片段 import 的库与 matplotlib 能否导入。"
 
 
-def _context(root: Path) -> Any:
+def _context(vault: Vault) -> Any:
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     with _starting:
-        return _forkserver(root)
+        return _forkserver(vault)
 
 
 _starting = Lock()
 
 
 @cache
-def _forkserver(root: Path) -> Any:
+def _forkserver(vault: Vault) -> Any:
     """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
     context = get_context("forkserver")
     wanted = dict.fromkeys(_ONE_THREAD, "1")
-    wanted[_PRELOAD] = "\n".join(sorted(_outside_imports(root)))
+    wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
     saved = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
@@ -135,18 +182,30 @@ def _forkserver(root: Path) -> Any:
     return context
 
 
-def _outside_imports(root: Path) -> Iterator[str]:
-    """片段与 `llm` 从外面 import 的每一句，按语法树读出。"""
-    for path in (*(root / "llm").rglob("*.py"), *(root / "snippets").glob("*.py")):
+def _outside_imports(vault: Vault) -> Iterator[str]:
+    """片段与源码包一载入就从外面 import 的每一句，按语法树读出。"""
+    for path in (*source_files(vault), *snippet_files(vault)):
         try:
             tree = ast.parse(read_text(path))
         except (SyntaxError, RizhiError):
             continue  # 轮到运行它时自会报错；这里只是预载
-        for node in tree.body:
-            if isinstance(node, ast.Import) and node.names[0].name.split(".")[0] not in _OURS:
-                yield ast.unparse(node)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] not in _OURS:
-                yield ast.unparse(node)
+        yield from records.outside_statements(vault, tree)
 
 
-_OURS = frozenset(("llm", "rizhi", "pytest", ""))
+def _dated(index: Path, new: bytes) -> bytes:
+    """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
+    try:
+        old, fresh = json.loads(index.read_bytes()), json.loads(new)
+    except (OSError, ValueError):
+        return new
+    dated = isinstance(old, dict) and bool(old.get("recorded"))
+    return index.read_bytes() if dated and fresh | {"recorded": old["recorded"]} == old else new
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> int:
+    """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
+    old = {path.name for path in folder.glob("*.*")} if folder.is_dir() else set()
+    changed = sum(store.replace(folder / name, data) for name, data in files.items())
+    for name in old - set(files):
+        store.remove(folder / name)
+    return changed

@@ -1,4 +1,4 @@
-"""`llm` 的源码：按 `llm.model:RMSNorm.forward` 这样的名字找到文件、行号与原文。"""
+"""源码包的源码：按 `llm.model:RMSNorm.forward` 这样的名字找到文件、行号与原文。"""
 
 import ast
 from collections.abc import Iterator
@@ -6,20 +6,29 @@ from pathlib import Path
 
 from rizhi.errors import RizhiError
 from rizhi.snippets.cells import syntax_tree
-from rizhi.vault import Vault, read_text
+from rizhi.vault import Vault, read_text, source_files
 
 
 def module_file(vault: Vault, module: str) -> Path:
-    """围栏里写的 `llm.model` 在哪个文件。
+    """围栏里写的 `llm.model` 在哪个文件；子包是它的 `__init__.py`。
 
-    异常：没有这个模块，抛 RizhiError，列出现有的。
+    异常：没有设置源码包，或没有这个模块，抛 RizhiError，说出怎么设置、现有哪些模块。
     """
-    path = vault.root / (module.replace(".", "/") + ".py")
-    if not module.startswith("llm.") or not path.is_file():
-        files = sorted((vault.root / "llm").rglob("[!_]*.py"))
-        known = "、".join(vault.relative(p).removesuffix(".py").replace("/", ".") for p in files)
+    if not vault.source:
+        raise RizhiError(
+            "这个知识库没有源码包：把一个包文件夹放进知识库，在 pyproject.toml 的 [tool.rizhi] 里"
+            '写上它的名字，例如 source = "llm"。'
+        )
+    files = {_module_name(vault, path): path for path in source_files(vault)}
+    if module not in files:
+        known = "、".join(name for name in files if "._" not in name and name != vault.source)
         raise RizhiError(f"没有模块 {module}；现有：{known or '（没有）'}。")
-    return path
+    return files[module]
+
+
+def _module_name(vault: Vault, path: Path) -> str:
+    parts = path.relative_to(vault.root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def find_object(path: Path, dotted: str) -> tuple[int, str]:

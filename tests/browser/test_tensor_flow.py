@@ -14,6 +14,7 @@ from llm.lab.flow import cache_bytes, flops, parameter_count, viewer_data
 from llm.lab.shapes import trace
 from rizhi.snippets import record
 from rizhi.snippets.cells import CellOutput
+from rizhi.vault import find_vault
 from tests import vaults
 from tests.browser.conftest import served
 from tests.conftest import build
@@ -37,7 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     sample = record.read_record(root / "snippets/outputs", "tensor_flow")
     links = json.loads(sample.output(title).text)["links"]
     files = record.record_files(
-        (CellOutput(title, viewer_data(links)),), record.key(path, root), {}, ""
+        (CellOutput(title, viewer_data(links)),), record.key(find_vault(root), path), {}, ""
     )
     for name, data in files.items():
         (root / "snippets/outputs/tensor_flow" / name).write_bytes(data)

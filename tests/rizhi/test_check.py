@@ -511,7 +511,7 @@ def test_flow_links_are_links(embedded: Vault) -> None:
     path = embedded.snippets / "mask.py"
     cell = CellOutput("构造", json.dumps({"links": {"a": "none.md", "b": "mask.md#x"}}))
     (embedded.outputs / "mask").mkdir(parents=True)
-    for name, data in record_files((cell,), key(path, embedded.root), {}, "").items():
+    for name, data in record_files((cell,), key(embedded, path), {}, "").items():
         (embedded.outputs / "mask" / name).write_bytes(data)
     found = _found(embedded)
     assert set(found) == {"R104"}
@@ -852,6 +852,26 @@ def test_a_check_that_checks_nothing(vault: Vault, check: str) -> None:
     assert problem.line == 2
     _note(vault, draft=True)
     assert _found(vault) == {}
+
+
+def test_a_record_that_cannot_be_judged_is_a_problem(vault: Vault) -> None:
+    _note(vault)
+    _snippet(vault)
+    (vault.outputs / "mask").mkdir()
+    (vault.outputs / "mask/key.json").write_text("{", "utf-8")
+    ((_, level, message),) = _said(vault, "R402")
+    assert level == "error" and message.startswith("snippets/outputs/mask/key.json 读不懂")
+
+
+def test_without_a_source_package_nothing_is_moved_into_it(vault: Vault) -> None:
+    _note(vault)
+    (vault.root / "tools.py").write_text("x = 1\n", "utf-8")
+    _snippet(vault, "# %% 检验\nfrom tools import x\nassert x == 1\n")
+    ((with_package,), (without,)) = (
+        [p.remedy for p in _found(v)["R404"]] for v in (vault, Vault(vault.root))
+    )
+    assert with_package == "把要用的几行写进这个片段，或搬进 llm"
+    assert "搬进" not in without and "[tool.rizhi] 的 source" in without
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.template import TEMPLATES
-from rizhi.vault import find_vault
+from rizhi.vault import Vault, find_vault
 
 EXAMPLE = TEMPLATES / "example/snippets"
 
@@ -65,8 +65,8 @@ def test_the_record_of_the_example_is_what_it_prints(tmp_path: Path, forkserver:
     shutil.copytree(EXAMPLE, tmp_path / "snippets")
     path = tmp_path / "snippets/monotonic_stack.py"
     record = records.read_record(tmp_path / "snippets/outputs", path.stem)
-    assert record and records.state(path, tmp_path) == "fresh"
-    ran = runner.run(path, tmp_path)
+    assert record and records.load(Vault(tmp_path), path).state == "fresh"
+    ran = runner.run(Vault(tmp_path), path)
     assert not ran.error and ran.outputs
     assert not any(records.compare(record.output(out.title), out) for out in ran.outputs)
 
@@ -131,8 +131,8 @@ def main() -> None:
         path = Path(folder, "snippets/monotonic_stack.py")
         path.parent.mkdir()
         shutil.copy(EXAMPLE / path.name, path)
-        run = runner.run(path, Path(folder))
-        key = records.key(path, Path(folder))
+        vault = Vault(Path(folder))
+        run, key = runner.run(vault, path), records.key(vault, path)
     assert not run.error, run.error
     target = EXAMPLE / "outputs/monotonic_stack"
     shutil.rmtree(target, ignore_errors=True)

@@ -32,8 +32,16 @@ def test_the_next_day_goes_on_from_there(rz: Callable[..., Result], vault: Vault
 
 
 def test_what_to_record_again_is_listed(rz: Callable[..., Result], vault: Vault) -> None:
-    """上一版录的：没改过的照旧是新的；片段用到的源码改过、记录被改过、没录过的，一一列出。"""
+    """上一版录的：没改过的照旧是新的；片段用到的源码改过、记录被改过、没录过的，一一列出。
+
+    上一版的源码包总是 llm，这一版要写明；没有写的，check 说出写在哪里。
+    """
     shutil.copytree(WRITTEN, vault.root, dirs_exist_ok=True)
+    said = json.loads(rz("check", "--json", at="2027-01-02 21:30").stdout)
+    untracked = [one for one in said if one["rule"] == "R404"]
+    assert untracked and all("[tool.rizhi] 的 source" in one["remedy"] for one in untracked)
+    with (vault.root / "pyproject.toml").open("a", encoding="utf-8") as settings:
+        settings.write('source = "llm"\n')
     said = json.loads(rz("check", "--json", at="2027-01-02 21:30").stdout)
     listed = {one["path"]: one["remedy"] for one in said if one["rule"] == "R402"}
     assert {path: remedy.split("rizhi record ")[1] for path, remedy in listed.items()} == {

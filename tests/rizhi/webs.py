@@ -7,7 +7,10 @@ from pathlib import Path
 from rizhi.site.blocks import Dim, Link, Part
 from rizhi.vault import Vault, find_vault
 
-CONFIG = """[tool.rizhi.groups]
+CONFIG = """[tool.rizhi]
+source = "llm"
+
+[tool.rizhi.groups]
 attention = "注意力"
 model = "模型"
 python = "Python"

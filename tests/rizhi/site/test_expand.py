@@ -44,7 +44,7 @@ def recorded(vault: Vault) -> Vault:
     path = vault.snippets / "demo.py"
     path.write_text(CODE, encoding="utf-8")
     outs = (CellOutput("甲", "a\n", ("<svg/>",)), CellOutput('检验 "乙"'))
-    files = records.record_files(outs, records.key(path, vault.root), {}, "2026-11-23")
+    files = records.record_files(outs, records.key(vault, path), {}, "2026-11-23")
     (vault.outputs / "demo").mkdir(parents=True)
     for name, data in files.items():
         (vault.outputs / "demo" / name).write_bytes(data)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rizhi.journal.lookback import DISTANCES
 from rizhi.site import html, overviews, panels
 from rizhi.site.blocks import Folded, Heat, Link, Month, Panel, Rows, Trail
 from rizhi.site.graph import Web, read_web
-from rizhi.vault import find_vault
+from rizhi.vault import Vault, find_vault
 from tests.rizhi.webs import pages_of
 from tests.rizhi.webs import text as _text
 from tests.rizhi.webs import uris as _uris
@@ -348,6 +349,14 @@ def test_the_state_of_a_snippet(
         assert "snippets/rope.py" in line and str(tmp_path) not in line
     else:
         assert rows == said
+
+
+def test_without_a_source_package_only_the_record_is_shown(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "snippets").mkdir()
+    (tmp_path / "snippets/rope.py").write_text(SOURCE, encoding="utf-8")
+    web = make({}, {"model/rope": "---\nsnippet: rope\n---\n# 旋转\n"})
+    state = _find(panels.of_note(replace(web, vault=Vault(tmp_path)), web.notes[0])(), "state")
+    assert state and _rows(state) == ["snippets/rope.py　还没有记录"]
 
 
 def test_what_is_parked_waits_on_the_board_and_not_at_home(make: Make) -> None:

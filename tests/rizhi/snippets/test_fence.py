@@ -11,7 +11,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import cells, fence, record, recorder
+from rizhi.snippets import cells, fence, record
+from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
 MODEL = '''"""模型。"""
@@ -54,7 +55,7 @@ def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def recorded(vault: Vault, topic: Path) -> Path:
-    assert recorder.record(vault, topic).done
+    assert runner.record(vault, topic)
     return topic
 
 
@@ -108,36 +109,30 @@ def test_source_finds_every_kind_of_name(topic: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "line", "message"),
+    ("render", "line", "message"),
     [
-        ("snippet", "topic:没有", "现有：数、结果、检验"),
-        ("snippet", "absent:数", "没有片段 snippets/absent.py；现有：topic"),
-        ("snippet", "../topic:数", "没有片段"),
-        ("source", "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
-        ("source", "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
-        ("source", "os:path", "没有模块 os"),
+        (fence.snippet_fence, "topic:没有", "现有：数、结果、检验"),
+        (fence.snippet_fence, "absent:数", "没有片段 snippets/absent.py；现有：topic"),
+        (fence.snippet_fence, "../topic:数", "没有片段"),
+        (fence.source_fence, "llm.model:Head", "没有 Head；现有：SIZE、Block、Block.scale"),
+        (fence.source_fence, "llm.absent:x", "没有模块 llm.absent；现有：llm.lab.look、llm.model"),
+        (fence.source_fence, "os:path", "没有模块 os"),
     ],
 )
 def test_unknown_names_are_shown_and_warned(
-    vault: Vault,
-    recorded: Path,
-    caplog: pytest.LogCaptureFixture,
-    kind: str,
-    line: str,
-    message: str,
+    recorded: Path, caplog: pytest.LogCaptureFixture, render, line: str, message: str
 ) -> None:
-    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md"))
     with caplog.at_level(logging.WARNING, "mkdocs.rizhi"):
-        page = _html(bound[kind](line))
+        page = _html(render(line))
     assert message in page.select_one(".rz-trouble").get_text()
-    assert message in caplog.text and "docs/notes/model/topic.md" in caplog.text
+    assert message in caplog.text
 
 
 def test_unrecorded_and_stale_are_marked_once(
     vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert "还没有记录" in fence.snippet_fence("topic:数\ntopic:结果")
-    recorder.record(vault, topic)
+    runner.record(vault, topic)
     topic.write_text(TOPIC.replace("x = 3", "x = 5"), encoding="utf-8")
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
@@ -157,7 +152,7 @@ print([1])
 @pytest.fixture
 def drawn(vault: Vault, topic: Path) -> Path:
     topic.write_text(FLOW, encoding="utf-8")
-    assert recorder.record(vault, topic).done
+    assert runner.record(vault, topic)
     return topic
 
 
@@ -192,7 +187,7 @@ def test_flow_without_data_is_shown_and_warned(
     page = _html(fence.flow_fence("topic:图"))
     assert "还没有记录" in page.select_one(".rz-trouble").get_text() and "还没有记录" in caplog.text
     assert page.select(".rz-flow > script") == [] and page.select_one(".rz-flow > p")
-    recorder.record(vault, topic)
+    runner.record(vault, topic)
     assert "不是张量流的数据" in fence.flow_fence("topic:不是")
     assert "没有单元格「」" in fence.flow_fence("topic")
     topic.write_text(FLOW.replace("转", "角"), encoding="utf-8")
@@ -207,22 +202,63 @@ def test_a_broken_llm_still_shows_the_code(vault: Vault, recorded: Path) -> None
     assert "llm/model.py:1 语法错误" in page.select_one(".rz-trouble").get_text()
     assert "语法错误" in fence.source_fence("llm.model:Block")
     with pytest.raises(RizhiError, match="语法错误"):
-        record.key(recorded, vault.root)
+        record.key(vault, recorded)
+
+
+def test_a_bound_fence_names_its_page(
+    vault: Vault, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md"))
+    assert bound["snippet"]("topic:没有") == fence.snippet_fence("topic:没有")
+    assert bound["source"]("os:path") == fence.source_fence("os:path")
+    assert caplog.text.count("docs/notes/model/topic.md：") == 2
 
 
 def test_a_failed_run_shows_its_traceback(vault: Vault, recorded: Path) -> None:
     failures = {"topic": "snippets/topic.py:4 出错：<x>\n  File …"}
-    context = fence.Context(vault, failures=failures)
-    page = _html(fence.fences(context)["snippet"]("topic:结果"))
+    bound = fence.fences(fence.Context(vault, failures=failures))
+    page = _html(bound["snippet"]("topic:结果"))
     trouble = page.select_one(".rz-trouble")
     assert "出错：<x>" in trouble.p.get_text() and "File …" in trouble.pre.get_text()
 
 
+def test_a_running_snippet_says_so_and_nothing_else(vault: Vault, topic: Path) -> None:
+    page = _html(fence.fences(fence.Context(vault, running={"topic"}))["snippet"]("topic:数"))
+    assert page.select_one(".rz-running") and page.select(".rz-trouble") == []
+
+
 def test_a_draft_never_warns(vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture) -> None:
-    bound = fence.fences(fence.Context(vault, "docs/notes/model/topic.md", draft=True))
+    bound = fence.fences(fence.Context(vault, draft=True))
     with caplog.at_level(logging.WARNING):
         assert "没有片段" in bound["snippet"]("absent:数")
     assert caplog.records == []
+
+
+def test_outside_a_vault_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "不是知识库" in fence.snippet_fence("topic") and "不是知识库" in caplog.text
+
+
+@pytest.mark.parametrize("config", ["", 'source = ""\n'])
+def test_without_a_source_package_the_fence_says_what_to_set(
+    vault: Vault, topic: Path, config: str
+) -> None:
+    (vault.root / "pyproject.toml").write_text(f"[tool.rizhi]\n{config}", encoding="utf-8")
+    shown = _html(fence.source_fence("llm.model:Block")).get_text()
+    assert "pyproject.toml 的 [tool.rizhi]" in shown and 'source = "llm"' in shown
+
+
+def test_a_package_of_another_name_with_a_package_inside(vault: Vault, topic: Path) -> None:
+    (vault.root / "pyproject.toml").write_text('[tool.rizhi]\nsource = "tiny"\n', "utf-8")
+    (vault.root / "tiny/lab").mkdir(parents=True)
+    (vault.root / "tiny/lab/__init__.py").write_text("WIDTH = 3\n", "utf-8")
+    (vault.root / "tiny/lab/shapes.py").write_text("def trace():\n    return 1\n", "utf-8")
+    shown = _html(fence.source_fence("tiny.lab.shapes:trace"))
+    assert shown.select_one(".rz-file").get_text() == "tiny/lab/shapes.py 第 1–2 行"
+    assert "tiny/lab/__init__.py" in fence.source_fence("tiny.lab:WIDTH")
+    assert "现有：tiny.lab、tiny.lab.shapes" in fence.source_fence("llm.model:Block")
 
 
 def test_an_unexpected_error_is_not_swallowed(
@@ -231,6 +267,5 @@ def test_an_unexpected_error_is_not_swallowed(
     def explode(*_: object) -> None:
         raise RuntimeError("意外")
 
-    monkeypatch.setattr(cells, "parse", explode)
-    fence._load.cache_clear()
+    monkeypatch.setattr(cells, "snippet_file", explode)
     assert "渲染时出了意外" in fence.snippet_fence("topic:数") and "RuntimeError" in caplog.text

@@ -26,7 +26,8 @@ RECORD = """
 import sys
 from pathlib import Path
 from rizhi.snippets import run
-run = run.run(Path(sys.argv[1]), Path(sys.argv[2]))
+from rizhi.vault import find_vault
+run = run.run(find_vault(Path(sys.argv[2])), Path(sys.argv[1]))
 print(run.error or run.outputs[0].figures[0])
 """
 Prepare = Callable[[Path], dict[str, str | None]]
@@ -121,7 +122,7 @@ def _own_matplotlibrc(home: Path) -> dict[str, str | None]:
 def test_every_machine_records_the_same_outlines(
     vault: Vault, drawing: Path, tmp_path_factory: pytest.TempPathFactory, prepare: Prepare
 ) -> None:
-    here = runner.run(drawing, vault.root)
+    here = runner.run(vault, drawing)
     assert not here.error
     changes, scratch = prepare(tmp_path_factory.mktemp("machine")), tmp_path_factory.mktemp("tmp")
     recorded = _record(vault, drawing, changes | {"TMPDIR": str(scratch)})
@@ -130,7 +131,7 @@ def test_every_machine_records_the_same_outlines(
 
 
 def test_figures_are_drawn_with_the_packaged_font(vault: Vault, drawing: Path) -> None:
-    (figure,) = runner.run(drawing, vault.root).outputs[0].figures
+    (figure,) = runner.run(vault, drawing).outputs[0].figures
     assert "NotoSansSC-Regular" in figure  # 字形的 id 以字体的名字开头
 
 
@@ -147,6 +148,4 @@ def test_without_the_font_package_it_says_how_to_get_it(
 
 def test_a_figure_that_cannot_be_drawn_names_its_line(vault: Vault, drawing: Path) -> None:
     drawing.write_text(DRAWING + 'plt.xlabel("$\\\\wrong$")\n', encoding="utf-8")
-    assert (
-        "snippets/topic.py:2 单元格「图」出错：ValueError" in runner.run(drawing, vault.root).error
-    )
+    assert "snippets/topic.py:2 单元格「图」出错：ValueError" in runner.run(vault, drawing).error

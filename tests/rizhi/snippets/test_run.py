@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.snippets import record, recorder
+from rizhi.errors import RizhiError
+from rizhi.snippets import record
 from rizhi.snippets import run as runner
-from rizhi.vault import Vault
+from rizhi.vault import Vault, find_vault
 
 
 @pytest.fixture
@@ -17,12 +18,12 @@ def path(vault: Vault) -> Path:
 
 def _run(vault: Vault, path: Path, body: str, seconds: float = 60) -> runner.Run:
     path.write_text(f"# %% 一\n{body}\n# %% 二\nprint('到了')\n", encoding="utf-8")
-    return runner.run(path, vault.root, seconds)
+    return runner.run(vault, path, seconds)
 
 
 def test_cells_share_names_and_output_is_split(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nx = 3\nprint(x)\n# %% 二\nprint(x + 1)\n", encoding="utf-8")
-    run = runner.run(path, vault.root)
+    run = runner.run(vault, path)
     assert [out.text for out in run.outputs] == ["3\n", "4\n"] and run.error == ""
 
 
@@ -31,17 +32,17 @@ def test_prints_inside_llm_are_caught(vault: Vault, path: Path) -> None:
     run = _run(vault, path, "from llm.model import f\nf()")
     assert run.outputs[0].text == "在里面\n"
     (vault.root / "llm/model.py").write_text("def f():\n    print('改了')\n", encoding="utf-8")
-    assert runner.run(path, vault.root).outputs[0].text == "改了\n"  # 永远是当前的 llm
+    assert runner.run(vault, path).outputs[0].text == "改了\n"  # 永远是当前的 llm
 
 
 def test_seed_is_fixed(vault: Vault, path: Path) -> None:
     body = "import random, torch\nprint(random.random(), torch.rand(1).item())"
-    assert _run(vault, path, body) == runner.run(path, vault.root)
+    assert _run(vault, path, body) == runner.run(vault, path)
 
 
 def test_figures_are_deterministic_and_closed(vault: Vault, path: Path) -> None:
     body = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('因果')"
-    first, second = _run(vault, path, body), runner.run(path, vault.root)
+    first, second = _run(vault, path, body), runner.run(vault, path)
     assert first.outputs[0].figures == second.outputs[0].figures
     assert len(first.outputs[0].figures) == 1 and first.outputs[1].figures == ()
     assert "<svg" in first.outputs[0].figures[0] and "<dc:date>" not in first.outputs[0].figures[0]
@@ -88,28 +89,91 @@ def test_traceback_shows_only_our_frames(vault: Vault, path: Path) -> None:
 
 def test_failures_are_never_recorded(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    assert recorder.record(vault, path).done
-    assert record.state(path, vault.root) == "fresh"
+    assert runner.record(vault, path) == 2
+    assert record.load(vault, path).state == "fresh"
     before = {p.name: p.read_bytes() for p in (vault.outputs / "topic").iterdir()}
     path.write_text("# %% 一\nprint(2)\n1 / 0\n", encoding="utf-8")
-    assert "ZeroDivisionError" in recorder.record(vault, path).error
+    with pytest.raises(RizhiError, match="ZeroDivisionError"):
+        runner.record(vault, path)
     assert {p.name: p.read_bytes() for p in (vault.outputs / "topic").iterdir()} == before
 
 
-def test_without_torch_it_says_how_to_get_it(
-    vault: Vault, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """这台机器像是没有装 torch。"""
+    installed = runner._installed
+    monkeypatch.setattr(runner, "_installed", lambda name: name != "torch" and installed(name))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import torch",
+        "from torch.nn import functional as F",
+        "from llm.model import f",  # 源码包里一载入就要它
+        "import llm.lab.shapes",  # 经过相对导入
+    ],
+)
+def test_a_missing_library_is_named_before_anything_runs(
+    vault: Vault, path: Path, no_torch: None, body: str
 ) -> None:
-    path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    monkeypatch.setattr(runner, "has_torch", lambda: False)
-    assert "make record" in recorder.record(vault, path).error
-    assert record.state(path, vault.root) == "missing"
+    (vault.root / "llm/model.py").write_text("import torch\ndef f(): ...\n", encoding="utf-8")
+    (vault.root / "llm/lab").mkdir()
+    (vault.root / "llm/lab/__init__.py").touch()
+    (vault.root / "llm/lab/shapes.py").write_text("from ..model import f\n", encoding="utf-8")
+    run = _run(vault, path, body)
+    assert run.outputs == () and run.error.startswith("snippets/topic.py 要用 torch，这里没有装")
+    assert "pip install torch" in run.error and "make record" in run.error
+    with pytest.raises(RizhiError, match="要用 torch"):
+        runner.record(vault, path)
+    assert record.load(vault, path).state == "missing"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import collections, random",
+        "try:\n    import torch\nexcept ImportError:\n    pass",
+        "def later():\n    import torch",
+        "import llm",  # 包自己用不着 torch，别的模块用不用与它无关
+    ],
+)
+def test_what_needs_no_torch_runs_without_it(
+    vault: Vault, path: Path, no_torch: None, body: str
+) -> None:
+    (vault.root / "llm/model.py").write_text("import torch\n", encoding="utf-8")
+    assert _run(vault, path, body).error == ""
+    assert runner.record(vault, path) and record.load(vault, path).state == "fresh"
+
+
+def test_a_library_of_the_vault_itself_is_not_missing(vault: Vault, path: Path) -> None:
+    (vault.root / "helpers.py").write_text("x = 1\n", encoding="utf-8")
+    assert _run(vault, path, "from helpers import x\nprint(x)").outputs[0].text == "1\n"
+
+
+def test_versions_leave_out_what_is_not_installed(no_torch: None) -> None:
+    assert set(runner.versions()) == {"matplotlib", "numpy"}
+
+
+def test_without_a_source_package_snippets_run(vault: Vault, path: Path) -> None:
+    (vault.root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
+    bare = find_vault(vault.root)
+    assert _run(bare, path, "print(1)").outputs[0].text == "1\n"
+    assert runner.record(bare, path) and record.load(bare, path).sources == ()
+
+
+def test_preloaded_is_what_comes_from_outside(vault: Vault, path: Path) -> None:
+    (vault.root / "llm/lab").mkdir()
+    (vault.root / "llm/lab/deep.py").write_text("import json, llm.model\n", encoding="utf-8")
+    path.write_text("# %% 一\nfrom llm import x\nfrom math import pi\nimport topic\n", "utf-8")
+    assert set(runner._outside_imports(vault)) == {"import json", "from math import pi"}
 
 
 def test_recording_drops_files_of_removed_cells(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n# %% 二\nprint(2)\n", encoding="utf-8")
-    recorder.record(vault, path)
+    runner.record(vault, path)
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    recorder.record(vault, path)
+    runner.record(vault, path)
     assert {p.name for p in (vault.outputs / "topic").iterdir()} == {"01-一.txt", "key.json"}
 
 

@@ -1,0 +1,97 @@
+"""`pytest snippets`：每个片段文件跑一次，每个单元格一个测试，与记录比较。
+
+知识库的 `snippets/conftest.py` 只有一行 import：pytest 由它认得这里的函数。
+"""
+
+from collections.abc import Generator, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rizhi import page
+from rizhi.errors import RizhiError
+from rizhi.snippets import record as records
+from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.run import Run, run
+from rizhi.vault import Vault, find_vault, module_of, snippet_files
+
+ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
+
+
+class SnippetFile(pytest.File):
+    """一个片段文件；第一个单元格要结果时才运行，只运行一次。"""
+
+    @cached_property
+    def vault(self) -> Vault:
+        return find_vault(self.path.parent)
+
+    @cached_property
+    def loaded(self) -> records.Loaded:
+        return records.load(self.vault, self.path)
+
+    @cached_property
+    def draft(self) -> bool:
+        notes = page.read_notes(self.vault)
+        return any(
+            note.draft and self.path.stem == (note.snippet or module_of(note.slug))
+            for note in notes
+        )
+
+    @cached_property
+    def outputs(self) -> Run:
+        return run(self.vault, self.path)
+
+    def collect(self) -> Iterator["CellItem"]:
+        if self.loaded.snippet is None:
+            raise self.CollectError(self.loaded.error)
+        for cell in self.loaded.snippet.code_cells:
+            yield CellItem.from_parent(self, name=cell.title)
+
+
+class CellItem(pytest.Item):
+    """一个单元格：跑得通，输出与记录相同，记录是新的。"""
+
+    parent: SnippetFile
+
+    def runtest(self) -> None:
+        if self.parent.draft:
+            pytest.skip("笔记还是草稿（draft: true），不检查它的片段")
+        complaint = self._complaint()
+        if complaint:
+            pytest.fail(complaint, pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.parent.loaded.source.cell(self.name).line - 1, self.name
+
+    def _complaint(self) -> str:
+        """这一格哪里不对，没有则为空串。"""
+        try:
+            result = self.parent.outputs
+        except RizhiError as error:
+            return error.within(self.parent.vault.root)
+        outputs = (output for output in result.outputs if output.title == self.name)
+        output = next(outputs, None)
+        if output is None or output.error:
+            return (output and output.error) or result.error
+        return compare_with_record(self.parent.loaded, output)
+
+
+def compare_with_record(loaded: records.Loaded, output: CellOutput) -> str:
+    """一格的输出与记录差在哪里、记录新不新；都对就是空串。"""
+    if loaded.error:
+        return loaded.error
+    recorded = loaded.record.output(output.title) if loaded.record else None
+    difference = records.compare(recorded, output)
+    stale = records.STATES[loaded.state].test
+    return f"{stale}\n{difference}\n{ADVICE}".strip() if difference or stale else ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
+    """点名一个片段文件时，pytest 还会把它当成普通的测试模块载入：换掉，而不是多收一份。"""
+    collectors = yield
+    if file_path.resolve() in snippet_files(find_vault(file_path.parent)):
+        return [SnippetFile.from_parent(parent, path=file_path)]
+    return collectors

@@ -1,0 +1,55 @@
+"""`pytest snippets`：任何知识库里都一样，路径里有空格与中文也一样。"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = "# %% 一\nprint(1)\n# %% 检验 二\nassert 1 + 1 == 2\n"
+DRAFT = "---\ntitle: 草稿\nsnippet: draft\ndraft: true\n---\n# 草稿\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """自己的知识库：没有源码包，也不在本仓库里。"""
+    root = tmp_path / "我的 知识库"
+    for name in ("docs/notes/python", "snippets"):
+        (root / name).mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
+    shutil.copy(ROOT / "snippets/conftest.py", root / "snippets/conftest.py")
+    (root / "snippets/good.py").write_text(GOOD, encoding="utf-8")
+    return root
+
+
+def _python(root: Path, *arguments: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=root, capture_output=True, text=True
+    )
+    return run.stdout + run.stderr
+
+
+def _pytest(root: Path, path: str = "snippets") -> str:
+    return _python(root, "pytest", "-q", "-rs", "-p", "no:cacheprovider", path)
+
+
+def test_a_vault_of_ones_own_is_recorded_and_tested(own: Path) -> None:
+    said = _pytest(own)
+    assert "2 failed" in said and "还没有记录。" in said and "rizhi record" in said
+    assert "good：更新 2 个文件" in _python(own, "rizhi", "record")
+    assert "good：没有变化" in _python(own, "rizhi", "record", "good")
+    assert "2 passed" in _pytest(own) and "2 passed" in _pytest(own, "snippets/good.py")
+    (own / "snippets/good.py").write_text(GOOD + "# 尾\n", encoding="utf-8")
+    assert "记录已过期" in _pytest(own)
+
+
+def test_drafts_are_skipped_and_unreadable_snippets_named(own: Path) -> None:
+    (own / "snippets/draft.py").write_text("# %% 一\n1 / 0\n", encoding="utf-8")
+    (own / "snippets/good.py").write_text("# %%\nx = 1\n", encoding="utf-8")
+    (own / "docs/notes/python/draft.md").write_text(DRAFT, encoding="utf-8")
+    said = _pytest(own)
+    assert "snippets/good.py:2 单元格没有标题" in said and "Traceback" not in said
+    (own / "snippets/good.py").unlink()
+    assert "1 skipped" in (said := _pytest(own)) and "笔记还是草稿" in said
