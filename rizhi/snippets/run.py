@@ -84,7 +84,7 @@ def record(vault: Vault, path: Path) -> int:
     if result.error:
         raise SnippetError(result.error)
     folder = vault.outputs / path.stem
-    files = records.record_files(result.outputs, key, versions(), str(today(vault)))
+    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
     files["key.json"] = _dated(folder / "key.json", files["key.json"])
     return _write(folder, files)
 
@@ -103,11 +103,12 @@ def warm_up(vault: Vault) -> None:
     _context(vault)
 
 
-def versions() -> dict[str, str]:
-    """记录旁边写明的库版本，仅供查看；没装的不写。"""
+def versions(vault: Vault, path: Path) -> dict[str, str]:
+    """记录旁边写明的库版本，仅供查看；片段没有用到的、没装的不写。"""
     from importlib.metadata import version
 
-    names = filter(_installed, ("matplotlib", "numpy", "torch"))
+    used = records.libraries(vault, path, deep=True)
+    names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
     return {name: version(name).partition("+")[0] for name in names}
 
 

@@ -151,8 +151,13 @@ def test_a_library_of_the_vault_itself_is_not_missing(vault: Vault, path: Path) 
     assert _run(vault, path, "from helpers import x\nprint(x)").outputs[0].text == "1\n"
 
 
-def test_versions_leave_out_what_is_not_installed(no_torch: None) -> None:
-    assert set(runner.versions()) == {"matplotlib", "numpy"}
+def test_versions_name_what_is_used_and_installed(
+    vault: Vault, path: Path, no_torch: None
+) -> None:
+    path.write_text("# %% 一\nimport numpy\nimport torch\n", encoding="utf-8")
+    assert set(runner.versions(vault, path)) == {"numpy"}
+    path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
+    assert runner.versions(vault, path) == {}
 
 
 def test_without_a_source_package_snippets_run(vault: Vault, path: Path) -> None:
