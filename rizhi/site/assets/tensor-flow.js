@@ -4,7 +4,9 @@
 // 行上的值与源码；links 是函数、种类、模块通到的页，构建时已换成网址。
 (() => {
   function flow(root) {
-    const data = JSON.parse(root.querySelector("script").textContent);
+    const script = root.querySelector("script");
+    const data = script ? JSON.parse(script.textContent) : {};
+    if (!data.sides) return; // 没有记录，或不是张量流的数据：文字留在那里
     const SIDES = data.sides.map(([name]) => name);
     const classOf = (side) => `rz-side-${SIDES.indexOf(side)}`;
     const inputs = {};
