@@ -15,11 +15,12 @@ from types import MappingProxyType
 
 from rizhi import links, notes
 from rizhi import template as templates
+from rizhi.dangers import dangers
 from rizhi.errors import RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
-from rizhi.markdown import Link, NearMiss, blank, near_misses
+from rizhi.markdown import Link, NearMiss, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, read_notes, read_weeks
 from rizhi.snippets import cells, record
@@ -31,8 +32,6 @@ ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--st
 EMBEDDED = ("snippet", "source")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
-_SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显示的，浏览器不会执行
-_DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
 _UNCHECKED = re.compile(r"<a\s[^>]*href=|<img\s")
 _WIKI = re.compile(r"\[\[[^\[\]\n]+\]\]")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
@@ -170,10 +169,9 @@ def readable(scene: Scene) -> Iterator[Problem]:
 
 def harmless(scene: Scene) -> Iterator[Problem]:
     for page in scene.pages:
-        for at, what in _dangers(page):
-            message = f"有会在浏览器里执行的 HTML：{what[:30]!r}"
-            line = page.document.line(at)
-            yield Problem(page.path, line, "R102", message, "删掉它；要展示就放进代码块")
+        for at, what in dangers(page):
+            line, remedy = page.document.line(at), "删掉它；要展示就放进代码块或反引号"
+            yield Problem(page.path, line, "R102", f"站点上会有不许的 HTML：{what}", remedy)
 
 
 def markdown_links(scene: Scene) -> Iterator[Problem]:
@@ -473,17 +471,6 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R404": imports_tracked,
     }
 )
-
-
-def _dangers(page: Page) -> Iterator[tuple[int, str]]:
-    """会执行的 HTML 与链接，各在哪里；代码与注释里的不会。"""
-    if "<" in page.text or "javascript" in page.text.casefold():
-        spans = [(s.start, s.end) for s in page.document.spans if s.kind in _SHOWN]
-        yield from ((m.start(), m[0]) for m in _DANGER.finditer(blank(page.text, spans)))
-    for link in page.document.links:
-        plain = "".join(link.target.split()).casefold()
-        if plain.startswith("javascript:") and link.kind != "inline":
-            yield link.start, link.target
 
 
 def _unchecked(page: Page) -> Iterator[tuple[int, str]]:
