@@ -20,7 +20,7 @@ from mkdocs.structure.pages import Page
 from rizhi import stamp, store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve
+from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve, verdict
 from rizhi.site import html as render
 from rizhi.site.graph import Web, read_web
 from rizhi.site.graph import notes as read_notes
@@ -155,6 +155,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """模板文字不进搜索；把下载的占位换成真的链接：没有这个钩子的引擎里它是空的。"""
     uri = page.file.src_uri
     rebuild.STATE.rebuilt.add(uri)
+    for message in verdict.verdicts(html, uri):
+        log.warning("%s", message)
     if uri.endswith(".ipynb"):
         return notebooks.name_headings(html, page.toc)
 
