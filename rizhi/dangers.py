@@ -33,6 +33,7 @@ _BLOCK_COMMENT = re.compile(r"<!--.*?--!?>", re.S)
 _OTHER = re.compile(r"<\?(?:(?!<\?|\?>).)*\?>|<!\[CDATA\[(?:(?!<!\[CDATA\[|\]\]>).)*\]\]>", re.S)
 _AUTO = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]*://[^<>]*)>")
 _MAIL = re.compile(r"<[^<> \t!]+@[^@<> \t]+>")
+_NEWLINE = re.compile(r"\r\n?|\n")
 _BLANK_LINE = re.compile(r"\n[ \t>]*\r?\n")
 # 续行以这些开头的，Python-Markdown 也许另起一块：标题、定义、缩写、脚注、表格、列表……
 _NEW_BLOCK = re.compile(r"\n[ \t>]*[^\w\s\u3000-\u303f\uff00-\uffef\"'(（]")
@@ -40,6 +41,7 @@ _MATH = re.compile(
     r"(?<!\\)(?:\\\\)*(?:\$(?!\s)(?:\\.|[^\\$\n`])+?(?<!\s)\$|\\\((?:\\[^)\n]|[^\\\n`])+?\\\))"
 )
 _INSIDE = re.compile(r"`|\]\(|\]\[|\[\^|\$[^$\n]+\$|\\\(|<[A-Za-z][A-Za-z0-9+.-]*://")
+_LAST_LABEL = re.compile(r"\[([^\[\]]+)\](?:\[\])?\Z")
 _LABELLED = re.compile(r"\[([^\[\]]*)\]")
 # 属性列表：行内的紧跟着一个元素，标题与格子的在末尾，段落的自成最后一行
 _BRACES = re.compile(r"\{:?[ ]*([^}\n ][^\n]{0,1000})\}")
@@ -109,10 +111,17 @@ class _Reader:
         return list(_regions(self.unfenced))
 
     @cached_property
+    def comments(self) -> frozenset[int]:
+        """自成一块的注释：一行的开头，前面至多三个空格，也没有被前面合不上的 `<` 吞掉。"""
+        return frozenset(_comments(self.unfenced))
+
+    @cached_property
     def uncoded(self) -> str:
         """再换掉真是代码与公式的。"""
-        spans = [s for s in self.document.spans if s.kind in ("code", "indented")]
-        ranges = [(s.start, s.end) for s in spans if self._really(s.start, s.end)]
+        spans = [(s.start, s.end) for s in self.document.spans if s.kind in ("code", "indented")]
+        befores = [0, *(end for _, end in spans)]
+        pairs = zip(spans, befores, strict=False)
+        ranges = [span for span, before in pairs if self._really(*span, before)]
         text = blank(self.unfenced, ranges)
         found = _MATH.finditer(text) if "$" in text or "\\(" in text else ()
         maths = [m.span() for m in found if self._outside(m.start())]
@@ -122,7 +131,7 @@ class _Reader:
     def spoken(self) -> str:
         """再换掉注释：里面的链接与属性列表谁也看不见。"""
         found = _SILENT.finditer(self.uncoded) if "<!--" in self.uncoded else ()
-        shown = (m for m in found if self._leads(m.start()) or not _NEW_BLOCK.search(m[0]))
+        shown = (m for m in found if m.start() in self.comments or not _split(m[0]))
         return blank(self.uncoded, [m.span() for m in shown])
 
     def tags(self) -> Iterator[Finding]:
@@ -152,9 +161,10 @@ class _Reader:
         for found in re.finditer(r"\{", self.spoken):
             at = found.start()
             braces = _BRACES.match(self.spoken, at)
-            tag = self._owner(at, braces.end()) if braces and self._outside(at) else ""
-            if braces and tag:
-                yield from self._listed(at, braces[1], tag)
+            if braces and self._outside(at):
+                nearest = self.spoken.index("}", at) + 1  # 格子在行的中间就到头了
+                tag = self._owner(at, braces.end()) or self._owner(at, nearest)
+                yield from self._listed(at, braces[1], tag) if tag else ()
 
     def addresses(self) -> Iterator[Finding]:
         """链接与图片的去处里不许的。"""
@@ -199,23 +209,26 @@ class _Reader:
         if _AUTO.match(text, at) or _MAIL.match(text, at):
             return 0
         if text.startswith("<!--", at):
-            if self._leads(at) and _BLOCK_COMMENT.match(text, at):
+            if at in self.comments and _BLOCK_COMMENT.match(text, at):
                 return at + 4
             found = _COMMENT.match(text, at)
-            return at + 4 if found and not _NEW_BLOCK.search(found[0]) else 0
+            return at + 4 if found and not _split(found[0]) else 0
         found = _TAG.match(text, at) or _OTHER.match(text, at)
         return found.end() if found and not _BLANK_LINE.search(found[0]) else 0
 
-    def _leads(self, at: int) -> bool:
-        """是不是一行的开头，前面至多三个空格。"""
-        lead = self.page.text[self.document.line_start(at) : at]
-        return len(lead) <= 3 and not lead.strip(" ")
+    def _really(self, start: int, end: int, before: int) -> bool:
+        """解析说是代码的，Python-Markdown 也当它是代码。
 
-    def _really(self, start: int, end: int) -> bool:
-        """解析说是代码的，Python-Markdown 也当它是代码：不在原样的一段里，续行不另起一块。"""
+        它不在原样的一段里，续行不另起一块；`before` 之后、同一段里没有落单的反引号：
+        CommonMark 的一串反引号不拆开，Python-Markdown 会拆。
+        """
+        text = self.unfenced
         if self._crossed(start, end):
             return False
-        return self.page.text[start] != "`" or not _NEW_BLOCK.search(self.page.text[start:end])
+        if text[start] != "`":
+            return True
+        lone = text[max(text.rfind("\n\n", 0, start), before) : start]
+        return "`" not in lone.replace("\\`", "") and not _split(text[start:end])
 
     def _displayed(self) -> Ranges:
         """自成一段的 `$$…$$`。"""
@@ -248,8 +261,9 @@ class _Reader:
             return self._ends[start]
         if before in ("`", "*", "_", "$") or text[start - 2 : start] == "\\)":
             return "span"
-        if before == "]" and "[^" in text[max(start - 60, 0) : start]:
-            return "sup"
+        if before == "]" and (named := _LAST_LABEL.search(text, max(start - 200, 0), start)):
+            if named[1].startswith("^") or label(named[1]) in self._defined:
+                return "a"
         if before == ")" and _TARGET.search(text, max(start - 400, 0), start):
             return "a"
         first, last = document.line_start(start), document.line_end(end)
@@ -297,6 +311,10 @@ class _Reader:
                 used[name] = used.get(name, False) or self._pictured(found.end() - 1)
         return used
 
+    @cached_property
+    def _defined(self) -> frozenset[str]:
+        return frozenset(label(found[1]) for found in _DEFINED.finditer(self.spoken))
+
     def _pictured(self, close: int) -> bool:
         """`close` 处的 `]` 是不是图片的。"""
         if (first := self.spoken.rfind("[", 0, close)) and self.spoken[first - 1] == "]":
@@ -320,32 +338,48 @@ def _regions(text: str) -> Iterator[tuple[int, int]]:
     """行首的块级标签到它合上（合不上就到末尾），按 Python-Markdown 的数法。"""
     if "<" not in text:
         return
-    starts = [0, *(m.end() for m in re.finditer(r"\r\n?|\n", text))]
+    starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
     stack: list[str] = []
-    first = reach = 0
+    first = tail = 0  # tail：一段合上之后，同一行里的块级标签不在行首也算
     for token in tokenize(_plain(text), capture_source=True):
-        if token.type not in (TokenType.START_TAG, TokenType.END_TAG):
-            continue
         tag, line = _true(token.tag or ""), starts[token.line - 1]
         at = line + token.col
         end = at + len(token.source or "")
-        if token.type is TokenType.END_TAG:
-            if tag in stack:
-                del stack[len(stack) - 1 - stack[::-1].index(tag) :]
-                if not stack:
-                    reach = _line_end(text, end)
-                    yield first, reach
+        if token.type is TokenType.END_TAG and tag in stack:
+            del stack[len(stack) - 1 - stack[::-1].index(tag) :]
+            if not stack:
+                tail = _line_end(text, end)
+                yield first, end
+        elif token.type is not TokenType.START_TAG:
+            continue
         elif stack:
             stack.append(tag)
-        elif tag in _BLOCKS and not text[line:at].strip(" ") and at - line <= 3:
+        elif tag in _BLOCKS and (at < tail or (not text[line:at].strip(" ") and at - line <= 3)):
             if token.attr("markdown") in _ON:  # md_in_html：里面照样是 Markdown
                 continue
             if token.self_closing or tag == "hr":
-                yield at, _line_end(text, end)
-                continue
-            stack, first = [tag], at
+                tail = _line_end(text, end)
+                yield at, end
+            else:
+                stack, first = [tag], at
     if stack:
         yield first, len(text)
+
+
+def _comments(text: str) -> Iterator[int]:
+    if "<!--" not in text:
+        return
+    starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
+    for token in tokenize(_plain(text)):
+        line, column = starts[token.line - 1], token.col
+        if token.type is TokenType.COMMENT and column <= 3:
+            if not text[line : line + column].strip(" "):
+                yield line + column
+
+
+def _split(text: str) -> bool:
+    """跨行的一段，Python-Markdown 会不会从中间另起一块。"""
+    return bool(_NEW_BLOCK.search(text) or _BLANK_LINE.search(text))
 
 
 _RAW = re.compile(

@@ -249,6 +249,7 @@ WHOLE: Mapping[str, tuple[str, bool]] = {
     "注释占几段": ("甲 <!-- 乙\n\n<script>alert(1)</script>\n\n-->", True),
     "没有合上的注释": ("甲\n\n<!-- <script>alert(1)</script>", True),
     "块注释": ("<!--\n\n<script>alert(1)</script>\n\n-->", False),
+    "注释被前面的小于号吞掉": ("i<j\n\n<!--\n\n<script>alert(1)</script>\n\n-->", True),
     "注释·感叹号": ("<!-- 甲 --!>\n\n<script>alert(1)</script>\n\n-->", True),
     "属性列表·标题": ("## 甲 {onclick=alert(1)}", True),
     "属性列表·标题·无害": ("## 甲 {#here .red}", False),
