@@ -4,7 +4,6 @@ import gc
 import logging
 import re
 from functools import cache, lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from mkdocs.structure.pages import Page
 
 from rizhi import stamp, store
 from rizhi.errors import RizhiError
+from rizhi.mkdocs_plugin import escaping, notebooks, pages, rebuild, search, serve, verdict
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin import notebooks, pages, rebuild, search, serve, verdict
 from rizhi.site import html as render
 from rizhi.site.graph import Web, read_web
 from rizhi.site.graph import notes as read_notes
@@ -118,6 +117,7 @@ def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
 
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     env.bytecode_cache = rebuild.TEMPLATES
+    escaping.guard(env)
     rebuild.recall_references(config)
     return env
 
@@ -142,8 +142,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
     breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
     config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
-    if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
-        page.meta["title"] = escape(str(page.meta["title"]))
+    page.meta = escaping.escaped(dict(page.meta))
+    if "title" in page.meta:  # 也许是个数字
+        page.meta["title"] = str(page.meta["title"])
     head = _DRAFT if fence.PLACE.draft else ""
     vault = _vault(config)
     if serve.STATE.serving and page.file.abs_src_path:
