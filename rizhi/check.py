@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import os
 import re
 import tokenize
@@ -12,17 +13,18 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from rizhi import links, notes
 from rizhi import template as templates
-from rizhi.dangers import dangers
+from rizhi.dangers import dangers, in_notebook
 from rizhi.errors import RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
-from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.snippets import cells, record
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import SLUG, Vault, day_path, module_of, read_text, snippet_files
@@ -91,6 +93,14 @@ class Scene:
         """docs/ 里全部文件与文件夹的路径。"""
         walked = os.walk(self.vault.docs)
         return {f"{at}{os.sep}{name}" for at, folders, files in walked for name in folders + files}
+
+    @cached_property
+    def others(self) -> list[Page]:
+        """日总结、周报与笔记之外的页：首页、使用、参考；站点也有它们。"""
+        known, docs = {page.path for page in self.pages}, self.vault.docs
+        paths = (Path(name) for name in sorted(self.files) if name.endswith(".md"))
+        shown = (p for p in paths if p not in known and p.is_file() and _shown(p.relative_to(docs)))
+        return [load(Page, self.vault, path) for path in shown]
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
@@ -168,10 +178,14 @@ def readable(scene: Scene) -> Iterator[Problem]:
 
 
 def harmless(scene: Scene) -> Iterator[Problem]:
-    for page in scene.pages:
+    said, remedy = "站点上会有不许的 HTML：", "删掉它；要展示就放进代码块或反引号"
+    for page in (*scene.pages, *scene.others):
         for at, what in dangers(page):
-            line, remedy = page.document.line(at), "删掉它；要展示就放进代码块或反引号"
-            yield Problem(page.path, line, "R102", f"站点上会有不许的 HTML：{what}", remedy)
+            yield Problem(page.path, page.document.line(at), "R102", said + what, remedy)
+    for path in sorted(scene.vault.notebooks.glob("*.ipynb")):
+        for number, what in in_notebook(_cells(path)):
+            message = f"第 {number} 格{said}{what}"
+            yield Problem(path, 1, "R102", message, "删掉它，或清掉这一格的输出")
 
 
 def markdown_links(scene: Scene) -> Iterator[Problem]:
@@ -471,6 +485,21 @@ RULES: Mapping[str, Callable[[Scene], Iterator[Problem]]] = MappingProxyType(
         "R404": imports_tracked,
     }
 )
+
+
+def _shown(path: Path) -> bool:
+    """docs/ 里的这个文件站点要不要：模板与点开头的不要。"""
+    return path.parts[0] != "templates" and not any(part.startswith(".") for part in path.parts)
+
+
+def _cells(path: Path) -> list[Any]:
+    """笔记本的各格；读不懂的，站点那一页会说明。"""
+    try:
+        book = json.loads(read_text(path))
+    except (RizhiError, ValueError):
+        return []
+    cells = book.get("cells") if isinstance(book, dict) else None
+    return cells if isinstance(cells, list) else []
 
 
 def _unchecked(page: Page) -> Iterator[tuple[int, str]]:

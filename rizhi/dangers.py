@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from turbohtml import TokenType, tokenize
 
@@ -72,6 +74,7 @@ _BLOCKS = frozenset(
         " script section style summary table tbody td textarea tfoot th thead tr ul video"
     ).split()
 )
+_SHOWN = ("text/html", "text/markdown", "image/svg+xml")
 _SUSPECT = re.compile(r"[<{]|\]\(|\]:")
 
 
@@ -86,6 +89,28 @@ def dangers(page: Page) -> Iterator[tuple[int, str]]:
         if one.at not in said:
             said.add(one.at)
             yield one.at, f"{one.what[:30]!r}：{one.why}"
+
+
+def in_notebook(cells: Iterable[Any]) -> Iterator[tuple[int, str]]:
+    """笔记本里不许的：第几格（从 1 数起）、是什么；输出里的 HTML 与 SVG 站点原样放进页面。"""
+    for number, cell in enumerate(cells, 1):
+        found = cell if isinstance(cell, dict) else {}
+        if found.get("cell_type") == "markdown":
+            text = _joined(found.get("source"))
+            yield from ((number, what) for _, what in dangers(Page(Path("cell.md"), text)))
+        for out in found.get("outputs") or ():
+            data = out.get("data") if isinstance(out, dict) else None
+            for kind, value in (data if isinstance(data, dict) else {}).items():
+                if kind == "application/javascript":
+                    yield number, f"{kind}：这一格的输出是脚本"
+                elif kind in _SHOWN:
+                    judged = htmlpolicy.judge(_joined(value), htmlpolicy.NOTEBOOK)
+                    yield from ((number, f"{one.what[:30]!r}：{one.why}") for one in judged)
+
+
+def _joined(source: Any) -> str:
+    """nbformat 的多行文字：整个写，或一行一项。"""
+    return "".join(map(str, source)) if isinstance(source, list) else str(source or "")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Route, expect
 
 from rizhi.htmlpolicy import judge
 from tests.browser.conftest import Quiet
@@ -43,8 +43,12 @@ def _did(browser: Browser, html: str) -> set[str]:
             did.add(f"请求 {url}")
         route.abort()
 
+    def said(dialog: Dialog) -> None:
+        did.add("执行")
+        dialog.dismiss()
+
     page.route("**/*", answer)
-    page.on("dialog", lambda dialog: (did.add("执行"), dialog.dismiss()))
+    page.on("dialog", said)
     page.goto(HOST, wait_until="commit")
     page.wait_for_timeout(60)
     _click_everything(page)
@@ -135,11 +139,12 @@ def _searching(page: Page) -> Locator:
     return box
 
 
-@pytest.mark.parametrize("query", ["rzevil", "onerror", "script", "甲", "标签", "x90"])
+@pytest.mark.parametrize("query", ["rzevil", "onerror", "script", "标签"])
 def test_searching_hostile_words_runs_nothing(watched: Page, evil_address: str, query: str) -> None:
     watched.goto(f"{evil_address}/index.html")
     _searching(watched).fill(query)
-    expect(watched.locator(".md-search-result__meta")).not_to_have_text("键入以开始搜索")
+    watched.keyboard.press("End")  # 主题听的是按键抬起
+    expect(watched.locator(".md-search-result__item").first).to_be_attached(timeout=15_000)
     watched.wait_for_timeout(700)
 
 
@@ -148,6 +153,7 @@ def test_typing_markup_into_the_search_runs_nothing(watched: Page, evil_address:
     box = _searching(watched)
     for words in evil.EVIL:
         box.fill(words)
+        watched.keyboard.press("End")
         watched.wait_for_timeout(150)
 
 

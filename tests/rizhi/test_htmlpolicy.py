@@ -1,14 +1,18 @@
 """清单与判决：每一种写法判得对，`check` 的判决与构建的判决处处相同。"""
 
+import json
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from rizhi.dangers import dangers
+from rizhi.check import check_vault
+from rizhi.dangers import dangers, in_notebook
 from rizhi.htmlpolicy import NOTEBOOK, judge
 from rizhi.page import Page
+from rizhi.vault import Vault
 from tests.rizhi import hostile
 from tests.rizhi.engine import engine
 
@@ -89,6 +93,34 @@ def test_the_place_of_a_finding_is_the_place_in_the_page() -> None:
     text = head + "汉字😀 <svg/onload=x>\r\n\r\n[x][a]\n\n[a]: javascript:1\n"
     found = [text[at : at + 4] for at, _ in dangers(Page(Path("x.md"), text))]
     assert found == ["<svg", "[x]["]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"cell_type": "markdown", "source": ["甲\n", "<svg/onload=alert(1)>"]},
+        {"cell_type": "code", "outputs": [{"data": {"text/html": ["<script>", "1</script>"]}}]},
+        {"cell_type": "code", "outputs": [{"data": {"application/javascript": "alert(1)"}}]},
+        {"cell_type": "code", "outputs": [{"data": {"image/svg+xml": "<svg onload=alert(1)>"}}]},
+    ],
+)
+def test_a_hostile_cell_of_a_notebook_is_named(cell: dict[str, object]) -> None:
+    cells = [{"cell_type": "markdown", "source": "`<script>`"}, None, cell]
+    assert [number for number, _ in in_notebook(cells)] == [3]
+
+
+def test_every_page_of_the_site_is_checked(vault: Vault) -> None:
+    """首页、使用与笔记本，站点也有它们。"""
+    for name in ("index.md", "guide/a.md"):
+        path = vault.docs / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("# 甲\n\n<iframe src=x></iframe>\n", encoding="utf-8")
+    vault.notebooks.mkdir(exist_ok=True)
+    book = {"cells": [{"cell_type": "markdown", "source": "<script>1</script>"}]}
+    (vault.notebooks / "b.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    (vault.notebooks / "c.ipynb").write_text("[坏的", encoding="utf-8")
+    found = {p.path.name for p in check_vault(vault, date(2026, 11, 23)) if p.rule == "R102"}
+    assert found == {"index.md", "a.md", "b.ipynb"}
 
 
 def test_one_place_is_reported_once() -> None:
