@@ -60,7 +60,7 @@ _SHUT = re.compile(r"[ \t>]*(?:`{3,}|~{3,})[ \t]*")
 _HASHES = re.compile(r"[ \t>]*#{1,6}")
 _TARGET = re.compile(r"(?<!\\)\]\(\s*<?([^)>\"']*)")
 _DEFINED = re.compile(
-    r"^[ \t>]*\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?([^\s>]+)>?"
+    r"^[ \t>]*\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?(\S+)"
     r"[ \t]*(?:\n[ \t]*)?(?:(?:\".*\"|'.*'|\(.*\))[ \t]*)?$",
     re.M,
 )
@@ -252,6 +252,8 @@ class _Reader:
             return False
         if text[start] != "`":
             return True
+        if "\n" in text[start:end] and _HASHES.match(text, self.document.line_start(start)):
+            return False  # 井号后没有空格，Python-Markdown 也当它是标题，到行末为止
         lone = text[max(text.rfind("\n\n", 0, start), before) : start]
         return "`" not in lone.replace("\\`", "") and not _split(text[start:end])
 
