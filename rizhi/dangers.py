@@ -40,7 +40,8 @@ _BLANK_LINE = re.compile(r"\n[ \t>]*\r?\n")
 # 续行以这些开头的，Python-Markdown 也许另起一块：标题、定义、缩写、脚注、表格、列表……
 _NEW_BLOCK = re.compile(r"\n[ \t>]*[^\w\s\u3000-\u303f\uff00-\uffef\"'(（]")
 _MATH = re.compile(
-    r"(?<!\\)(?:\\\\)*(?:\$(?!\s)(?:\\.|[^\\$\n`])+?(?<!\s)\$|\\\((?:\\[^)\n]|[^\\\n`])+?\\\))"
+    r"(?<!\\)(?:\\\\)*(?:\$(?!\s)(?:\\.|[^\\$\n]|\n(?![ \t>]*\r?\n))+?(?<!\s)\$"
+    r"|\\\((?:\\[^)\n]|[^\\\n]|\n(?![ \t>]*\r?\n))+?\\\))"
 )
 _INSIDE = re.compile(r"`|\]\(|\]\[|\[\^|\$[^$\n]+\$|\\\(|<[A-Za-z][A-Za-z0-9+.-]*://")
 _LAST_LABEL = re.compile(r"\[([^\[\]]+)\](?:\[\])?\Z")
@@ -149,7 +150,7 @@ class _Reader:
         ranges = [span for span, before in pairs if self._really(*span, before)]
         text = blank(self.unfenced, ranges)
         found = _MATH.finditer(text) if "$" in text or "\\(" in text else ()
-        maths = [m.span() for m in found if self._outside(m.start())]
+        maths = [m.span() for m in found if self._surely(text, *m.span())]
         return blank(text, maths + self._displayed())
 
     @cached_property
@@ -256,6 +257,13 @@ class _Reader:
             return False  # 井号后没有空格，Python-Markdown 也当它是标题，到行末为止
         lone = text[max(text.rfind("\n\n", 0, start), before) : start]
         return "`" not in lone.replace("\\`", "") and not _split(text[start:end])
+
+    def _surely(self, text: str, start: int, end: int) -> bool:
+        """公式的记号配得准不准：同一段里还有反引号的，两种引擎也许配得不同。"""
+        first = max(text.rfind("\n\n", 0, start), 0)
+        last = text.find("\n\n", end)
+        around = text[first : last if last >= 0 else len(text)]
+        return self._outside(start) and "`" not in around and not _split(text[start:end])
 
     def _displayed(self) -> Ranges:
         """自成一段的 `$$…$$`。"""
