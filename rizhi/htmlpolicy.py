@@ -135,19 +135,28 @@ _LINE = re.compile(r"\r\n?|\n")
 
 def judge(html: str, policy: Policy = PAGE) -> Iterator[Finding]:
     """一段要放进页面的 HTML 里不许的东西，按位置；末尾没有合上的也算。"""
-    found = [*tokenize(f"{html}<{_END}>", capture_source=True)]
-    lines = [0, *(line.end() for line in _LINE.finditer(html))]
+    lines: list[int] = []
     style = False
-    for token in found[:-1]:
-        at = lines[token.line - 1] + token.col
-        if token.type is TokenType.START_TAG:
-            style = token.tag == "style"
-            yield from (Finding(at, _shown(token), why) for why in reasons(token, policy))
-        elif style and token.type is TokenType.TEXT and _STYLE.search(token.data or ""):
-            yield Finding(at, "<style>", "样式里有会去取东西的写法")
-    if not found or found[-1].tag != _END:
-        at = lines[found[-1].line - 1] + found[-1].col if found else 0
-        yield Finding(at, "页的末尾", "有一个标签、注释或引号没有合上，后面的都归了它")
+    last: Token | None = None
+
+    def place(token: Token) -> int:
+        if not lines:  # 寻常的页一处也没有，不必数行
+            lines.extend((0, *(line.end() for line in _LINE.finditer(html))))
+        return lines[token.line - 1] + token.col
+
+    for token in tokenize(f"{html}<{_END}>", capture_source=True):
+        kind, last = token.type, token
+        if kind == TokenType.START_TAG:
+            tag = token.tag or ""
+            style = tag == "style"
+            if tag == _END and place(token) == len(html):
+                return
+            for why in reasons(token, policy):
+                yield Finding(place(token), _shown(token), why)
+        elif style and kind == TokenType.TEXT and _STYLE.search(token.data or ""):
+            yield Finding(place(token), "<style>", "样式里有会去取东西的写法")
+    at = place(last) if last else 0
+    yield Finding(at, "页的末尾", "有一个标签、注释或引号没有合上，后面的都归了它")
 
 
 def reasons(token: Token, policy: Policy) -> Iterator[str]:
