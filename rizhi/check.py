@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import os
 import re
 import tokenize
@@ -13,16 +14,18 @@ from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from rizhi import links, notes
 from rizhi import template as templates
+from rizhi.dangers import dangers, in_notebook
 from rizhi.errors import Problem, RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
-from rizhi.markdown import Link, NearMiss, blank, near_misses
+from rizhi.markdown import Link, NearMiss, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
-from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, flow_links
 from rizhi.snippets.source import find_object, module_file
@@ -32,8 +35,6 @@ ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--st
 EMBEDDED = ("snippet", "source", "flow")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
-_SHOWN = frozenset(("fenced", "code", "comment"))  # 显示成字或根本不显示的，浏览器不会执行
-_DANGER = re.compile(r"<script\b|<[^>]*\son\w+\s*=|\]\(\s*javascript:|=[\"']?\s*javascript:", re.I)
 _UNCHECKED = re.compile(r"<a\s[^>]*href=|<img\s")
 _WIKI = re.compile(r"\[\[[^\[\]\n]+\]\]")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
@@ -71,6 +72,14 @@ class Scene:
         """docs/ 里全部文件与文件夹的路径。"""
         walked = os.walk(self.vault.docs)
         return {f"{at}{os.sep}{name}" for at, folders, files in walked for name in folders + files}
+
+    @cached_property
+    def others(self) -> list[Page]:
+        """日总结、周报与笔记之外的页：首页、使用、参考；站点也有它们。"""
+        known, docs = {page.path for page in self.pages}, self.vault.docs
+        paths = (Path(name) for name in sorted(self.files) if name.endswith(".md"))
+        shown = (p for p in paths if p not in known and p.is_file() and _shown(p.relative_to(docs)))
+        return [load(Page, self.vault, path) for path in shown]
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
@@ -168,10 +177,12 @@ def readable(scene: Scene) -> Findings:
 
 @_rule("R102")
 def harmless(scene: Scene) -> Findings:
-    for page in scene.pages:
-        for at, what in _dangers(page):
-            message = f"有会在浏览器里执行的 HTML：{what[:30]!r}"
-            yield page, at, message, "删掉它；要展示就放进代码块"
+    said, remedy = "站点上会有不许的 HTML：", "删掉它；要展示就放进代码块或反引号"
+    for page in (*scene.pages, *scene.others):
+        yield from ((page, at, said + what, remedy) for at, what in dangers(page))
+    for path in sorted(scene.vault.notebooks.glob("*.ipynb")):
+        for number, what in in_notebook(_cells(path)):
+            yield path, 1, f"第 {number} 格{said}{what}", "删掉它，或清掉这一格的输出"
 
 
 @_rule("R103")
@@ -446,15 +457,19 @@ def imports_tracked(scene: Scene) -> Findings:
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 
-def _dangers(page: Page) -> Iterator[tuple[int, str]]:
-    """会执行的 HTML 与链接，各在哪里；代码与注释里的不会。"""
-    if "<" in page.text or "javascript" in page.text.casefold():
-        spans = [(s.start, s.end) for s in page.document.spans if s.kind in _SHOWN]
-        yield from ((m.start(), m[0]) for m in _DANGER.finditer(blank(page.text, spans)))
-    for link in page.document.links:
-        plain = "".join(link.target.split()).casefold()
-        if plain.startswith("javascript:") and link.kind != "inline":
-            yield link.start, link.target
+def _shown(path: Path) -> bool:
+    """docs/ 里的这个文件站点要不要：模板与点开头的不要。"""
+    return path.parts[0] != "templates" and not any(part.startswith(".") for part in path.parts)
+
+
+def _cells(path: Path) -> list[Any]:
+    """笔记本的各格；读不懂的，站点那一页会说明。"""
+    try:
+        book = json.loads(read_text(path))
+    except (RizhiError, ValueError):
+        return []
+    cells = book.get("cells") if isinstance(book, dict) else None
+    return cells if isinstance(cells, list) else []
 
 
 def _unchecked(page: Page) -> Iterator[tuple[int, str]]:

@@ -21,13 +21,14 @@ from rizhi import check
 
 ROOT = Path(__file__).resolve().parents[1]
 PURE = ("links", *(f"journal/{name}" for name in ("carry", "day", "edit", "todo")))
-# 谁可以导入谁：一行可以导入上面各行与不依赖别人的几室（errors、dates、zh、store）
-_LEAVES = ("errors", "dates", "zh", "store")
+# 谁可以导入谁：一行可以导入上面各行与不依赖别人的几室（errors、dates、zh、store、htmlpolicy）
+_LEAVES = ("errors", "dates", "zh", "store", "htmlpolicy")
 _ROWS = (
     ("markdown",),
     ("vault",),
     ("frontmatter",),
     ("page", "template"),
+    ("dangers",),
     ("links",),
     ("snippets",),
     ("journal", "notes"),
@@ -45,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dates": (),
     "zh": ("errors",),
     "store": ("errors",),
+    "htmlpolicy": (),
     **_ABOVE,
     "markdown": ("errors",),
     "vault": ("errors", "dates"),

@@ -7,7 +7,6 @@ import gc
 import logging
 import re
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from pathspec.gitignore import GitIgnoreSpec
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin import notebooks, pages, search
+from rizhi.mkdocs_plugin import escaping, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.site.graph import Web
@@ -142,6 +141,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     # 在 autorefs（-50）用清单填链接之前
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> Environment:
         env.bytecode_cache = self._incremental.templates
+        escaping.guard(env)
         self._incremental.references.recall(config, self.rebuilt)
         return env
 
@@ -167,8 +167,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
         breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
         config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
-        if "title" in page.meta:  # 主题原样写进页面，标题里的尖括号只能是字
-            page.meta["title"] = escape(str(page.meta["title"]))
+        page.meta = escaping.escaped(dict(page.meta))
+        if "title" in page.meta:  # 也许是个数字
+            page.meta["title"] = str(page.meta["title"])
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         reference = partial(_reference, self._vault, page)
@@ -179,6 +180,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         """模板文字不进搜索；把下载的占位换成真的链接：没有这个插件的引擎里它是空的。"""
         uri = page.file.src_uri
         self.rebuilt.add(uri)
+        for message in verdict.verdicts(html, uri):
+            log.warning("%s", message)
         if uri.endswith(".ipynb"):
             return notebooks.name_headings(html, page.toc)
         html = _DOWNLOAD.sub(partial(_download, files, page), html)
