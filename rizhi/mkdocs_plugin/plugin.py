@@ -25,8 +25,8 @@ from pathspec.gitignore import GitIgnoreSpec
 
 from rizhi import store
 from rizhi.errors import RizhiError
-from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin import escaping, notebooks, pages, search, verdict
+from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.site.graph import Web
