@@ -157,7 +157,7 @@ def drawn(vault: Vault, topic: Path) -> Path:
 
 
 def _data(page: BeautifulSoup) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(page.select_one(".rz-flow")["data-flow"])
+    data: dict[str, Any] = json.loads(str(page.select_one(".rz-flow")["data-flow"]))
     return data
 
 
