@@ -97,6 +97,11 @@ def _wait_until_up(served: Served, port: int) -> None:
     raise AssertionError((served.root / "serve.log").read_text("utf-8"))
 
 
+def test_the_log_has_no_warning_the_reader_cannot_act_on(served: Served) -> None:
+    served.wait(lambda page: "<h1" in page)
+    assert "DeprecationWarning" not in (served.root / "serve.log").read_text("utf-8")
+
+
 def test_an_edited_note_is_refreshed(served: Served) -> None:
     served.edit(f"docs/{MASK}.md", "## 一句话\n", "## 一句话\n\n新写的一句。\n")
     served.wait(lambda page: "新写的一句。" in page)
