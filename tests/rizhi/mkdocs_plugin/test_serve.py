@@ -14,7 +14,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from mkdocs.config import load_config
 
+from rizhi.mkdocs_plugin.rebuild import rebuilder
 from rizhi.vault import Vault, day_path
 from tests import vaults
 
@@ -97,9 +99,8 @@ def _wait_until_up(served: Served, port: int) -> None:
     raise AssertionError((served.root / "serve.log").read_text("utf-8"))
 
 
-def test_the_log_has_no_warning_the_reader_cannot_act_on(served: Served) -> None:
-    served.wait(lambda page: "<h1" in page)
-    assert "DeprecationWarning" not in (served.root / "serve.log").read_text("utf-8")
+def test_the_options_are_read_without_a_deprecation_warning(tmp_path: Path) -> None:
+    rebuilder(load_config(str(vaults.make(tmp_path / "vault") / "mkdocs.yml")))
 
 
 def test_an_edited_note_is_refreshed(served: Served) -> None:
