@@ -148,7 +148,7 @@ def as_date(context: click.Context, _: click.Parameter, value: str | None) -> da
         return None
     found = dates.read(value, today_of(_vault(context)))
     if found is None:
-        how = "写成 2026-11-23、11-23 或 昨天 这样，且要真有这一天"
+        how = "写成 2026-11-23、11-23 或 昨天、明天 这样，且要真有这一天"
         raise click.BadParameter(f"{value!r} 不是日期；{how}。")
     return found
 

@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -78,8 +79,9 @@ class Merged:
 def create(vault: Vault, slug: str, title: str, group: str | None, today: date) -> list[Path]:
     """笔记与片段的骨架，都是草稿；还没有这一组就新开一组。
 
-    异常：组名不对、已有同名的笔记或片段，抛 RizhiError；什么也没有改动。
+    异常：组名不对、片段与标准库重名、已有同名的笔记或片段，抛 RizhiError；什么也没有改动。
     """
+    _not_a_library(slug)
     folder = _folder(vault, group)
     title = " ".join(title.split())
     if not title or not title.isprintable():
@@ -103,10 +105,11 @@ def create(vault: Vault, slug: str, title: str, group: str | None, today: date) 
 def rename(vault: Vault, old: str, new: str) -> Renamed:
     """改名，连同片段、记录与所有链接。
 
-    异常：没有 `old`、`new` 已有，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
+    异常：没有 `old`、`new` 已有或与标准库重名，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
     """
     notes = read_notes(vault)
     note = _the_note(notes, old)
+    _not_a_library(new)
     moves = {note.path: note.path.with_name(f"{new}.md"), **_companions(vault, old, new)}
     taken = [note.path for note in notes if note.slug == new]
     taken += [target for target in moves.values() if target.exists()]
@@ -229,6 +232,15 @@ def _folder(vault: Vault, group: str | None) -> Path:
             f"组名 {group!r} 不合规则：只用小写字母、数字与单个连字符，例如 data-structures。"
         )
     return vault.notes / group
+
+
+def _not_a_library(slug: str) -> None:
+    module = module_of(slug)
+    if module in sys.stdlib_module_names:
+        raise RizhiError(
+            f"片段会叫 {module}.py，与标准库的 {module} 重名：在片段里 import {module}，"
+            f"得到的是片段自己。换一个名字，例如 {slug}-note。"
+        )
 
 
 def _the_note(notes: Iterable[Note], slug: str) -> Note:

@@ -174,7 +174,8 @@ def _incoming(one: Incoming, vault: Vault, dry: bool) -> list[str]:
     if known:
         lines.append(f"  认出 {len(known)} 节（{'、'.join(known)}）、{counts}")
     else:
-        lines.append(f"  没有认出约定的节；认出 {counts}，全文原样留着")
+        rest = "其余的原样留着" if one.done else "全文原样留着"
+        lines.append(f"  没有认出约定的节；认出 {counts}，{rest}")
     if one.own_sections:
         lines.append(f"  不是约定的节，原样留着：{'、'.join(one.own_sections)}")
     lines += _changes(f"{'会改写' if dry else '改写了'} {len(one.done)} 处：", one.done)
@@ -183,7 +184,9 @@ def _incoming(one: Incoming, vault: Vault, dry: bool) -> list[str]:
     lines += _changes(f"会看错的 {len(one.remaining)} 处，原样留着：", one.remaining)
     kinds = list(dict.fromkeys(c.kind for c in one.remaining if c.right))
     if kinds:
-        lines.append(f"  写着 → 的可以改写：加 --fix {' --fix '.join(kinds)}，或 --fix 全部")
+        first = "" if dry else "先 rizhi undo 退回来，再"
+        how = f"{first}加 --fix {' --fix '.join(kinds)}，或 --fix 全部"
+        lines.append(f"  写着 → 的可以改写：{how}")
     made = [f"    {line}" for line in commands(one.page)]
     return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
 

@@ -613,7 +613,10 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         entry = entries[number]
         if entry.state != "done" or entry.number in taken:
             continue
-        again = [a for a, _ in entry.moves if os.path.lexists(a)]
+        # 后来的命令又搬到、写到旧名上的，不是编辑器存的
+        since = [later for later in entries[number + 1 :] if later.state == "done"]
+        known = {path for later in since for path in _written(later)}
+        again = [a for a, _ in entry.moves if os.path.lexists(a) and a not in known]
         told = entry.folder / "told"
         gone: list[_Swap] = []
         for swap in entry.swaps:
@@ -642,6 +645,12 @@ def _again_line(root: Path, entry: _Entry, path: Path) -> str:
         f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
         "把它的字并进改名后的那一页，再删掉它。"
     )
+
+
+def _written(entry: _Entry) -> Iterator[Path]:
+    """这次改动写到、搬到了哪里。"""
+    yield from (target for _, target in entry.moves)
+    yield from (swap.path for swap in entry.swaps if swap.new is not None)
 
 
 def _added(swap: _Swap) -> list[bytes]:

@@ -26,7 +26,7 @@ class Words:
 
     panel: str  # 笔记页的面板
     box: str  # 嵌着它的页面里的一个框
-    check: str  # rizhi check：「输出的记录…」
+    check: str  # rizhi check
     test: str  # pytest snippets
 
 
@@ -36,17 +36,20 @@ STATES: Mapping[str, Words] = MappingProxyType(
         "stale": Words(
             "输出已过期",
             "输出已过期：片段或它用到的源码改过之后还没有重新记录。运行 rizhi record {slug}。",
-            "过期",
-            "输出没变，但片段或它用到的源码改过，记录已过期。",
+            "输出的记录过期",
+            "片段或它用到的源码改过，记录已过期。",
         ),
         "edited": Words(
             "记录被改动过",
             "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
-            "被改动过",
+            "输出的记录被改动过",
             "snippets/outputs 里的记录被人改动过。",
         ),
         "missing": Words(
-            "还没有记录", "还没有记录输出。运行 rizhi record {slug}。", "没有", "还没有记录。"
+            "还没有记录",
+            "还没有记录输出。运行 rizhi record {slug}。",
+            "还没有记录输出",
+            "还没有记录。",
         ),
     }
 )
