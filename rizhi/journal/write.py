@@ -19,6 +19,10 @@ from rizhi.links import moved
 from rizhi.template import render
 from rizhi.vault import Vault, contained, day_names, day_path, decode
 
+_WITH_MARKER = re.compile(
+    r"(?:(?:[-*+]|\d+[.)])\s+)?(?:\[(?P<mark>[ xX/>?!-])\]\s+)?(?P<text>.*)", re.S
+)
+
 
 @dataclass(frozen=True)
 class Created:
@@ -103,7 +107,8 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 
     异常：没有这一节、文字不是一行、图片不对，抛 RizhiError；什么也没有改动。
     """
-    line = todo.dated(_one_line(text), today)
+    mark, text = _unmarked(_one_line(text))
+    line = todo.dated(text, today)
     if not line:
         raise RizhiError("要添的文字是空的。")
     steps: list[store.Edit | store.Move] = []
@@ -115,7 +120,7 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 
     def appended(page: Day) -> str:
         names.append(edit.section_named(page, section))
-        return edit.append(page, names[-1], line)
+        return edit.append(page, names[-1], line, mark)
 
     steps.append(_today(vault, today, appended))
     store.change(vault.root, f"add {section} {text}", steps)
@@ -227,6 +232,12 @@ def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.
         return change(Day(path, decode(old, path))).encode()
 
     return store.amendment(contained(vault, path), changed)
+
+
+def _unmarked(text: str) -> tuple[str, str]:
+    """手快带上的「- 」「1. 」「[ ] 」不是文字：记号由那一节来定，勾选框里的字照他写的。"""
+    written = _WITH_MARKER.fullmatch(text)
+    return (written["mark"] or "", written["text"]) if written else ("", text)
 
 
 def _one_line(text: str) -> str:
