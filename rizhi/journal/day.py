@@ -221,13 +221,13 @@ def achievements(page: Day) -> list[str]:
     lines: list[str] = []
     for section in page.section(ACHIEVED):
         lines += section.prose
-        lines += [said(page, item) for item in section.items if item.text and achieved(item)]
+        lines += [said(page, item) for item in section.items if achieved(item)]
     return lines
 
 
 def achieved(item: Item) -> bool:
-    """这一条做成了没有：没有勾选框的也算。"""
-    return item.state in (None, "done")
+    """这一条写了字，也做成了：没有勾选框的也算。"""
+    return bool(item.text) and item.state in (None, "done")
 
 
 def said(page: Day, item: Item) -> str:

@@ -250,7 +250,7 @@ def _of_item(
     day: Written, item: Item, topic: str, notes: Mapping[str, Note]
 ) -> Iterator[Achievement]:
     """一个条目；只是个名字、成果写在子条目里的，名字是主题。"""
-    if not item.text or not achieved(item):
+    if not achieved(item):
         return
     inside = day.page.children.get(item.number, [])
     label = _LABEL.fullmatch(item.text)
@@ -263,7 +263,7 @@ def _of_item(
 
 def _details(day: Written, items: Iterable[Item]) -> Iterator[str]:
     for item in items:
-        if item.text and achieved(item):
+        if achieved(item):
             yield said(day.page, item)
             yield from _details(day, day.page.children.get(item.number, ()))
 
