@@ -258,7 +258,7 @@ def _sections(page: Day) -> list[Section]:
 
 def _section_lines(page: Day, section: Section) -> list[str]:
     outer, children = nested(section.items)
-    placed = [(at, [line]) for at, line in zip(section.places, section.prose, strict=True)]
+    placed = [(at, [line]) for at, line in section.lines]
     placed += [(item.start, _branch(page, item, children)) for item in outer if item.text]
     return [line for _, lines in sorted(placed, key=lambda pair: pair[0]) for line in lines]
 

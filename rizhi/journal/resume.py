@@ -236,7 +236,7 @@ def _about(achievement: Achievement, word: str) -> bool:
 
 def _of_day(day: Written, notes: Mapping[str, Note]) -> Iterator[Achievement]:
     for section in day.page.section(ACHIEVED):
-        for at, line in zip(section.places, section.prose, strict=True):
+        for at, line in section.lines:
             # 一行散文也是一条；代码、表格与「下面是：」这样的话不是
             skipped = line.startswith("|") or line.endswith(("：", ":"))
             if not skipped and not day.page.document.hidden(at):
