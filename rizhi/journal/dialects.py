@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rizhi.frontmatter import body_start
+from rizhi.frontmatter import body_start, newline
 from rizhi.markdown import Block, Document, near_misses, spliced
 from rizhi.page import Page
 
@@ -147,7 +147,7 @@ def rewritten(
     path: Path, text: str, kinds: Collection[str], places: Places
 ) -> tuple[str, list[Change]]:
     """改好 `kinds` 里的每一处，返回（新的文字，改了哪些）；别的字节不动。"""
-    newline = "\r\n" if "\r\n" in text else "\n"
+    end = newline(text)
     done: list[Change] = []
     for _ in range(_PASSES if kinds else 0):
         wanted = [f for f in findings(path, text, places) if f.edits and f.kind in kinds]
@@ -157,7 +157,7 @@ def rewritten(
             break
         done += described(text, taken)
         edits = (edit for finding in taken for edit in finding.edits)
-        text = spliced(text, [(a, b, new.replace("\n", newline)) for a, b, new in edits])
+        text = spliced(text, [(a, b, new.replace("\n", end)) for a, b, new in edits])
     return text, done
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from rizhi import links, store
 from rizhi.errors import RizhiError
+from rizhi.frontmatter import body_start, newline
 from rizhi.journal import pictures
 from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
@@ -205,12 +206,13 @@ def _check(page: Day) -> None:
 
 def _clashes(files: list[Incoming]) -> list[Incoming]:
     """两个文件是同一天，谁也不收：不知道哪个才对。"""
-    days: dict[date | None, list[Incoming]] = {None: []}  # 不能收的，没有日子
+    days: dict[date | None, list[Incoming]] = {}
     for file in files:
-        days.setdefault(file.day, []).append(file)
+        if file.day:
+            days.setdefault(file.day, []).append(file)
     checked = []
     for file in files:
-        others = "、".join(str(o.source) for o in days[file.day] if file.day and o is not file)
+        others = "、".join(str(o.source) for o in days.get(file.day, ()) if o is not file)
         problem = f"{file.source} 与 {others} 是同一天 {file.day}。用 --date 分开导入。"
         checked.append(Incoming(file.source, "bad", problem, file.day) if others else file)
     return checked
@@ -229,11 +231,8 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
         bodies.add(rewritten(file.source, file.text, KINDS, places)[0])
     state = _state(file.path, [_page(body, file.day) for body in bodies], file.text)
     if state == "bad":
-        problem = (
-            f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
-            "自己合并，或用 --date 换一天。"
-        )
-        return replace(file, state="bad", problem=problem)
+        what = f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
+        return replace(file, state="bad", problem=f"{what}自己合并，或用 --date 换一天。")
     left = described(text, findings(file.source, text, places))
     copies = [copy for link, copy in around.copies.items() if link in text]
     return replace(
@@ -243,17 +242,16 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
 
 def _page(text: str, day: date) -> str:
     """BOM 在最前，再是前置数据与标题，然后是正文。"""
-    end = Day(Path("x.md"), text).offset
-    newline = "\r\n" if "\r\n" in text else "\n"
+    start, end = body_start(text), newline(text)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
-    head = _front_matter(text[len(bom) : end], day, newline)
-    return f"{bom}{head}{newline}{heading(day)}{newline}{newline}{text[end:]}"
+    head = _front_matter(text[len(bom) : start], day, end)
+    return f"{bom}{head}{end}{heading(day)}{end}{end}{text[start:]}"
 
 
-def _front_matter(old: str, day: date, newline: str) -> str:
+def _front_matter(old: str, day: date, end: str) -> str:
     """日期写成约定的样子；原来写得更细（几点几分）的，留在注释里。"""
     if not old:
-        return newline.join(("---", f"date: {day}", "tags: []", "---", ""))
+        return end.join(("---", f"date: {day}", "tags: []", "---", ""))
     line = f"date: {day}"
     match = re.search(r"^date[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r?$)", old, re.M)
     if match:
@@ -261,15 +259,15 @@ def _front_matter(old: str, day: date, newline: str) -> str:
         old = old[: match.start()] + line + was + old[match.end() :]
     else:
         first = old.index("\n") + 1
-        old = old[:first] + line + newline + old[first:]
-    return old if old.endswith("\n") else old + newline
+        old = old[:first] + line + end + old[first:]
+    return old if old.endswith("\n") else old + end
 
 
 def _state(path: Path, pages: Iterable[str], text: str) -> str:
     if not path.exists():
         return "new"
     old = path.read_bytes()
-    body = text[Day(path, text).offset :]
+    body = text[body_start(text) :]
     same = old in {page.encode() for page in pages} or old.endswith(b"\n" + body.encode())
     return "same" if same else "bad"
 
