@@ -103,11 +103,7 @@ def _days(week: Week, days: Sequence[Written], today: date, target: Path) -> dic
         "first": week.days[0].isoformat(),
         "last": week.days[-1].isoformat(),
         "written": [
-            {
-                **_named(day),
-                "title": day.title,
-                "link": links.relative(target, day.page.path),
-            }
+            {**_named(day), "title": day.title, "link": links.relative(target, day.page.path)}
             for day in days
         ],
         "missed": [f"{d:%m-%d}" for d in week.days if d <= today and d not in seen],
