@@ -200,7 +200,7 @@ def read_fact(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:
     """一段文字提到了哪些笔记。"""
-    return tuple(str(note.path) for note in names.found(prose))
+    return tuple(str(note.path) for note in names.mentioned(prose))
 
 
 def targets(note: Note) -> tuple[str, ...]:
