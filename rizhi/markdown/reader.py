@@ -17,7 +17,15 @@ from rizhi.markdown.document import (
     joined,
     one_line,
 )
-from rizhi.markdown.source import DESTINATION, Part, definitions, events, label, parts_of
+from rizhi.markdown.source import (
+    DESTINATION,
+    Part,
+    definitions,
+    destination,
+    events,
+    label,
+    parts_of,
+)
 
 _MARKER = re.compile(r"[-+*]|\d{1,9}[.)]", re.A)
 # 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x；
@@ -37,7 +45,7 @@ def parse(text: str, offset: int = 0, known: Mapping[str, Definition] | None = N
     """解析 `text[offset:]`；`known` 是写在别处的引用式定义，按 `source.label` 的写法。"""
     parts = parts_of(text, offset)
     listed = definitions(parts)
-    elsewhere = {name: Definition(made.target, -1, -1) for name, made in (known or {}).items()}
+    elsewhere = {name: Definition(d.target, -1, -1) for name, d in (known or {}).items()}
     if elsewhere or (listed and len(parts) > 1) or any(part.late for part in parts):
         for part in parts:
             part.events = events(part.masked, lambda _: ("", ""))
@@ -434,8 +442,7 @@ class _Reader:
         """括号里的目标：解码之后的，与它在原文里的两端。"""
         if len(url) == end - start:
             return self.source[start:end], self.at[start], self.at[end]
-        found = DESTINATION.match(self.source, start, end)
-        first, last = found.span(1 if found[1] is not None else 2) if found else (start, start)
+        first, last = destination(DESTINATION.match(self.source, start, end)) or (start, start)
         target = html.unescape(_ESCAPE.sub(r"\1", self.source[first:last]))
         return target, self.at[first], self.at[last]
 
