@@ -202,13 +202,13 @@ def record_files(
 def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     """两次输出的差别，供人看；相同返回空串。文字逐字比，小数容许末位之差，图只比张数。"""
     recorded = recorded or CellOutput(got.title)
-    found: list[str] = []
+    differences: list[str] = []
     if not _same_text(recorded.text, got.text):
         lines = (recorded.text.splitlines(), got.text.splitlines())
-        found += unified_diff(*lines, "记录", "实际", lineterm="")
+        differences += unified_diff(*lines, "记录", "实际", lineterm="")
     if len(recorded.figures) != len(got.figures):
-        found.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
-    return "\n".join(found)
+        differences.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
+    return "\n".join(differences)
 
 
 @lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
