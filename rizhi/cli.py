@@ -97,7 +97,7 @@ def _told(error: RizhiError | OSError, root: Path | None) -> str:
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
-    # 缺省每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
+    # 默认每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
     gc.set_threshold(200_000)
     context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
@@ -176,9 +176,9 @@ def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> t
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
-DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，缺省今天。")
+DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，默认今天。")
 SINCE = click.option("--since", callback=as_date, metavar="日期", help="从哪一天起。")
-WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，缺省本周。")
+WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，默认本周。")
 
 
 def _vault(context: click.Context) -> Vault:
