@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
-from functools import wraps
+from functools import partial, wraps
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -526,8 +526,10 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
 def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
     """按约定检查全部页面与片段；有错误则退出码 1。"""
     from rizhi.check import check_vault
+    from rizhi.site.export import added
 
-    problems = check_vault(vault, today_of(vault), strict=strict)
+    today = today_of(vault)
+    problems = check_vault(vault, today, strict, partial(added, vault, today))
     wanted = [path.resolve() for path in paths]
     for path in (path for path in wanted if not path.is_relative_to(vault.root)):
         raise RizhiError(f"{path} 不在知识库里；什么也没有查。")
