@@ -267,7 +267,7 @@ def _glued(document: Document) -> Iterator[Finding]:
 def _states(document: Document) -> Iterator[Finding]:
     for item in document.items:
         if item.box >= 0 and item.mark not in _STATES and item.text:
-            why = f"[{item.mark}] 算还开着的待办，记号照留；网站上可能显示成文字"
+            why = f"[{item.mark}] 算还开着的待办，记号照留；网站上各有各的样子"
             yield Finding("待办", item.start, _line_end(document, item.body), why)
 
 

@@ -23,7 +23,8 @@ _TIED = frozenset(("autorefs", "mkdocs-jupyter", "mkdocstrings", "rizhi"))
 _WANTED = """
 plugins: [search]
 markdown_extensions: [admonition, attr_list, pymdownx.details, pymdownx.highlight,
-  pymdownx.superfences, sane_lists, tables]
+  pymdownx.superfences, sane_lists, tables, {pymdownx.quotes: {callouts: true}},
+  {pymdownx.tasklist: {custom_checkbox: true}}, {pymdownx.tilde: {subscript: false}}]
 extra_css: [assets/web.css, assets/rizhi.css]
 extra_javascript: [{path: assets/rizhi.js, defer: true}, {path: assets/web.js, defer: true}]
 """
