@@ -305,7 +305,7 @@ def _callouts(document: Document) -> Iterator[Finding]:
         if not found:
             continue
         indent = document.text[document.line_start(block.start) : block.start]
-        why = "网站上是一段引用，[!…] 照样显示"
+        why = "不改，网站上也是提示框"
         if indent.strip() or block.item >= 0:  # 引用里的先等外面的改好
             yield Finding("提示框", block.start, found.end(), why)
             continue

@@ -1,4 +1,4 @@
-"""Python-Markdown 扩展：列表与勾选框照 CommonMark 的读法显示，与命令读到的一样；日总结里换行就是换行。
+"""Python-Markdown 扩展：列表与勾选框照命令读到的显示；日总结里换行就是换行。
 
 先按唯一的语法读一遍，只把列表改写成 Python-Markdown 的写法：一层缩进四格，上下各空一行，
 围栏随着条目缩进，`1)` 写成 `1.`，紧挨着的两个列表隔开；别的一个字也不动。
@@ -85,7 +85,10 @@ def makeExtension(**options: Any) -> Lists:
 
 
 def rewritten(text: str, breaks: bool = False, box: _Box = tasks.plain) -> str:
-    """列表改写成 Python-Markdown 的写法，勾选框由 `box` 写；`text` 里没有制表符，换行只有 `\\n`。"""
+    """列表改写成 Python-Markdown 的写法，勾选框由 `box` 写。
+
+    `text` 里没有制表符，换行只有 `\\n`。
+    """
     document = parse(text)
     if not breaks and not document.items:
         return text

@@ -26,7 +26,7 @@ def _html(text: str) -> BeautifulSoup:
 
 def test_every_state_is_shown_and_read_aloud() -> None:
     boxes = _html(STATES).select(".task-list-item")
-    said = [(str(one.input["aria-label"]), one.get_text().strip()) for one in boxes]  # type: ignore[index]
+    said = [(str(one.input["aria-label"]), one.get_text().strip()) for one in boxes]
     assert said == [
         ("进行中", "写到一半的损失函数"),
         ("改期", "推到下周的模拟"),
