@@ -73,29 +73,27 @@ class Scene:
         return {f"{at}{os.sep}{name}" for at, folders, files in walked for name in folders + files}
 
     @cached_property
+    def shown(self) -> frozenset[str]:
+        """站点要的文件，相对于 docs：模板、点开头的、index.md 旁边的 README.md 不要。"""
+        start = len(f"{self.vault.docs}{os.sep}")
+        files = (path for path in self.files if os.path.isfile(path))  # noqa: PTH113  造 Path 太慢
+        found = {path[start:].replace(os.sep, "/") for path in files}
+        beside = {f"{uri.removesuffix('index.md')}README.md" for uri in found if "index.md" in uri}
+        hidden = (uri for uri in found if f"/{uri}".startswith("/templates/") or "/." in f"/{uri}")
+        return frozenset(found - beside - set(hidden))
+
+    @cached_property
     def others(self) -> list[Page]:
         """日总结、周报与笔记之外的页：首页、使用、参考；站点也有它们。"""
         known, docs = {page.path for page in self.pages}, self.vault.docs
-        paths = (Path(name) for name in sorted(self.files) if name.endswith(".md"))
-        shown = (p for p in paths if p not in known and p.is_file() and self._shown(p, docs))
-        return [load(Page, self.vault, path) for path in shown]
-
-    def _shown(self, path: Path, docs: Path) -> bool:
-        """站点要不要这个文件：模板、点开头的、index.md 旁边的 README.md 不要。"""
-        parts = path.relative_to(docs).parts
-        hidden = parts[0] == "templates" or any(part.startswith(".") for part in parts)
-        return not hidden and (
-            path.name != "README.md" or str(path.with_name("index.md")) not in self.files
-        )
+        paths = (docs / uri for uri in sorted(self.shown) if uri.endswith(".md"))
+        return [load(Page, self.vault, path) for path in paths if path not in known]
 
     @cached_property
     def site(self) -> deadlinks.Site:
         """站点上有的文件：docs/ 里的，与算出来的。"""
-        docs = self.vault.docs
-        shown = (path for path in map(Path, self.files) if self._shown(path, docs))
-        uris = frozenset(path.relative_to(docs).as_posix() for path in shown if path.is_file())
         pages = {page.path: page for page in (*self.pages, *self.others)}
-        return deadlinks.Site(self.vault, uris, pages.__getitem__, self.added)
+        return deadlinks.Site(self.vault, self.shown, pages.__getitem__, self.added)
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
