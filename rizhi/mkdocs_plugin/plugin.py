@@ -17,18 +17,19 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
-from rizhi import store
+from rizhi import deadlinks, store
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import escaping, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
+from rizhi.page import Page as Written
 from rizhi.site.graph import Web
 from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
@@ -71,6 +72,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._web: Web
         self._inserts: pages.Inserts
         self._files: Files
+        self._site: deadlinks.Site
 
     @property
     def rebuilt(self) -> set[str]:
@@ -123,11 +125,14 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         _add_assets(files, config, pages.scripts(web, kept))
         _replace_broken_notebooks(files, config, self._vault)
         _add_downloads(files, config, self._vault)
+        _remove_excluded(files)
+        uris = frozenset(file.src_uri for file in files)
+        self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
         if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
-        uris = [file.src_uri for file in files.documentation_pages()]
-        self._inserts = pages.Inserts(parts, pages.around(web, uris, kept))
+        shown = [file.src_uri for file in files.documentation_pages()]
+        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
         return files
 
     @LATE  # 导航排定之后
@@ -172,6 +177,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             page.meta["title"] = str(page.meta["title"])
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
+        if page.file.abs_src_path and not page.file.generated_by:
+            self._warn_unseen(page, markdown)
         reference = partial(_reference, self._vault, page)
         return _REFERENCE.sub(reference, (_DRAFT if draft else "") + markdown)
 
@@ -219,6 +226,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         server.builder = rebuilder(config)
         self._reruns.watch(server, self._vault)
         return server
+
+    def _warn_unseen(self, page: Page, markdown: str) -> None:
+        """mkdocs 不核对、`check` 会报的链接。"""
+        written = Written(self._vault.docs / page.file.src_uri, markdown)
+        for message in deadlinks.unseen(self._site, written):
+            log.warning("docs/%s：%s。", page.file.src_uri, message)
 
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
@@ -276,6 +289,13 @@ def _replace_broken_notebooks(files: Files, config: MkDocsConfig, vault: Vault) 
             text = f"# {path.stem}\n\n{_failure(trouble)}"
             files.remove(file)
             files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+
+
+def _remove_excluded(files: Files) -> None:
+    """不上站点的不留在表里：mkdocs 对指向它们的链接只说一句 INFO，点开却没有。"""
+    for file in list(files):
+        if file.inclusion is InclusionLevel.EXCLUDED:
+            files.remove(file)
 
 
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
