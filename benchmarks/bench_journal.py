@@ -26,7 +26,8 @@ RIZHI = [sys.executable, "-c", "from rizhi.cli import main; main()", "--root"]
 PARSE = """
 import sys
 from pathlib import Path
-from rizhi.page import read_days, read_notes, read_weeks
+from rizhi.journal.day import read_days
+from rizhi.page import read_notes, read_weeks
 from rizhi.vault import find_vault
 vault = find_vault(Path(sys.argv[1]))
 for page in (*read_days(vault), *read_notes(vault), *read_weeks(vault)):
@@ -36,7 +37,8 @@ EVENTS = """
 import sys
 from pathlib import Path
 from rizhi.markdown.source import events
-from rizhi.page import read_days, read_notes, read_weeks
+from rizhi.journal.day import read_days
+from rizhi.page import read_notes, read_weeks
 from rizhi.vault import find_vault
 vault = find_vault(Path(sys.argv[1]))
 for page in (*read_days(vault), *read_notes(vault), *read_weeks(vault)):

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import compare, machine
+import pytest
+
+from benchmarks import bench_journal, compare, machine
 from benchmarks.__main__ import NEEDS
+from tests import vaults
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,3 +57,11 @@ def test_a_single_round_has_its_quartiles() -> None:
     assert str(compare.ratio("一项", 1.0, [3.0], [2.0])).startswith(
         "一项：比值 1.500（四分位 1.500–1.500"
     )
+
+
+@pytest.mark.parametrize("code", [bench_journal.PARSE, bench_journal.EVENTS])
+def test_the_yardstick_of_the_journal_reads_every_page(code: str, tmp_path: Path) -> None:
+    """写在字串里的代码，类型检查看不见：搬了名字，这里会说。"""
+    root = vaults.make(tmp_path / "vault")
+    command = [sys.executable, "-c", code, str(root)]
+    subprocess.run(command, cwd=ROOT, check=True)
