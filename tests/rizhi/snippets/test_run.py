@@ -151,9 +151,7 @@ def test_a_library_of_the_vault_itself_is_not_missing(vault: Vault, path: Path) 
     assert _run(vault, path, "from helpers import x\nprint(x)").outputs[0].text == "1\n"
 
 
-def test_versions_name_what_is_used_and_installed(
-    vault: Vault, path: Path, no_torch: None
-) -> None:
+def test_versions_name_what_is_used_and_installed(vault: Vault, path: Path, no_torch: None) -> None:
     path.write_text("# %% 一\nimport numpy\nimport torch\n", encoding="utf-8")
     assert set(runner.versions(vault, path)) == {"numpy"}
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
