@@ -463,7 +463,7 @@ def recorded(scene: Scene) -> Findings:
         if loaded.fault:
             yield path, 1, loaded.error.rstrip("。"), f"改好之后{remedy}"
         elif words := record.STATES[loaded.state].check:
-            yield path, 1, f"输出的记录{words}", remedy
+            yield path, 1, words, remedy
 
 
 @_rule("R403")

@@ -148,7 +148,7 @@ def as_date(context: click.Context, _: click.Parameter, value: str | None) -> da
         return None
     found = dates.read(value, today_of(_vault(context)))
     if found is None:
-        how = "写成 2026-11-23、11-23 或 昨天 这样，且要真有这一天"
+        how = "写成 2026-11-23、11-23 或 昨天、明天 这样，且要真有这一天"
         raise click.BadParameter(f"{value!r} 不是日期；{how}。")
     return found
 
@@ -225,7 +225,8 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
         _edit(made.path, vault.relative(made.path))
 
 
-@main.command(writes=True)
+# 「-1 的含义」是要添的话，不是选项；done、drop、park 也是
+@main.command(context_settings={"ignore_unknown_options": True}, writes=True)
 @click.argument("section", metavar="节", shell_complete=_section_names)
 @click.argument("text", metavar="文字")
 @click.option("--image", type=_PATH, metavar="图片", help="复制到旁边并链接。")
@@ -239,7 +240,6 @@ def add(vault: Vault, section: str, text: str, image: Path | None) -> None:
     click.echo(f"添到 {vault.relative(day_path(vault, today))} 的「{name}」。")
 
 
-# 「-1 的含义」是一件事，不是选项
 @main.command(context_settings={"ignore_unknown_options": True}, writes=True)
 @click.argument("wanted", metavar="文字或编号")
 @in_vault
@@ -495,12 +495,15 @@ def stats(vault: Vault, as_json: bool) -> None:
 @click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
-    """运行片段并写下输出；不写名字就是全部。出错的片段不记录。"""
+    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的片段不记录。"""
+    from rizhi.page import read_notes
     from rizhi.snippets.run import record as run_and_record
     from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
-    paths = [vault.snippets / f"{name}.py" for name in names] or snippet_files(vault)
+    drafts = {module_of(note.slug) for note in read_notes(vault) if note.draft}
+    finished = [path for path in snippet_files(vault) if path.stem not in drafts]
+    paths = [vault.snippets / f"{name}.py" for name in names] or finished
     missing = [path.stem for path in paths if not path.is_file()]
     if missing:
         known = "、".join(path.stem for path in snippet_files(vault))

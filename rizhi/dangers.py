@@ -7,18 +7,18 @@ Python-Markdown 把认作 HTML 的原样放进页面，其余的尖括号换成�
 
 import html
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from turbohtml import TokenType, tokenize
+from turbohtml import Token, TokenType, tokenize
 
 from rizhi import htmlpolicy
 from rizhi.htmlpolicy import Finding
-from rizhi.markdown import Document, Span, blank
+from rizhi.markdown import Document, blank
+from rizhi.markdown.document import within
 from rizhi.markdown.source import label
 from rizhi.page import Page
 
@@ -48,7 +48,7 @@ _LAST_LABEL = re.compile(r"\[([^\[\]]+)\](?:\[\])?\Z")
 _LABELLED = re.compile(r"\[([^\[\]]*)\]")
 # 属性列表：行内的紧跟着一个元素，标题与格子的在末尾，段落的自成最后一行
 _BRACES = re.compile(r"\{:?[ ]*([^}\n ][^\n]{0,1000})\}")
-_SCANNER = re.compile(r"([^ =}]+)=\"(.*?)\"|([^ =}]+)='(.*?)'|([^ =}]+)=([^ =}]+)|([^ =}]+)|( )")
+_SCANNER = re.compile(r"([^ =}]+)=(?:\"(.*?)\"|'(.*?)'|([^ =}]+))|([^ =}]+)|( )")
 _MARKERS = r"(?:[ \t>]|[-+*][ \t]|\d+[.)][ \t]|\[.\][ \t])*"
 _ALONE = re.compile(rf"{_MARKERS}\Z")
 _OPTION = (
@@ -57,7 +57,7 @@ _OPTION = (
 )
 # superfences 认得的信息行：语言，后面是属性列表或它知道的选项
 _FENCED = re.compile(rf"(?:\.?[\w#.+-]+)?(?:[ \t]*\{{(.*)\}}|(?:[ \t]+{_OPTION})+)?")
-_SHUT = re.compile(r"[ \t>]*(?:`{3,}|~{3,})[ \t]*")
+_TITLING = re.compile(r"\s*:[ \t]|[ \t>]*(?:=+|-+)[ \t]*$", re.M)
 _HASHES = re.compile(r"[ \t>]*#{1,6}")
 _TARGET = re.compile(r"(?<!\\)\]\(\s*<?([^)>\"']*)")
 _DEFINED = re.compile(
@@ -67,12 +67,18 @@ _DEFINED = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[0-9a-zA-Z]+);")
 _ON = frozenset(("1", "block", "span", "markdown", ""))
+# 里面的标签浏览器不认、Python-Markdown 照认的元素：分词之前换掉名字的头一个字母
+_RAW = re.compile(
+    r"(</?)(?=(?:script|style|title|textarea|xmp|noscript|noembed|noframes|plaintext|iframe)\b).",
+    re.I,
+)
 _BLOCKS = frozenset(
     (
         "address article aside blockquote body canvas center colgroup dd details div dl dt"
         " fieldset figcaption figure footer form group h1 h2 h3 h4 h5 h6 header hgroup hr html"
-        " iframe legend li main map math menu nav noscript object ol option output p pre progress"
-        " script section style summary table tbody td textarea tfoot th thead tr ul video"
+        " legend li main map math menu nav object ol option output p pre progress section summary"
+        " table tbody td tfoot th thead tr ul video"
+        " xcript xtyle xextarea xoscript xframe"  # 换掉了头一个字母的
     ).split()
 )
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
@@ -84,29 +90,30 @@ def dangers(page: Page) -> Iterator[tuple[int, str]]:
     if not _SUSPECT.search(page.text, page.offset):
         return
     reader = _Reader(page)
-    found = [*reader.tags(), *reader.attribute_lists(), *reader.addresses()]
-    said: set[int] = set()
-    for one in sorted(found, key=lambda f: f.at):
-        if one.at not in said:
-            said.add(one.at)
-            yield one.at, f"{one.what[:30]!r}：{one.why}"
+    findings = [*reader.tags(), *reader.attribute_lists(), *reader.addresses()]
+    firsts = {finding.at: finding for finding in reversed(findings)}
+    yield from ((at, _said(firsts[at])) for at in sorted(firsts))
 
 
 def in_notebook(cells: Iterable[Any]) -> Iterator[tuple[int, str]]:
     """笔记本里不许的：第几格（从 1 数起）、是什么；输出里的 HTML 与 SVG 站点原样放进页面。"""
     for number, cell in enumerate(cells, 1):
-        found = cell if isinstance(cell, dict) else {}
-        if found.get("cell_type") == "markdown":
-            text = _joined(found.get("source"))
+        fields = cell if isinstance(cell, dict) else {}
+        if fields.get("cell_type") == "markdown":
+            text = _joined(fields.get("source"))
             yield from ((number, what) for _, what in dangers(Page(Path("cell.md"), text)))
-        for out in found.get("outputs") or ():
+        for out in fields.get("outputs") or ():
             data = out.get("data") if isinstance(out, dict) else None
             for kind, value in (data if isinstance(data, dict) else {}).items():
                 if kind == "application/javascript":
                     yield number, f"{kind}：这一格的输出是脚本"
                 elif kind in _SHOWN:
-                    judged = htmlpolicy.judge(_joined(value), htmlpolicy.NOTEBOOK)
-                    yield from ((number, f"{one.what[:30]!r}：{one.why}") for one in judged)
+                    findings = htmlpolicy.judge(_joined(value), htmlpolicy.NOTEBOOK)
+                    yield from ((number, _said(finding)) for finding in findings)
+
+
+def _said(finding: Finding) -> str:
+    return f"{finding.what[:30]!r}：{finding.why}"
 
 
 def _joined(source: Any) -> str:
@@ -128,7 +135,7 @@ class _Reader:
     def unfenced(self) -> str:
         """围栏换成空白：Python-Markdown 在找 HTML 之前就把它们收走了；信息行不对的不算围栏。"""
         fenced = (s for s in self.document.spans if s.kind == "fenced")
-        ranges = [(s.start, s.end) for s in fenced if self._fenced(s)]
+        ranges = [(s.start, s.end) for s in fenced if _FENCED.fullmatch(s.info)]
         return blank(self.page.text, [(0, self.page.offset), *ranges])
 
     @cached_property
@@ -149,30 +156,30 @@ class _Reader:
         pairs = zip(spans, befores, strict=False)
         ranges = [span for span, before in pairs if self._really(*span, before)]
         text = blank(self.unfenced, ranges)
-        found = _MATH.finditer(text) if "$" in text or "\\(" in text else ()
-        maths = [m.span() for m in found if self._surely(text, *m.span())]
+        formulas = _MATH.finditer(text) if "$" in text or "\\(" in text else ()
+        maths = [m.span() for m in formulas if self._surely(text, *m.span())]
         return blank(text, maths + self._displayed())
 
     @cached_property
     def spoken(self) -> str:
         """再换掉注释：里面的链接与属性列表谁也看不见。"""
-        found = _SILENT.finditer(self.uncoded) if "<!--" in self.uncoded else ()
-        shown = (m for m in found if m.start() in self.comments or not _split(m[0]))
-        return blank(self.uncoded, [m.span() for m in shown])
+        comments = _SILENT.finditer(self.uncoded) if "<!--" in self.uncoded else ()
+        silent = (m for m in comments if m.start() in self.comments or not _split(m[0]))
+        return blank(self.uncoded, [m.span() for m in silent])
 
     def tags(self) -> Iterator[Finding]:
         """原样放进页面的标签里不许的。"""
         if "<" not in self.uncoded:
             return
         text = self._kept(self.uncoded)
-        for one in htmlpolicy.judge(text):
-            yield Finding(one.at, self._source(one.at), one.why)
-        for found in _TAG.finditer(text):
-            source = self.page.text[found.start() : found.end()]
-            said = self.spoken[found.start()] == "<" and self._outside(found.start())
-            if said and self._marked(source):
-                what = "标签里的 Markdown 记号会先变成 HTML，引号就错位了"
-                yield Finding(found.start(), source, what)
+        for finding in htmlpolicy.judge(text):
+            at = finding.at
+            yield Finding(at, self.page.text[at : at + 60].partition("\n")[0], finding.why)
+        for tag in _TAG.finditer(text):
+            at, source = tag.start(), self.page.text[tag.start() : tag.end()]
+            if self.spoken[at] == "<" and self._outside(at) and self._marked(source):
+                why = "标签里的 Markdown 记号会先变成 HTML，引号就错位了"
+                yield Finding(at, source, why)
 
     def attribute_lists(self) -> Iterator[Finding]:
         """属性列表 `{…}` 里不许的属性。"""
@@ -184,13 +191,15 @@ class _Reader:
                         yield Finding(span.start, span.info, why)
         if "{" not in self.spoken:
             return
-        for found in re.finditer(r"\{", self.spoken):
-            at = found.start()
+        for brace in re.finditer(r"\{", self.spoken):
+            at = brace.start()
             braces = _BRACES.match(self.spoken, at)
             if braces and self._outside(at):
                 nearest = self.spoken.index("}", at) + 1  # 格子在行的中间就到头了
                 tag = self._owner(at, braces.end()) or self._owner(at, nearest)
-                yield from self._listed(at, braces[1], tag) if tag else ()
+                for name, value in _attributes(braces[1]) if tag else ():
+                    for why in htmlpolicy.attribute(tag, name.lower(), value):
+                        yield Finding(at, f"{{{braces[1]}}}", why)
 
     def addresses(self) -> Iterator[Finding]:
         """链接与图片的去处里不许的。"""
@@ -200,17 +209,17 @@ class _Reader:
                 yield from _judged(link.start, raw, link.image)
         known = {link.close for link in self.document.links}
         judged = {link.dest for link in self.document.links}
-        for found in _TARGET.finditer(self.spoken):
-            if found.start() not in known and self._outside(found.start()):
-                yield from _judged(found.start(), found[1], self._pictured(found.start()))
-        for found in _AUTO.finditer(self.spoken):
-            if self._outside(found.start()):
-                yield from _judged(found.start(), found[1], False)
-        for found in _DEFINED.finditer(self.spoken):
-            image = self._used.get(label(found[1]))
-            done = found.start(2) in judged  # 解析认得的，已经在链接那里判过
-            if image is not None and not done and self._outside(found.start()):
-                yield from _judged(found.start(), found[2], image)
+        for target in _TARGET.finditer(self.spoken):
+            if target.start() not in known and self._outside(target.start()):
+                yield from _judged(target.start(), target[1], self._pictured(target.start()))
+        for auto in _AUTO.finditer(self.spoken):
+            if self._outside(auto.start()):
+                yield from _judged(auto.start(), auto[1], False)
+        for defined in _DEFINED.finditer(self.spoken):
+            image = self._used.get(label(defined[1]))
+            done = defined.start(2) in judged  # 解析认得的，已经在链接那里判过
+            if image is not None and not done and self._outside(defined.start()):
+                yield from _judged(defined.start(), defined[2], image)
 
     # -- 遮住与留下 --
 
@@ -221,13 +230,10 @@ class _Reader:
         text = blank(text, [r for r in ranges if r[0] >= 0 and self._outside(r[0])])
         draft, at = list(text), 0
         while (at := text.find("<", at)) >= 0:
-            if self._outside(at):
-                end = self._passed(text, at)
-                if not end:
-                    draft[at] = " "
-                at = max(end, at + 1)
-            else:
-                at += 1
+            end = self._passed(text, at) if self._outside(at) else at + 1
+            if not end:
+                draft[at] = " "
+            at = max(end, at + 1)
         return "".join(draft)
 
     def _passed(self, text: str, at: int) -> int:
@@ -237,10 +243,10 @@ class _Reader:
         if text.startswith("<!--", at):
             if at in self.comments and _BLOCK_COMMENT.match(text, at):
                 return at + 4
-            found = _COMMENT.match(text, at)
-            return at + 4 if found and not _split(found[0]) else 0
-        found = _TAG.match(text, at) or _OTHER.match(text, at)
-        return found.end() if found and not _BLANK_LINE.search(found[0]) else 0
+            comment = _COMMENT.match(text, at)
+            return at + 4 if comment and not _split(comment[0]) else 0
+        tag = _TAG.match(text, at) or _OTHER.match(text, at)
+        return tag.end() if tag and not _BLANK_LINE.search(tag[0]) else 0
 
     def _really(self, start: int, end: int, before: int) -> bool:
         """解析说是代码的，Python-Markdown 也当它是代码。
@@ -271,20 +277,12 @@ class _Reader:
         spans = [(s.start, s.end) for s in self.document.spans if s.kind == "math"]
         return [span for span in spans if span in whole and not self._crossed(*span)]
 
-    def _fenced(self, span: Span) -> bool:
-        """信息行是 superfences 认得的，末行只有记号。"""
-        last = self.page.text[span.start : span.end].rpartition("\n")[2]
-        return bool(_FENCED.fullmatch(span.info) and _SHUT.fullmatch(last))
-
     def _crossed(self, start: int, end: int) -> bool:
         """有没有原样的一段与它相交。"""
         return any(first < end and start < last for first, last in self.regions)
 
     def _outside(self, at: int) -> bool:
-        return not _within(at, self.regions)
-
-    def _source(self, at: int) -> str:
-        return self.page.text[at : at + 60].partition("\n")[0]
+        return not within(at, self.regions)
 
     # -- 属性列表 --
 
@@ -315,24 +313,20 @@ class _Reader:
         return ""
 
     @cached_property
+    def _titles(self) -> Ranges:
+        return [(heading.start, heading.end) for heading in self.document.headings]
+
+    @cached_property
     def _ends(self) -> dict[int, str]:
         return {link.end: "img" if link.image else "a" for link in self.document.links}
 
     def _titled(self, first: int, at: int, last: int) -> bool:
         """这一行是不是标题，或定义列表的词。"""
-        heads = self.document.headings
-        found = bisect_right(heads, at, key=lambda h: h.start) - 1
-        if found >= 0 and at < heads[found].end:
-            return True
-        hashes = _HASHES.match(self.page.text, first)
-        return bool(hashes) or bool(
-            re.match(r"\s*:[ \t]|[ \t>]*(?:=+|-+)[ \t]*$", self.page.text[last:], re.M)
+        return (
+            within(at, self._titles)
+            or bool(_HASHES.match(self.page.text, first))
+            or bool(_TITLING.match(self.page.text, last))
         )
-
-    def _listed(self, at: int, braces: str, tag: str) -> Iterator[Finding]:
-        for name, value in _attributes(braces):
-            for why in htmlpolicy.attribute(tag, name.lower(), value):
-                yield Finding(at, f"{{{braces}}}", why)
 
     # -- 去处 --
 
@@ -340,15 +334,15 @@ class _Reader:
     def _used(self) -> dict[str, bool]:
         """方括号里写过的名字，定义自己的不算；用在图片上的是 True。"""
         used: dict[str, bool] = {}
-        for found in _LABELLED.finditer(self.spoken):
-            if self.spoken[found.end() : found.end() + 1] != ":":
-                name = label(found[1])
-                used[name] = used.get(name, False) or self._pictured(found.end() - 1)
+        for written in _LABELLED.finditer(self.spoken):
+            if self.spoken[written.end() : written.end() + 1] != ":":
+                name = label(written[1])
+                used[name] = used.get(name, False) or self._pictured(written.end() - 1)
         return used
 
     @cached_property
     def _defined(self) -> frozenset[str]:
-        return frozenset(label(found[1]) for found in _DEFINED.finditer(self.spoken))
+        return frozenset(label(defined[1]) for defined in _DEFINED.finditer(self.spoken))
 
     def _pictured(self, close: int) -> bool:
         """`close` 处的 `]` 是不是图片的。"""
@@ -366,19 +360,15 @@ class _Reader:
         if _INSIDE.search(tag, 1):
             return True
         known = self.document.definitions
-        return any(label(found[1]) in known for found in _LABELLED.finditer(tag))
+        return any(label(written[1]) in known for written in _LABELLED.finditer(tag))
 
 
 def _regions(text: str) -> Iterator[tuple[int, int]]:
     """行首的块级标签到它合上（合不上就到末尾），按 Python-Markdown 的数法。"""
-    if "<" not in text:
-        return
-    starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
     stack: list[str] = []
     first = tail = 0  # tail：一段合上之后，同一行里的块级标签不在行首也算
-    for token in tokenize(_plain(text), capture_source=True):
-        tag, line = _true(token.tag or ""), starts[token.line - 1]
-        at = line + token.col
+    for token, line in _tokens(text):
+        tag, at = token.tag or "", line + token.col
         end = at + len(token.source or "")
         if token.type is TokenType.END_TAG and tag in stack:
             del stack[len(stack) - 1 - stack[::-1].index(tag) :]
@@ -402,39 +392,23 @@ def _regions(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _comments(text: str) -> Iterator[int]:
-    if "<!--" not in text:
-        return
-    starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
-    for token in tokenize(_plain(text)):
-        line, column = starts[token.line - 1], token.col
-        if token.type is TokenType.COMMENT and column <= 3:
-            if not text[line : line + column].strip(" "):
-                yield line + column
+    for token, line in _tokens(text) if "<!--" in text else ():
+        at = line + token.col
+        if token.type is TokenType.COMMENT and token.col <= 3 and not text[line:at].strip(" "):
+            yield at
+
+
+def _tokens(text: str) -> Iterator[tuple[Token, int]]:
+    """浏览器的记号，与各自所在的行从哪里起；会让分词改变读法的元素换掉头一个字母。"""
+    if "<" in text:
+        starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
+        for token in tokenize(_RAW.sub(r"\1x", text), capture_source=True):
+            yield token, starts[token.line - 1]
 
 
 def _split(text: str) -> bool:
     """跨行的一段，Python-Markdown 会不会从中间另起一块。"""
     return bool(_NEW_BLOCK.search(text) or _BLANK_LINE.search(text))
-
-
-_RAW = re.compile(
-    r"(</?)(script|style|title|textarea|xmp|noscript|noembed|noframes|plaintext|iframe)\b", re.I
-)
-
-
-def _plain(text: str) -> str:
-    """换掉会让分词改变读法的名字：Python-Markdown 不认它们。"""
-    return _RAW.sub(lambda m: f"{m[1]}x{m[2][1:]}", text)
-
-
-def _true(tag: str) -> str:
-    return {
-        "xcript": "script",
-        "xtyle": "style",
-        "xextarea": "textarea",
-        "xoscript": "noscript",
-        "xframe": "iframe",
-    }.get(tag, tag)
 
 
 def _line_end(text: str, at: int) -> int:
@@ -445,14 +419,13 @@ def _line_end(text: str, at: int) -> int:
 def _attributes(braces: str) -> Iterator[tuple[str, str]]:
     """属性列表里的各个属性，照 attr_list 的读法；`.名字` 是类，`#名字` 是 id。"""
     at = 0
-    while found := _SCANNER.match(braces, at):
-        at = found.end()
-        one, two, three, four, five, six, word, _ = found.groups()
-        name, value = one or three or five or word or "", two or four or six or ""
-        if word and word.startswith((".", "#")):
-            name, value = "class" if word[0] == "." else "id", word[1:]
-        if name:
-            yield name, value
+    while piece := _SCANNER.match(braces, at):
+        at = piece.end()
+        key, *values, word, _ = piece.groups()
+        if key:
+            yield key, "".join(filter(None, values))
+        elif word:
+            yield {".": ("class", word[1:]), "#": ("id", word[1:])}.get(word[0], (word, ""))
 
 
 def _judged(at: int, raw: str, image: bool) -> Iterator[Finding]:
@@ -460,9 +433,3 @@ def _judged(at: int, raw: str, image: bool) -> Iterator[Finding]:
     url = _ENTITY.sub(lambda m: html.unescape(m[0]), raw).strip()
     for why in htmlpolicy.fetched(url) if image else htmlpolicy.followed(url):
         yield Finding(at, raw, why)
-
-
-def _within(at: int, ranges: Iterable[tuple[int, int]]) -> bool:
-    listed = ranges if isinstance(ranges, list) else list(ranges)
-    found = bisect_right(listed, at, key=lambda r: r[0]) - 1
-    return found >= 0 and at < listed[found][1]

@@ -19,15 +19,15 @@ def read(text: str, today: date) -> date | None:
     text = text.strip()
     if text in NEAR:
         return today + timedelta(days=NEAR[text])
-    found = _NUMBERS.fullmatch(text)
-    if not found:
+    match = _NUMBERS.fullmatch(text)
+    if not match:
         return None
-    month, day = int(found[2]), int(found[3])
-    if found[1]:
-        return _date(int(found[1]), month, day)
+    month, day = int(match[2]), int(match[3])
+    if match[1]:
+        return _date(int(match[1]), month, day)
     years = (today.year - 1, today.year, today.year + 1)
-    near = [made for year in years if (made := _date(year, month, day))]
-    return min(near, key=lambda made: abs(made - today), default=None)
+    near = filter(None, (_date(year, month, day) for year in years))
+    return min(near, key=lambda each: abs(each - today), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,11 @@ def week_of(day: date) -> Week:
 
 def week_named(name: str) -> Week | None:
     """把 `2026-W48` 读成一周；不是这种写法，或没有这一周，返回 None。"""
-    found = re.fullmatch(r"(\d{4})-W(\d{2})", name, re.A)
+    match = re.fullmatch(r"(\d{4})-W(\d{2})", name, re.A)
     try:
-        first = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
+        return week_of(date.fromisocalendar(int(match[1]), int(match[2]), 1)) if match else None
     except ValueError:
         return None
-    return week_of(first) if first else None
 
 
 def weekday(day: date) -> str:

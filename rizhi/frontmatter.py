@@ -41,22 +41,18 @@ class FrontMatter(NamedTuple):
 
 def body_start(text: str) -> int:
     """正文从第几个字符开始：第一行是 `---`、第二行是 `key:`，到下一个 `---` 为止。"""
-    start, end = _fences(text)
-    return end if end >= 0 else start
+    return _fences(text)[1]
 
 
 def front_matter(text: str) -> FrontMatter:
     """读出前置数据；只认纯数据，标签一律不执行。"""
-    start, end = _fences(text)
-    if end < 0:
+    block, start = _fences(text)
+    if not block.stop:
         return FrontMatter({}, start, _overlooked(text))
-    first = _FENCE.match(text, start)
-    block = text[first.end() if first else start : end].rstrip()
-    block = block[: -len("---")]
-    data, faults = _load(block)
+    data, faults = _load(text[block])
     wrong = dict(_wrong(data))
-    unfit = tuple(_unfit(block, key, want) for key, want in wrong.items())
-    return FrontMatter({k: v for k, v in data.items() if k not in wrong}, end, faults, unfit)
+    unfit = tuple(_unfit(text[block], key, want) for key, want in wrong.items())
+    return FrontMatter({k: v for k, v in data.items() if k not in wrong}, start, faults, unfit)
 
 
 def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
@@ -73,14 +69,7 @@ def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
 
 def listed(text: str, name: str, values: Iterable[str]) -> tuple[int, int, str]:
     """把前置数据里的 `name` 写成这一列值，要换掉的一处；没有这个键，就添在最后。"""
-    block = _block(text)
-    line = yaml.dump(
-        list(values),
-        Dumper=yaml.CSafeDumper,
-        default_flow_style=True,
-        allow_unicode=True,
-        width=10_000,
-    ).strip()
+    block, line = _block(text), quoted(list(values))
     for key, value in _pairs(text, block):
         if key.value == name:
             # 写成几行的一列，终点在最后一项之后：再往后是空行与注释
@@ -97,12 +86,7 @@ def newline(text: str) -> str:
 
 def _block(text: str) -> slice:
     """前置数据在两道界线之间的一段；没有或读不懂是空的。"""
-    start, end = _fences(text)
-    first = _FENCE.match(text, start)
-    if end < 0 or not first or front_matter(text).faults:
-        return slice(0, 0)
-    block = text[first.end() : end].rstrip().removesuffix("---").removesuffix("...")
-    return slice(first.end(), first.end() + len(block))
+    return slice(0, 0) if front_matter(text).faults else _fences(text)[0]
 
 
 def _pairs(text: str, block: slice) -> list[tuple[yaml.Node, yaml.Node]]:
@@ -110,14 +94,14 @@ def _pairs(text: str, block: slice) -> list[tuple[yaml.Node, yaml.Node]]:
     return list(root.value) if isinstance(root, yaml.MappingNode) else []
 
 
-def _fences(text: str) -> tuple[int, int]:
-    """前置数据从哪里到哪里；没有，或没有合上，终点是 -1。"""
+def _fences(text: str) -> tuple[slice, int]:
+    """前置数据在两道界线之间的一段，与正文从哪里起；没有，或没有合上，那一段是空的。"""
     start = int(text.startswith("\ufeff"))
     first = _FENCE.match(text, start)
-    if not first or not _KEY.match(text, first.end()):
-        return start, -1
-    close = _CLOSE.search(text, first.end())
-    return start, close.end() if close else -1
+    close = first and _KEY.match(text, first.end()) and _CLOSE.search(text, first.end())
+    if not first or not close:
+        return slice(0, 0), start
+    return slice(first.end(), close.start()), close.end()
 
 
 def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
@@ -172,8 +156,8 @@ class _Loader(yaml.CSafeLoader):
                 why = f"{name} 写成了两行；写在一行里"
                 raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
             seen.add(name)
-        made: dict[Any, Any] = super().construct_mapping(node, deep)
-        return made
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
     def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
         try:
@@ -188,27 +172,28 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_ti
 
 def _overlooked(text: str) -> tuple[Fault, ...]:
     """开头像前置数据、却被当成正文的一段；随手画的分隔线不算。"""
-    found = _OPENING.match(text)
-    if not found:
+    opening = _OPENING.match(text)
+    if not opening:
         return ()
-    key = _KNOWN.match(found["block"])
+    key = _KNOWN.match(opening["block"])
     if key and key["colon"] == "：":
         what = "前置数据的冒号是全角的，这一段被当成了正文"
         return (Fault(2, what, "改成半角的冒号加一个空格"),)
-    if key and not found["end"]:
+    if key and not opening["end"]:
         what = "前置数据没有收尾的「---」，被当成了正文"
         return (Fault(1, what, "在最后一个「键: 值」下面补一行「---」"),)
-    if found["end"] and isinstance(_plain(found["block"]), list | dict):
+    if opening["end"] and isinstance(_plain(opening["block"]), list | dict):
         what = "开头的「---」之间第一行不是「键: 值」，这一段被当成了正文"
         remedy = "每行写一个「键: 值」，键用英文字母；只是分隔线就在上面空一行"
         return (Fault(2, what, remedy),)
     return ()
 
 
-def quoted(text: str) -> str:
-    """一段文字在 YAML 里的写法：看着像别的东西时才加引号。"""
-    line = yaml.dump(text, Dumper=yaml.CSafeDumper, allow_unicode=True, width=10_000)
-    return line.removesuffix("\n").removesuffix("\n...")
+def quoted(value: str | list[str]) -> str:
+    """一段文字或一列文字在 YAML 里的写法，写成一行：看着像别的东西时才加引号。"""
+    style: dict[str, Any] = {"default_flow_style": True, "allow_unicode": True, "width": 10_000}
+    line = yaml.dump(value, Dumper=yaml.CSafeDumper, **style)
+    return str(line).removesuffix("\n").removesuffix("\n...")
 
 
 def _plain(block: str) -> object:

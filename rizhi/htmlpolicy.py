@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from turbohtml import Token, TokenType, tokenize
 
 _Names = frozenset[str]
+Policy = Mapping[str, _Names]  # 一份清单：许写的元素，与各自的属性
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,11 @@ class Finding:
     why: str
 
 
-@dataclass(frozen=True)
-class Policy:
-    """一份清单：元素与它自己的属性；`styles` 说许不许 `<style>`，`every` 是人人可有的属性。"""
-
-    elements: Mapping[str, _Names]
-    every: _Names
-    styles: bool = False
-
-
 def _names(text: str) -> _Names:
     return frozenset(text.split())
 
 
-_EVERY = _names(
+_EVERY = _names(  # 哪个元素都可以有
     "class dir hidden id lang markdown role style tabindex title translate"
     " itemprop itemscope itemtype"
 )
@@ -65,7 +57,7 @@ _SVG = (
     "svg g path rect circle ellipse line polyline polygon text tspan defs use symbol marker mask"
     " pattern clippath lineargradient radialgradient stop desc"
 )
-_ELEMENTS: Mapping[str, _Names] = MappingProxyType(
+PAGE: Policy = MappingProxyType(
     {
         **dict.fromkeys(_TEXT.split(), _BLOCK),
         **dict.fromkeys(_SVG.split(), _SHAPE),
@@ -96,23 +88,18 @@ _ELEMENTS: Mapping[str, _Names] = MappingProxyType(
         "autoref": _names("backlink-anchor backlink-type hover identifier optional"),
     }
 )
-PAGE = Policy(_ELEMENTS, _EVERY)
 # 笔记本还要：mkdocs-jupyter 的复制按钮，matplotlib 的 SVG 里的说明，pandas 的样式
-NOTEBOOK = Policy(
-    MappingProxyType(
-        {
-            **_ELEMENTS,
-            "clipboard-copy": _names("for ,"),
-            "style": _names("scoped type"),
-            **dict.fromkeys(
-                ("metadata", "rdf:rdf", "cc:work", "cc:agent", "dc:type", "dc:date", "dc:format"),
-                _names("rdf:about rdf:resource xmlns:cc xmlns:dc xmlns:rdf"),
-            ),
-            **dict.fromkeys(("dc:creator", "dc:title"), _names("")),
-        }
-    ),
-    _EVERY,
-    styles=True,
+NOTEBOOK: Policy = MappingProxyType(
+    {
+        **PAGE,
+        "clipboard-copy": _names("for ,"),
+        "style": _names("scoped type"),
+        **dict.fromkeys(
+            ("metadata", "rdf:rdf", "cc:work", "cc:agent", "dc:type", "dc:date", "dc:format"),
+            _names("rdf:about rdf:resource xmlns:cc xmlns:dc xmlns:rdf"),
+        ),
+        **dict.fromkeys(("dc:creator", "dc:title"), _names("")),
+    }
 )
 _SCHEMES = _names("http https mailto tel ftp file obsidian vscode zotero")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z\d+.-]*):")
@@ -163,7 +150,7 @@ def judge(html: str, policy: Policy = PAGE) -> Iterator[Finding]:
 def reasons(token: Token, policy: Policy) -> Iterator[str]:
     """一个开始标签为什么不许；许的，一条也没有。"""
     tag = token.tag or ""
-    if tag not in policy.elements:
+    if tag not in policy:
         yield f"清单里没有元素 {tag}"
         return
     for name, value in token.attrs or ():
@@ -172,8 +159,7 @@ def reasons(token: Token, policy: Policy) -> Iterator[str]:
 
 def attribute(tag: str, name: str, value: str, policy: Policy = PAGE) -> Iterator[str]:
     """一个元素上的一个属性为什么不许；值里的实体已经解码。"""
-    allowed = policy.elements.get(tag, frozenset())
-    if not (name in policy.every or name in allowed or _own(name)):
+    if not (name in _EVERY or name in policy.get(tag, ()) or _own(name)):
         yield f"清单里没有属性 {name}"
     elif name in _FETCHED:
         yield from fetched(value, picture=tag == "img")
@@ -232,8 +218,8 @@ def _bare(url: str) -> str:
 
 
 def _scheme(url: str) -> str:
-    found = _SCHEME.match(_bare(url))
-    return found[1].lower() if found else ""
+    scheme = _SCHEME.match(_bare(url))
+    return scheme[1].lower() if scheme else ""
 
 
 def _shown(token: Token) -> str:

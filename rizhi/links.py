@@ -251,16 +251,10 @@ class Names:
                     self._notes.setdefault(folded, []).append(note)
                     self._lengths.setdefault(folded[:2], set()).add(len(folded))
 
-    def found(self, text: str) -> list[Note]:
-        """文字里提到的笔记，各一次。"""
-        return [note for note, _, _ in self.placed(text)]
-
-    def placed(self, text: str) -> list[tuple[Note, int, int]]:
-        """文字里提到的笔记，按路径排好，与头一次提到的名字的两端。"""
-        hits: dict[str, tuple[Note, int, int]] = {}
-        for note, at, end in self.every(text):
-            hits.setdefault(str(note.path), (note, at, end))
-        return [hits[path] for path in sorted(hits)]
+    def mentioned(self, text: str) -> list[Note]:
+        """文字里提到的笔记，按路径排好，各一次。"""
+        notes = {str(note.path): note for note, _, _ in self.every(text)}
+        return [notes[path] for path in sorted(notes)]
 
     def every(self, text: str) -> Iterator[tuple[Note, int, int]]:
         """每一处提到，按位置排好；长名字里面的短名字不算。"""

@@ -4,7 +4,9 @@ import html
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -28,7 +30,6 @@ _UNIT = re.compile(  # JSON 字符串里的一个字：代理对、转义，或�
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.S
 )
 _FOOTNOTE = re.compile(r"\[\^([^\]\s]+)\]")
-
 _ROLE = re.compile(r"^##[ \t]+(.+?)[ \t]*\{#[ \t]*(\w+)[ \t]*#\}[ \t]*$", re.M)
 
 _Edit = tuple[int, int, str]
@@ -78,8 +79,9 @@ class Merged:
 def create(vault: Vault, slug: str, title: str, group: str | None, today: date) -> list[Path]:
     """笔记与片段的骨架，都是草稿；还没有这一组就新开一组。
 
-    异常：组名不对、已有同名的笔记或片段，抛 RizhiError；什么也没有改动。
+    异常：组名不对、片段与标准库重名、已有同名的笔记或片段，抛 RizhiError；什么也没有改动。
     """
+    _not_a_library(slug)
     folder = _folder(vault, group)
     title = " ".join(title.split())
     if not title or not title.isprintable():
@@ -103,10 +105,11 @@ def create(vault: Vault, slug: str, title: str, group: str | None, today: date) 
 def rename(vault: Vault, old: str, new: str) -> Renamed:
     """改名，连同片段、记录与所有链接。
 
-    异常：没有 `old`、`new` 已有，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
+    异常：没有 `old`、`new` 已有或与标准库重名，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
     """
     notes = read_notes(vault)
     note = _the_note(notes, old)
+    _not_a_library(new)
     moves = {note.path: note.path.with_name(f"{new}.md"), **_companions(vault, old, new)}
     taken = [note.path for note in notes if note.slug == new]
     taken += [target for target in moves.values() if target.exists()]
@@ -130,11 +133,8 @@ def deletion(vault: Vault, slug: str) -> Deletion:
     doomed = [note.path, snippet, outputs]
     references: list[Reference] = []
     for path in (path for path in _pages(vault) if path != note.path):
-        try:
-            text = read_text(path)
-        except RizhiError:
-            continue  # 读不出的页里不会有链接
-        references += _references(path, text, slug, doomed)
+        with suppress(RizhiError):  # 读不出的页里不会有链接
+            references += _references(path, read_text(path), slug, doomed)
     return Deletion(slug, files, references)
 
 
@@ -158,7 +158,6 @@ def merge(vault: Vault, old: str, new: str) -> Merged:
     source, target = _the_note(notes, old), _the_note(notes, new)
     _check_merge(vault, notes, source, target)
     text = _combined(vault, source, target)
-    title = _origin(source)
     replacement = _Replacement(old, new, {source.path: target.path})
     edits, count = _edits(vault, replacement, skipped={source.path, target.path})
 
@@ -173,10 +172,15 @@ def merge(vault: Vault, old: str, new: str) -> Merged:
         store.Edit(contained(vault, target.path), partial(unchanged, target, text)),
     ]
     changed = store.change(vault.root, f"merge {old} {new}", [*steps, *edits])
-    line = text[: text.rindex(f"\n### {title}") + 1].count("\n") + 1
-    kept = list(_companions(vault, old, new))
-    links_changed, stale = sum(count.values()), _stale(count, {})
-    return Merged(source.path, target.path, line, len(changed) - 1, links_changed, kept, stale)
+    return Merged(
+        source.path,
+        target.path,
+        line=text.count("\n", 0, text.rindex(f"\n### {_origin(source)}") + 1) + 1,
+        edits=len(changed) - 1,
+        links=sum(count.values()),
+        kept=list(_companions(vault, old, new)),
+        stale=_stale(count, {}),
+    )
 
 
 def note_headings(vault: Vault) -> tuple[str, ...]:
@@ -229,6 +233,15 @@ def _folder(vault: Vault, group: str | None) -> Path:
             f"组名 {group!r} 不合规则：只用小写字母、数字与单个连字符，例如 data-structures。"
         )
     return vault.notes / group
+
+
+def _not_a_library(slug: str) -> None:
+    module = module_of(slug)
+    if module in sys.stdlib_module_names:
+        raise RizhiError(
+            f"片段会叫 {module}.py，与标准库的 {module} 重名：在片段里 import {module}，"
+            f"得到的是片段自己。换一个名字，例如 {slug}-note。"
+        )
 
 
 def _the_note(notes: Iterable[Note], slug: str) -> Note:
@@ -286,10 +299,7 @@ class _Replacement:
         if not _may_name(text, self.old):
             return text, 0
         if path.suffix == ".py":
-            edits = [
-                (found.start(), found.end(), self._spelled(found))
-                for found in _written_paths(text, self.old)
-            ]
+            edits = [(*path.span(), self._spelled(path)) for path in _written_paths(text, self.old)]
             return spliced(text, edits), len(edits)
         edits, count = [], 0
         for prose in _prose(path, text):
@@ -300,31 +310,26 @@ class _Replacement:
                 edits += self._declared(prose.page)
         return spliced(text, edits), count
 
-    def _spelled(self, found: re.Match[str]) -> str:
+    def _spelled(self, path: re.Match[str]) -> str:
         """片段里写成字符串的一个路径，换成新的；搬到别的组的，组名也换。"""
         old, new = next((a, b) for a, b in self.moves.items() if a.stem == self.old)
         if old.parent == new.parent:
-            return f"{found[1]}{new.name}"
-        return f"{new.parent.name}/{new.name}" if found[1] else f"../{new.parent.name}/{new.name}"
+            return f"{path[1]}{new.name}"
+        return f"{'' if path[1] else '../'}{new.parent.name}/{new.name}"
 
     def _declared(self, page: Page) -> Iterator[_Edit]:
         """前置数据里的 prereq，与改名时围栏里的模块名、这篇笔记自己的 snippet。"""
-        places = [(at, end) for value, at, end in scalars(page.text, "prereq") if value == self.old]
         values = [value for value, _, _ in scalars(page.text, "prereq")]
-        if places and self.renamed is None and self.new in values:
+        if self.renamed is None and self.old in values and self.new in values:
             yield listed(page.text, "prereq", [value for value in values if value != self.old])
         else:
-            yield from (
-                (at, end, _swapped(page, at, end, self.old, self.new)) for at, end in places
-            )
+            yield from _swapped(page, "prereq", self.old, self.new)
         if self.renamed is None:
             return
         old, new = module_of(self.old), module_of(self.new)
         yield from ((at, at + len(old), new) for at, _ in _embedded(page, old))
         if page.path == self.renamed:
-            for value, at, end in scalars(page.text, "snippet"):
-                if value == old:
-                    yield at, end, _swapped(page, at, end, old, new)
+            yield from _swapped(page, "snippet", old, new)
 
 
 @dataclass(frozen=True)
@@ -338,11 +343,8 @@ class _Prose:
         """这一段里的一处改动，在文件里是哪一处。"""
         if self.places is None:
             return start, end, new
-        return (
-            self.places[start][0],
-            self.places[end - 1][1],
-            json.dumps(new, ensure_ascii=False)[1:-1],
-        )
+        written = json.dumps(new, ensure_ascii=False)[1:-1]
+        return self.places[start][0], self.places[end - 1][1], written
 
 
 def _edits(
@@ -368,20 +370,19 @@ def _references(path: Path, text: str, slug: str, doomed: list[Path]) -> Iterato
         return
     places: list[tuple[int, str]] = []
     if path.suffix == ".py":
-        places = [(found.start(), found[0]) for found in _written_paths(text, slug)]
+        places = [(path.start(), path[0]) for path in _written_paths(text, slug)]
     for prose in _prose(path, text):
         page = prose.page
         for address, _ in links.pointing(page, doomed):
             written = page.text[address.start : address.end]
             places.append((prose.edit(address.start, address.end, "")[0], written))
         if prose.places is None:
-            places += [
-                (at, f"snippet 围栏 {line}") for at, line in _embedded(page, module_of(slug))
-            ]
+            lines = _embedded(page, module_of(slug))
+            places += [(at, f"snippet 围栏 {line}") for at, line in lines]
             needs = scalars(text, "prereq")
             places += [(at, f"prereq {slug}") for value, at, _ in needs if value == slug]
-    lines = Document(text)
-    yield from (Reference(path, lines.line(at), what) for at, what in sorted(places))
+    document = Document(text)
+    yield from (Reference(path, document.line(at), what) for at, what in sorted(places))
 
 
 def _written_paths(text: str, slug: str) -> Iterator[re.Match[str]]:
@@ -411,9 +412,11 @@ def _embedded(page: Page, module: str) -> list[tuple[int, str]]:
     ]
 
 
-def _swapped(page: Page, start: int, end: int, old: str, new: str) -> str:
-    """前置数据里的一个值换了，引号照旧。"""
-    return page.text[start:end].replace(old, new)
+def _swapped(page: Page, name: str, old: str, new: str) -> Iterator[_Edit]:
+    """前置数据的 `name` 里的一个值换了，引号照旧。"""
+    for value, start, end in scalars(page.text, name):
+        if value == old:
+            yield start, end, page.text[start:end].replace(old, new)
 
 
 def _prose(path: Path, text: str) -> list[_Prose]:
@@ -482,9 +485,10 @@ def _check_merge(vault: Vault, notes: Sequence[Note], source: Note, target: Note
             )
     needs = {note.slug: set(note.prereq) for note in notes}
     needs[target.slug] = set(_prerequisites(source, target))
-    for slug in needs:
-        if source.slug in needs[slug]:
-            needs[slug] = needs[slug] - {source.slug} | {target.slug}
+    for before in needs.values():
+        if source.slug in before:
+            before.remove(source.slug)
+            before.add(target.slug)
     for slug in sorted(needs[target.slug]):
         if target.slug in _before(needs, slug):
             ring = f"{target.slug} 要先读 {slug}，{slug} 又要先读 {target.slug}"

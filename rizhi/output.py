@@ -22,11 +22,11 @@ _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
 _LEVELS = " ░▒▓█"
 
 
-def todo_lines(found: Sequence[Todo], today: date) -> list[str]:
+def todo_lines(todos: Sequence[Todo], today: date) -> list[str]:
     """待办一行一条：编号、状态、文字，然后是它的来历。"""
-    lines = [_todo_line(t, today) for t in found]
-    opened = sum(t.state == "open" for t in found)
-    closed = f"，{len(found) - opened} 条已了结" if opened < len(found) else ""
+    lines = [_todo_line(todo, today) for todo in todos]
+    opened = sum(todo.state == "open" for todo in todos)
+    closed = f"，{len(todos) - opened} 条已了结" if opened < len(todos) else ""
     return [*lines, f"{opened} 条开着{closed}。"]
 
 
@@ -50,10 +50,10 @@ def day_dict(page: Day) -> dict[str, Any]:
     """`rizhi show --json`：同名的节合在一起，子条目套在父条目里。"""
     sections: dict[str, dict[str, Any]] = {}
     for section in _sections(page):
-        made = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
+        merged = sections.setdefault(section.name, {"name": section.name, "items": [], "prose": []})
         outer, children = nested(section.items)
-        made["items"] += [_item(item, page, children) for item in outer if item.text]
-        made["prose"] += section.prose
+        merged["items"] += [_item(item, page, children) for item in outer if item.text]
+        merged["prose"] += section.prose
     lists, inner = _lists(page)
     return {
         "date": str(page.date),
@@ -101,11 +101,11 @@ def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
     ]
 
 
-def new_line(made: Created, vault: Vault) -> str:
+def new_line(day: Created, vault: Vault) -> str:
     """写好的一天，带上了几条目标。"""
-    goals = f"，目标 {made.goals} 条" if made.goals else ""
-    rest = f"，另有 {made.rest} 件，见 rizhi todo" if made.rest else ""
-    return f"写好 {vault.relative(made.path)}{goals}{rest}。"
+    goals = f"，目标 {day.goals} 条" if day.goals else ""
+    rest = f"，另有 {day.rest} 件，见 rizhi todo" if day.rest else ""
+    return f"写好 {vault.relative(day.path)}{goals}{rest}。"
 
 
 def undo_line(undone: Undone, vault: Vault) -> str:
@@ -115,77 +115,82 @@ def undo_line(undone: Undone, vault: Vault) -> str:
     return f"退回了 rizhi {undone.command}：{names}{more}"
 
 
-def week_lines(made: Result, vault: Vault) -> list[str]:
+def week_lines(week: Result, vault: Vault) -> list[str]:
     """周报写了没有，与它缺什么。"""
-    what = {"new": "写好 ", "changed": "刷新了 ", "same": "没有变化："}[made.state]
-    return [f"{what}{vault.relative(made.path)}。", *made.data["lacking"]]
+    what = {"new": "写好 ", "changed": "刷新了 ", "same": "没有变化："}[week.state]
+    return [f"{what}{vault.relative(week.path)}。", *week.data["lacking"]]
 
 
-def that_day_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def that_day_lines(days: Sequence[Mapping[str, Any]]) -> list[str]:
     """那几天，一行一天。"""
     lines = [
-        f"{one['ago']:>3} 天前  {one['date']}  {one['title'] or '（没有标题）'}  {one['path']}"
-        for one in found
+        f"{day['ago']:>3} 天前  {day['date']}  {day['title'] or '（没有标题）'}  {day['path']}"
+        for day in days
     ]
     return lines or ["那几天都没有写。"]
 
 
-def import_lines(found: Sequence[Incoming], vault: Vault, wrote: bool, refused: bool) -> list[str]:
+def import_lines(files: Sequence[Incoming], vault: Vault, wrote: bool, refused: bool) -> list[str]:
     """导入的结果：每个文件几行，最后一共几个；`refused` 是因为有坏文件，一个也没有写。"""
-    lines = [line for one in found for line in _incoming(one, vault, not wrote)]
-    states = [one.state for one in found]
-    tail = f"{len(found)} 个文件：写了 {states.count('new') if wrote else 0} 天，"
+    lines = [line for file in files for line in _incoming(file, vault, not wrote)]
+    states = [file.state for file in files]
+    tail = f"{len(files)} 个文件：写了 {states.count('new') if wrote else 0} 天，"
     tail += f"{states.count('bad')} 个不能收。"
     if refused:
         tail += "有坏文件，一个也没有写；改好再来，或加 --keep-going。"
     return [*lines, tail]
 
 
-def import_dict(one: Incoming, vault: Vault) -> dict[str, Any]:
+def import_dict(file: Incoming, vault: Vault) -> dict[str, Any]:
     """`--json` 的一项。"""
+    page = file.page
     return {
-        "source": str(one.source),
-        "state": one.state,
-        "problem": one.problem,
-        "date": one.day.isoformat() if one.day else None,
-        "path": vault.relative(one.path) if one.path else None,
-        "sections": [s.name for s in one.page.sections if s.known],
-        "items": sum(1 for item in one.page.items if item.text),
-        "todos": len(one.page.todos),
-        "stubs": [stub.name for stub in one.page.stubs],
-        "own": one.own_sections,
-        "commands": commands(one.page),
-        "rewritten": [change._asdict() for change in one.done],
-        "findings": [change._asdict() for change in one.remaining],
-        "pictures": [vault.relative(path) for path, _ in one.copies],
+        "source": str(file.source),
+        "state": file.state,
+        "problem": file.problem,
+        "date": file.day.isoformat() if file.day else None,
+        "path": vault.relative(file.path) if file.path else None,
+        "sections": [section.name for section in page.sections if section.known],
+        "items": _count(page.items),
+        "todos": len(page.todos),
+        "stubs": [stub.name for stub in page.stubs],
+        "own": file.own_sections,
+        "commands": commands(page),
+        "rewritten": [change._asdict() for change in file.done],
+        "findings": [change._asdict() for change in file.remaining],
+        "pictures": [vault.relative(path) for path, _ in file.copies],
     }
 
 
-def _incoming(one: Incoming, vault: Vault, dry: bool) -> list[str]:
+def _incoming(file: Incoming, vault: Vault, dry: bool) -> list[str]:
     """导入一个文件的结果：认出了什么，改写了什么，哪一行会看错、能怎么改。"""
-    if one.state == "bad":
-        return [f"× {one.problem}"]
-    assert one.path is not None  # noqa: S101  只有坏的才没有路径
-    if one.state == "same":
-        return [f"√ {one.source} 已经收过 {vault.relative(one.path)}，没有再动它"]
-    known = list(dict.fromkeys(s.name for s in one.page.sections if s.known))
-    counts = f"{_count(one.page.items)} 条、{len(one.page.todos)} 条待办"
-    lines = [f"√ {one.source} {'可以收为' if dry else '收为'} {vault.relative(one.path)}"]
+    if file.state == "bad":
+        return [f"× {file.problem}"]
+    page, place = file.page, vault.relative(file.page.path)
+    if file.state == "same":
+        return [f"√ {file.source} 已经收过 {place}，没有再动它"]
+    known = dict.fromkeys(section.name for section in page.sections if section.known)
+    counts = f"{_count(page.items)} 条、{len(page.todos)} 条待办"
+    lines = [f"√ {file.source} {'可以收为' if dry else '收为'} {place}"]
     if known:
         lines.append(f"  认出 {len(known)} 节（{'、'.join(known)}）、{counts}")
     else:
-        lines.append(f"  没有认出约定的节；认出 {counts}，全文原样留着")
-    if one.own_sections:
-        lines.append(f"  不是约定的节，原样留着：{'、'.join(one.own_sections)}")
-    lines += _changes(f"{'会改写' if dry else '改写了'} {len(one.done)} 处：", one.done)
-    copied = "、".join(vault.relative(path) for path, _ in one.copies)
-    lines += [f"  {'会复制' if dry else '复制了'}图片：{copied}"] if copied else []
-    lines += _changes(f"会看错的 {len(one.remaining)} 处，原样留着：", one.remaining)
-    kinds = list(dict.fromkeys(c.kind for c in one.remaining if c.right))
-    if kinds:
-        lines.append(f"  写着 → 的可以改写：加 --fix {' --fix '.join(kinds)}，或 --fix 全部")
-    made = [f"    {line}" for line in commands(one.page)]
-    return [*lines, *(["  只有主题名的标题，可以建成笔记：", *made] if made else [])]
+        rest = "其余的原样留着" if file.done else "全文原样留着"
+        lines.append(f"  没有认出约定的节；认出 {counts}，{rest}")
+    if file.own_sections:
+        lines.append(f"  不是约定的节，原样留着：{'、'.join(file.own_sections)}")
+    lines += _changes(f"{'会改写' if dry else '改写了'} {len(file.done)} 处：", file.done)
+    if file.copies:
+        copied = "、".join(vault.relative(path) for path, _ in file.copies)
+        lines.append(f"  {'会复制' if dry else '复制了'}图片：{copied}")
+    lines += _changes(f"会看错的 {len(file.remaining)} 处，原样留着：", file.remaining)
+    if kinds := dict.fromkeys(change.kind for change in file.remaining if change.right):
+        first = "" if dry else "先 rizhi undo 退回来，再"
+        how = f"{first}加 --fix {' --fix '.join(kinds)}，或 --fix 全部"
+        lines.append(f"  写着 → 的可以改写：{how}")
+    if page.stubs:
+        lines.append("  只有主题名的标题，可以建成笔记：")
+    return [*lines, *(f"    {line}" for line in commands(page))]
 
 
 def _changes(title: str, changes: Sequence[Change]) -> list[str]:
@@ -197,11 +202,11 @@ def _changes(title: str, changes: Sequence[Change]) -> list[str]:
     return [f"  {title}", *lines] if lines else []
 
 
-def rename_lines(made: Renamed, vault: Vault) -> list[str]:
+def rename_lines(renamed: Renamed, vault: Vault) -> list[str]:
     """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in made.moves.items()]
-    counted = f"改了 {made.edits} 个文件，其中 {made.links} 处链接。"
-    return [*moves, counted, *stale_lines(made.stale, vault)]
+    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in renamed.moves.items()]
+    counted = f"改了 {renamed.edits} 个文件，其中 {renamed.links} 处链接。"
+    return [*moves, counted, *stale_lines(renamed.stale, vault)]
 
 
 def stale_lines(snippets: Sequence[Path], vault: Vault) -> list[str]:
@@ -237,28 +242,27 @@ def merge_lines(merged: Merged, vault: Vault) -> list[str]:
         f"改了 {merged.edits} 个文件，其中 {merged.links} 处链接。",
         *stale_lines(merged.stale, vault),
     ]
-    kept = "、".join(map(vault.relative, merged.kept))
-    return [
-        *lines,
-        *([f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。"] if kept else []),
-    ]
+    if merged.kept:
+        kept = "、".join(map(vault.relative, merged.kept))
+        lines.append(f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。")
+    return lines
 
 
 def to_write(text: str) -> list[str]:
     """一篇笔记的骨架里还没写的几处。"""
-    found = re.findall(r"^## (.+?)[ \t]*\n(?:(?!## )[^\n]*\n)*?<!-- 待写：(.*?) -->", text, re.M)
-    return [f"  {name}：{hint}" for name, hint in found]
+    hints = re.findall(r"^## (.+?)[ \t]*\n(?:(?!## )[^\n]*\n)*?<!-- 待写：(.*?) -->", text, re.M)
+    return [f"  {name}：{hint}" for name, hint in hints]
 
 
 def _sections(page: Day) -> list[Section]:
     """要给他看的节：待写的主题另外列出，一级标题下没有话的不列。"""
-    found = [section for section in page.sections if not section.stub]
-    return [s for s in found if s.level != 1 or s.prose or any(i.text for i in s.items)]
+    named = [section for section in page.sections if not section.stub]
+    return [s for s in named if s.level != 1 or s.lines or _count(s.items)]
 
 
 def _section_lines(page: Day, section: Section) -> list[str]:
     outer, children = nested(section.items)
-    placed = [(at, [line]) for at, line in zip(section.places, section.prose, strict=True)]
+    placed = [(at, [line]) for at, line in section.lines]
     placed += [(item.start, _branch(page, item, children)) for item in outer if item.text]
     return [line for _, lines in sorted(placed, key=lambda pair: pair[0]) for line in lines]
 
@@ -286,13 +290,13 @@ def _count(items: Iterable[Item]) -> int:
 def _lists(page: Day) -> tuple[int, int]:
     """写了字的列表有几个，其中几个套在条目里。"""
     starts = sorted(item.start for item in page.document.items if item.text)
-    found = [
+    lists = [
         block
         for block in page.document.blocks
         if block.kind == "list"
         and bisect_left(starts, block.start) < bisect_right(starts, block.end)
     ]
-    return len(found), sum(block.item >= 0 for block in found)
+    return len(lists), sum(block.item >= 0 for block in lists)
 
 
 def _state(item: Item) -> str | None:
@@ -302,17 +306,17 @@ def _state(item: Item) -> str | None:
 def _item(
     item: Item, page: Day, children: Mapping[int, list[Item]] | None = None
 ) -> dict[str, Any]:
-    found = due_of(page, item)
-    made: dict[str, Any] = {
+    due = due_of(page, item)
+    data: dict[str, Any] = {
         "text": item.text,
         "state": _state(item),
         "line": page.document.line(item.start),
-        "due": found.isoformat() if found else None,
+        "due": due.isoformat() if due else None,
     }
     if children is not None:
         inside = [child for child in children.get(item.number, ()) if child.text]
-        made["children"] = [_item(child, page, children) for child in inside]
-    return made
+        data["children"] = [_item(child, page, children) for child in inside]
+    return data
 
 
 def _todo_line(todo: Todo, today: date) -> str:

@@ -352,7 +352,8 @@ def _change(
         try:
             entry = _plan(root, entries, command, steps, undoes)
         except FileNotFoundError:  # 编辑器存盘时，会把旧文件改名拿走片刻
-            if attempt == _ATTEMPTS - 1 or not any(map(touched, _edited(steps))):
+            edited = (step.path for step in steps if isinstance(step, Edit))
+            if attempt == _ATTEMPTS - 1 or not any(map(touched, edited)):
                 raise
             time.sleep(_PAUSE)
             continue
@@ -364,10 +365,6 @@ def _change(
         entries = _entries(root)[0]
     names = "、".join(name_in(root, path) for path in paths[:3])
     raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
-
-
-def _edited(steps: Iterable[Edit | Move]) -> list[Path]:
-    return [step.path for step in steps if isinstance(step, Edit)]
 
 
 def _plan(
@@ -399,9 +396,11 @@ def _plan(
     changed = [(path, old, new) for path, (old, new) in texts.items() if old != new]
     if not changed and not moves:
         return None
-    numbers = (int(name) for name in os.listdir(_undo_folder(root)) if _NUMBER.fullmatch(name))
-    folder = _undo_folder(root) / f"{max(numbers, default=0) + 1:06}"
-    swaps = tuple(_Swap(*one, folder / str(k)) for k, one in enumerate(changed))
+    log = state_folder(root, "undo")
+    folder = log / f"{max(map(int, _numbered(log)), default=0) + 1:06}"
+    swaps = tuple(
+        _Swap(path, old, new, folder / str(k)) for k, (path, old, new) in enumerate(changed)
+    )
     entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves))
     _prepare(root, entry)
     return entry
@@ -423,27 +422,21 @@ def _prepare(root: Path, entry: _Entry) -> None:
 
 def _carry_out(entry: _Entry) -> bool:
     """照打算做；被别的程序打断就退回并返回 False。"""
+    done = False
     try:
-        try:
-            for swap in entry.swaps:
-                _apply(swap)
-            for source, target in entry.moves:
-                _move(source, target)
-        except (FileExistsError, FileNotFoundError) as error:
-            raise _DisturbedError from error  # 编辑器存盘时，会把旧文件改名拿走片刻
-        clean = _undisturbed(entry)
-        if clean:
+        for swap in entry.swaps:
+            _apply(swap)
+        for source, target in entry.moves:
+            _move(source, target)
+        if _undisturbed(entry):
             _mark(entry, "done")
-            return True
-    except _DisturbedError:
-        pass
-    except BaseException:
-        _revert(entry)
-        _mark(entry, "reverted")
-        raise
-    _revert(entry)
-    _mark(entry, "reverted")
-    return False
+            done = True
+    except (_DisturbedError, FileExistsError, FileNotFoundError):
+        pass  # 编辑器存盘时，会把旧文件改名拿走片刻
+    finally:
+        if not done:
+            _revert(entry)
+    return done
 
 
 def _apply(swap: _Swap) -> None:
@@ -478,12 +471,13 @@ def _revert(entry: _Entry) -> None:
             _move(target, source)
     for swap in reversed(entry.swaps):
         _put_back(swap)
+    _mark(entry, "reverted")
 
 
 def _put_back(swap: _Swap) -> None:
     watch(swap.path)
     kept = _content(swap.kept)
-    if kept is not None and _same_file(swap.kept, swap.path):
+    if kept is not None and os.path.exists(swap.path) and os.path.samefile(swap.kept, swap.path):
         os.unlink(swap.kept)  # 多挂了一个名字就断了，还没有换
     elif _text_of(swap.path) != swap.new or (swap.new is None and os.path.lexists(swap.path)):
         return
@@ -522,10 +516,11 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
     def back(now: bytes | None) -> bytes | None:
         if now == swap.new:
             return swap.old
-        if swap.old is not None and _content(swap.kept) != swap.old:
-            _replace(swap.kept.with_suffix(".old"), swap.old)
         before = swap.kept.with_suffix(".old")
-        before = before if os.path.lexists(before) else swap.kept
+        if swap.old is not None and _content(swap.kept) != swap.old:
+            _replace(before, swap.old)
+        elif not os.path.lexists(before):
+            before = swap.kept
         where = f"那之前的在 {name_in(root, before)}" if swap.old is not None else "它是那时新建的"
         raise UndoError(
             f"{name_in(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
@@ -547,18 +542,17 @@ def _reverted(entry: _Entry) -> _Entry:
     if entry.state != "unfinished":
         return entry
     _revert(entry)
-    _mark(entry, "reverted")
     _replace(entry.folder / "killed", b"")
     return dataclasses.replace(entry, state="reverted")
 
 
 def _settle(root: Path) -> list[str]:
     old_log = root / ".rizhi" / "unfinished.json"
-    found, bad = _entries(root)
+    entries, bad = _entries(root)
     if os.path.lexists(old_log):
         bad.append((old_log, "上一版没做完的改动"))
     said = [_set_aside(root, path, why) for path, why in bad]
-    entries = [_reverted(entry) for entry in found]
+    entries = [_reverted(entry) for entry in entries]
     for entry in entries:
         if os.path.lexists(entry.folder / "killed"):
             os.unlink(entry.folder / "killed")
@@ -613,7 +607,10 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         entry = entries[number]
         if entry.state != "done" or entry.number in taken:
             continue
-        again = [a for a, _ in entry.moves if os.path.lexists(a)]
+        # 后来的命令又搬到、写到旧名上的，不是编辑器存的
+        since = [later for later in entries[number + 1 :] if later.state == "done"]
+        known = {path for later in since for path in _written(later)}
+        again = [a for a, _ in entry.moves if os.path.lexists(a) and a not in known]
         told = entry.folder / "told"
         gone: list[_Swap] = []
         for swap in entry.swaps:
@@ -642,6 +639,12 @@ def _again_line(root: Path, entry: _Entry, path: Path) -> str:
         f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
         "把它的字并进改名后的那一页，再删掉它。"
     )
+
+
+def _written(entry: _Entry) -> Iterator[Path]:
+    """这次改动写到、搬到了哪里。"""
+    yield from (target for _, target in entry.moves)
+    yield from (swap.path for swap in entry.swaps if swap.new is not None)
 
 
 def _added(swap: _Swap) -> list[bytes]:
@@ -676,7 +679,7 @@ def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     hunks = sorted([*_hunks(lines, _lines(theirs), 0), *_hunks(lines, _lines(ours), 1)])
     last: tuple[int, int, int, list[bytes]] | None = None
     for start, end, side, new in hunks:
-        if last and last[2] != side and (start, end, new) == (last[0], last[1], last[3]):
+        if last == (start, end, 1 - side, new):
             continue
         if start < at:
             return None
@@ -716,7 +719,8 @@ def _moves(since: Iterable[_Entry]) -> list[tuple[Path, Path]]:
 def _has_state(root: Path) -> bool:
     if not os.path.lexists(root / ".rizhi"):
         return False
-    return os.path.lexists(root / ".rizhi/unfinished.json") or bool(os.listdir(_undo_folder(root)))
+    log = state_folder(root, "undo")
+    return os.path.lexists(root / ".rizhi/unfinished.json") or bool(os.listdir(log))
 
 
 def state_folder(root: Path, name: str = "") -> Path:
@@ -727,33 +731,33 @@ def state_folder(root: Path, name: str = "") -> Path:
     for path in dict.fromkeys((root / ".rizhi", root / ".rizhi" / name)):
         if not os.path.lexists(path):
             _make_folder(path)
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode):
-            what = "是链接" if stat.S_ISLNK(found.st_mode) else "不是文件夹"
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            what = "是链接" if stat.S_ISLNK(status.st_mode) else "不是文件夹"
             raise StoreError(
                 f"{name_in(root, path)} {what}，没有用它；请移走它，rizhi 会自己重建。"
             )
-        if not _ours(root, found):
+        if not _ours(root, status):
             raise StoreError(f"{name_in(root, path)} 是别人的，没有用它；请移走它或改它的所有者。")
     return root / ".rizhi" / name
 
 
-def _undo_folder(root: Path) -> Path:
-    return state_folder(root, "undo")
+def _numbered(log: Path) -> list[str]:
+    """一次次改动的文件夹的名字。"""
+    return sorted(filter(_NUMBER.fullmatch, os.listdir(log)))
 
 
-def _ours(root: Path, found: os.stat_result) -> bool:
+def _ours(root: Path, status: os.stat_result) -> bool:
     """自己的，或与知识库同一个所有者的（用 sudo 运行时）。"""
-    return sys.platform == "win32" or found.st_uid in (os.geteuid(), os.stat(root).st_uid)
+    return sys.platform == "win32" or status.st_uid in (os.geteuid(), os.stat(root).st_uid)
 
 
 def _entries(root: Path) -> tuple[list[_Entry], list[tuple[Path, str]]]:
     """读得懂的记录，从旧到新；读不懂的与原因。没写下打算就断了的，没有动过任何文件，扫掉。"""
     entries: list[_Entry] = []
     bad: list[tuple[Path, str]] = []
-    folder = _undo_folder(root)
-    for name in filter(_NUMBER.fullmatch, sorted(os.listdir(folder))):
-        path = folder / name
+    log = state_folder(root, "undo")
+    for path in (log / name for name in _numbered(log)):
         try:
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 raise ValueError("不是文件夹")
@@ -779,10 +783,9 @@ def _loaded(root: Path, folder: Path, state: str) -> _Entry:
     异常：认不出、所有者不对，抛 ValueError 等。
     """
     log = folder / f"{state}.json"
-    found = [os.lstat(folder / name) for name in os.listdir(folder)]
-    if not all(stat.S_ISREG(one.st_mode) for one in found):
+    if not all(stat.S_ISREG(os.lstat(folder / name).st_mode) for name in os.listdir(folder)):
         raise ValueError("里有不是普通文件的东西")
-    if not all(_ours(root, one) for one in (os.lstat(folder), os.lstat(log))):
+    if not all(_ours(root, os.lstat(path)) for path in (folder, log)):
         raise ValueError("所有者是别人")
     data = json.loads(_read(log, _NO_FOLLOW).decode("utf-8", "surrogatepass"))
     if data["version"] != _VERSION or not isinstance(data["command"], str):
@@ -886,7 +889,7 @@ def _exchange(kept: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _renamed_both(one: Path, other: Path) -> bool:
+def _renamed_both(kept: Path, path: Path) -> bool:
     """两个名字一步对调；系统或文件系统没有这个调用（现在只有 Linux 有），返回 False。
 
     先挂名字再换上新文件也行，但两步之间编辑器若恰好改名存盘，它的新文件就没有名字了。
@@ -898,12 +901,12 @@ def _renamed_both(one: Path, other: Path) -> bool:
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         return False
-    if call(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0:  # AT_FDCWD、RENAME_EXCHANGE
+    if call(-100, os.fsencode(kept), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD、RENAME_EXCHANGE
         return True
     code = ctypes.get_errno()
     if code in _ELSEWHERE:
         return False
-    raise OSError(code, os.strerror(code), str(other))
+    raise OSError(code, os.strerror(code), str(path))
 
 
 def _take_away(path: Path, kept: Path) -> None:
@@ -966,12 +969,12 @@ def _write(path: Path, data: bytes, like: Path | None) -> None:
 
 def _dress(path: Path, like: Path) -> None:
     """改不了的所有者与属性就不改：一个人的电脑上本来就相同。"""
-    found = os.stat(like)
+    status = os.stat(like)
     if sys.platform != "win32":
-        for uid, gid in ((-1, found.st_gid), (found.st_uid, -1)):
+        for uid, gid in ((-1, status.st_gid), (status.st_uid, -1)):
             with suppress(PermissionError):
                 os.chown(path, uid, gid)
-    os.chmod(path, stat.S_IMODE(found.st_mode))
+    os.chmod(path, stat.S_IMODE(status.st_mode))
     if sys.platform == "linux":
         try:
             for name in os.listxattr(like):
@@ -984,8 +987,8 @@ def _dress(path: Path, like: Path) -> None:
 def _give(path: Path) -> None:
     """用 sudo 运行时，新建的归文件夹的主人，不归 root。"""
     if sys.platform != "win32" and os.geteuid() == 0:
-        found = os.stat(path.parent)
-        os.chown(path, found.st_uid, found.st_gid)
+        parent = os.stat(path.parent)
+        os.chown(path, parent.st_uid, parent.st_gid)
 
 
 def _make_folder(folder: Path) -> None:
@@ -1004,10 +1007,10 @@ def _look(path: Path) -> tuple[bytes | None, tuple[int, float]]:
     """内容、编号与时间；没有这个文件，时间是文件夹的：编辑器可能刚把它改名拿走。"""
     data = _content(path)
     try:
-        found = os.stat(path if data is not None else path.parent)
+        status = os.stat(path if data is not None else path.parent)
     except (FileNotFoundError, NotADirectoryError):
         return None, (0, 0.0)
-    return data, (found.st_ino if data is not None else 0, found.st_mtime)
+    return data, (status.st_ino if data is not None else 0, status.st_mtime)
 
 
 def _cut_short(data: bytes | None, known: bytes | None) -> bool:
@@ -1046,10 +1049,6 @@ def _read(path: Path, flags: int = 0) -> bytes:
         os.close(handle)
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    return os.path.exists(other) and os.path.samefile(one, other)
-
-
 def _link(temporary: Path, path: Path) -> None:
     """把写好的文件挂上正式的名字；名字已有就失败。"""
     if sys.platform == "win32":
@@ -1070,8 +1069,8 @@ def _link(temporary: Path, path: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     for name in os.listdir(folder):
-        found = _LEFTOVER.fullmatch(name)
-        if found and not _alive(int(found[1])):
+        leftover = _LEFTOVER.fullmatch(name)
+        if leftover and not _alive(int(leftover[1])):
             with suppress(FileNotFoundError):
                 os.unlink(folder / name)
 
@@ -1084,7 +1083,7 @@ def _alive(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass  # 在，是别人的
     return True
 
 

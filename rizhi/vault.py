@@ -99,10 +99,10 @@ def read_text(path: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # 管道会等不到头，/dev/zero 读不完
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # 管道会等不到头，/dev/zero 读不完
             raise RizhiError("不是普通文件；没有读它。请移走它。", path)
-        if found.st_size > MAX_BYTES:
+        if status.st_size > MAX_BYTES:
             raise RizhiError(f"超过 {MAX_BYTES >> 20} MiB，不像一页总结。", path)
         data = path.read_bytes() or _refilled(path)
     except OSError as error:
@@ -344,8 +344,8 @@ def _config(path: Path) -> Mapping[str, Any] | None:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RizhiError(f"读不出来：{error}。请改好它再来。", path) from error
-    found = table.get("tool", {}).get("rizhi")
-    return found if isinstance(found, dict) else None
+    settings = table.get("tool", {}).get("rizhi")
+    return settings if isinstance(settings, dict) else None
 
 
 def _check_source(config: Mapping[str, Any]) -> None:

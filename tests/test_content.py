@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,9 +51,10 @@ class Owner:
         self.root, self.day = root, day
         monkeypatch.setattr(vault, "now", lambda: datetime.combine(self.day, time(21, 30)))
 
-    def types(self, *arguments: str) -> None:
+    def types(self, *arguments: str) -> str:
         run = CliRunner().invoke(cli.main, ["--root", str(self.root), *arguments])
         assert run.exit_code == 0, f"{arguments}\n{run.output}"
+        return run.output
 
     def sleeps(self, nights: int = 1) -> None:
         self.day += timedelta(days=nights)
@@ -83,7 +85,9 @@ def test_a_month_of_an_owners_life(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     owner.types("add", "思考", f"[新的一篇](../../notes/model/{FRESH}.md)还没写完")
     slugs = sorted(note.slug for note in read_notes(find_vault(root)) if not note.draft)
     for slug in slugs[:1]:
-        owner.types("rename", slug, f"{FRESH}-again")
+        said = owner.types("rename", slug, f"{FRESH}-again")
+        for stale in re.findall(r"记录已过期：rizhi record (\S+)", said):  # 片段里也写着它的路径
+            owner.types("record", stale)
     owner.types("week")
     owner.types("check")
     for arguments in (

@@ -153,7 +153,7 @@ def test_flow_links_are_the_site_s_own(site: Site, tmp_path: Path) -> None:
     """数据里的链接由构建换成网址；指向没有的笔记，严格构建就失败。"""
     built = (site.folder / "notes/model/tensor-flow.html").read_text("utf-8")
     page = BeautifulSoup(built, "html.parser")
-    links = json.loads(page.select_one(".rz-flow script").get_text())["links"]
+    links = json.loads(str(page.select_one(".rz-flow")["data-flow"]))["links"]
     assert links["apply_rotary"] == "../attention/rope.html"
     assert links["llm.model"] == "../../reference/model.html"
     root = vaults.make(tmp_path / "vault")

@@ -16,6 +16,7 @@ from rizhi.journal.todo import (
     dated,
     due_of,
     key,
+    marked,
     settled_since,
     shown,
     still_open,
@@ -65,10 +66,6 @@ class _Carrier:
         """计划写成了一段话：整段是一条。"""
         self.goals.append(Goal(self._moved(day, text)))
 
-    def left(self) -> int:
-        """还开着而没有带上的有几件。"""
-        return len(self.opened.keys() - self.taken)
-
     def _text(self, day: Day, item: Item, planned: bool) -> str:
         known = self.opened.get(key(item))
         text = dated(item.text, _written(day))
@@ -100,14 +97,12 @@ def goals(
     by_date = {day.date: day for day in days if day.date}
     waiting = [t for t in carrier.opened.values() if not t.parked(today)]
     soon = [t for t in still_open(waiting) if t.due and t.due <= today + SOON]
-    alone = [t for t in waiting if not _travels(t, carrier.opened)]
     for todo in soon:
         _take(carrier, by_date, todo)
-    alone.sort(key=lambda t: (t.born, t.lines[0]))
-    oldest = [t for t in alone if t.key not in carrier.taken]
-    for todo in oldest[:OLDEST]:
+    alone = [t for t in waiting if t.key not in carrier.taken and not _travels(t, carrier.opened)]
+    for todo in sorted(alone, key=lambda t: (t.born, t.lines[0]))[:OLDEST]:
         _take(carrier, by_date, todo)
-    return carrier.goals, carrier.left()
+    return carrier.goals, len(carrier.opened.keys() - carrier.taken)
 
 
 def planned(day: Day) -> Iterator[Item]:
@@ -204,11 +199,8 @@ def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:
 
 def _ticked(day: Day, child: Item, mark: str) -> tuple[int, int, str]:
     """了结了的子条目打上记号；没有条目记号的【待办】没处打勾，去掉这三个字。"""
-    if child.box >= 0:
-        return child.box, child.box + 1, mark
     if child.marker:
-        at = child.start + len(child.marker)
-        return at, at, f" [{mark}]"
+        return marked(child, mark)
     at = day.text.index(TODO, child.start)
     return at, at + len(TODO), ""
 

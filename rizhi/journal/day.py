@@ -13,16 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi.dates import weekday
-from rizhi.markdown import (
-    Block,
-    Document,
-    Heading,
-    Item,
-    NearMiss,
-    joined,
-    near_misses,
-    parse,
-)
+from rizhi.markdown import Block, Document, Heading, Item, NearMiss, joined, near_misses, parse
 from rizhi.markdown.document import one_line
 from rizhi.page import Page, load
 from rizhi.vault import Vault, date_of, markdown_files
@@ -46,7 +37,8 @@ _start = attrgetter("start")
 class Section(NamedTuple):
     """一节：`name` 是规范名，认不出就照他写的；`level` 为 0 表示行内的「明日计划：」。
 
-    `start` 到 `end` 是整节，`body` 是标题行之后；`topics` 是节里更深的标题。
+    `start` 到 `end` 是整节，`body` 是标题行之后；`lines` 是散文的各行与它们的位置，
+    `topics` 是节里更深的标题。
     """
 
     name: str
@@ -55,14 +47,17 @@ class Section(NamedTuple):
     body: int
     end: int
     items: tuple[Item, ...] = ()
-    prose: tuple[str, ...] = ()
+    lines: tuple[tuple[int, str], ...] = ()
     topics: tuple[Heading, ...] = ()
     stub: bool = False
-    places: tuple[int, ...] = ()  # 散文的各行从哪里起
 
     @property
     def known(self) -> bool:
         return self.name in CANONICAL
+
+    @property
+    def prose(self) -> tuple[str, ...]:
+        return tuple(line for _, line in self.lines)
 
     def topic(self, position: int) -> str:
         """这个位置在哪个更深的标题之下，没有是空的。"""
@@ -98,28 +93,13 @@ def sections(document: Document, offset: int) -> tuple[Section, ...]:
     places = [item.start for item in items], [at for at, _ in prose], [h.start for h in topics]
     stops = [*(mark.start for mark in marks[1:]), len(document.text)]
     listed = []
-    for mark, stop in zip(marks, stops, strict=True):
+    for (start, body, name, level, stub), stop in zip(marks, stops, strict=True):
         mine, said, deeper = (
-            slice(bisect_left(place, mark.start), bisect_left(place, stop)) for place in places
+            slice(bisect_left(place, start), bisect_left(place, stop)) for place in places
         )
-        inside = tuple(items[mine])
-        lines = tuple(line for _, line in prose[said])
-        stub = mark.stub and not lines and not topics[deeper]
-        stub = stub and all(_is_question(document, item) for item in inside)
-        listed.append(
-            Section(
-                mark.name,
-                mark.level,
-                mark.start,
-                mark.body,
-                stop,
-                inside,
-                lines,
-                tuple(topics[deeper]),
-                stub,
-                tuple(at for at, _ in prose[said]),
-            )
-        )
+        inside, lines, under = tuple(items[mine]), tuple(prose[said]), tuple(topics[deeper])
+        stub = stub and not lines and not under and all(_asks(document, item) for item in inside)
+        listed.append(Section(name, level, start, body, stop, inside, lines, under, stub))
     return tuple(listed)
 
 
@@ -221,13 +201,13 @@ def achievements(page: Day) -> list[str]:
     lines: list[str] = []
     for section in page.section(ACHIEVED):
         lines += section.prose
-        lines += [said(page, item) for item in section.items if item.text and achieved(item)]
+        lines += [said(page, item) for item in section.items if achieved(item)]
     return lines
 
 
 def achieved(item: Item) -> bool:
-    """这一条做成了没有：没有勾选框的也算。"""
-    return item.state in (None, "done")
+    """这一条写了字，也做成了：没有勾选框的也算。"""
+    return bool(item.text) and item.state in (None, "done")
 
 
 def said(page: Day, item: Item) -> str:
@@ -315,7 +295,9 @@ def _contents(document: Document, cuts: list[_Cut]) -> tuple[list[Item], list[tu
         if leaf.item >= 0 and leaf.kind == "item":
             items[leaf.item] = _shortened(document, items[leaf.item], end)
     for at in _occurrences(document, TODO):
-        _label(items, at)
+        place = bisect_right(items, at, key=_start) - 1
+        if place >= 0 and items[place].body <= at < items[place].end:  # 在条目的第一行里
+            items[place] = items[place]._replace(labelled=True)
     for cut, after in zip_longest(cuts, cuts[1:]):
         stop = after.at if after and after.leaf is cut.leaf else cut.leaf.end
         bare = _bare(document, cut, stop)
@@ -326,8 +308,7 @@ def _contents(document: Document, cuts: list[_Cut]) -> tuple[list[Item], list[tu
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
     for match in _LINE.finditer(text, start, end):
-        line = match[0].strip().lstrip(">").strip()
-        if line:
+        if line := match[0].strip().lstrip(">").strip():
             yield match.start(), line
 
 
@@ -367,13 +348,6 @@ def _read(text: str) -> Item:
     return parse(f"- {text}").items[0]
 
 
-def _label(items: list[Item], at: int) -> None:
-    """第一行里写了【待办】的条目，记下来。"""
-    place = bisect_right(items, at, key=_start) - 1
-    if place >= 0 and items[place].body <= at < items[place].end:
-        items[place] = items[place]._replace(labelled=True)
-
-
-def _is_question(document: Document, item: Item) -> bool:
+def _asks(document: Document, item: Item) -> bool:
     short = item.plain.endswith(("？", "?")) and len(item.plain) < _MAX_QUESTION
     return short and not document.notes(item)

@@ -5,13 +5,13 @@
 """
 
 import re
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rizhi.frontmatter import body_start
-from rizhi.markdown import Block, Document, NearMiss, near_misses, spliced
+from rizhi.frontmatter import body_start, newline
+from rizhi.markdown import Block, Document, near_misses, spliced
 from rizhi.page import Page
 
 KINDS = (
@@ -76,7 +76,6 @@ _BOXES = {
 }  # fmt: skip
 _ORG = re.compile(rf"^(?P<stars>\*{{2,6}})[ \t]+(?:{_KEYWORD.pattern})?(?!.*\*\*)(?=\S)", re.M)
 _PLANNED = re.compile(r"(?P<word>DEADLINE|SCHEDULED):[ \t]*<(?P<day>\d{4}-\d\d-\d\d)[^>\n]*>")
-_BLANK_RIGHT = "上面要空一行"
 
 Edit = tuple[int, int, str]
 
@@ -116,11 +115,9 @@ def findings(path: Path, text: str, places: Places) -> list[Finding]:
     page = Page(path, text[:offset] + text[offset:].translate(_AS_NEWLINE))
     document = page.document
     keywords = list(_keywords(document))
-    said = {document.line(one.start) for one in keywords}  # 已经有更好的写法
-    misses = [m for m in near_misses(document) if _real(m) and document.line(m.start) not in said]
-    found = [
+    listed = [
         *_characters(text, document, offset),
-        *_near(document, misses),
+        *_near(document, {document.line(keyword.start) for keyword in keywords}),
         *_glued(document),
         *_states(document),
         *keywords,
@@ -132,21 +129,25 @@ def findings(path: Path, text: str, places: Places) -> list[Finding]:
         *_properties(document, offset),
         *_queries(document, offset),
     ]
-    return sorted(found, key=lambda one: (one.start, one.end))
+    return sorted(listed, key=lambda finding: (finding.start, finding.end))
 
 
-def described(text: str, found: Iterable[Finding]) -> list[Change]:
+def described(text: str, listed: Iterable[Finding]) -> list[Change]:
     """每一处给人看的样子。"""
-    return [
-        Change(one.kind, text.count("\n", 0, one.start) + 1, *_shown(text, one)) for one in found
-    ]
+    changes = []
+    for kind, start, end, why, edits in listed:
+        old = text[start:end]
+        new = spliced(old, [(first - start, last - start, new) for first, last, new in edits])
+        right = (_short(new) or "（删掉）") if edits else ""
+        changes.append(Change(kind, text.count("\n", 0, start) + 1, _short(old), why, right))
+    return changes
 
 
 def rewritten(
     path: Path, text: str, kinds: Collection[str], places: Places
 ) -> tuple[str, list[Change]]:
     """改好 `kinds` 里的每一处，返回（新的文字，改了哪些）；别的字节不动。"""
-    newline = "\r\n" if "\r\n" in text else "\n"
+    end = newline(text)
     done: list[Change] = []
     for _ in range(_PASSES if kinds else 0):
         wanted = [f for f in findings(path, text, places) if f.edits and f.kind in kinds]
@@ -155,37 +156,26 @@ def rewritten(
         if not taken:
             break
         done += described(text, taken)
-        edits = (edit for one in taken for edit in one.edits)
-        text = spliced(text, [(a, b, new.replace("\n", newline)) for a, b, new in edits])
+        edits = (edit for finding in taken for edit in finding.edits)
+        text = spliced(text, [(a, b, new.replace("\n", end)) for a, b, new in edits])
     return text, done
 
 
-def _compatible(found: Iterable[Finding]) -> list[Finding]:
+def _compatible(listed: Iterable[Finding]) -> list[Finding]:
     """改动互不重叠的几处；别的等下一遍。"""
     taken: list[Finding] = []
-    places: list[tuple[int, int]] = []
-    for one in found:
-        mine = [(start, end) for start, end, _ in one.edits]
-        if not any(_overlaps(place, places) for place in mine):
-            taken.append(one)
-            for place in mine:
-                insort(places, place)
+    touched: set[int] = set()  # 插进去的，占着它后面的那个字
+    for finding in listed:
+        places = {at for a, b, _ in finding.edits for at in range(a, max(b, a + 1))}
+        if touched.isdisjoint(places):
+            taken.append(finding)
+            touched |= places
     return taken
 
 
-def _overlaps(place: tuple[int, int], places: list[tuple[int, int]]) -> bool:
-    at = bisect_left(places, place)
-    before, after = places[max(at - 1, 0) : at], places[at : at + 1]
-    return any(end > place[0] or start == place[0] for start, end in before) or any(
-        start < place[1] or start == place[0] for start, _ in after
-    )
-
-
-def _shown(text: str, one: Finding) -> tuple[str, str, str]:
-    old = text[one.start : one.end]
-    edits = [(start - one.start, end - one.start, new) for start, end, new in one.edits]
-    new = _short(spliced(old, edits)) or "（删掉）" if edits else ""
-    return _short(old), one.why, new
+def _matched(kind: str, match: re.Match[str], why: str, new: str | None = None) -> Finding:
+    """匹配的一处，整个改成 `new`；没有就只指出。"""
+    return Finding(kind, *match.span(), why, () if new is None else ((*match.span(), new),))
 
 
 def _short(text: str) -> str:
@@ -208,13 +198,15 @@ def _characters(text: str, document: Document, offset: int) -> Iterator[Finding]
         yield Finding("字符", max(first, offset), end if end >= 0 else len(text), why, edits)
 
 
-def _real(miss: NearMiss) -> bool:
-    """汉字编号只在像标题时才算：短，没有句读。"""
-    return miss.kind != "numbered" or bool(_TITLE.fullmatch(miss.right.lstrip("# ")))
-
-
-def _near(document: Document, misses: Sequence[NearMiss]) -> Iterator[Finding]:
-    """像条目、待办、标题而不是的行。"""
+def _near(document: Document, told: set[int]) -> Iterator[Finding]:
+    """像条目、待办、标题而不是的行；`told` 是已经有更好的写法的各行。"""
+    misses = [
+        miss
+        for miss in near_misses(document)
+        if document.line(miss.start) not in told
+        # 汉字编号只在像标题时才算：短，没有句读
+        and (miss.kind != "numbered" or _TITLE.fullmatch(miss.right.lstrip("# ")))
+    ]
     begun = {document.line(block.start) for block in document.blocks}
     begun |= {document.line(miss.start) for miss in misses}
     closed = [block for block in document.blocks if block.kind in _CLOSED]
@@ -256,11 +248,11 @@ def _glued(document: Document) -> Iterator[Finding]:
     for block in document.blocks:
         if block.kind not in ("paragraph", "item"):
             continue
-        for found in _GLUED.finditer(document.blanked, block.start, block.end):
-            at = found.start()
+        for match in _GLUED.finditer(document.blanked, block.start, block.end):
+            at = match.start()
             first = max(document.line_start(at), block.start)
             end = min(document.line_end(at), block.end)
-            why = f"「{found[0]}」粘在上一句后面"
+            why = f"「{match[0]}」粘在上一句后面"
             yield Finding("标题", first, end, why, ((at, at, "\n\n## "),))
 
 
@@ -274,21 +266,22 @@ def _states(document: Document) -> Iterator[Finding]:
 def _keywords(document: Document) -> Iterator[Finding]:
     """Logseq 与 org 写在前面的状态、org 的标题、截止与安排的日子。"""
     for item in document.items:
-        found = _KEYWORD.match(document.text, item.body, item.end)
-        if found and item.box < 0:
-            edit = (*found.span(), f"[{_BOXES.get(found['word'], ' ')}] ")
-            why = f"{found['word']} 在这里只是文字"
-            yield Finding("待办", item.start, _line_end(document, found.end()), why, (edit,))
-    for found in _ORG.finditer(document.blanked):
-        word, end = found["word"], _line_end(document, found.end())
-        sign = f"- [{_BOXES.get(word, ' ')}] " if word else f"{'#' * len(found['stars'])} "
-        edit = (*found.span(), sign)
+        match = _KEYWORD.match(document.text, item.body, item.end)
+        if match and item.box < 0:
+            edit = (*match.span(), f"[{_BOXES.get(match['word'], ' ')}] ")
+            why = f"{match['word']} 在这里只是文字"
+            yield Finding("待办", item.start, _line_end(document, match.end()), why, (edit,))
+    for match in _ORG.finditer(document.blanked):
+        word, end = match["word"], _line_end(document, match.end())
+        sign = f"- [{_BOXES.get(word, ' ')}] " if word else f"{'#' * len(match['stars'])} "
+        edit = (*match.span(), sign)
         why = "org 的标题在这里只是文字"
-        yield Finding("待办" if word else "标题", found.start(), end, why, (edit,))
-    for found in _PLANNED.finditer(document.blanked):
-        edits = ((*found.span(), f"📅 {found['day']}"),) if found["word"] == "DEADLINE" else ()
-        why = "期限在这里写成 📅 日期" if edits else "安排在哪天做，这里没有这个写法"
-        yield Finding("待办", *found.span(), why, edits)
+        yield Finding("待办" if word else "标题", match.start(), end, why, (edit,))
+    for match in _PLANNED.finditer(document.blanked):
+        if match["word"] == "DEADLINE":
+            yield _matched("待办", match, "期限在这里写成 📅 日期", f"📅 {match['day']}")
+        else:
+            yield _matched("待办", match, "安排在哪天做，这里没有这个写法")
 
 
 def _line_end(document: Document, at: int) -> int:
@@ -299,20 +292,18 @@ def _line_end(document: Document, at: int) -> int:
 def _callouts(document: Document) -> Iterator[Finding]:
     """Obsidian 的提示框，改成 `!!!`：第一行换掉，里面的各行去掉 >、缩进四格。"""
     for block in document.blocks:
-        found = None
-        if block.kind == "quote":
-            found = _CALLOUT.match(document.text, block.start, block.end)
-        if not found:
+        match = _CALLOUT.match(document.text, block.start, block.end)
+        if block.kind != "quote" or not match:
             continue
         indent = document.text[document.line_start(block.start) : block.start]
         why = "网站上是一段引用，[!…] 照样显示"
         if indent.strip() or block.item >= 0:  # 引用里的先等外面的改好
-            yield Finding("提示框", block.start, found.end(), why)
+            yield Finding("提示框", block.start, match.end(), why)
             continue
-        kind, fold, title = found[1].lower(), found[2], found[3].strip().replace('"', "'")
+        kind, fold, title = match[1].lower(), match[2], match[3].strip().replace('"', "'")
         head = f"{_FOLDS[fold]} {_ADMONITIONS.get(kind, kind)}" + (f' "{title}"' if title else "")
-        lines = _unquoted(document, found.end(), block.end, indent)
-        edits = ((block.start, found.end(), head), *lines)
+        lines = _unquoted(document, match.end(), block.end, indent)
+        edits = ((block.start, match.end(), head), *lines)
         yield Finding("提示框", block.start, block.end, why, edits)
 
 
@@ -320,52 +311,47 @@ def _unquoted(document: Document, at: int, end: int, indent: str) -> Iterator[Ed
     start = document.line_end(at)
     while start < end:
         stop = document.line_end(start)
-        line = document.text[start:stop]
-        mark = re.match(r"[ \t]*>[ \t]?", line)
-        cut = mark.end() if mark else 0
-        blank = not line[cut:].strip()
-        yield start, start + cut, "" if blank else f"{indent}    "
+        bare = re.sub(r"\A[ \t]*>[ \t]?", "", document.text[start:stop])
+        yield start, stop - len(bare), f"{indent}    " if bare.strip() else ""
         start = stop
 
 
 def _marks(document: Document, offset: int) -> Iterator[Finding]:
     """`==高亮==`、`%%注释%%` 与 `^块号`。"""
     text = document.blanked
-    for found in _HIGHLIGHT.finditer(text, offset):
-        start, end = found.span()
+    for match in _HIGHLIGHT.finditer(text, offset):
+        start, end = match.span()
         edits = ((start, start + 2, "**"), (end - 2, end, "**"))
         yield Finding("高亮", start, end, "== 照样显示", edits)
-    for found in _COMMENT.finditer(text, offset):
-        start, end = found.span()
+    for match in _COMMENT.finditer(text, offset):
+        start, end = match.span()
         inner = document.text[start + 2 : end - 2]
         across = re.search(r"\n[ \t]*\r?\n", inner) and start != document.line_start(start)
         safe = not across and "--" not in inner
         before, after = ("" if inner[at] in "\r\n " else " " for at in (0, -1))
         signs = ((start, start + 2, f"<!--{before}"), (end - 2, end, f"{after}-->"))
-        hidden = signs if safe else ()
-        yield Finding("注释", start, end, "不想给人看的话，网站上照样显示", hidden)
-    for found in _BLOCK_ID.finditer(text, offset):
-        yield Finding("块号", *found.span(), "块号照样显示", ((*found.span(), ""),))
+        yield Finding("注释", start, end, "不想给人看的话，网站上照样显示", signs if safe else ())
+    for match in _BLOCK_ID.finditer(text, offset):
+        yield _matched("块号", match, "块号照样显示", "")
 
 
 def _wiki_links(document: Document, places: Places) -> Iterator[Finding]:
-    for found in _WIKI.finditer(document.blanked):
-        name, part, shown = ((found[group] or "").strip() for group in ("name", "part", "shown"))
+    for match in _WIKI.finditer(document.blanked):
+        name, part, shown = ((match[group] or "").strip() for group in ("name", "part", "shown"))
         name = name.rstrip("\\")  # 表格里的竖线前面有一个反斜杠
         if not (re.search(r"[^\W\d_]", name) or re.search(r"\d{4}", name)):
             continue  # `x[[0, 1]]` 是下标，`[[#标题]]` 是本页的锚点
-        if found["embed"] and _SUFFIX.search(name):
+        if match["embed"] and _SUFFIX.search(name):
             link, why = places.picture(name)
             text = shown if shown and not _SIZE.fullmatch(shown) else _SUFFIX.sub("", name)
-            edits = ((*found.span(), f"![{text}]({link})"),) if link else ()
-            yield Finding("图片", *found.span(), why or "嵌入照样显示成文字", edits)
+            new = f"![{text}]({link})" if link else None
+            yield _matched("图片", match, why or "嵌入照样显示成文字", new)
             continue
         link = places.page(name)
         text = shown or f"{name} {part.lstrip('#^ ')}".strip()
-        what = f"{'嵌入' if found['embed'] else '双方括号'}照样显示成文字"
-        edits = ((*found.span(), f"[{text}]({link})"),) if link else ()
-        why = what if link else f"{what}；没有叫「{name}」的笔记或日子"
-        yield Finding("链接", *found.span(), why, edits)
+        why = f"{'嵌入' if match['embed'] else '双方括号'}照样显示成文字"
+        why += "" if link else f"；没有叫「{name}」的笔记或日子"
+        yield _matched("链接", match, why, f"[{text}]({link})" if link else None)
 
 
 def _pictures(document: Document, places: Places) -> Iterator[Finding]:
@@ -374,17 +360,15 @@ def _pictures(document: Document, places: Places) -> Iterator[Finding]:
         if image.image and image.dest >= 0:
             dest = (image.dest, image.dest_end)
             yield from _picture(places, image.start, image.end, image.target, dest)
-    for span in document.spans:
-        for found in _HTML_IMAGE.finditer(document.text, span.start, span.end):
-            if span.kind == "html":
-                dest = found.span("target")
-                yield from _picture(places, *found.span(), found["target"], dest)
-    for found in _RAW_IMAGE.finditer(document.blanked):
-        target = found["target"].strip()
+    for span in (span for span in document.spans if span.kind == "html"):
+        for match in _HTML_IMAGE.finditer(document.text, span.start, span.end):
+            yield from _picture(places, *match.span(), match["target"], match.span("target"))
+    for match in _RAW_IMAGE.finditer(document.blanked):
+        target = match["target"].strip()
         link, why = places.picture(target)
-        if found.start() not in document.link_starts and link != target:
-            edits = ((*found.span(), f"![{found['text']}]({link})"),) if link else ()
-            yield Finding("图片", *found.span(), why or "路径里有空格，照样显示成文字", edits)
+        if match.start() not in document.link_starts and link != target:
+            new = f"![{match['text']}]({link})" if link else None
+            yield _matched("图片", match, why or "路径里有空格，照样显示成文字", new)
 
 
 def _picture(
@@ -411,19 +395,20 @@ def _links(document: Document, places: Places) -> Iterator[Finding]:
 
 
 def _properties(document: Document, offset: int) -> Iterator[Finding]:
-    for found in _PROPERTY.finditer(document.blanked, offset):
-        drop = not found["item"] and found["name"].lower() in _HOUSEKEEPING
-        why = "Logseq 的属性照样显示" if drop else "「名字:: 值」只是文字，照样显示"
-        yield Finding("属性", *found.span(), why, ((*found.span(), ""),) if drop else ())
-    for found in _FIELD.finditer(document.blanked, offset):
-        yield Finding("属性", *found.span(), "「名字:: 值」只是文字，照样显示")
-    for found in _DRAWER.finditer(document.blanked, offset):
-        yield Finding("属性", *found.span(), "org 的抽屉照样显示", ((*found.span(), ""),))
+    for match in _PROPERTY.finditer(document.blanked, offset):
+        if not match["item"] and match["name"].lower() in _HOUSEKEEPING:
+            yield _matched("属性", match, "Logseq 的属性照样显示", "")
+        else:
+            yield _matched("属性", match, "「名字:: 值」只是文字，照样显示")
+    for match in _FIELD.finditer(document.blanked, offset):
+        yield _matched("属性", match, "「名字:: 值」只是文字，照样显示")
+    for match in _DRAWER.finditer(document.blanked, offset):
+        yield _matched("属性", match, "org 的抽屉照样显示", "")
 
 
 def _queries(document: Document, offset: int) -> Iterator[Finding]:
     for span in document.spans:
         if span.kind == "fenced" and span.info.partition(" ")[0].lower() in _QUERY:
             yield Finding("查询", span.start, span.end, "查询在这里不会运行，照代码显示")
-    for found in _MACRO.finditer(document.blanked, offset):
-        yield Finding("查询", *found.span(), "宏与块引用在这里不会展开，照样显示")
+    for match in _MACRO.finditer(document.blanked, offset):
+        yield _matched("查询", match, "宏与块引用在这里不会展开，照样显示")

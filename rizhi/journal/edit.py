@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from rizhi.errors import RizhiError
+from rizhi.frontmatter import newline
 from rizhi.journal.day import (
     ACHIEVED,
     CANONICAL,
@@ -17,7 +18,7 @@ from rizhi.journal.day import (
     Section,
     canonical,
 )
-from rizhi.journal.todo import PARKED, brief, key, waits
+from rizhi.journal.todo import PARKED, brief, key, marked, waits
 from rizhi.markdown import Block, Document, Item, spliced
 
 _MARKERS = {ACHIEVED: "1.", GOALS: "1. [ ]", DONE: "- [x]", PLAN: "- [ ]"}
@@ -53,7 +54,7 @@ def settle(day: Day, wanted: str, mark: str, origin: str = "") -> str | None:
         for item in day.items
         if item.todo and key(item) == wanted and (origin in item.text or item.start in goals)
     ]
-    edits = [_marked(item, mark) for item in same if waits(item) and item.marker]
+    edits = [marked(item, mark) for item in same if waits(item) and item.marker]
     return spliced(day.text, edits) if edits else None
 
 
@@ -65,7 +66,7 @@ def park(day: Day, wanted: str, until: date) -> str | None:
         return None
     item = same[-1]
     text = f"{brief(item.text)} 📅 {until}"
-    return spliced(day.text, [_marked(item, PARKED), (item.body, item.end, text)])
+    return spliced(day.text, [marked(item, PARKED), (item.body, item.end, text)])
 
 
 def section_names(day: Day) -> list[str]:
@@ -93,25 +94,14 @@ def section_named(day: Day, wanted: str) -> str:
 def _free(day: Day, name: str) -> Section | None:
     """同名的几节里，有空条目的先用，否则用最后一节。"""
     same = day.section(name)
-    free = [s for s in same if _slot(day.document, s)]
-    return free[0] if free else same[-1] if same else None
+    return next((s for s in same if _slot(day.document, s)), same[-1] if same else None)
 
 
 def _slot(document: Document, section: Section) -> Item | None:
     """模板留着的空条目。"""
-    return next((i for i in section.items if _empty(document, i)), None)
-
-
-def _empty(document: Document, item: Item) -> bool:
-    bare = not item.text and bool(item.marker)
-    return bare and not document.children(item) and not document.notes(item)
-
-
-def _marked(item: Item, mark: str) -> tuple[int, int, str]:
-    if item.box >= 0:
-        return item.box, item.box + 1, mark
-    at = item.start + len(item.marker)
-    return at, at, f" [{mark}]"
+    bare = (item for item in section.items if not item.text and item.marker)
+    alone = (i for i in bare if not document.children(i) and not document.notes(i))
+    return next(alone, None)
 
 
 def _tries(day: Day, section: Section, content: str, mark: str) -> Iterator[tuple[str, int]]:
@@ -127,12 +117,13 @@ def _tries(day: Day, section: Section, content: str, mark: str) -> Iterator[tupl
         label = _EMPTY_LABEL.search(text, section.body, section.end)
         if label and not document.hidden(label.start()):
             yield spliced(text, [(label.end(), label.end(), content)]), -1
+    blocks = (b for b in document.blocks if section.body <= b.start < section.end)
+    inside = [block for block in blocks if block.depth == 0]
     stop = section.topics[0].start if section.topics else section.end
-    own = [i for i in section.items if i.start < stop]
-    said = [b for b in document.blocks if section.body <= b.start < stop and b.depth == 0]
-    if section.topics and not own and not said:  # 一上来就是小标题：添在最后一个小标题之下
-        stop, own = section.end, list(section.items)
-        said = [b for b in document.blocks if section.body <= b.start < stop and b.depth == 0]
+    own = [item for item in section.items if item.start < stop]
+    said = [block for block in inside if block.start < stop]
+    if not own and not said:  # 一上来就是小标题：添在最后一个小标题之下
+        own, said = list(section.items), inside
     yield _after(day, section, _last(document, own), said, content, mark)
     if own:
         yield _after(day, section, None, said, content, mark)
@@ -142,7 +133,7 @@ def _after(
     day: Day, section: Section, last: Item | None, said: list[Block], content: str, mark: str
 ) -> tuple[str, int]:
     """添在最后一条之后；没有条目，就添在最后一段话之后。"""
-    text, end = day.text, _newline(day.text)
+    text, end = day.text, newline(day.text)
     if last:
         at = _line_stop(text, last.last)
         line = _line(section.name, _next(last.marker), last.box >= 0, content, mark)
@@ -198,7 +189,7 @@ def _first_line(section: str, content: str, mark: str) -> str:
 
 def _with_heading(text: str, name: str, content: str, mark: str) -> str:
     """页里没有这一节（例如导入的旧总结），就在末尾补上标题。"""
-    end = _newline(text)
+    end = newline(text)
     gap = "" if not text or text.endswith(end * 2) else end if text.endswith("\n") else end * 2
     line = _first_line(name, content, mark)
     return f"{text}{gap}## {name}{end * 2}{line}{end}"
@@ -215,7 +206,3 @@ def _came(day: Day, text: str, start: int, name: str, content: str) -> bool:
     words = content.partition("\n")[0]
     came = [i for s in new.section(name) for i in s.items if i.start == start]
     return start < 0 or (bool(came) and words.endswith(came[0].text))
-
-
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"

@@ -5,6 +5,7 @@
 
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 from rizhi import links, store
 from rizhi.errors import RizhiError
+from rizhi.frontmatter import body_start, newline
 from rizhi.journal import pictures
 from rizhi.journal.day import Day, heading
 from rizhi.journal.dialects import KINDS, Change, Places, described, findings, rewritten
@@ -32,11 +34,9 @@ _DATE = re.compile(
 _MONTH_DAY = re.compile(
     r"(?<![0-9A-Za-z])(\d{1,2}) ?[-_.月] ?(\d{1,2})日?(?![0-9A-Za-z]|[.](?!\w*$))", re.A
 )
-# Logseq 的日子：May 13th, 2024
-_MONTHS = (
-    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
-    *("october", "november", "december"),
-)
+# Logseq 的日子：May 13th, 2024；月份写全的与头三个字母的都认
+_NAMES = "january february march april may june july august september october november december"
+_MONTHS = {name: n for n, full in enumerate(_NAMES.split(), 1) for name in (full, full[:3])}
 _ENGLISH = re.compile(r"\b([A-Za-z]{3,9}) (\d{1,2})(?:st|nd|rd|th)?, ((?:19|20)\d\d)\b", re.A)
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _KEYS = ("date", "日期", "created", "date created", "创建日期")
@@ -63,10 +63,6 @@ class Incoming:
     copies: tuple[tuple[Path, bytes], ...] = ()
 
     @property
-    def data(self) -> bytes:
-        return self.page.text.encode()
-
-    @property
     def own_sections(self) -> list[str]:
         """认不出、按他的原样留下的节。"""
         return [s.name for s in self.page.sections if s.level == 2 and not s.known and not s.stub]
@@ -77,7 +73,7 @@ def files_in(paths: tuple[Path, ...]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        seen = (p for p in inside if not any(_hidden(part) for part in p.relative_to(path).parts))
+        seen = (p for p in inside if not re.search(r"(?:^|/)\.", p.relative_to(path).as_posix()))
         files += seen if path.is_dir() else [path]
     return list(dict.fromkeys(files))
 
@@ -105,9 +101,10 @@ def write(vault: Vault, fresh: list[Incoming]) -> None:
 
     异常：写不成，抛 OSError。
     """
-    copies = {contained(vault, path): data for one in fresh for path, data in one.copies}
+    copies = {contained(vault, path): data for file in fresh for path, data in file.copies}
     steps = [store.presence(path, data) for path, data in copies.items()]
-    steps += [store.creation(contained(vault, one.path), one.data) for one in fresh if one.path]
+    for page in (file.page for file in fresh):
+        steps.append(store.creation(contained(vault, page.path), page.text.encode()))
     store.change(vault.root, "import", steps)
 
 
@@ -119,7 +116,7 @@ def date_in(text: str) -> date | None:
     plain = unicodedata.normalize("NFKC", text)
     if match := _DATE.search(plain):
         parts = (match[1], match[2], match[3]) if match[1] else (match[4], match[6], match[7])
-    elif (match := _ENGLISH.search(plain)) and (month := _month(match[1])):
+    elif (match := _ENGLISH.search(plain)) and (month := _MONTHS.get(match[1].lower())):
         parts = (match[3], str(month), match[2])
     else:
         return None
@@ -131,8 +128,6 @@ def date_in(text: str) -> date | None:
 
 def commands(page: Day) -> list[str]:
     """每个只写了主题名的标题，给出一条建笔记的命令。"""
-    import shlex
-
     lines = []
     for stub in page.stubs:
         title = re.sub(r"\s+", " ", stub.name).strip()
@@ -147,24 +142,12 @@ def slug_of(title: str) -> str:
     return "-".join(words)[:64].strip("-")
 
 
-def _month(name: str) -> int:
-    """英文的月份，写全的与头三个字母的；不是月份是 0。"""
-    named = (n for n, month in enumerate(_MONTHS, 1) if name.lower() in (month, month[:3]))
-    return next(named, 0)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".")
-
-
 def _day(page: Day, given: date | None, today: date) -> date:
     """日期依次取自选项、文件名、前置数据、第一个标题、第一行。"""
     if given:
         return given
     source = page.path
-    dated = date_in(source.stem) or _in_meta(page) or _in_heading(page)
-    if dated is None:
-        dated = _without_year(source)
+    dated = date_in(source.stem) or _in_meta(page) or _in_heading(page) or _without_year(source)
     if dated is None:
         raise RizhiError(
             "看不出是哪一天：文件名、前置数据、第一个标题、第一行里都没有日期。用 --date 指定。",
@@ -182,19 +165,16 @@ def _in_meta(page: Day) -> date | None:
     for value in (values[key] for key in _KEYS if values.get(key)):
         if isinstance(value, datetime):
             return value.date()
-        day = value if isinstance(value, date) else date_in(str(value))
-        if day:
+        if day := value if isinstance(value, date) else date_in(str(value)):
             return day
     return None
 
 
 def _in_heading(page: Day) -> date | None:
     title = next((h.text for h in page.document.headings if not h.nested and h.text), "")
-    first = next((line for line in map(str.strip, page.body.splitlines()) if line), "")
-    first = unicodedata.normalize("NFKC", first)
+    first = unicodedata.normalize("NFKC", page.body.strip().partition("\n")[0])
     # 一句话里提到的日子不算：日期要写在第一行的开头
-    opening = first if _DATE.match(first) else ""
-    return date_in(title) or date_in(opening)
+    return date_in(title) or (date_in(first) if _DATE.match(first) else None)
 
 
 def _without_year(source: Path) -> date | None:
@@ -220,25 +200,22 @@ def _check(page: Day) -> None:
         raise RizhiError(f"{fault.message}。{fault.remedy}。", page.path, fault.line)
     if not page.body.strip():
         raise RizhiError("是空的。", page.path)
-    count = len(page.items)
-    if count > MAX_ITEMS:
+    if (count := len(page.items)) > MAX_ITEMS:
         raise RizhiError(f"有 {count} 个条目，不像一天的总结（至多 {MAX_ITEMS} 个）。", page.path)
 
 
 def _clashes(files: list[Incoming]) -> list[Incoming]:
     """两个文件是同一天，谁也不收：不知道哪个才对。"""
-    days: dict[date, list[Incoming]] = {}
+    days: dict[date | None, list[Incoming]] = {}
     for file in files:
-        if file.day and file.state == "new":
+        if file.day:
             days.setdefault(file.day, []).append(file)
-    bad = {id(file): group for group in days.values() if len(group) > 1 for file in group}
-    return [_clash(file, bad[id(file)]) if id(file) in bad else file for file in files]
-
-
-def _clash(file: Incoming, group: list[Incoming]) -> Incoming:
-    others = "、".join(str(other.source) for other in group if other is not file)
-    problem = f"{file.source} 与 {others} 是同一天 {file.day}。用 --date 分开导入。"
-    return Incoming(file.source, "bad", problem, file.day)
+    checked = []
+    for file in files:
+        others = "、".join(str(o.source) for o in days.get(file.day, ()) if o is not file)
+        problem = f"{file.source} 与 {others} 是同一天 {file.day}。用 --date 分开导入。"
+        checked.append(Incoming(file.source, "bad", problem, file.day) if others else file)
+    return checked
 
 
 def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[str]) -> Incoming:
@@ -254,11 +231,8 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
         bodies.add(rewritten(file.source, file.text, KINDS, places)[0])
     state = _state(file.path, [_page(body, file.day) for body in bodies], file.text)
     if state == "bad":
-        problem = (
-            f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
-            "自己合并，或用 --date 换一天。"
-        )
-        return replace(file, state="bad", problem=problem)
+        what = f"{vault.relative(file.path)} 已存在，内容与 {file.source} 不同。"
+        return replace(file, state="bad", problem=f"{what}自己合并，或用 --date 换一天。")
     left = described(text, findings(file.source, text, places))
     copies = [copy for link, copy in around.copies.items() if link in text]
     return replace(
@@ -268,17 +242,16 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
 
 def _page(text: str, day: date) -> str:
     """BOM 在最前，再是前置数据与标题，然后是正文。"""
-    end = Day(Path("x.md"), text).offset
-    newline = "\r\n" if "\r\n" in text else "\n"
+    start, end = body_start(text), newline(text)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
-    head = _front_matter(text[len(bom) : end], day, newline)
-    return f"{bom}{head}{newline}{heading(day)}{newline}{newline}{text[end:]}"
+    head = _front_matter(text[len(bom) : start], day, end)
+    return f"{bom}{head}{end}{heading(day)}{end}{end}{text[start:]}"
 
 
-def _front_matter(old: str, day: date, newline: str) -> str:
+def _front_matter(old: str, day: date, end: str) -> str:
     """日期写成约定的样子；原来写得更细（几点几分）的，留在注释里。"""
     if not old:
-        return newline.join(("---", f"date: {day}", "tags: []", "---", ""))
+        return end.join(("---", f"date: {day}", "tags: []", "---", ""))
     line = f"date: {day}"
     match = re.search(r"^date[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r?$)", old, re.M)
     if match:
@@ -286,15 +259,15 @@ def _front_matter(old: str, day: date, newline: str) -> str:
         old = old[: match.start()] + line + was + old[match.end() :]
     else:
         first = old.index("\n") + 1
-        old = old[:first] + line + newline + old[first:]
-    return old if old.endswith("\n") else old + newline
+        old = old[:first] + line + end + old[first:]
+    return old if old.endswith("\n") else old + end
 
 
 def _state(path: Path, pages: Iterable[str], text: str) -> str:
     if not path.exists():
         return "new"
     old = path.read_bytes()
-    body = text[Day(path, text).offset :]
+    body = text[body_start(text) :]
     same = old in {page.encode() for page in pages} or old.endswith(b"\n" + body.encode())
     return "same" if same else "bad"
 
@@ -304,10 +277,10 @@ class _Known:
 
     def __init__(self, vault: Vault, incoming: list[Incoming]) -> None:
         self.vault = vault
-        self.targets = {str(one.source.resolve()): one.path for one in incoming if one.path}
+        self.targets = {str(file.source.resolve()): file.path for file in incoming if file.path}
         self.written = {str(path) for path in self.targets.values()}
         self.days = {day: Path(name) for day, name in day_names(vault)}
-        self.days |= {one.day: one.path for one in incoming if one.day and one.path}
+        self.days |= {file.day: file.path for file in incoming if file.day and file.path}
         self.names: dict[str, Path] = {}
         for note in read_notes(vault):
             for name in (note.slug, note.title, *note.aliases):
@@ -328,43 +301,42 @@ class _Known:
     def file(self, root: Path, name: str) -> Path | None:
         """一个文件夹里（连同里面的）叫这个名字的文件。"""
         if root not in self._folders:
-            found: dict[str, Path] = {}
-            for at, folders, names in os.walk(root):
-                folders[:] = sorted(folder for folder in folders if not _hidden(folder))
+            paths = self._folders[root] = {}
+            for folder, inside, names in os.walk(root):
+                inside[:] = sorted(each for each in inside if not each.startswith("."))
                 for each in names:
-                    found.setdefault(each.casefold(), Path(at) / each)
-                if len(found) > _MAX_FILES:
+                    paths.setdefault(each.casefold(), Path(folder) / each)
+                if len(paths) > _MAX_FILES:
                     break
-            self._folders[root] = found
         return self._folders[root].get(name.casefold())
 
 
 class _Around:
     """一个文件的周围：它提到的笔记、图片与文件，在新的一页里怎么写。"""
 
-    def __init__(self, known: _Known, one: Incoming, path: Path, day: date) -> None:
+    def __init__(self, known: _Known, file: Incoming, path: Path, day: date) -> None:
         self.known, self.path, self.day = known, path, day
-        self.folder = one.source.resolve().parent
+        self.folder = file.source.resolve().parent
         vaults = (p for p in (self.folder, *self.folder.parents) if (p / ".obsidian").is_dir())
         self.root = next(vaults, self.folder)
-        base = Day(one.source, one.text).meta.get("typora-root-url")
+        base = Day(file.source, file.text).meta.get("typora-root-url")
         self.bases = [self.folder, *([self.folder / base] if isinstance(base, str) else [])]
         self.copies: dict[str, tuple[Path, bytes]] = {}
 
     def page(self, name: str) -> str | None:
         """一个名字在新的一页里的链接。"""
-        found = self.known.named(name)
-        return links.relative(self.path, found) if found else None
+        path = self.known.named(name)
+        return links.relative(self.path, path) if path else None
 
     def picture(self, target: str) -> tuple[str | None, str]:
         """一张图片在新的一页里的写法：找得到的，复制到新的一页旁边。"""
         if _SCHEME.match(target) or self._there(target):
             return target, ""
-        found = self._picture(target)
-        if found is None:
+        image = self._picture(target)
+        if image is None:
             return None, "没有找到这张图片，网站上是一张破图"
         try:
-            copy = pictures.beside(self.known.vault, self.day, found)
+            copy = pictures.beside(self.known.vault, self.day, image)
         except RizhiError as error:
             return None, str(error).partition("；")[0]
         link = f"img/{copy[0].name}"
@@ -376,13 +348,10 @@ class _Around:
         if _LOCAL.match(target):
             return None, "指着那台机器上的文件，别处打不开"
         place = links.resolve(str(self.folder), target)
-        if place is None:
+        if place is None or self._there(target):
             return target, ""
-        bare = re.split(r"[#?]", target, maxsplit=1)[0]
-        if self._there(target):
-            return target, ""
-        moved = self.known.targets.get(place)
-        if moved:
+        if moved := self.known.targets.get(place):
+            bare = re.split(r"[#?]", target, maxsplit=1)[0]
             return links.relative(self.path, moved) + target[len(bare) :], ""
         if _exists(Path(place)):
             return None, "指着的文件没有一同收进来，链接断了"
@@ -408,7 +377,4 @@ class _Around:
 
 
 def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # 名字太长，或有 NUL
-        return False
+    return os.path.exists(path)  # noqa: PTH110  名字太长、有 NUL 的，它不报错

@@ -5,16 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from rizhi.journal.day import (
-    CHALLENGE,
-    GOALS,
-    PLAN,
-    THOUGHTS,
-    Day,
-    Section,
-    read_days,
-    short_title,
-)
+from rizhi.errors import Fault
+from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Day, Section, read_days, short_title
 from rizhi.template import boilerplate
 from rizhi.vault import Vault
 
@@ -24,14 +16,11 @@ _MARKS = {"-", "*", "#", "##", "###", "---", "***", "[", "]", "[x]", "[-]"}
 _LABEL = re.compile(r"(?:[-*+] )?\**挑战\**[：:]\**")
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """一天里缺的一样东西。"""
+@dataclass(frozen=True)
+class Lack(Fault):
+    """一天里缺的一样东西，与它犯了哪条规则。"""
 
     rule: str
-    line: int
-    message: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ def lacking(day: Day, topics: int, template: re.Pattern[str]) -> list[Lack]:
     """一天缺了什么；一个字没写的，只说这一条。`topics` 是这一天链接到几篇笔记。"""
     own = own_text(day, template)
     if not own:
-        return [Lack("R206", 1, "还没有写：只有模板文字", "写上今天的成果与思考")]
+        return [Lack(1, "还没有写：只有模板文字", "写上今天的成果与思考", "R206")]
     return list(_lacks(day, topics, own))
 
 
@@ -87,19 +76,19 @@ def read_written(vault: Vault, warn: Callable[[str], None]) -> list[Written]:
 
 def _lacks(day: Day, topics: int, own: str) -> Iterator[Lack]:
     if not topics:
-        yield Lack("R203", 1, "没有链接到任何笔记", "把今天的知识点链接到一篇笔记")
+        yield Lack(1, "没有链接到任何笔记", "把今天的知识点链接到一篇笔记", "R203")
     thoughts = day.section(THOUGHTS)
     if not any(_said(section) for section in thoughts):
         line = day.document.line(thoughts[0].start) if thoughts else 1
-        yield Lack("R204", line, "思考是空的", "写一条：哪里没懂、为什么错、以后怎么做")
+        yield Lack(line, "思考是空的", "写一条：哪里没懂、为什么错、以后怎么做", "R204")
     challenges = [s for s in day.section(CHALLENGE) if _LABEL.sub("", _said(s)).strip()]
     if challenges and not _next_step(day):
         line = day.document.line(challenges[0].start)
-        yield Lack("R205", line, "挑战没有下一步", "在明日计划里写一条能动手的")
+        yield Lack(line, "挑战没有下一步", "在明日计划里写一条能动手的", "R205")
     whole = "".join(day.text[s.start : s.end] for s in day.sections if s.name != GOALS)
     if _size(own) * 2 < _size(whole):
         message = f"大半是模板文字，自己写的只有 {words(own)} 字"
-        yield Lack("R206", 1, message, "写完，或删掉不用的节")
+        yield Lack(1, message, "写完，或删掉不用的节", "R206")
 
 
 def _size(text: str) -> int:

@@ -1,8 +1,9 @@
 """回头看：那天写了什么，写了多少、连了几天、哪些主题。"""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, TypeVar
 
 from rizhi import links
@@ -22,13 +23,15 @@ def read_stats(vault: Vault, today: date, warn: Callable[[str], None]) -> dict[s
 
 def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
     """那几天里写过的：几天前、哪一天、标题与路径。"""
-    listed = []
-    for ago, day, path in that_day(today, dict(day_files(vault))):
-        page = read_day(vault, path)
-        title = short_title(page, day)
-        place = vault.relative(path)
-        listed.append({"ago": ago, "date": str(day), "title": title, "path": place})
-    return listed
+    return [
+        {
+            "ago": ago,
+            "date": str(day),
+            "title": short_title(read_day(vault, path), day),
+            "path": vault.relative(path),
+        }
+        for ago, day, path in that_day(today, dict(day_files(vault)))
+    ]
 
 
 def that_day(today: date, pages: Mapping[date, P]) -> list[tuple[int, date, P]]:
@@ -42,21 +45,14 @@ def streak(days: Iterable[date], today: date) -> int:
     ordered = sorted({day for day in days if day <= today}, reverse=True)
     if not ordered or (today - ordered[0]).days > 2:
         return 0
-    count = 1
-    for later, earlier in pairwise(ordered):
-        if (later - earlier).days > 2:
-            break
-        count += 1
-    return count
+    gaps = ((later - earlier).days for later, earlier in pairwise(ordered))
+    return 1 + sum(1 for _ in takewhile(lambda gap: gap <= 2, gaps))
 
 
 def stats(days: Sequence[Written], notes: Mapping[str, Note], today: date) -> dict[str, Any]:
     """写了几天、连了几天、多少字、哪些主题，以及热力图的数据。"""
     heat = {day.date.isoformat(): words(day.own) for day in days}
-    counts: dict[str, int] = {}
-    for day in days:
-        for note in links.topics(day.page, notes):
-            counts[note.title] = counts.get(note.title, 0) + 1
+    counts = Counter(note.title for day in days for note in links.topics(day.page, notes))
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return {
         "days": len(days),

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from rizhi import links
 from rizhi.errors import RizhiError
-from rizhi.journal.day import ACHIEVED, Section, achieved, achievements, nested, said
+from rizhi.journal.day import ACHIEVED, achieved, achievements, nested, said
 from rizhi.journal.lint import Written, read_written
 from rizhi.markdown import Definition, Item, parse
 from rizhi.page import Note, read_notes
@@ -64,8 +65,8 @@ class Achievement:
 
     @property
     def statement(self) -> str:
-        """简历里的一句。"""
-        return statement(_bare(self.text))
+        """简历里的一句；开头的主题已经写在标题里了。"""
+        return statement(_led(self.text)[1])
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,28 @@ class Material:
     root: Path
 
     def markdown(self) -> str:
-        kept = {day for day, answer in self.answers.items() if answer == "keep"}
-        text = markdown(self.achievements, self.checks, self.root, kept)
-        return text or "还没有成果可用。"
+        """按主题分组的 Markdown；链接从知识库的根算起。"""
+        groups: dict[str, list[Achievement]] = {}
+        for each in self.achievements:
+            groups.setdefault(each.topic.casefold().removesuffix("学习"), []).append(each)
+        parts = []
+        for group in groups.values():
+            lines = [line for achievement in group for line in self._lines(achievement)]
+            parts.append("\n".join([f"## {group[0].topic}", "", *lines]))
+        return "\n\n".join(parts) or "还没有成果可用。"
 
     def as_dict(self) -> dict[str, Any]:
-        listed = self.achievements
+        """`--json` 的全部。"""
         return {
-            "achievements": [as_dict(a, self.checks, self.root, self.answers) for a in listed],
+            "achievements": [self._item(achievement) for achievement in self.achievements],
             "left_out": self.left_out,
             "unseen": [str(day) for day, _ in self.unseen()],
         }
 
     def left_out_lines(self) -> list[str]:
-        if not self.left_out:
-            return []
         named = "、".join(f"{word} {count} 条" for word, count in self.left_out.items())
-        return [f"\n没有列入：{named}（[tool.rizhi] 的 resume_leaves_out 说了算）。"]
+        what = f"\n没有列入：{named}（[tool.rizhi] 的 resume_leaves_out 说了算）。"
+        return [what] if named else []
 
     def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
         """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
@@ -113,6 +119,42 @@ class Material:
         first, _ = left[0]
         return [f"\n还有 {len(left)} 天没有看过，从 {first} 起；用 rizhi resume --walk 过一遍。"]
 
+    def _lines(self, achievement: Achievement) -> Iterator[str]:
+        source, known = achievement.source, achievement.definitions
+
+        def moved(text: str) -> str:
+            return links.moved(text, source, self.root / "resume.md", known)
+
+        mark = "（已选用）" if self.answers.get(achievement.date) == "keep" else ""
+        where = f"[{achievement.date}]({source.relative_to(self.root).as_posix()})"
+        yield f"- {moved(achievement.statement)}（{where}）{mark}"
+        for detail in achievement.details:
+            yield f"    - {moved(statement(detail))}"
+        for note in achievement.notes:
+            proof = self._evidence(note)
+            tests = f"，检验 {len(proof['tests'])} 格" if proof["tests"] else ""
+            snippet = f"，片段 `{proof['snippet']}`{tests}" if proof["snippet"] else ""
+            yield f"    - 笔记 [{note.title}]({proof['note']}){snippet}"
+
+    def _item(self, achievement: Achievement) -> dict[str, Any]:
+        return {
+            "date": achievement.date.isoformat(),
+            "topic": achievement.topic,
+            "text": achievement.text,
+            "statement": achievement.statement,
+            "details": list(achievement.details),
+            "evidence": [self._evidence(note) for note in achievement.notes],
+            "answer": self.answers.get(achievement.date),
+        }
+
+    def _evidence(self, note: Note) -> dict[str, Any]:
+        module = note.snippet or module_of(note.slug)
+        return {
+            "note": note.path.relative_to(self.root).as_posix(),
+            "snippet": f"snippets/{module}.py" if module in self.checks else None,
+            "tests": list(self.checks.get(module, ())),
+        }
+
 
 def gather(
     vault: Vault, since: date | None, topic: str | None, warn: Callable[[str], None]
@@ -122,8 +164,14 @@ def gather(
     notes = links.by_path(read_notes(vault))
     path = vault.root / "resume.jsonl"
     answers = read_answers(read_text(path), path) if path.is_file() else {}
-    asked = chosen(collect(days, notes), since, topic)
-    wanted = [achievement for achievement in asked if answers.get(achievement.date) != "skip"]
+    named = (topic or "").casefold()  # 主题大小写不论，含有就算
+    wanted = [
+        achievement
+        for achievement in collect(days, notes)
+        if (since is None or achievement.date >= since)
+        and named in achievement.topic.casefold()
+        and answers.get(achievement.date) != "skip"
+    ]
     kept, left_out = sorted_out(wanted, _left_out(vault))
     return Material(kept, left_out, days, answers, read_checks(vault), vault.root)
 
@@ -136,24 +184,12 @@ def _left_out(vault: Vault) -> list[str]:
     return words
 
 
-# ---- 从页里读出成果，排成 Markdown 与 JSON：纯函数 ----
+# ---- 从页里读出成果，与答复：纯函数 ----
 
 
 def collect(days: Iterable[Written], notes: Mapping[str, Note]) -> list[Achievement]:
     """今日成果的每一条，从早到晚。"""
     return [achievement for day in days for achievement in _of_day(day, notes)]
-
-
-def chosen(
-    achievements: Iterable[Achievement], since: date | None, topic: str | None
-) -> list[Achievement]:
-    """按日期与主题挑出来；主题大小写不论，含有就算。"""
-    wanted = (topic or "").casefold()
-    return [
-        achievement
-        for achievement in achievements
-        if (since is None or achievement.date >= since) and wanted in achievement.topic.casefold()
-    ]
 
 
 def sorted_out(
@@ -168,43 +204,6 @@ def sorted_out(
         else:
             counts[word] += 1
     return kept, {word: count for word, count in counts.items() if count}
-
-
-def markdown(
-    achievements: Sequence[Achievement],
-    checks: Mapping[str, Sequence[str]],
-    root: Path,
-    kept: set[date],
-) -> str:
-    """按主题分组的 Markdown；链接从知识库的根算起。"""
-    groups: dict[str, list[Achievement]] = {}
-    for achievement in achievements:
-        groups.setdefault(achievement.topic.casefold().removesuffix("学习"), []).append(achievement)
-    parts = []
-    for group in groups.values():
-        lines = [f"## {group[0].topic}", ""]
-        for achievement in group:
-            lines += _lines(achievement, checks, root, kept)
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def as_dict(
-    achievement: Achievement,
-    checks: Mapping[str, Sequence[str]],
-    root: Path,
-    answers: Mapping[date, str],
-) -> dict[str, Any]:
-    """`--json` 的一项。"""
-    return {
-        "date": achievement.date.isoformat(),
-        "topic": achievement.topic,
-        "text": achievement.text,
-        "statement": achievement.statement,
-        "details": list(achievement.details),
-        "evidence": [_evidence(note, checks, root) for note in achievement.notes],
-        "answer": answers.get(achievement.date),
-    }
 
 
 def read_answers(text: str, path: Path) -> dict[date, str]:
@@ -231,119 +230,63 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
 
 
 def _about(achievement: Achievement, word: str) -> bool:
-    return word.casefold() in achievement.topic.casefold() or achievement.text.lstrip(
-        "*"
-    ).startswith(word)
+    topic, opening = achievement.topic.casefold(), achievement.text.lstrip("*")
+    return word.casefold() in topic or opening.startswith(word)
 
 
 def _of_day(day: Written, notes: Mapping[str, Note]) -> Iterator[Achievement]:
     for section in day.page.section(ACHIEVED):
-        yield from _prose(day, section, notes)
-        outer, children = nested(section.items)
+        for at, line in section.lines:
+            # 一行散文也是一条；代码、表格与「下面是：」这样的话不是
+            skipped = line.startswith("|") or line.endswith(("：", ":"))
+            if not skipped and not day.page.document.hidden(at):
+                yield _achievement(day, line, section.topic(at), (), notes)
+        outer, _ = nested(section.items)
         for item in outer:
-            yield from _of_item(day, item, section.topic(item.start), children, notes)
-
-
-def _prose(day: Written, section: Section, notes: Mapping[str, Note]) -> Iterator[Achievement]:
-    """一行散文也是一条；代码、表格与「下面是：」这样的话不是。"""
-    for at, line in zip(section.places, section.prose, strict=True):
-        if not (day.page.document.hidden(at) or line.startswith("|") or line.endswith(("：", ":"))):
-            yield _achievement(day, line, section.topic(at), (), notes)
+            yield from _of_item(day, item, section.topic(item.start), notes)
 
 
 def _of_item(
-    day: Written,
-    item: Item,
-    topic: str,
-    children: Mapping[int, list[Item]],
-    notes: Mapping[str, Note],
+    day: Written, item: Item, topic: str, notes: Mapping[str, Note]
 ) -> Iterator[Achievement]:
     """一个条目；只是个名字、成果写在子条目里的，名字是主题。"""
-    if not item.text or not achieved(item):
+    if not achieved(item):
         return
-    inside = children.get(item.number, [])
+    inside = day.page.children.get(item.number, [])
     label = _LABEL.fullmatch(item.text)
     if inside and label and (item.text.endswith(("：", ":")) or not acted(label[1])):
         for child in inside:
-            yield from _of_item(day, child, label[1].strip(), children, notes)
+            yield from _of_item(day, child, label[1].strip(), notes)
         return
-    details = tuple(_details(day, inside, children))
-    yield _achievement(day, said(day.page, item), topic, details, notes)
+    yield _achievement(day, said(day.page, item), topic, tuple(_details(day, inside)), notes)
 
 
-def _details(
-    day: Written, items: Iterable[Item], children: Mapping[int, list[Item]]
-) -> Iterator[str]:
+def _details(day: Written, items: Iterable[Item]) -> Iterator[str]:
     for item in items:
-        if item.text and achieved(item):
+        if achieved(item):
             yield said(day.page, item)
-            yield from _details(day, children.get(item.number, ()), children)
+            yield from _details(day, day.page.children.get(item.number, ()))
 
 
 def _achievement(
-    day: Written,
-    text: str,
-    heading: str,
-    details: tuple[str, ...],
-    notes: Mapping[str, Note],
+    day: Written, text: str, heading: str, details: tuple[str, ...], notes: Mapping[str, Note]
 ) -> Achievement:
-    known = day.page.document.definitions
+    path, known = day.page.path, day.page.document.definitions
+    lead, bare = _led(text)
     # 明天要做的，写进简历时去掉了，它链接到的笔记也不是凭据
-    told = "\n\n".join(statement(line) for line in (_bare(text), *details))
-    linked = _linked(told, day.page.path, known, notes)
-    tags = (*(note.tags[0] for note in linked if note.tags), *day.page.tags, "其他")
-    topic = heading or _lead(text) or tags[0]
-    return Achievement(day.date, text, topic, tuple(linked), day.page.path, details, known)
+    told = "\n\n".join(statement(line) for line in (bare, *details))
+    linked = (link.target for link in parse(told, known=known).links if not link.image)
+    places = dict.fromkeys(links.resolve(str(path.parent), target) for target in linked)
+    evidence = tuple(notes[place] for place in places if place and place in notes)
+    tags = (*(note.tags[0] for note in evidence if note.tags), *day.page.tags, "其他")
+    return Achievement(day.date, text, heading or lead or tags[0], evidence, path, details, known)
 
 
-def _linked(
-    text: str, source: Path, known: Mapping[str, Definition], notes: Mapping[str, Note]
-) -> list[Note]:
-    """一段话自己链接到的笔记，各一次。"""
-    linked = (link for link in parse(text, known=known).links if not link.image)
-    places = (links.resolve(str(source.parent), link.target) for link in linked)
-    return [notes[place] for place in dict.fromkeys(places) if place and place in notes]
-
-
-def _lead(text: str) -> str:
-    """开头的「LLM。」「算法：」；「整个架构写完。」是成果，不是主题。"""
+def _led(text: str) -> tuple[str, str]:
+    """开头的「LLM。」「算法：」，与其余的话；「整个架构写完。」是成果，不是主题。"""
     match = _LEAD.match(text)
-    return match[1].strip() if match and not acted(match[1]) else ""
-
-
-def _bare(text: str) -> str:
-    """去掉开头的主题：它已经写在标题里了。"""
-    match = _LEAD.match(text)
-    return text[match.end() :] if match and _lead(text) else text
-
-
-def _lines(
-    achievement: Achievement, checks: Mapping[str, Sequence[str]], root: Path, kept: set[date]
-) -> list[str]:
-    def moved(text: str) -> str:
-        return links.moved(text, achievement.source, root / "resume.md", achievement.definitions)
-
-    mark = "（已选用）" if achievement.date in kept else ""
-    where = f"[{achievement.date}]({achievement.source.relative_to(root).as_posix()})"
-    lines = [f"- {moved(achievement.statement)}（{where}）{mark}"]
-    lines += [f"    - {moved(statement(detail))}" for detail in achievement.details]
-    for note in achievement.notes:
-        proof = _evidence(note, checks, root)
-        line = f"    - 笔记 [{note.title}]({proof['note']})"
-        if proof["snippet"]:
-            tests = f"，检验 {len(proof['tests'])} 格" if proof["tests"] else ""
-            line += f"，片段 `{proof['snippet']}`{tests}"
-        lines.append(line)
-    return lines
-
-
-def _evidence(note: Note, checks: Mapping[str, Sequence[str]], root: Path) -> dict[str, Any]:
-    module = note.snippet or module_of(note.slug)
-    return {
-        "note": note.path.relative_to(root).as_posix(),
-        "snippet": f"snippets/{module}.py" if module in checks else None,
-        "tests": list(checks.get(module, ())),
-    }
+    lead = match[1].strip() if match and not acted(match[1]) else ""
+    return lead, text[match.end() :] if match and lead else text
 
 
 # ---- 日记里的一句话改成简历里的一句：纯函数 ----
@@ -373,16 +316,10 @@ def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    clauses: list[str] = []
-    for clause in _split(text, _COMMA):
-        if _AHEAD.match(clause):
-            break
-        if not _ASIDE.match(clause):
-            clauses.append(_trimmed(clause))
-    kept = [clause for clause in clauses if clause]
-    if not kept:
-        return ""
-    return "，".join([_fronted(kept[0]), *kept[1:]])
+    clauses = takewhile(lambda clause: not _AHEAD.match(clause), _split(text, _COMMA))
+    trimmed = (_trimmed(clause) for clause in clauses if not _ASIDE.match(clause))
+    kept = [clause for clause in trimmed if clause]
+    return "，".join([*map(_fronted, kept[:1]), *kept[1:]])
 
 
 def _trimmed(clause: str) -> str:
@@ -395,15 +332,12 @@ def _trimmed(clause: str) -> str:
 def _fronted(clause: str) -> str:
     """动词提到前面。"""
     masked = parse(clause).unlinked
-    for pattern in (_BA, _AT_END):
-        match = pattern.fullmatch(masked)
-        if match and not (pattern is _AT_END and _AT_START.match(masked)):
-            what = clause[match.start("what") : match.end("what")].strip()
-            return _joined(match["verb"] or "完成", what)
-    if match := _AT_START.match(masked):
-        if match["le"] and len(match["verb"]) > 1:
-            return match["verb"] + clause[match.end() :]
-        return clause
+    opening = _AT_START.match(masked)
+    if match := _BA.fullmatch(masked) or (None if opening else _AT_END.fullmatch(masked)):
+        return _joined(match["verb"] or "完成", clause[slice(*match.span("what"))].strip())
+    if opening:
+        told = opening["le"] and len(opening["verb"]) > 1  # 「写完了模型」：「了」不要
+        return opening["verb"] + clause[opening.end() :] if told else clause
     # 一个名词，前面不是数目：它是做成的东西
     if masked.strip() and not _ANY_VERB.search(masked) and not re.match(r"[第\d]", masked):
         return _joined("完成", clause)

@@ -132,7 +132,8 @@ def lives(days: Iterable[tuple[date, Sequence[Mention]]]) -> list[Todo]:
 
 def still_open(every: Iterable[Todo]) -> list[Todo]:
     """还开着的：有期限的在前，再按写下的先后。"""
-    return sorted((t for t in every if t.state == "open"), key=_urgency)
+    opened = (t for t in every if t.state == "open")
+    return sorted(opened, key=lambda t: (t.due or date.max, t.born))  # 同一天的，按页里的先后
 
 
 def settled_since(every: Iterable[Todo], day: date) -> set[str]:
@@ -161,6 +162,14 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
 def waits(item: Item) -> bool:
     """还等着做：开着，或是没有勾选框的一条。"""
     return item.state in (None, "open")
+
+
+def marked(item: Item, mark: str) -> tuple[int, int, str]:
+    """在勾选框里打上记号要改的一处；没有框的，添在条目记号后面。"""
+    if item.box >= 0:
+        return item.box, item.box + 1, mark
+    at = item.start + len(item.marker)
+    return at, at, f" [{mark}]"
 
 
 def key(item: Item) -> str:
@@ -255,15 +264,15 @@ def _deciding(mentions: list[Mention], under: str | None, ended: bool) -> Mentio
     了结了的子条目跟着父条目一页页抄下去，不是又了结一次：`under` 是这件事现在跟着谁，
     没有开着是 None；`ended` 是它了结过没有。
     """
-    copied = ended if under is None else True
+    copied = ended or under is not None
     told = [
         m for m in mentions if not (copied and m.under and m.state != "open" and m.under != under)
     ]
-    return max(reversed(told), key=lambda m: (_RANK[m.state], _parks(m)), default=None)
-
-
-def _parks(mention: Mention) -> bool:
-    return mention.mark == PARKED and mention.due is not None
+    return max(
+        reversed(told),
+        key=lambda m: (_RANK[m.state], m.mark == PARKED and m.due is not None),
+        default=None,
+    )
 
 
 def _todo(life: _Life) -> Todo:
@@ -274,7 +283,3 @@ def _todo(life: _Life) -> Todo:
     closed = last.state != "open"
     under = next((m.under for _, m in reversed(life) if m.under), "") if closed else last.under
     return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, under)
-
-
-def _urgency(todo: Todo) -> tuple[date, date]:
-    return todo.due or date.max, todo.born  # 同一天写下的，按页里的先后

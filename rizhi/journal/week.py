@@ -44,26 +44,21 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
     week = week or week_of(today)
     path = contained(vault, vault.weekly / f"{week.name}.md")
     values = _values(vault, week, today, path, warn)
-    text = templates.render(vault, "week.md", **values)
-    data = {k: v for k, v in values.items() if k not in ("begin", "end")}
-    data["path"] = vault.relative(path)
+    fresh = templates.render(vault, "week.md", **values, begin=BEGIN, end=END)
     there = path.exists()
 
-    def written(old: bytes | None) -> bytes:
-        return text.encode() if old is None else _refresh(old, text, path)
+    def merged(old: bytes | None) -> bytes:
+        text = fresh if old is None else refreshed(decode(old, path), fresh)
+        if text is None:
+            marks = f"{BEGIN[:15]}… 与 {END}"
+            raise RizhiError(
+                f"里应各有一行 {marks}；现在不是。把两行补回去，或移走这个文件重写。", path
+            )
+        return text.encode()
 
-    changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, written)])
-    return Result(path, ("changed" if there else "new") if changed else "same", data)
-
-
-def _refresh(old: bytes, new: str, path: Path) -> bytes:
-    text = refreshed(decode(old, path), new)
-    if text is None:
-        raise RizhiError(
-            f"里应各有一行 {BEGIN[:15]}… 与 {END}；现在不是。把两行补回去，或移走这个文件重写。",
-            path,
-        )
-    return text.encode()
+    changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, merged)])
+    state = ("changed" if there else "new") if changed else "same"
+    return Result(path, state, values | {"path": vault.relative(path)})
 
 
 def _values(
@@ -79,8 +74,6 @@ def _values(
     notes = links.by_path(every)
     changed = changes(vault, every, week.days[0], week.days[-1], today)
     return {
-        "begin": BEGIN,
-        "end": END,
         **_days(week, days, today, path),
         **_knowledge(days, notes, changed, path),
         "lacking": _lacking(days, notes, today, template),
@@ -93,9 +86,8 @@ def _values(
 
 def refreshed(old: str, new: str) -> str | None:
     """把旧周报里工具的那一块换成新的，他写的字不动；标记不完整返回 None。"""
-    if any(text.count(mark) != 1 for text in (old, new) for mark in (BEGIN, END)):
-        return None
-    if old.index(BEGIN) > old.index(END):
+    marked = all(text.count(mark) == 1 for text in (old, new) for mark in (BEGIN, END))
+    if not marked or old.index(BEGIN) > old.index(END):
         return None
     block = new[new.index(BEGIN) : new.index(END)]
     if "\r\n" in old:
@@ -110,7 +102,10 @@ def _days(week: Week, days: Sequence[Written], today: date, target: Path) -> dic
         "name": week.name,
         "first": week.days[0].isoformat(),
         "last": week.days[-1].isoformat(),
-        "written": [_day(day, target) for day in days],
+        "written": [
+            {**_named(day), "title": day.title, "link": links.relative(target, day.page.path)}
+            for day in days
+        ],
         "missed": [f"{d:%m-%d}" for d in week.days if d <= today and d not in seen],
         "achieved": [
             {**_named(day), "lines": lines} for day in days if (lines := _achieved(day, target))
@@ -122,39 +117,23 @@ def _named(day: Written) -> dict[str, str]:
     return {"date": day.date.isoformat(), "weekday": weekday(day.date)}
 
 
-def _day(day: Written, target: Path) -> dict[str, str]:
-    return {
-        **_named(day),
-        "title": day.title,
-        "link": links.relative(target, day.page.path),
-    }
-
-
 def _achieved(day: Written, target: Path) -> list[str]:
-    """今日成果的各条，链接改成从周报算起。"""
+    """今日成果的各条，子条目缩进在下面，链接改成从周报算起。"""
     page = day.page
-    known = page.document.definitions
-    return [links.moved(line, page.path, target, known) for line in _outline(page)]
-
-
-def _outline(page: Day) -> Iterator[str]:
-    """今日成果的每一条，子条目缩进在下面。"""
+    lines: list[str] = []
     for section in page.section(ACHIEVED):
-        yield from section.prose
-        outer, children = nested(section.items)
-        yield from ("\n".join(_branch(page, item, children)) for item in outer if _shows(item))
+        lines += section.prose
+        outer, _ = nested(section.items)
+        lines += ["\n".join(_branch(page, item)) for item in outer if achieved(item)]
+    return [links.moved(line, page.path, target, page.document.definitions) for line in lines]
 
 
-def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> Iterator[str]:
+def _branch(page: Day, item: Item) -> Iterator[str]:
     yield said(page, item)
-    for child in children.get(item.number, ()):
-        if _shows(child):
-            first, *rest = _branch(page, child, children)
+    for child in page.children.get(item.number, ()):
+        if achieved(child):
+            first, *rest = _branch(page, child)
             yield from (f"    - {first}", *(f"    {line}" for line in rest))
-
-
-def _shows(item: Item) -> bool:
-    return bool(item.text) and achieved(item)
 
 
 def _knowledge(
@@ -176,15 +155,13 @@ def _knowledge(
         for path, dates in mentioned.items()
     ]
     titles = {str(change.path): change.title for change in changed}
-    others = [
-        {
-            "title": titles.get(path) or notes[path].title,
-            "news": "；".join(said),
-            "what": said[0],
-            "link": _link(path, titles.get(path) or notes[path].title, target),
-        }
-        for path, said in news.items()
-    ]
+    others = []
+    for path, told in news.items():
+        title = titles.get(path) or notes[path].title
+        # 片段在 docs/ 之外，站点上没有它的页，链接过去就是死链接
+        page = f"[{title}]({links.relative(target, Path(path))})" if path.endswith(".md") else None
+        link = page or f"`{title}`"
+        others.append({"title": title, "news": "；".join(told), "what": told[0], "link": link})
     return {"topics": topics, "changed": others}
 
 
@@ -200,13 +177,6 @@ def _news(notes: Mapping[str, Note], changed: Sequence["Change"]) -> dict[str, l
             line = f"片段 `{change.title}` {change.what}" if owner else change.what
             news.setdefault(owner or str(change.path), []).append(line)
     return news
-
-
-def _link(path: str, title: str, target: Path) -> str:
-    # 片段在 docs/ 之外，站点上没有它的页，链接过去就是死链接
-    return (
-        f"[{title}]({links.relative(target, Path(path))})" if path.endswith(".md") else f"`{title}`"
-    )
 
 
 def _todos(week: Week, todos: Sequence[Todo]) -> dict[str, list[str]]:
@@ -272,16 +242,11 @@ def changes(vault: Vault, notes: list[Note], first: date, last: date, today: dat
 
 def _what(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """改了哪几节；没有旧的可比，只说改过。"""
-    if not old:
-        return "改过"
-    names = [name for name in new if name not in old or new[name] != old[name]]
-    gone = [name for name in old if name not in new]
-    if not names and not gone:
-        return "改过"
-    shown = "".join(f"「{name}」" for name in (names or gone)[:_MAX_NAMED] if name)
-    more = f"等 {len(names or gone)} 处" if len(names or gone) > _MAX_NAMED else ""
-    verb = "改了" if names else "删了"
-    return f"{verb}{shown}{more}" if shown else "改过"
+    changed = [name for name in new if new[name] != old.get(name)]
+    verb, parts = ("改了", changed) if changed else ("删了", [n for n in old if n not in new])
+    shown = "".join(f"「{name}」" for name in parts[:_MAX_NAMED] if name)
+    more = f"等 {len(parts)} 处" if len(parts) > _MAX_NAMED else ""
+    return f"{verb}{shown}{more}" if old and shown else "改过"
 
 
 def _parts(path: Path, text: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ from rizhi.journal import carry, edit, lint, pictures, todo
 from rizhi.journal.carry import Goal
 from rizhi.journal.day import DONE, PLAN, Day, read_days
 from rizhi.journal.todo import Todo
-from rizhi.links import moved
+from rizhi.links import moved, relative
 from rizhi.template import render
 from rizhi.vault import Vault, contained, day_names, day_path, decode
+
+_WITH_MARKER = re.compile(
+    r"(?:(?:[-*+]|\d+[.)])\s+)?(?:\[(?P<mark>[ xX/>?!-])\]\s+)?(?P<text>.*)", re.S
+)
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,6 @@ class History:
         return {day.date: day for day in self.days if day.date}
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """新的一天写成什么样。"""
-
-    text: str
-    goals: int
-    rest: int
-    unread: tuple[str, ...]
-
-
 def history(vault: Vault, before: date = date.max) -> History:
     """`before` 之前的每一天，打开一遍，解析一遍。"""
     dated = [(day.date, day) for day in read_days(vault) if day.date and day.date < before]
@@ -87,15 +81,14 @@ def create(vault: Vault, day: date, title: str = "", now: date | None = None) ->
     path = contained(vault, day_path(vault, day))
     if path.exists():
         return Created(path, False)
-    drafted = _draft(vault, day, title)
+    text, created = _draft(vault, day, title)
     try:
-        store.change(vault.root, "new", [store.creation(path, drafted.text.encode())])
+        store.change(vault.root, "new", [store.creation(path, text.encode())])
     except FileExistsError:  # 另一个 rizhi 抢先建好了
         return Created(path, False)
     ahead = [d for d, _ in day_names(vault)[-1:] if now and d > now]
     clock = [f"时钟被拨回了？最近写的一天是 {d}，晚于今天 {now}。" for d in ahead]
-    skipped = [f"{line}（跳过这一页）" for line in drafted.unread]
-    return Created(path, True, drafted.goals, drafted.rest, (*clock, *skipped))
+    return replace(created, warnings=(*clock, *created.warnings))
 
 
 def add(vault: Vault, today: date, section: str, text: str, image: Path | None = None) -> str:
@@ -103,7 +96,8 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 
     异常：没有这一节、文字不是一行、图片不对，抛 RizhiError；什么也没有改动。
     """
-    line = todo.dated(_one_line(text), today)
+    mark, text = _unmarked(_one_line(text))
+    line = todo.dated(text, today)
     if not line:
         raise RizhiError("要添的文字是空的。")
     steps: list[store.Edit | store.Move] = []
@@ -115,7 +109,7 @@ def add(vault: Vault, today: date, section: str, text: str, image: Path | None =
 
     def appended(page: Day) -> str:
         names.append(edit.section_named(page, section))
-        return edit.append(page, names[-1], line)
+        return edit.append(page, names[-1], line, mark)
 
     steps.append(_today(vault, today, appended))
     store.change(vault.root, f"add {section} {text}", steps)
@@ -182,7 +176,10 @@ def new_day(
 ) -> str:
     """新一天的页面：填上目标，连回上一篇；`rest` 是没有带上的待办有几件。"""
     values: dict[str, Any] = {"date": day.isoformat(), "weekday": weekday(day), "title": title}
-    values |= {"goals": list(goals), "rest": rest, "previous": _link(previous, day)}
+    values |= {"goals": list(goals), "rest": rest, "previous": None}
+    if previous:
+        link = relative(day_path(vault, day), previous.path)
+        values["previous"] = {"date": previous.path.stem, "link": link}
     return render(vault, "day.md", **values)
 
 
@@ -201,14 +198,15 @@ def _matching(
     return known, candidates
 
 
-def _draft(vault: Vault, day: date, title: str = "") -> _Draft:
-    """新的一天写成什么样；不写盘。"""
+def _draft(vault: Vault, day: date, title: str = "") -> tuple[str, Created]:
+    """新的一天写成什么样，与写好之后的结果；不写盘。"""
     known = history(vault, before=day)
     previous = lint.last_written(vault, known.days)
     path = day_path(vault, day)
     goals, rest = carry.goals(known.days, previous, known.lives, day, path)
     text = new_day(vault, day, _one_line(title), goals, rest, previous)
-    return _Draft(text, len(goals), rest, known.unread)
+    skipped = tuple(f"{line}（跳过这一页）" for line in known.unread)
+    return text, Created(path, True, len(goals), rest, skipped)
 
 
 def _today(vault: Vault, today: date, change: Callable[[Day], str]) -> store.Edit:
@@ -216,7 +214,7 @@ def _today(vault: Vault, today: date, change: Callable[[Day], str]) -> store.Edi
     path = contained(vault, day_path(vault, today))
 
     def changed(old: bytes | None) -> bytes:
-        text = _draft(vault, today).text if old is None else decode(old, path)
+        text = _draft(vault, today)[0] if old is None else decode(old, path)
         return change(Day(path, text)).encode()
 
     return store.Edit(path, changed)
@@ -229,14 +227,13 @@ def _amendment(vault: Vault, path: Path, change: Callable[[Day], str]) -> store.
     return store.amendment(contained(vault, path), changed)
 
 
+def _unmarked(text: str) -> tuple[str, str]:
+    """手快带上的「- 」「1. 」「[ ] 」不是文字：记号由那一节来定，勾选框里的字照他写的。"""
+    written = _WITH_MARKER.fullmatch(text)
+    return (written["mark"] or "", written["text"]) if written else ("", text)
+
+
 def _one_line(text: str) -> str:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]", text):
         raise RizhiError("文字里有换行或控制字符，只能是一行。")
     return text.strip()
-
-
-def _link(previous: Day | None, day: date) -> dict[str, str] | None:
-    if previous is None:
-        return None
-    folder = "" if previous.path.parent.name == f"{day:%Y}" else f"../{previous.path.parent.name}/"
-    return {"date": previous.path.stem, "link": f"{folder}{previous.path.name}"}

@@ -2,9 +2,10 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 _DONE, _DROPPED = frozenset("xX√✓✔"), "-"
@@ -156,8 +157,7 @@ class Document:
 
     def hidden(self, position: int) -> bool:
         """这个位置是不是代码、公式、注释、HTML 或链接的目标。"""
-        place = bisect_right(self._hidden, (position, len(self.text))) - 1
-        return place >= 0 and position < self._hidden[place][1]
+        return within(position, self._hidden)
 
     @cached_property
     def blanked(self) -> str:
@@ -183,18 +183,24 @@ class Document:
 
     @cached_property
     def _family(self) -> dict[int, list[Item]]:
-        found: dict[int, list[Item]] = {}
+        family: dict[int, list[Item]] = {}
         for item in self.items:
-            found.setdefault(item.parent, []).append(item)
-        return found
+            family.setdefault(item.parent, []).append(item)
+        return family
 
     @cached_property
     def _notes(self) -> dict[int, list[Block]]:
-        found: dict[int, list[Block]] = {}
+        notes: dict[int, list[Block]] = {}
         for block in self.blocks:
             if block.item >= 0 and block.kind in _SAID:
-                found.setdefault(block.item, []).append(block)
-        return found
+                notes.setdefault(block.item, []).append(block)
+        return notes
+
+
+def within(position: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """一个位置在不在其中一段里；各段按起点排好，互不包含。"""
+    place = bisect_right(ranges, position, key=itemgetter(0)) - 1
+    return place >= 0 and position < ranges[place][1]
 
 
 def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -226,11 +232,11 @@ def spliced(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
 
 def joined(lines: Iterable[str]) -> str:
     """几行接成一行：汉字与标点之间不加空格，其余隔一格。"""
-    made = ""
+    text = ""
     for line in lines:
-        wide = made[-1:] > "\u2e7f" and (line[:1] > "\u2e7f" or made[-1] in _STOPS)
-        made += line if wide or not made else f" {line}"
-    return made
+        wide = text[-1:] > "\u2e7f" and (line[:1] > "\u2e7f" or text[-1] in _STOPS)
+        text += line if wide or not text else f" {line}"
+    return text
 
 
 def one_line(text: str) -> str:

@@ -22,7 +22,7 @@ _LABEL = re.compile(
 )
 _TODO = "【待办】"
 _RIGHT_BOX = re.compile(r"\[[^\w\[\]\\\r\n]\][ \t\u3000\xa0]|\[[xX]\][ \t\u3000\xa0]")
-_WIDE = r"\u3000\xa0\u2002\u2003"  # 看着是空白，Markdown 不认
+_WIDE = "\u3000\xa0\u2002\u2003"  # 看着是空白，Markdown 不认
 # 从 Word 粘来的项目符号：符号字体的私有区，或那个字体里的字母加一个制表符
 _SYMBOL = r"[\uf020-\uf0ff•●▪◦‣○·■◆❖➢➤]|[lnuvüØ§](?=\t)"
 _BULLET = re.compile(
@@ -57,13 +57,13 @@ class NearMiss(NamedTuple):
 
 def near_misses(document: Document) -> list[NearMiss]:
     """按位置排好；代码、公式、注释里的不算。"""
-    found = [miss for block in document.blocks for miss in _in_block(document, block)]
-    found += [
+    misses = [miss for block in document.blocks for miss in _in_block(document, block)]
+    misses += [
         NearMiss("rule", h.start, h.end, "在 --- 上面空一行")
         for h in document.headings
         if h.setext and h.level == 2
     ]
-    return sorted(found, key=lambda miss: miss.start)
+    return sorted(misses, key=lambda miss: miss.start)
 
 
 def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
@@ -72,24 +72,24 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
     if block.kind not in ("paragraph", "item"):
         return
     links = document.link_starts
-    for found in _LINE.finditer(document.blanked, block.start, block.end):
-        first = block.kind == "item" and found.start() == block.start
+    for row in _LINE.finditer(document.blanked, block.start, block.end):
+        first = block.kind == "item" and row.start() == block.start
         item = document.items[block.item] if first else None
-        line = document.text[found.start() : found.end()]
-        start = found.start() + (0 if item else _margin(line))
-        end = found.start() + len(line.rstrip())
+        line = document.text[row.start() : row.end()]
+        start = row.start() + (0 if item else _leading(line, " \t>"))
+        end = row.start() + len(line.rstrip())
         # 以代码、公式开头的一行，后面写什么都不像
         if start >= end or start in links or document.blanked[start] != document.text[start]:
             continue
         # Word 与网页里粘来的缩进不是空格：连同它一起改
-        shift = 0 if item else _blanks(document.text, start, end)
+        shift = 0 if item else _leading(document.text[start:end], f" \t{_WIDE}")
         text = document.text[start + shift : end]
-        made = _boxed(text) if item else _line(text, start + shift, links)
-        if shift and not made and (aligned := _RIGHT.match(text)):
-            made = "heading" if aligned[1] else "item", text
-        made = made or _inside(document.blanked[start + shift : end], text, item)
-        if made:
-            kind, right = made
+        kind, right = ("task", _boxed(text)) if item else _line(text, start + shift, links)
+        if shift and not right and (aligned := _RIGHT.match(text)):
+            kind, right = "heading" if aligned[1] else "item", text
+        if not right:
+            kind, right = "task", _inside(document.blanked[start + shift : end], text, item)
+        if right:
             lead = " " * document.text.count("\xa0", start, start + shift)
             start, lead = (item.start, f"{item.marker} ") if item else (start, lead)
             yield NearMiss(kind, start, end, f"{lead}{right}")
@@ -98,77 +98,71 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
 def _out_of_place(document: Document, block: Block) -> Iterator[NearMiss]:
     """表格、标题与 HTML 里的勾选框，不会是待办。"""
     prose = document.text if block.kind == "html" else document.blanked
-    for found in _LINE.finditer(prose, block.start, block.end):
-        box = _INSIDE.search(found[0]) or re.search(_TODO, found[0])
+    for line in _LINE.finditer(prose, block.start, block.end):
+        box = _INSIDE.search(line[0]) or re.search(_TODO, line[0])
         if box:
-            rest = document.text[found.start() + box.end() : found.end()].strip(" |*#")
-            yield NearMiss("task", found.start(), found.end(), f"- [ ] {rest}")
+            rest = document.text[line.start() + box.end() : line.end()].strip(" |*#")
+            yield NearMiss("task", line.start(), line.end(), f"- [ ] {rest}")
 
 
-def _margin(line: str) -> int:
-    """缩进与引用记号占几个字。"""
-    return len(line) - len(line.lstrip(" \t>"))
+def _leading(text: str, characters: str) -> int:
+    """开头有几个这样的字。"""
+    return len(text) - len(text.lstrip(characters))
 
 
-def _blanks(text: str, start: int, end: int) -> int:
-    """`start` 处有几个全角的、不换行的空白。"""
-    return len(text[start:end]) - len(text[start:end].lstrip(" \t\u3000\xa0\u2002\u2003"))
+def _task(text: str) -> str | None:
+    """以勾选框开头的一行：写对的，或差一点的该有的写法。"""
+    return text if _RIGHT_BOX.match(text) else _boxed(text)
 
 
-def _boxed(text: str) -> tuple[str, str] | None:
-    """条目开头的 `[]`、`[ ]字`、`[ x]`、`【 】`、`[a]`、`☐`。"""
+def _boxed(text: str) -> str | None:
+    """开头的 `[]`、`[ ]字`、`[ x]`、`【 】`、`[a]`、`☐` 该有的写法。"""
     square = _SQUARE.match(text)
     if square and text[square.end() :]:
-        return "task", f"[{' ' if square[1] in '☐□' else 'x'}] {text[square.end() :]}"
-    found = _BOX.match(text)
-    if not found or _RIGHT_BOX.match(text) or not text[found.end() :]:
+        return f"[{' ' if square[1] in '☐□' else 'x'}] {text[square.end() :]}"
+    box = _BOX.match(text)
+    if not box or _RIGHT_BOX.match(text) or not text[box.end() :]:
         return None
-    state = (found[1] or found[2] or " ").replace("\u3000", " ").replace("\xa0", " ")
-    state = "x" if found[3] and found[3] in "vVＸｘ" else state
-    return "task", f"[{state}] {text[found.end() :]}"
+    state = (box[1] or box[2] or " ").replace("\u3000", " ").replace("\xa0", " ")
+    state = "x" if box[3] and box[3] in "vVＸｘ" else state
+    return f"[{state}] {text[box.end() :]}"
 
 
-def _inside(blanked: str, text: str, item: Item | None) -> tuple[str, str] | None:
+def _inside(blanked: str, text: str, item: Item | None) -> str | None:
     """「待办：画图」、「[待办]画图」，与不在开头的勾选框。"""
     if (item and item.box >= 0) or _TODO in text:
         return None
-    if found := _LABEL.match(blanked):
-        rest = text[found.end() :].strip()
-        return ("task", f"【待办】{rest}") if rest else None
-    if found := _INSIDE.search(blanked):
-        lead, rest = text[: found.start()], text[found.end() :].strip()
+    if label := _LABEL.match(blanked):
+        rest = text[label.end() :].strip()
+        return f"【待办】{rest}" if rest else None
+    if box := _INSIDE.search(blanked):
+        lead, rest = text[: box.start()], text[box.end() :].strip()
         if lead.strip(" -+*~") == "":  # 框外面的加粗与划线，从这里拆开了
             rest = rest.rstrip("*~")
-        return "task", f"{'' if item else '- '}[{(found[1] or ' ').strip() or ' '}] {rest}"
+        return f"{'' if item else '- '}[{(box[1] or ' ').strip() or ' '}] {rest}"
     return None
 
 
-def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str] | None:
-    """不在条目开头的一行；`start` 是它的位置，`links` 是各链接的起点。"""
-    for pattern, marker in ((_BULLET, "- "), (_NUMBER, "")):
-        found = pattern.match(text)
-        if found and text[found.end() :]:
-            sign = marker or f"{_number(found)}. "
-            rest = text[found.end() :]
-            task = None if start + found.end() in links else _task(rest)
-            kind, rest = task or ("item", rest)
-            return kind, sign + rest
-    if found := _HEADING.match(text):
-        return "heading", f"{'#' * len(found[1] or found[2] or found[3])} {text[found.end() :]}"
-    if (found := _CHINESE.match(text)) and (rest := text[found.end() :]):
+def _line(text: str, start: int, links: frozenset[int]) -> tuple[str, str | None]:
+    """不在条目开头的一行像什么、该怎么写；`start` 是它的位置，`links` 是各链接的起点。"""
+    for pattern in (_BULLET, _NUMBER):
+        sign = pattern.match(text)
+        if sign and (rest := text[sign.end() :]):
+            marker = "-" if pattern is _BULLET else f"{_number(sign)}."
+            task = None if start + sign.end() in links else _task(rest)
+            return "task" if task else "item", f"{marker} {task or rest}"
+    if marks := _HEADING.match(text):
+        return "heading", f"{'#' * len(marks[1] or marks[2] or marks[3])} {text[marks.end() :]}"
+    if (numeral := _CHINESE.match(text)) and (rest := text[numeral.end() :]):
         task = _task(rest)
-        return ("task", f"- {task[1]}") if task else ("numbered", f"## {rest}")
+        return ("task", f"- {task}") if task else ("numbered", f"## {rest}")
     if _ORDERED.match(text):
         return "blank", text
-    made = _task(text)
-    return ("task", f"- {made[1]}") if made and text[0] in "[【［☐□☑☒" else None
+    task = _task(text) if text[0] in "[【［☐□☑☒" else None
+    return "task", task and f"- {task}"
 
 
-def _number(found: re.Match[str]) -> int:
-    if found["circled"]:
-        return ord(found["circled"]) - ord("①") + 1
-    return int(found["n"] or found["wide"] or found["inside"])
-
-
-def _task(text: str) -> tuple[str, str] | None:
-    return ("task", text) if _RIGHT_BOX.match(text) else _boxed(text)
+def _number(sign: re.Match[str]) -> int:
+    if sign["circled"]:
+        return ord(sign["circled"]) - ord("①") + 1
+    return int(sign["n"] or sign["wide"] or sign["inside"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from rizhi.markdown import Block, Document
+from rizhi.markdown import Block, Document, Span
 
 _ATTRIBUTES = re.compile(r"\s*\{[^}]*\}\s*$")  # 标题后面可以有 { #锚点 }
 _QUESTION = re.compile(r"\?{3}\+?[ \t]*(?P<kinds>[\w \t-]*)", re.A)
@@ -51,42 +51,36 @@ def questions(document: Document, section: Part) -> list[Part]:
     """一节里的 `??? question`，正文是框里的答案。"""
     return [
         _part(document, name, block.start, block.start + len(name), block.end)
-        for block, name in _containers(document, section)
+        for block in _within(document, section.body, section.end)
+        if block.kind == "container"
+        if (name := document.text[block.start : block.end].partition("\n")[0].strip())
         if (mark := _QUESTION.match(name)) and "question" in mark["kinds"].casefold().split()
     ]
 
 
 def fences(document: Document) -> list[Fence]:
     """全部围栏；`python`、`.python`、`{ .python }` 是一种语言，花括号里的属性不算选项。"""
-    found = []
-    for span in document.spans:
-        if span.kind == "fenced":
-            info = _INFO.fullmatch(span.info)
-            lang, rest = (info["lang"], info["rest"].strip()) if info else ("", "")
-            named = _CLASS.match(rest)
-            options = "" if rest.startswith("{") else rest
-            lines = tuple(_lines(document, span.start, span.end))[1:-1]
-            found.append(Fence(lang or (named[1] if named else ""), options, span.start, lines))
-    return found
+    return [_fence(document, span) for span in document.spans if span.kind == "fenced"]
+
+
+def _fence(document: Document, span: Span) -> Fence:
+    info = _INFO.fullmatch(span.info)
+    lang, rest = (info["lang"], info["rest"].strip()) if info else ("", "")
+    named = _CLASS.match(rest)
+    options = "" if rest.startswith("{") else rest
+    lines = tuple(_lines(document, span.start, span.end))[1:-1]
+    return Fence(lang or (named[1] if named else ""), options, span.start, lines)
 
 
 def _part(document: Document, name: str, start: int, body: int, end: int) -> Part:
-    return Part(
-        name, start, body, end, all(b.kind == "comment" for b in _within(document, body, end))
-    )
+    empty = all(block.kind == "comment" for block in _within(document, body, end))
+    return Part(name, start, body, end, empty)
 
 
 def _within(document: Document, start: int, end: int) -> tuple[Block, ...]:
     """从这一段里起的块。"""
     blocks = document.blocks
     return blocks[bisect_left(blocks, start, key=_start) : bisect_left(blocks, end, key=_start)]
-
-
-def _containers(document: Document, section: Part) -> Iterator[tuple[Block, str]]:
-    """一节里的框，与它的头一行。"""
-    for block in _within(document, section.body, section.end):
-        if block.kind == "container":
-            yield block, document.text[block.start : block.end].partition("\n")[0].strip()
 
 
 def _lines(document: Document, start: int, end: int) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,7 +18,15 @@ from rizhi.markdown.document import (
     joined,
     one_line,
 )
-from rizhi.markdown.source import DESTINATION, Part, definitions, events, label, parts_of
+from rizhi.markdown.source import (
+    DESTINATION,
+    Part,
+    definitions,
+    destination,
+    events,
+    label,
+    parts_of,
+)
 
 _MARKER = re.compile(r"[-+*]|\d{1,9}[.)]", re.A)
 # 方括号里恰有一个字符，后面是空白或行末；字母与数字多半是「[1] 文献」，只认 x；
@@ -37,7 +46,7 @@ def parse(text: str, offset: int = 0, known: Mapping[str, Definition] | None = N
     """解析 `text[offset:]`；`known` 是写在别处的引用式定义，按 `source.label` 的写法。"""
     parts = parts_of(text, offset)
     listed = definitions(parts)
-    elsewhere = {name: Definition(made.target, -1, -1) for name, made in (known or {}).items()}
+    elsewhere = {name: Definition(d.target, -1, -1) for name, d in (known or {}).items()}
     if elsewhere or (listed and len(parts) > 1) or any(part.late for part in parts):
         for part in parts:
             part.events = events(part.masked, lambda _: ("", ""))
@@ -123,8 +132,7 @@ class _Reader:
             self._enter()
             self._block("rule", start, end)
         else:
-            if not self.leaf:  # 「- \\」：条目的第一行只有一个换行的记号
-                self._open(start)
+            self._open(start)  # 「- \\」：条目的第一行只有一个换行的记号
             self.pieces.append("\n")
             self.last = end
 
@@ -151,24 +159,9 @@ class _Reader:
         text = one_line("".join(self.pieces))
         self.headings.append(Heading(level, text, first, last, depth > 0, setext))
 
-    def _cell(self, _: None, start: int, end: int) -> None:
-        self._open(start, "cell")
-
-    def _list(self, _: Any, start: int, end: int) -> None:
-        self._push("list", _to_marker(self.source, start))
-
-    def _quote(self, _: Any, start: int, end: int) -> None:
-        self._push("quote", start)
-        self.quotes += 1
-
-    def _table(self, _: Any, start: int, end: int) -> None:
-        self._push("table", start)
-
-    def _footnote(self, _: Any, start: int, end: int) -> None:
-        self._push("footnote", start)
-
     def _push(self, kind: str, start: int) -> None:
         self._enter()
+        self.quotes += kind == "quote"
         self.frames.append(_Frame(kind, self._block(kind, start, start), [False]))
         self.depth += 1
 
@@ -257,6 +250,9 @@ class _Reader:
     # -- 一段话 --
 
     def _open(self, start: int, kind: str = "") -> None:
+        """一段话从这里起；已经开着的接着写。"""
+        if self.leaf:
+            return
         self.leaf = kind or ("item" if self.fresh else "paragraph")
         self.fresh = False
         self.begin = self.last = start
@@ -317,8 +313,7 @@ class _Reader:
 
     def _text(self, value: str, start: int, end: int) -> None:
         if not self.verbatim:
-            if not self.leaf:
-                self._open(start)
+            self._open(start)
             # 实体的长短与它的文字不同；其余照抄原文
             self.pieces.append(
                 self.source[start:end] if len(value) == end - start else html.unescape(value)
@@ -326,8 +321,7 @@ class _Reader:
             self.last = end
 
     def _task(self, _: bool, start: int, end: int) -> None:
-        if not self.leaf:
-            self._open(start)
+        self._open(start)
         self.begin = min(self.begin, start)
         self.last = max(self.last, end)
         self.boxed = True
@@ -350,17 +344,10 @@ class _Reader:
             self._inline("html", source, start, end)
 
     def _inline(self, kind: str, value: str, start: int, end: int) -> None:
-        if not self.leaf:
-            self._open(start)
+        self._open(start)
         self.pieces.append(value)
         self.last = end
         self.spans.append(Span(kind, self.at[start], self.at[end]))
-
-    def _emphasis(self, _: None, start: int, end: int) -> None:
-        self._emphasised(1, start, end)
-
-    def _strong(self, _: None, start: int, end: int) -> None:
-        self._emphasised(2, start, end)
 
     def _emphasised(self, count: int, start: int, end: int) -> None:
         """`__init__` 与 `2*3*4` 多半是名字与算式：这样的记号在 `plain` 里照留。"""
@@ -376,8 +363,7 @@ class _Reader:
             self.strikes[len(self.pieces) - 1] = 1
 
     def _mark(self, mark: str, start: int) -> None:
-        if not self.leaf:
-            self._open(start)
+        self._open(start)
         self.marks.append(mark)
         if mark:
             self.pieces.append(mark)
@@ -391,15 +377,11 @@ class _Reader:
         self.last = end
 
     def _link(self, detail: Any, start: int, end: int, image: bool = False) -> None:
-        if not self.leaf:
-            self._open(start)
+        self._open(start)
         if self.first_link < 0:
             self.first_link = self.at[start]
         self.open_links.append((detail, image, len(self.pieces)))
         self.last = start + 1 + image
-
-    def _image(self, detail: Any, start: int, end: int) -> None:
-        self._link(detail, start, end, True)
 
     def _link_end(self, start: int, end: int) -> None:
         detail, image, first = self.open_links.pop()
@@ -434,8 +416,7 @@ class _Reader:
         """括号里的目标：解码之后的，与它在原文里的两端。"""
         if len(url) == end - start:
             return self.source[start:end], self.at[start], self.at[end]
-        found = DESTINATION.match(self.source, start, end)
-        first, last = found.span(1 if found[1] is not None else 2) if found else (start, start)
+        first, last = destination(DESTINATION.match(self.source, start, end)) or (start, start)
         target = html.unescape(_ESCAPE.sub(r"\1", self.source[first:last]))
         return target, self.at[first], self.at[last]
 
@@ -460,21 +441,21 @@ _INLINES: Mapping[str, _Handler] = {
 _STARTS: Mapping[str, _Handler] = {
     "Paragraph": _Reader._paragraph,
     "Heading": _Reader._heading,
-    "List": _Reader._list,
+    "List": lambda reader, _, start, __: reader._push("list", _to_marker(reader.source, start)),
     "Item": _Reader._item,
-    "BlockQuote": _Reader._quote,
+    "BlockQuote": lambda reader, _, start, __: reader._push("quote", start),
     "CodeBlock": _Reader._code_block,
     "HtmlBlock": _Reader._html_block,
-    "Table": _Reader._table,
+    "Table": lambda reader, _, start, __: reader._push("table", start),
     "TableHead": _nothing,
     "TableRow": _nothing,
-    "TableCell": _Reader._cell,
-    "FootnoteDefinition": _Reader._footnote,
-    "Emphasis": _Reader._emphasis,
-    "Strong": _Reader._strong,
+    "TableCell": lambda reader, _, start, __: reader._open(start, "cell"),
+    "FootnoteDefinition": lambda reader, _, start, __: reader._push("footnote", start),
+    "Emphasis": lambda reader, _, *place: reader._emphasised(1, *place),
+    "Strong": lambda reader, _, *place: reader._emphasised(2, *place),
     "Strikethrough": _Reader._strike,
     "Link": _Reader._link,
-    "Image": _Reader._image,
+    "Image": partial(_Reader._link, image=True),
 }
 _ENDS: Mapping[str, _Handler] = {
     "Paragraph": lambda reader, *_: reader._close(),

@@ -6,14 +6,13 @@
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyromark import Markdown, Options
 
-from rizhi.markdown.document import Definition
+from rizhi.markdown.document import Definition, within
 
 Events = Iterable[Any]
 _Ranges = list[tuple[int, int]]
@@ -40,6 +39,7 @@ _CONTAINER = re.compile(
 )
 _MATHS = re.compile(r"^([ \t>]*)(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*\$\$([^\n]*)", re.M)
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)", re.M)
+_MARK = re.compile(r"`{3,}|~{3,}|<!--")
 _DESTINATION = r"(?:[ \t\x0b\x0c]|\r?\n[ \t>]*)*(?:<((?:\\.|[^<>\\\r\n])*)>|((?!<)\S*))"
 DESTINATION = re.compile(_DESTINATION)
 # 段落里的一行也是定义：网站这样认，CommonMark 要上面空一行
@@ -90,12 +90,12 @@ def events(masked: str, resolve: Callable[[Any], tuple[str, str]] | None = None)
 
 def definitions(parts: Iterable[Part]) -> dict[str, Definition]:
     """各份里的引用式定义，先写的算数。"""
-    found: dict[str, Definition] = {}
+    first: dict[str, Definition] = {}
     for part in parts:
         if "]:" in part.text:
-            for name, made in (*_listed(part), *part.late.items()):
-                found.setdefault(name, made)
-    return found
+            for name, definition in (*_listed(part), *part.late.items()):
+                first.setdefault(name, definition)
+    return first
 
 
 def label(text: str) -> str:
@@ -106,12 +106,17 @@ def label(text: str) -> str:
 def _listed(part: Part) -> Iterator[tuple[str, Definition]]:
     text, at, last = _unflattened(part), 0, 0
     data = text.encode("utf-8", "surrogatepass")
-    for name, made in _ENGINE.reference_definitions(text).items():
-        at += len(data[last : made["span"]["start"]].decode())
-        last = made["span"]["start"]
-        place = _DEFINITION.match(part.text, at)
-        dest = place.span(1 if place[1] is not None else 2) if place else (at, at)
-        yield label(name), Definition(made["dest"], part.at[dest[0]], part.at[dest[1]])
+    for name, definition in _ENGINE.reference_definitions(text).items():
+        start = definition["span"]["start"]
+        at += len(data[last:start].decode())
+        last = start
+        dest = destination(_DEFINITION.match(part.text, at)) or (at, at)
+        yield label(name), Definition(definition["dest"], part.at[dest[0]], part.at[dest[1]])
+
+
+def destination(written: re.Match[str] | None) -> tuple[int, int] | None:
+    """链接的去处在哪里，尖括号不算；`written` 由 DESTINATION 认得。"""
+    return written.span(1 if written[1] is not None else 2) if written else None
 
 
 def _unflattened(part: Part) -> str:
@@ -137,10 +142,10 @@ def _prepare(part: Part) -> None:
     maths = "$$" in flat and _MATHS.search(flat)
     fenced = "```" in flat or "~~~" in flat or "<!--" in flat
     late = "]:" in flat and _LATE.search(flat)
-    masked, found = flat, events(flat)
+    masked, parsed = flat, events(flat)
     if opener or maths or fenced or late:
-        masked, found = _closed(flat)
-        hidden = _verbatim(found)
+        masked, parsed = _closed(flat)
+        hidden = _verbatim(parsed)
         part.holes = dict(_tails(part, hidden))
         draft = bytearray(masked.encode())
         for start, end, prefix in _maths(flat, hidden) if maths else ():
@@ -149,31 +154,34 @@ def _prepare(part: Part) -> None:
             draft[start:end] = b"<!--" + b"x" * (end - start - 7) + b"-->"
         places = list(_containers(part.text, flat, hidden)) if opener else []
         if places or draft != masked.encode():
-            masked, found = _stood_in(draft.decode(), places)
+            masked, parsed = _stood_in(draft.decode(), places)
         part.holes |= {start: _inner(part, flat, start, end) for start, end in places}
-    part.masked, part.events = masked, found
+    part.masked, part.events = masked, parsed
 
 
 def _stood_in(masked: str, places: _Ranges) -> tuple[str, Events]:
-    """容器换成占位；占位没有单独成块的（段落里缩进了的一行）不是容器，从 `places` 里去掉。"""
+    """容器换成占位；占位没有单独成块的（段落里缩进了的一行）不是容器，从 `places` 里去掉。
+
+    遮住的字也许打断了一个围栏：合不上的再找一遍。
+    """
     for turn in range(_MAX_PASSES):
         draft = bytearray(masked.encode())
         for start, end in places:
             _stand_in(draft, start, end)
-        found = list(events(draft.decode()))
-        starts = {start for start, _ in _verbatim(found)}
+        flat, parsed = _closed(draft.decode())
+        starts = {start for start, _ in _verbatim(parsed)}
         kept = [place for place in places if place[0] in starts]
         if kept == places or turn == _MAX_PASSES - 1:
             break
         places[:] = kept
-    return draft.decode(), found
+    return flat, parsed
 
 
-def _verbatim(found: Events) -> _Ranges:
+def _verbatim(parsed: Events) -> _Ranges:
     """代码块与 HTML 块的范围。"""
     return [
         (place["start"], place["end"])
-        for event, place in found
+        for event, place in parsed
         if event.__class__ is dict
         and (tag := event.get("Start"))
         and (tag == "HtmlBlock" or (tag.__class__ is dict and "CodeBlock" in tag))
@@ -181,34 +189,42 @@ def _verbatim(found: Events) -> _Ranges:
 
 
 def _closed(flat: str) -> tuple[str, Events]:
-    """没有合上的围栏与注释换成文字，返回（文字, 事件）。
+    """没有合上的围栏与注释换成文字，返回（文字, 事件）：事件里的围栏都是合上的。
 
     一个围栏合不合得上，看它的范围里后面有没有够长的就知道，同一层的一次全部换掉；
-    范围里套着列表的才要再来一次，至多 _MAX_PASSES 次，之后范围里的围栏一概不认。
+    范围里套着列表的才要再来一次，至多 _MAX_PASSES 次，之后的记号一概不认。
     """
-    for turn in range(_MAX_PASSES + 1):
-        found = list(events(flat))
+    for _ in range(_MAX_PASSES):
+        parsed = list(events(flat))
+        unclosed = [place for place in _verbatim(parsed) if not _shut(flat, *place)]
+        if not unclosed:
+            return flat, parsed
         draft = bytearray(flat.encode())
-        for start, end in _verbatim(found):
-            if flat.startswith("<!--", start):
-                if flat.find("-->", start + 2, end) < 0:  # 后面的也都合不上
-                    draft[start:] = bytes(draft[start:]).replace(b"<!--", b"'!--")
-                    break
-            elif flat[start] in "`~" and not _shut(flat[start:end]):
-                _open_up(draft, flat, start, end, turn == _MAX_PASSES)
-        if draft == flat.encode():
-            break
+        for start, end in unclosed:
+            if flat.startswith("<!--", start):  # 后面的也都合不上
+                draft[start:] = bytes(draft[start:]).replace(b"<!--", b"'!--")
+                break
+            _open_up(draft, flat, start, end)
         flat = draft.decode()
-    return flat, found
+    start = unclosed[0][0]
+    flat = flat[:start] + _MARK.sub(lambda mark: "'" * len(mark[0]), flat[start:])
+    return flat, list(events(flat))
 
 
-def _shut(source: str) -> bool:
+def _shut(flat: str, start: int, end: int) -> bool:
+    """一个注释或围栏是不是合上的；收尾的一行只有记号，后面还有字的是里面的一行。"""
+    if flat.startswith("<!--", start):
+        return flat.find("-->", start + 2, end) >= 0
+    if flat[start] not in "`~":
+        return True
+    source = flat[start:end]
     run = _FENCE.match(source)
-    last = source.rstrip().rpartition("\n")
-    return bool(run and last[1] and last[2].strip(" \t>").startswith(run[1]))
+    _, newline, last = source.rstrip().rpartition("\n")
+    last = last.strip(" \t>")
+    return bool(run and newline and last.startswith(run[1]) and not last.strip(run[1][0]))
 
 
-def _open_up(draft: bytearray, flat: str, start: int, end: int, every: bool) -> None:
+def _open_up(draft: bytearray, flat: str, start: int, end: int) -> None:
     """一个没有合上的围栏：它与它的范围里别的合不上的，都换成文字；合得上的跳过去。"""
     fences = list(_FENCE.finditer(flat[start:end]))
     longest = [{"`": 0, "~": 0}]  # 从后往前：每一行之后，合得上多长的
@@ -222,7 +238,7 @@ def _open_up(draft: bytearray, flat: str, start: int, end: int, every: bool) -> 
     while at < len(fences):
         run, place = fences[at][1], start + fences[at].start(1)
         at += 1
-        if every or at == 1 or len(run) > longest[at][run[0]]:
+        if at == 1 or len(run) > longest[at][run[0]]:
             draft[place : place + len(run)] = b"'" * len(run)
             continue
         while not (fences[at][1].startswith(run) and not fences[at][2].strip()):
@@ -243,44 +259,44 @@ def _tails(part: Part, hidden: _Ranges) -> Iterator[tuple[int, Part]]:
 
 def _late(part: Part, hidden: _Ranges) -> Iterator[tuple[int, int]]:
     """段落里的引用式定义：记下来，这一行换成注释，它不是话。"""
-    for found in _LATE.finditer(part.text):
-        start, end = found.span("whole")
-        above = part.text[part.text.rfind("\n", 0, max(found.start() - 1, 0)) + 1 : found.start()]
-        if above.strip(" \t\r\n>") and end - start > 7 and not _within(start, hidden):
-            group = "bare" if found["angled"] is None else "angled"
-            at, stop = (part.at[place] for place in found.span(group))
-            part.late.setdefault(label(found["label"]), Definition(found[group], at, stop))
+    for line in _LATE.finditer(part.text):
+        start, end = line.span("whole")
+        above = part.text[part.text.rfind("\n", 0, max(line.start() - 1, 0)) + 1 : line.start()]
+        if above.strip(" \t\r\n>") and end - start > 7 and not within(start, hidden):
+            group = "bare" if line["angled"] is None else "angled"
+            at, stop = (part.at[place] for place in line.span(group))
+            part.late.setdefault(label(line["label"]), Definition(line[group], at, stop))
             yield start, end
 
 
 def _maths(flat: str, hidden: _Ranges) -> Iterator[tuple[int, int, str]]:
     """跨行的 `$$`：从开头到第一个以 `$$` 结尾的行，中间没有空行。"""
     at = 0
-    for found in _MATHS.finditer(flat):
-        if found.start() < at or "$$" in found[2] or _within(found.start(2), hidden):
+    for opener in _MATHS.finditer(flat):
+        if opener.start() < at or "$$" in opener[2] or within(opener.start(2), hidden):
             continue
-        at = found.end()
+        at = opener.end()
         for start, end in _following(flat, at, len(flat)):
             at = end
             line = flat[start:end].rstrip()
             if not line.strip(" \t>"):
                 break
             if line.endswith("$$"):
-                yield found.start(2), start + len(line) - 2, found[1]
+                yield opener.start(2), start + len(line) - 2, opener[1]
                 break
 
 
 def _containers(text: str, flat: str, hidden: _Ranges) -> Iterator[tuple[int, int]]:
     """每个容器从第一行的文字到内文的末尾。"""
     at = 0
-    for found in _OPENER.finditer(flat):
-        start = found.start() + _blanks(found[0])
-        if found.start() < at or _within(start, hidden):
+    for opener in _OPENER.finditer(flat):
+        start = opener.start() + _blanks(opener[0])
+        if opener.start() < at or within(start, hidden):
             continue
-        if not _CONTAINER.fullmatch(text, *found.span()):
+        if not _CONTAINER.fullmatch(text, *opener.span()):
             continue
-        column = _column(found[0]) + 4
-        at = last = found.end()
+        column = _column(opener[0]) + 4
+        at = last = opener.end()
         for first, end in _following(flat, at, len(flat)):
             line = flat[first:end]
             if line.strip():
@@ -288,12 +304,7 @@ def _containers(text: str, flat: str, hidden: _Ranges) -> Iterator[tuple[int, in
                     break
                 last = end
             at = end
-        yield start, _trimmed(flat, start, last)
-
-
-def _trimmed(text: str, start: int, end: int) -> int:
-    """去掉末尾的空白之后的终点。"""
-    return start + len(text[start:end].rstrip())
+        yield start, start + len(flat[start:last].rstrip())
 
 
 def _following(text: str, at: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -303,11 +314,6 @@ def _following(text: str, at: int, stop: int) -> Iterator[tuple[int, int]]:
         at = text.find("\n", start, stop)
         at = at if at >= 0 else stop
         yield start, at
-
-
-def _within(at: int, ranges: _Ranges) -> bool:
-    found = bisect_right(ranges, at, key=lambda r: r[0]) - 1
-    return found >= 0 and at < ranges[found][1]
 
 
 def _blanks(line: str) -> int:

@@ -8,6 +8,7 @@
 import io
 import logging
 import os
+import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -394,7 +395,9 @@ def _references(uris: set[str]) -> bool:
 
 def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
     """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。"""
-    options = first.user_configs[-1]
+    with warnings.catch_warnings():  # 命令行给的选项只在这里有；mkdocs 说它将来会去掉
+        warnings.simplefilter("ignore", DeprecationWarning)
+        options = first.user_configs[-1]
     logging.getLogger("mkdocs.commands.build").addFilter(_is_not_the_dirty_warning)
 
     def again() -> None:

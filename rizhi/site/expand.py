@@ -19,7 +19,9 @@ from rizhi.vault import Vault, read_text
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)\n?(?: {4}.*\n?)*", re.M)
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _TICKS = re.compile("`{3,}")
+_NEWLINE = re.compile(r"\n[ \t>]*")
 _AFTER = re.compile(rf"[ \t>]*(?:\*{{1,2}}(?=\w))?\[?{WIDE}")
 _BEFORE = re.compile(rf"(?:{WIDE}|[^\W_a-zA-Z0-9]\*{{1,2}})\Z")
 
@@ -48,21 +50,21 @@ def notebook_uri(module: str) -> str:
 def _expanded(vault: Vault, uri: str, body: str) -> str:
     document = parse(body)
     edits = [
-        (found.start(), found.end(), _reference(vault, uri, found[1]) + "\n")
-        for found in _REFERENCE.finditer(body)
-        if not document.hidden(found.start())
+        (*match.span(), _reference(vault, match[1]) + "\n")
+        for match in _REFERENCE.finditer(body)
+        if not document.hidden(match.start())
     ]
     linked: set[str] = set()
     for span in document.spans:
         if span.kind == "fenced" and span.info in ("snippet", "source", "flow"):
             lead = re.sub(r"[^ >]", " ", body[document.line_start(span.start) : span.start])
             lines = (line.strip(" >") for line in body[span.start : span.end].split("\n")[1:-1])
-            made = "\n\n".join(
+            blocks = "\n\n".join(
                 block
                 for line in filter(None, lines)
                 for block in _fence(vault, uri, span.info, line, linked)
             )
-            edits.append((span.start, span.end, made.replace("\n", f"\n{lead}")))
+            edits.append((span.start, span.end, blocks.replace("\n", f"\n{lead}")))
     return spliced(body, edits)
 
 
@@ -110,7 +112,7 @@ def _source(vault: Vault, module: str, name: str) -> str:
     return _code(dedent(source), "python", f"{vault.relative(path)} {where}", first)
 
 
-def _reference(vault: Vault, uri: str, module: str) -> str:
+def _reference(vault: Vault, module: str) -> str:
     """一个模块的参考页：全部源码，每个类与函数一节，别处链接到它的锚点照样有。"""
     try:
         path = documented(vault, module)
@@ -119,27 +121,20 @@ def _reference(vault: Vault, uri: str, module: str) -> str:
     except RizhiError as error:
         return _trouble(error.within(vault.root))
     lines, name = text.splitlines(), vault.relative(path)
-    made: list[str] = []
-    starts = [(_first(node), node) for node in body if isinstance(node, _DEFINITIONS)]
-    ends = [*(start - 1 for start, _ in starts), len(lines)]
-    made.append(_code("\n".join(lines[: ends[0]]).rstrip(), "python", name, 1))
-    for (start, node), end in zip(starts, ends[1:], strict=True):
-        made.append(f"## {node.name} {{ #{module}.{node.name} }}")
-        made.append(_code("\n".join(lines[start - 1 : end]).rstrip(), "python", name, start))
-    return "\n\n".join(made)
-
-
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _first(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """连同装饰器，从第几行起。"""
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    nodes = [node for node in body if isinstance(node, _DEFINITIONS)]
+    # 连同装饰器，从第几行起
+    starts = [min(part.lineno for part in (node, *node.decorator_list)) for node in nodes]
+    ends = [*(start - 1 for start in starts), len(lines)]
+    parts = [_code("\n".join(lines[: ends[0]]).rstrip(), "python", name, 1)]
+    for node, start, end in zip(nodes, starts, ends[1:], strict=True):
+        parts.append(f"## {node.name} {{ #{module}.{node.name} }}")
+        parts.append(_code("\n".join(lines[start - 1 : end]).rstrip(), "python", name, start))
+    return "\n\n".join(parts)
 
 
 def _code(source: str, language: str, title: str, first: int = 0) -> str:
     """一个代码块；里面若有一串反引号，围栏就比它长。"""
-    ticks = "`" * max([3, *(len(found) + 1 for found in _TICKS.findall(source))])
+    ticks = "`" * max([3, *(len(run) + 1 for run in _TICKS.findall(source))])
     title = title.replace('"', "”").replace("`", "'")
     numbers = f' linenums="{first}"' if first else ""
     return f'{ticks}{language} title="{title}"{numbers}\n{source}\n{ticks}'
@@ -151,18 +146,15 @@ def _trouble(message: str) -> str:
 
 def _joined(text: str) -> str:
     """两个汉字之间的换行不变成空格：去掉它；「形状：」这样的行另起一行。"""
-    document = parse(text)
-    ends = {link.end: link.text for link in document.links}
-    return spliced(text, _softened(document, ends))
+    return spliced(text, _softened(parse(text)))
 
 
-def _softened(document: Document, ends: dict[int, str]) -> Iterator[tuple[int, int, str]]:
+def _softened(document: Document) -> Iterator[tuple[int, int, str]]:
     text = document.text
-    for block in document.blocks:
-        if block.kind not in ("paragraph", "item"):
-            continue
-        for found in re.finditer(r"\n[ \t>]*", text[block.start : block.end]):
-            at, end = block.start + found.start(), block.start + found.end()
+    ends = {link.end: link.text for link in document.links}
+    for block in (block for block in document.blocks if block.kind in ("paragraph", "item")):
+        for match in _NEWLINE.finditer(text, block.start, block.end):
+            at, end = match.span()
             if document.hidden(at):
                 continue
             if LABEL.match(text, end):

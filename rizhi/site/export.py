@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -38,15 +39,16 @@ def files(web: Web) -> dict[str, Callable[[], bytes]]:
     异常：docs/ 里有指向知识库之外的链接，抛 RizhiError。
     """
     vault = web.vault
-    found = {p.relative_to(vault.docs).as_posix(): p for p in _files(vault.docs)}
-    for path in found.values():
+    own = {p.relative_to(vault.docs).as_posix(): p for p in _files(vault.docs)}
+    for path in own.values():
         contained(vault, path)
-    made = {f"assets/{p.relative_to(ASSETS).as_posix()}": p.read_bytes for p in _files(ASSETS)}
-    made |= {uri: partial(_page, page, uri) for uri, page in overviews.pages(web).items()}
-    made |= _books(vault) | _recorded(vault)
-    made |= {uri: partial(_with_panels, web, uri, path) for uri, path in found.items()}
-    docs = {f"docs/{uri}": data for uri, data in made.items()}
-    return docs | {"mkdocs.yml": partial(_config, vault)}
+    docs = {f"assets/{p.relative_to(ASSETS).as_posix()}": p.read_bytes for p in _files(ASSETS)}
+    docs |= {uri: partial(_page, page, uri) for uri, page in overviews.pages(web).items()}
+    docs |= _books(vault) | _recorded(vault)
+    docs |= {uri: partial(_with_panels, web, uri, path) for uri, path in own.items()}
+    return {f"docs/{uri}": data for uri, data in docs.items()} | {
+        "mkdocs.yml": partial(_config, vault)
+    }
 
 
 def plain_config(text: str) -> str:
@@ -81,10 +83,10 @@ def _wanted() -> list[tuple[yaml.Node, yaml.Node]]:
 def _prune(node: yaml.Node) -> None:
     """列表里属于 rizhi 的、靠 mkdocs 的都去掉，一直到最里面。"""
     if isinstance(node, yaml.SequenceNode):
-        node.value = [one for one in node.value if not _tied(one)]
-    for one in node.value if isinstance(node, yaml.CollectionNode) else ():
-        for child in one if isinstance(one, tuple) else (one,):
-            _prune(child)
+        node.value = [child for child in node.value if not _tied(child)]
+    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in child if isinstance(child, tuple) else (child,):
+            _prune(part)
 
 
 def _tied(node: yaml.Node) -> bool:
@@ -111,26 +113,26 @@ def write(
     异常：folder 在 docs/ 里、有别的东西，或里面有链接指到外面，抛 RizhiError；什么也没有改动。
     """
     old = _owned(web.vault, folder)
-    made = files(web)
-    _check_places(folder, old, made)
+    new = files(web)
+    _check_places(folder, old, new)
     # 先记下要写哪些：中途被杀，下次认得出这些是自己写的
-    _list(folder, sorted(old | made.keys()))
-    gone = sorted(old - made.keys())
+    _list(folder, sorted(old | new.keys()))
+    gone = sorted(old - new.keys())
     for uri in gone:  # 先删：一个旧文件可能正占着新文件夹的名字
         store.remove(folder / uri)
-    changed = sum(store.replace(folder / uri, made[uri]()) for uri in progress(sorted(made)))
-    _list(folder, sorted(made))
+    changed = sum(store.replace(folder / uri, new[uri]()) for uri in progress(sorted(new)))
+    _list(folder, sorted(new))
     return changed, len(gone)
 
 
-def _check_places(folder: Path, old: set[str], made: Mapping[str, Callable[[], bytes]]) -> None:
+def _check_places(folder: Path, old: set[str], new: Mapping[str, Callable[[], bytes]]) -> None:
     """要动的每个文件都真的在 folder 里，不是的、不归自己的，一个也不碰。"""
     place = folder.resolve()
-    for uri in sorted(old | made.keys()):
+    for uri in sorted(old | new.keys()):
         target = place / uri
         if target.is_symlink() or not target.parent.resolve().is_relative_to(place):
             raise RizhiError("经由链接指到了别处。移走那个链接。", folder / uri)
-        if uri not in old and target.is_file() and target.read_bytes() != made[uri]():
+        if uri not in old and target.is_file() and target.read_bytes() != new[uri]():
             raise RizhiError("不是这里写的。先移走它。", folder / uri)
 
 
@@ -164,18 +166,18 @@ def _with_panels(web: Web, uri: str, path: Path) -> bytes:
 
 def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
     """每个片段的笔记本与记录里的图；读不懂的片段，用到它的页里会说明。"""
-    made: dict[str, Callable[[], bytes]] = {}
+    recorded: dict[str, Callable[[], bytes]] = {}
     for path in snippet_files(vault):
         loaded = records.load(vault, path)
         if loaded.snippet is None:
             continue
         parsed, record = loaded.snippet, loaded.record
-        made[expand.notebook_uri(path.stem)] = records.to_notebook(parsed, record).encode
+        recorded[expand.notebook_uri(path.stem)] = records.to_notebook(parsed, record).encode
         for number, cell in enumerate(parsed.code_cells, 1):
             out = record.output(cell.title) if record else None
             for count, figure in enumerate(out.figures if out else (), 1):
-                made[expand.figure_uri(path.stem, number, count)] = figure.encode
-    return made
+                recorded[expand.figure_uri(path.stem, number, count)] = figure.encode
+    return recorded
 
 
 def _books(vault: Vault) -> dict[str, Callable[[], bytes]]:
@@ -206,12 +208,10 @@ def _owned(vault: Vault, folder: Path) -> set[str]:
 
 
 def _names(manifest: Path) -> list[str]:
-    try:
-        found = json.loads(manifest.read_bytes())
-    except ValueError:
-        found = None
-    if isinstance(found, list) and all(map(_is_name, found)):
-        return found
+    with suppress(ValueError):
+        names = json.loads(manifest.read_bytes())
+        if isinstance(names, list) and all(map(_is_name, names)):
+            return names
     raise RizhiError("读不懂。删掉它所在的文件夹再来。", manifest)
 
 

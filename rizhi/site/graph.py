@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rizhi import links
 from rizhi.journal.day import achievements, read_day, short_title
@@ -19,6 +19,8 @@ from rizhi.page import Note, Page, read_notes, read_weeks
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names
 
+K = TypeVar("K")
+V = TypeVar("V")
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
 _EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
 FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
@@ -120,40 +122,32 @@ class Web:
     @cached_property
     def leads(self) -> dict[str, list[Note]]:
         """每篇笔记被哪些笔记链接。"""
-        leads: dict[str, list[Note]] = {}
-        for note in self.notes:
-            for target in targets(note):
-                if target in self.by_path and target != str(note.path):
-                    leads.setdefault(target, []).append(note)
-        return leads
+        return grouped(
+            (target, note)
+            for note in self.notes
+            for target in targets(note)
+            if target in self.by_path and target != str(note.path)
+        )
 
     @cached_property
     def followers(self) -> dict[str, list[Note]]:
         """以每篇笔记为先修的那些笔记。"""
-        followers: dict[str, list[Note]] = {}
-        for note in self.notes:
-            for slug in dict.fromkeys(note.prereq):
-                followers.setdefault(slug, []).append(note)
-        return followers
+        return grouped((slug, note) for note in self.notes for slug in dict.fromkeys(note.prereq))
 
     @cached_property
     def born(self) -> dict[date, list[Todo]]:
         """每一天写下的事。"""
-        born: dict[date, list[Todo]] = {}
-        for todo in self.todos:
-            born.setdefault(todo.born, []).append(todo)
-        return born
+        return grouped((todo.born, todo) for todo in self.todos)
 
     @cached_property
     def hinted(self) -> dict[str, list[DayFact]]:
         """每篇笔记在哪些天被提到，却没有链接。"""
-        hinted: dict[str, list[DayFact]] = {}
-        for day in self.days:
-            linked = {mention.target for mention in day.mentions}
-            for path in self.named[day.uri]:
-                if path not in linked:
-                    hinted.setdefault(path, []).append(day)
-        return hinted
+        return grouped(
+            (path, day)
+            for day in self.days
+            for path in self.named[day.uri]
+            if all(path != mention.target for mention in day.mentions)
+        )
 
     def uri(self, path: Path | str) -> str:
         """一个文件相对于 docs 的路径。"""
@@ -162,6 +156,14 @@ class Web:
     @cached_property
     def _docs(self) -> str:
         return str(self.vault.docs)
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """键相同的值放在一起，次序不变。"""
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def read_web(vault: Vault, today: date) -> Web:
@@ -200,7 +202,7 @@ def read_fact(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:
     """一段文字提到了哪些笔记。"""
-    return tuple(str(note.path) for note in names.found(prose))
+    return tuple(str(note.path) for note in names.mentioned(prose))
 
 
 def targets(note: Note) -> tuple[str, ...]:

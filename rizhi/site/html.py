@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from calendar import Calendar
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from html import escape
@@ -60,13 +61,11 @@ def panels_html(panels: Iterable[Panel], here: str) -> str:
 
 def panel_html(panel: Panel, here: str) -> str:
     """一块面板；搜索不收它，免得每一页都搜得到别的页的标题。"""
-    note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
-    body = content_html(panel.content, here)
+    body = _body(panel, here)
     if isinstance(panel.content, Trail):
         return body
-    head = f"<h2>{escape(panel.title)}</h2>"
     opened = f'<section class="rz-panel rz-{panel.kind}" data-search-exclude>'
-    return f"{opened}{head}{body}{note}</section>"
+    return f"{opened}<h2>{escape(panel.title)}</h2>{body}</section>"
 
 
 def content_html(content: Content, here: str) -> str:
@@ -102,7 +101,7 @@ def page_source(page: Generated, here: str) -> tuple[str, list[str]]:
     for panel in page.panels:
         lines += [f"## {panel.title.translate(_SPECIAL)}"] if panel.title else []
         lines.append(PLACE.format(len(parts)))
-        parts.append(_section(panel, here))
+        parts.append(f'<div class="rz-part">{_body(panel, here)}</div>')
     return "\n\n".join(lines), parts
 
 
@@ -123,9 +122,9 @@ def parts_markdown(parts: Iterable[Part], here: str) -> str:
     return "".join(_part_markdown(part, here) for part in parts)
 
 
-def _section(panel: Panel, here: str) -> str:
+def _body(panel: Panel, here: str) -> str:
     note = f'<p class="rz-note">{_parts(panel.note, here)}</p>' if panel.note else ""
-    return f'<div class="rz-part">{content_html(panel.content, here)}{note}</div>'
+    return content_html(panel.content, here) + note
 
 
 def _parts(parts: Iterable[Part], here: str) -> str:
@@ -171,15 +170,13 @@ def _row(row: Row, here: str) -> str:
 def _heat(heat: Heat, here: str) -> str:
     start = heat.first - timedelta(days=heat.first.weekday())
     weeks = ((heat.last - start).days + 7) // 7
-    columns = "".join(_heat_week(heat, start + timedelta(weeks=n), here) for n in range(weeks))
+    cells = [_heat_cell(heat, start + timedelta(days=n), here) for n in range(7 * weeks)]
+    columns = "".join(
+        f'<div class="rz-week">{"".join(cells[n : n + 7])}</div>' for n in range(0, 7 * weeks, 7)
+    )
     total = sum(1 for day, count in heat.words.items() if count and heat.first <= day <= heat.last)
     label = f"{heat.first} 至 {heat.last}，写了 {total} 天"
     return f'<div class="rz-heat" role="group" aria-label="{label}">{columns}</div>'
-
-
-def _heat_week(heat: Heat, monday: date, here: str) -> str:
-    days = [monday + timedelta(days=n) for n in range(7)]
-    return f'<div class="rz-week">{"".join(_heat_cell(heat, d, here) for d in days)}</div>'
 
 
 def _heat_cell(heat: Heat, day: date, here: str) -> str:
@@ -197,7 +194,7 @@ def _heat_cell(heat: Heat, day: date, here: str) -> str:
 def _month(month: Month, here: str) -> str:
     rows = "".join(
         f"<tr>{''.join(_month_cell(month, day, here) for day in week)}</tr>"
-        for week in month_weeks(month.first)
+        for week in _weeks(month.first)
     )
     head = "".join(f"<th>{name}</th>" for name in WEEKDAYS)
     caption = f"{month.first.year} 年 {month.first.month} 月"
@@ -207,13 +204,10 @@ def _month(month: Month, here: str) -> str:
     )
 
 
-def month_weeks(first: date) -> Iterator[list[date | None]]:
+def _weeks(first: date) -> Iterator[list[date | None]]:
     """一个月的各周，不属于这个月的是 None。"""
-    start = first - timedelta(days=first.weekday())
-    while start.replace(day=1) <= first:
-        week = [start + timedelta(days=n) for n in range(7)]
+    for week in Calendar().monthdatescalendar(first.year, first.month):
         yield [day if day.month == first.month else None for day in week]
-        start += timedelta(weeks=1)
 
 
 def _month_cell(month: Month, day: date | None, here: str) -> str:
@@ -242,12 +236,12 @@ def _steps(steps: Steps, here: str) -> str:
     groups = []
     for group in steps.groups:
         boxes = (
-            f'<a class="rz-box" href="{href(here, one.uri)}">{escape(one.text)}</a>'
-            if isinstance(one, Link)
-            else f'<span class="rz-box">{escape(one)}</span>'
-            for one in group
+            f'<a class="rz-box" href="{href(here, note.uri)}">{escape(note.text)}</a>'
+            if isinstance(note, Link)
+            else f'<span class="rz-box">{escape(note)}</span>'
+            for note in group
         )
-        own = "" if all(isinstance(one, Link) for one in group) else " rz-self"
+        own = "" if all(isinstance(note, Link) for note in group) else " rz-self"
         groups.append(f'<div class="rz-step{own}">{"".join(boxes)}</div>')
     return f'<div class="rz-path">{"".join(groups)}</div>'
 
@@ -284,19 +278,19 @@ def _content_markdown(content: Content, here: str) -> str:
     if isinstance(content, Month):
         return _month_markdown(content, here)
     if isinstance(content, Steps):
-        groups = ("、".join(_part_markdown(one, here) for one in g) for g in content.groups)
+        groups = ("、".join(_part_markdown(note, here) for note in g) for g in content.groups)
         return _line(" → ".join(groups)) + "\n\n"
     return ""
 
 
 def _line(text: str) -> str:
     """行首的「1.」「-」不是他要写的列表。"""
-    return _MARKER.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text)
+    return _MARKER.sub(lambda marker: f"{marker[1]}&#{ord(marker[2])};", text)
 
 
 def _trail_markdown(trail: Trail, here: str) -> str:
-    found = [part for part in (trail.earlier, trail.week, trail.later) if part]
-    return " · ".join(_part_markdown(part, here) for part in found) + "\n\n"
+    parts = [part for part in (trail.earlier, trail.week, trail.later) if part]
+    return " · ".join(_part_markdown(part, here) for part in parts) + "\n\n"
 
 
 def _heat_markdown(heat: Heat, here: str) -> str:
@@ -306,7 +300,7 @@ def _heat_markdown(heat: Heat, here: str) -> str:
         if count and heat.first <= day <= heat.last and day in heat.uris:
             link = _part_markdown(Link(str(day.day), heat.uris[day]), here)
             months.setdefault((day.year, day.month), []).append(f"{link}（{count} 字）")
-    lines = [f"- {y} 年 {m} 月：{' '.join(found)}" for (y, m), found in months.items()]
+    lines = [f"- {y} 年 {m} 月：{' '.join(days)}" for (y, m), days in months.items()]
     return "\n".join(lines) + "\n\n" if lines else ""
 
 
@@ -318,6 +312,6 @@ def _month_markdown(month: Month, here: str) -> str:
         return _part_markdown(Link(str(day.day), uri), here) if uri else str(day.day)
 
     rows = [" | ".join(WEEKDAYS), " | ".join(["---"] * 7)]
-    rows += [" | ".join(map(cell, week)) for week in month_weeks(month.first)]
+    rows += [" | ".join(map(cell, week)) for week in _weeks(month.first)]
     table = "\n".join(f"| {row} |" for row in rows)
     return f"{month.first.year} 年 {month.first.month} 月\n\n{table}\n\n"

@@ -24,6 +24,7 @@ _MAX_DEPTH = 40
 _INDENT = "    "
 _APART = "<!-- -->"  # 隔开两个列表：Python-Markdown 会把紧挨着的并成一个
 _QUOTE = re.compile(r" {0,3}> ?")
+_LINE_END = re.compile(r" *\n")
 _WORD = re.compile(r"[^ \n>]")
 # 一行这样开头，Python-Markdown 会另起一块；反斜杠挡得住的才有记号
 _STARTS = re.compile(r"\d*(?P<mark>[-*+.](?= )|[#>]|[-*_](?=[-*_ ]*$))|=+ *$")
@@ -38,7 +39,7 @@ _Lines = tuple[list[str], bool]  # 各行，与中间有没有空行
 class _Node:
     """一块、一个条目，或整页；`owner` 是它所在的条目的编号。"""
 
-    made: Block | Item | None
+    parsed: Block | Item | None
     start: int
     end: int
     owner: int = -1
@@ -46,11 +47,11 @@ class _Node:
 
     @property
     def kind(self) -> str:
-        return self.made.kind if isinstance(self.made, Block) else ""
+        return self.parsed.kind if isinstance(self.parsed, Block) else ""
 
     @property
     def number(self) -> int:
-        return self.made.number if isinstance(self.made, Item) else -2
+        return self.parsed.number if isinstance(self.parsed, Item) else -2
 
 
 class Lists(Extension):
@@ -92,10 +93,10 @@ def rewritten(text: str, breaks: bool = False) -> str:
 def _tree(document: Document) -> _Node:
     """块与条目按包含的关系排成一棵树。"""
     root = _Node(None, 0, len(document.text) + 1)
-    found = [_Node(block, block.start, block.end, block.item) for block in document.blocks]
-    found += [_Node(item, item.start, item.last, item.parent) for item in document.items]
+    nodes = [_Node(block, block.start, block.end, block.item) for block in document.blocks]
+    nodes += [_Node(item, item.start, item.last, item.parent) for item in document.items]
     stack = [root]
-    for node in sorted(found, key=lambda n: (n.start, isinstance(n.made, Item))):
+    for node in sorted(nodes, key=lambda n: (n.start, isinstance(n.parsed, Item))):
         # 注释后面同一行的话，条目的终点没有算上
         while stack[-1].end <= node.start and stack[-1].number != node.owner:
             stack.pop()
@@ -120,8 +121,7 @@ class _Writer:
 
     def edits(self, parent: _Node, path: _Path) -> Iterator[_Edit]:
         """各个列表，与（换行就是换行的页里）列表之外的段落。"""
-        for node, after in pairwise([*parent.children, None]):
-            assert node  # noqa: S101  只有末尾补的一个是空的
+        for node, after in _with_next(parent.children):
             if node.kind == "list":
                 yield from self._placed(node, node is parent.children[0], after, path)
             elif node.kind == "paragraph" and self.breaks:
@@ -146,12 +146,12 @@ class _Writer:
             lines = ["", *lines]
         if self._merges(node, after):
             lines += ["", _APART, ""]
-        made = _led(_lead(path), lines)
+        placed = _led(_lead(path), lines)
         if _stripped(self.text[end + 1 : self._line_end(end + 1)], path).strip():
-            made.append("")  # 不带引用记号：下一行也许在引用之外
+            placed.append("")  # 不带引用记号：下一行也许在引用之外
         if first and path and self._outside(start, path):
-            made.insert(0, "")
-        yield start, end, "\n".join(made)
+            placed.insert(0, "")
+        yield start, end, "\n".join(placed)
 
     def _filled_above(self, start: int, path: _Path) -> bool:
         """上一行是不是有字；全文的第一行只有空格的，Python-Markdown 也当它有字。"""
@@ -165,10 +165,9 @@ class _Writer:
         return path[-1] == 0 and bool(above) and not above.startswith(">")
 
     def _broken(self, node: _Node) -> Iterator[_Edit]:
-        for found in re.finditer(r" *\n", self.text[node.start : node.end]):
-            at = node.start + found.start()
-            if not self.document.hidden(at):
-                yield at, node.start + found.end(), "  \n"
+        for newline in _LINE_END.finditer(self.text, node.start, node.end):
+            if not self.document.hidden(newline.start()):
+                yield *newline.span(), "  \n"
 
     def _inside(self, node: _Node, path: _Path) -> _Path:
         """引用或容器的内文。"""
@@ -179,13 +178,14 @@ class _Writer:
     def _list(self, node: _Node, path: _Path) -> _Lines:
         lines: list[str] = []
         apart = spread = False
-        for child, after in pairwise([*node.children, None]):
-            assert child and isinstance(child.made, Item)  # noqa: S101  列表里只有条目
-            made, wide = self._item(child, child.made, path, after.start if after else node.end)
-            if lines and (apart or child.made.loose):
+        for child, after in _with_next(node.children):
+            item = child.parsed
+            assert isinstance(item, Item)  # noqa: S101  列表里只有条目
+            own, wide = self._item(child, item, path, after.start if after else node.end)
+            if lines and (apart or item.loose):
                 lines.append("")
                 spread = True
-            lines += made
+            lines += own
             apart = wide
             spread |= wide
         return lines, spread
@@ -198,7 +198,7 @@ class _Writer:
         inside = (*path, self._offset(node, path) + width)
         lines, spread = self._blocks(node, inside, (after, stop), not item.loose)
         sign = item.marker.replace(")", ".") + " "
-        first = node.children[0].made if node.children else None
+        first = node.children[0].parsed if node.children else None
         if isinstance(first, Block) and self._on_marker_line(first):
             box = f"[{item.mark}] " if item.box >= 0 else ""
             own = _led(" " * len(sign), self._block(node.children[0], inside)[0][1:])
@@ -216,7 +216,7 @@ class _Writer:
     def _blocks(self, parent: _Node, path: _Path, span: tuple[int, int], tight: bool) -> _Lines:
         """各块之间空一行；紧的条目里只有一段话、围栏与子列表的，都不空。"""
         children = parent.children
-        made = [self._block(node, path) for node in children]
+        blocks = [self._block(node, path) for node in children]
         gaps = [
             self.text[at:to]
             for at, to in zip(
@@ -225,11 +225,12 @@ class _Writer:
                 strict=True,
             )
         ]
-        inner = any(wide for _, wide in made)
+        inner = any(wide for _, wide in blocks)
         joined = tight and all(itertools.starmap(self._joins, pairwise(children)))
         spread = inner or not joined or any(map(_defined, gaps))
         lines: list[str] = []
-        for gap, node, last, (own, _) in zip(gaps, children, [None, *children], made, strict=False):
+        before = [None, *children]
+        for gap, node, last, (own, _) in zip(gaps, children, before, blocks, strict=False):
             defined = _defined(gap)
             if last and not defined and "\n" not in gap:  # 注释后面同一行的话
                 lines[-1] += gap + own.pop(0)
@@ -273,28 +274,25 @@ class _Writer:
 
     def _prose(self, node: _Node, path: _Path) -> list[str]:
         """一段话的各行；像另起一块而不是的，用反斜杠挡住，或接到上一行。"""
-        start = node.start
-        block = node.made
-        if node.kind == "item" and isinstance(block, Block):
-            start = self.document.items[block.item].body  # 勾选框另写
+        at = node.start
+        if node.kind == "item":
+            at = self.document.items[node.owner].body  # 勾选框另写
         quotes = re.compile(rf"(?: *>){{0,{path.count(0)}}} *")
         lines: list[str] = []
-        for found in re.finditer(r"[^\n]*\n?", self.text[start : node.end]):
-            line, at = found[0], start + found.start()
-            lead = quotes.match(line) if lines else None
+        for written in re.findall(r"[^\n]*\n|[^\n]+", self.text[at : node.end]):
+            lead = quotes.match(written) if lines else None
             cut = lead.end() if lead else 0
-            line, at = line[cut:], at + cut
-            if not line:
+            line = written[cut:].rstrip("\n")
+            start, at = at + cut, at + len(written)
+            if start == at:
                 continue
-            ends = line.endswith("\n")
-            line = line.rstrip("\n")
             seen = _STARTS.match(line)
-            if seen and lines and (seen["mark"] is None or self.document.hidden(at)):
+            if seen and lines and (seen["mark"] is None or self.document.hidden(start)):
                 lines[-1] = f"{lines[-1].rstrip()} {line}"
                 continue
             if seen and seen["mark"]:
                 line = f"{line[: seen.start('mark')]}\\{line[seen.start('mark') :]}"
-            hard = self.breaks and ends and not self.document.hidden(start + found.end() - 1)
+            hard = self.breaks and written.endswith("\n") and not self.document.hidden(at - 1)
             lines.append(f"{line.rstrip()}  " if hard else line)
         return lines or [""]
 
@@ -305,8 +303,8 @@ class _Writer:
             return [first, *(line.strip(" >") for line in rest)]
         lead = _INDENT if self._indented(node) else ""
         own = 0 if lead else self._offset(node, path)
-        lines = [line[min(own, _blanks(line)) :] for line in (_stripped(one, path) for one in rest)]
-        return [lead + first, *lines]
+        inner = (_stripped(line, path) for line in rest)
+        return [lead + first, *(line[min(own, _blanks(line)) :] for line in inner)]
 
     def _offset(self, node: _Node, path: _Path) -> int:
         """一块比它所在的内文多缩进几格；与外面的记号在同一行的不算。"""
@@ -325,6 +323,10 @@ class _Writer:
     def _line_end(self, at: int) -> int:
         end = self.text.find("\n", at)
         return end if end >= 0 else len(self.text)
+
+
+def _with_next(nodes: list[_Node]) -> Iterator[tuple[_Node, _Node | None]]:
+    return zip(nodes, [*nodes[1:], None], strict=False)
 
 
 def _lead(path: _Path) -> str:

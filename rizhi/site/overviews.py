@@ -15,7 +15,7 @@ from rizhi.journal.todo import Todo, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
 from rizhi.site.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
-from rizhi.site.graph import DayFact, Web
+from rizhi.site.graph import DayFact, Web, grouped
 from rizhi.site.panels import (
     FOLDED,
     by_group,
@@ -28,6 +28,7 @@ from rizhi.site.panels import (
 )
 
 T = TypeVar("T")
+Tagged = TypeVar("Tagged", DayFact, Note)
 LIMIT = 200  # 一页最多列这么多行，再多就分页
 
 
@@ -135,14 +136,7 @@ def _board(today: date, uris: Mapping[date, str], todos: Sequence[Todo]) -> Gene
 
 
 def _tags(web: Web) -> dict[str, partial[Generated]]:
-    days: dict[str, list[DayFact]] = {}
-    notes: dict[str, list[Note]] = {}
-    for day in web.days:
-        for tag in dict.fromkeys(filter(str.strip, day.tags)):
-            days.setdefault(tag, []).append(day)
-    for note in web.notes:
-        for tag in dict.fromkeys(filter(str.strip, note.tags)):
-            notes.setdefault(tag, []).append(note)
+    days, notes = _by_tag(web.days), _by_tag(web.notes)
     names = sorted(days.keys() | notes.keys(), key=lambda t: (-len(days.get(t, [])), t))
     cloud = tuple(
         Row((Link(f"{t} {len(days.get(t, [])) + len(notes.get(t, []))}", tag_uri(t)),))
@@ -155,6 +149,10 @@ def _tags(web: Web) -> dict[str, partial[Generated]]:
     for tag in names:
         plan |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
     return plan
+
+
+def _by_tag(pages: Iterable[Tagged]) -> dict[str, list[Tagged]]:
+    return grouped((tag, page) for page in pages for tag in dict.fromkeys(page.tags) if tag.strip())
 
 
 def tag_uri(tag: str, year: int | None = None) -> str:

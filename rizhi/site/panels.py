@@ -12,7 +12,7 @@ from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
 from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
-from rizhi.site.graph import DayFact, Web, plain
+from rizhi.site.graph import DayFact, Web, grouped, plain
 from rizhi.snippets import record as records
 from rizhi.vault import Vault, date_of, groups
 
@@ -55,12 +55,13 @@ def home(web: Web) -> list[Panel]:
 
 def of_day(web: Web, day: date) -> partial[list[Panel]]:
     """一天的页面：前后、写下的事的去向、那天、这个月。"""
-    beside = tuple((other, web.uris[other]) for other in _beside(web.dates, day) if other)
+    before, after = bisect_left(web.dates, day), bisect_right(web.dates, day)
+    neighbours = (*web.dates[max(before - 1, 0) : before], *web.dates[after : after + 1])
     return partial(
         _of_day,
         day,
         web.today,
-        beside,
+        [(other, web.uris[other]) for other in neighbours],
         web.week_uris.get(week_of(day).name),
         [(todo, web.uris.get(todo.last)) for todo in web.born.get(day, ())],
         that_day(day, web.by_day),
@@ -197,9 +198,7 @@ def life_uri(note: Note, part: int = 1) -> str:
 
 def by_group(vault: Vault, notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
     """按组排好的笔记，与各组显示的名字；不在任何一组里的，在最后。"""
-    members: dict[str, list[Note]] = {}
-    for note in notes:
-        members.setdefault(note.group, []).append(note)
+    members = grouped((note.group, note) for note in notes)
     names = groups(vault)
     names |= {group: group for group in members if group not in names}
     return [(name, members[group]) for group, name in names.items() if group in members]
@@ -252,14 +251,6 @@ def _map(web: Web) -> Iterable[Row]:
         more = len(notes) - 3 * SHOWN
         parts += [Link(f"等 {len(notes)} 篇", "notes/index.md")] if more > 0 else []
         yield Row(tuple(parts))
-
-
-def _beside(dates: Sequence[date], day: date) -> tuple[date | None, date | None]:
-    before, after = bisect_left(dates, day), bisect_right(dates, day)
-    return (
-        dates[before - 1] if before else None,
-        dates[after] if after < len(dates) else None,
-    )
 
 
 def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:

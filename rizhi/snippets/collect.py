@@ -85,6 +85,8 @@ def compare_with_record(loaded: records.Loaded, output: CellOutput) -> str:
     recorded = loaded.record.output(output.title) if loaded.record else None
     difference = records.compare(recorded, output)
     stale = records.STATES[loaded.state].test
+    if loaded.state == "stale" and not difference:
+        stale += "这一格的输出没变。"
     return f"{stale}\n{difference}\n{ADVICE}".strip() if difference or stale else ""
 
 

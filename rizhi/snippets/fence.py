@@ -129,11 +129,10 @@ def _flow(context: Context, line: str, *given: Any) -> tuple[str, str]:
     if data:
         to_url = _link_resolver(*given)
         data["links"] = {name: to_url(link) for name, link in flow_links(data).items()}
-    # 「<」写成转义：数据里的源码不会提前结束 <script>
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    script = f'<script type="application/json">{text}</script>' if data else ""
+    text = escape(json.dumps(data, ensure_ascii=False, separators=(",", ":")), quote=True)
+    given_data = f' data-flow="{text}"' if data else ""
     words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
-    html = f'<div class="rz-flow" data-search-exclude>{script}<p>{words}</p></div>'
+    html = f'<div class="rz-flow" data-search-exclude{given_data}><p>{words}</p></div>'
     return _with_state(context, html, module, trouble)
 
 

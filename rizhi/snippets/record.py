@@ -27,7 +27,7 @@ class Words:
 
     panel: str  # 笔记页的面板
     box: str  # 嵌着它的页面里的一个框
-    check: str  # rizhi check：「输出的记录…」
+    check: str  # rizhi check
     test: str  # pytest snippets
 
 
@@ -37,17 +37,20 @@ STATES: Mapping[str, Words] = MappingProxyType(
         "stale": Words(
             "输出已过期",
             "输出已过期：片段或它用到的源码改过之后还没有重新记录。运行 rizhi record {slug}。",
-            "过期",
-            "输出没变，但片段或它用到的源码改过，记录已过期。",
+            "输出的记录过期",
+            "片段或它用到的源码改过，记录已过期。",
         ),
         "edited": Words(
             "记录被改动过",
             "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
-            "被改动过",
+            "输出的记录被改动过",
             "snippets/outputs 里的记录被人改动过。",
         ),
         "missing": Words(
-            "还没有记录", "还没有记录输出。运行 rizhi record {slug}。", "没有", "还没有记录。"
+            "还没有记录",
+            "还没有记录输出。运行 rizhi record {slug}。",
+            "还没有记录输出",
+            "还没有记录。",
         ),
     }
 )
@@ -201,13 +204,13 @@ def record_files(
 def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     """两次输出的差别，供人看；相同返回空串。文字逐字比，小数容许末位之差，图只比张数。"""
     recorded = recorded or CellOutput(got.title)
-    found: list[str] = []
+    differences: list[str] = []
     if not _same_text(recorded.text, got.text):
         lines = (recorded.text.splitlines(), got.text.splitlines())
-        found += unified_diff(*lines, "记录", "实际", lineterm="")
+        differences += unified_diff(*lines, "记录", "实际", lineterm="")
     if len(recorded.figures) != len(got.figures):
-        found.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
-    return "\n".join(found)
+        differences.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
+    return "\n".join(differences)
 
 
 @lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用

@@ -988,3 +988,33 @@ def test_record_runs_every_snippet_and_names_the_known(rz: Run, vault: Vault) ->
     assert rz("record", "topic").stdout == "[1/1] topic：没有变化\n"
     unknown = rz("record", "nope")
     assert unknown.exit_code == 1 and "没有片段 nope；现有：topic。" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("- 甲", "- 甲"),
+        ("1. 甲", "- 甲"),
+        ("- [ ] 甲", "- [ ] 甲"),
+        ("[x] 甲", "- [x] 甲"),
+        ("-1 的含义", "- -1 的含义"),
+        ("1.5 倍", "- 1.5 倍"),
+        ("[x](y) 甲", "- [x](y) 甲"),
+    ],
+)
+def test_a_marker_typed_with_the_words_is_not_doubled(
+    rz: Run, write: Write, typed: str, line: str
+) -> None:
+    path = write("2026-11-23", "# 题\n\n## 思考\n\n- 一\n")
+    assert rz("add", "思考", typed).exit_code == 0
+    assert path.read_text("utf-8").splitlines()[-1] == line
+
+
+def test_recording_everything_leaves_drafts_alone(rz: Run, vault: Vault) -> None:
+    vault.notes.joinpath("model").mkdir(parents=True, exist_ok=True)
+    (vault.notes / "model/half.md").write_text("---\ntitle: 半篇\ndraft: true\n---\n", "utf-8")
+    vault.snippets.mkdir(exist_ok=True)
+    (vault.snippets / "half.py").write_text("# %% 一\nraise ValueError\n", "utf-8")
+    everything = rz("record")
+    assert everything.exit_code == 0 and "half" not in everything.output
+    assert "ValueError" in rz("record", "half").stderr

@@ -125,6 +125,13 @@ def test_pages_are_read_as_in_this_repository(name: str) -> None:
     assert _listed(own, name) <= _listed(ours, name)
 
 
+def test_every_served_page_opens_in_the_editor() -> None:
+    root = yaml.compose((TEMPLATES / "vault/mkdocs.yml").read_text("utf-8"), yaml.SafeLoader)
+    theme = next(value for key, value in root.value if key.value == "theme")
+    features = next(value for key, value in theme.value if key.value == "features")
+    assert "content.action.edit" in [one.value for one in features.value]
+
+
 def main() -> None:
     """重录例子的片段；它不要任何库，所以不写库的版本。"""
     with tempfile.TemporaryDirectory() as folder:

@@ -103,20 +103,20 @@ def test_pictures_and_unused_definitions_are_reachable_but_no_backlinks() -> Non
 )
 def test_names_in_passing(text: str, found: list[str]) -> None:
     names = links.Names([_note("rope", "旋转位置", "RoPE", "r"), _note("sort", "sort")])
-    assert [note.slug for note in names.found(text)] == found
+    assert [note.slug for note in names.mentioned(text)] == found
 
 
 def test_a_name_is_placed_where_it_stands() -> None:
     names = links.Names([_note("rope", "旋转位置")])
     text = "İİİ旋转位置，又见旋转位置"  # İ 折叠之后是两个字
-    assert [text[at:end] for _, at, end in names.placed(text)] == ["旋转位置"]
-    assert names.placed(text)[0][1] == 3
+    assert [text[at:end] for _, at, end in names.every(text)] == ["旋转位置"] * 2
+    assert next(names.every(text))[1] == 3
 
 
 def test_names_in_links_code_and_destinations_are_not_in_passing() -> None:
     text = "[RoPE](rope.md) `RoPE` <!-- RoPE --> $RoPE$ [x](RoPE.md)"
     names = links.Names([_note("rope", "旋转位置", "RoPE")])
-    assert names.found(parse(text).unlinked) == [] and names.found(text) != []
+    assert names.mentioned(parse(text).unlinked) == [] and names.mentioned(text) != []
 
 
 @pytest.mark.parametrize(
@@ -237,5 +237,5 @@ def test_every_mention_and_no_everyday_word(text: str, words: list[str]) -> None
 
 def test_the_owner_lists_the_everyday_words() -> None:
     note = _note("generate", "生成", "温度", "present")
-    assert links.Names([note], ["Present"]).found("温度") == [note]
-    assert links.Names([note], ["Present", "生成"]).found("present 与生成") == []
+    assert links.Names([note], ["Present"]).mentioned("温度") == [note]
+    assert links.Names([note], ["Present", "生成"]).mentioned("present 与生成") == []

@@ -242,7 +242,12 @@ def test_back_and_forth_is_the_same(rz: Run, snapshot: Snapshot, web: dict[str, 
 
 @pytest.mark.parametrize(
     ("old", "new", "why"),
-    [("nope", "x", "没有这篇笔记"), ("rope", "ropes", "已存在"), ("rope", "rope", "已存在")],
+    [
+        ("nope", "x", "没有这篇笔记"),
+        ("rope", "ropes", "已存在"),
+        ("rope", "rope", "已存在"),
+        ("rope", "bisect", "与标准库的 bisect 重名"),
+    ],
 )
 def test_refused(
     rz: Run, snapshot: Snapshot, web: dict[str, Path], old: str, new: str, why: str
@@ -250,6 +255,12 @@ def test_refused(
     before = snapshot()
     result = rz("rename", old, new)
     assert result.exit_code == 1 and why in result.stderr and snapshot() == before
+
+
+def test_a_new_note_is_not_named_like_a_standard_module(rz: Run, snapshot: Snapshot) -> None:
+    before = snapshot()
+    result = rz("note", "queue", "--title", "队列", "--group", "algorithms")
+    assert result.exit_code == 1 and "例如 queue-note" in result.stderr and snapshot() == before
 
 
 def test_a_snippet_in_the_way_is_not_overwritten(

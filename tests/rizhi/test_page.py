@@ -53,7 +53,7 @@ def test_a_rule_is_not_front_matter(text: str) -> None:
 
 
 def test_front_matter_that_never_ends_is_a_fault() -> None:
-    meta, offset, (fault,) = front_matter("---\ntitle: 掩码\n\n# 掩码\n")
+    meta, offset, (fault,), _ = front_matter("---\ntitle: 掩码\n\n# 掩码\n")
     assert (meta, offset, fault.line) == ({}, 0, 1) and "没有收尾" in fault.message
 
 

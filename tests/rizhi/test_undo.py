@@ -368,6 +368,20 @@ def test_a_note_saved_under_its_old_name_is_said(rz: Run, vault: Vault) -> None:
     assert rz("todo").stderr == ""
 
 
+@pytest.mark.parametrize("back", [("undo",), ("rename", "rotary", "rope")])
+def test_a_name_renamed_away_and_taken_again_is_not_an_editor(
+    rz: Run, vault: Vault, back: tuple[str, ...]
+) -> None:
+    rz("note", "rope", "--title", "旋转", "--group", "model")
+    rz("rename", "rope", "rotary")
+    rz(*back)
+    assert rz("todo").stderr == "" and (vault.notes / "model/rope.md").exists()
+    rz("rename", "rope", "rotary")
+    assert rz("todo").stderr == "" and (vault.notes / "model/rotary.md").exists()
+    rz("note", "rope", "--title", "又一篇", "--group", "model")
+    assert rz("todo").stderr == ""
+
+
 # ---- 合在一起 ----
 
 

@@ -1,12 +1,14 @@
-// 张量流的查看器：图与逐行的尺寸。一切都在块自己的 JSON 里，这里只把字母换成读者填的数。
+// 张量流的查看器：图与逐行的尺寸。一切都在块自己的 data-flow 里，是 JSON，这里只把字母换成读者填的数。
 // 数据是一个片段的输出（见 flow 围栏）：choices 选哪一张图；letters、divides 是读者填的字母与
 // 它们要满足的；sides 是并排的几列；totals 与各图里的式子对应；boxes、values、source 是框、
 // 行上的值与源码；links 是函数、种类、模块通到的页，构建时已换成网址。
 (() => {
   function flow(root) {
-    const script = root.querySelector("script");
-    const data = script ? JSON.parse(script.textContent) : {};
-    if (!data.sides) return; // 没有记录，或不是张量流的数据：文字留在那里
+    const data = JSON.parse(root.dataset.flow);
+    if (!data.sides) return; // 不是张量流的数据：文字留在那里
+    for (const [name, link] of Object.entries(data.links)) {
+      if (!/^(https?|file):$/.test(new URL(link, location).protocol)) delete data.links[name];
+    }
     const SIDES = data.sides.map(([name]) => name);
     const classOf = (side) => `rz-side-${SIDES.indexOf(side)}`;
     const inputs = {};
@@ -319,7 +321,7 @@
     update();
   }
 
-  for (const root of document.querySelectorAll(".rz-flow:has(> script)")) flow(root);
+  for (const root of document.querySelectorAll(".rz-flow[data-flow]")) flow(root);
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target) target.scrollIntoView();
 })();

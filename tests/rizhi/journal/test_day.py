@@ -403,5 +403,4 @@ def test_items_of_a_section_are_told_apart_by_their_level() -> None:
 def test_prose_knows_where_it_stands() -> None:
     page = Day(Path("2026-11-23.md"), "## 思考\n一\n  二\n- 甲\n\n三\n")
     (section,) = page.sections
-    assert [page.document.line(at) for at in section.places] == [2, 3, 6]
-    assert len(section.places) == len(section.prose)
+    assert [page.document.line(at) for at, _ in section.lines] == [2, 3, 6]

@@ -111,6 +111,15 @@ def test_the_report_says_what_was_recognised(rz: Run, tmp_path: Path) -> None:
     assert "可以收为 docs/daily/2026/2026-11-20.md" in shown and "健身" in shown
 
 
+def test_what_could_have_been_rewritten_is_still_within_reach(rz: Run, tmp_path: Path) -> None:
+    source = _source(tmp_path / "old", "2026-11-20.md", "话\n\n1、甲\n待办：乙\n")
+    assert "  写着 → 的可以改写：加 --fix" in rz("import", str(source), "--dry-run").stdout
+    assert "先 rizhi undo 退回来，再加 --fix" in rz("import", str(source)).stdout
+    rz("undo")
+    said = rz("import", str(source), "--fix", "条目").stdout
+    assert "改写了 1 处" in said and "其余的原样留着" in said and "全文原样" not in said
+
+
 def test_dry_run_writes_nothing(rz: Run, tmp_path: Path, snapshot: Snapshot) -> None:
     source = _source(tmp_path / "old", "2026-11-20.md", BODY)
     before = snapshot()

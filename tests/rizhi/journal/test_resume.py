@@ -67,7 +67,8 @@ def test_evidence_is_what_the_achievement_itself_links_to() -> None:
     )
     # 只提到名字的 swiglu、明天才看的 cache，都不是凭据
     assert [note.slug for note in made.notes] == ["block", "rope"]
-    (line, *_) = resume.markdown([made], {}, Path("/v"), set()).splitlines()[2:]
+    material = resume.Material([made], {}, [], {}, {}, Path("/v"))
+    (line, *_) = material.markdown().splitlines()[2:]
     assert line.startswith("- 用 swiglu 写完[块](docs/notes/model/block.md)，见[位置]")
 
 

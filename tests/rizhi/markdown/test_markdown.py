@@ -186,7 +186,9 @@ def test_lines_that_are_no_items(line: str) -> None:
         ("~~~~\n- [ ] 里\n~~~\n- [ ] 里\n~~~~\n", []),
         ("```\n没有合上的围栏\n- [ ] 不能丢\n", ["不能丢"]),
         ("1. 甲\n   ```\n   - [ ] 不能丢\n2. 乙\n", ["不能丢"]),
+        ("1. 甲\n   ```\n   - [ ] 不能丢\n   ```py\n2. 乙\n", ["不能丢 ```py"]),
         ("~~~~~\n~~~~\n~~~\n- [ ] 不能丢\n", ["不能丢"]),
+        ("$$ 甲\n```\n乙 $$\n```\n- [ ] 不能丢\n", ["不能丢"]),
         ("<!-- 没有合上\n\n- [ ] 不能丢\n", ["不能丢"]),
         ("<!--\n- [ ] 注释里的\n\n- [ ] 也是\n-->\n- [ ] 外面的\n", ["外面的"]),
         ("- [ ] 外 <!-- - [ ] 里 -->\n", ["外"]),
@@ -435,6 +437,22 @@ def test_placeholders_do_not_change_the_blocks(text: str) -> None:
     data = text.encode()
     real = _shape(text, lambda at: len(data[:at].decode()))
     assert _shape(prepared._flat(text), lambda at: at) == real
+
+
+FENCES = st.lists(
+    st.sampled_from(["```", "~~~", "````", "```py", "- ", "  ", "> ", "甲", "\n", "$$", "!!! note"])
+).map("".join)
+DEEP = "".join(f"{'  ' * k}- ```\n" for k in range(12)) + f"{'  ' * 12}- [ ] 甲\n"
+
+
+@given(FENCES)
+@example(DEEP)
+@example("甲\n[乙]: c\n2. ```\n   丙\n")
+def test_a_fence_ends_with_a_line_of_marks_only(text: str) -> None:
+    for span in parse(text).spans:
+        if span.kind == "fenced":
+            first, *_, last = text[span.start : span.end].split("\n")
+            assert set(last.strip(" >")) == {first[0]}
 
 
 # ---- 长而怪的输入：解析的字数与调用的次数都只随长度走 ----

@@ -98,7 +98,7 @@ def test_the_instance_is_kept_between_builds(root: Path) -> None:
 
 def test_a_folder_without_settings_is_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="不是知识库"):
-        RizhiPlugin().on_config(MkDocsConfig(str(tmp_path / "mkdocs.yml")))
+        RizhiPlugin()._configure(MkDocsConfig(str(tmp_path / "mkdocs.yml")))
 
 
 def test_his_own_files_and_settings_come_first(root: Path) -> None:

@@ -14,7 +14,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from mkdocs.config import load_config
 
+from rizhi.mkdocs_plugin.rebuild import rebuilder
 from rizhi.vault import Vault, day_path
 from tests import vaults
 
@@ -95,6 +97,10 @@ def _wait_until_up(served: Served, port: int) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError((served.root / "serve.log").read_text("utf-8"))
+
+
+def test_the_options_are_read_without_a_deprecation_warning(tmp_path: Path) -> None:
+    rebuilder(load_config(str(vaults.make(tmp_path / "vault") / "mkdocs.yml")))
 
 
 def test_an_edited_note_is_refreshed(served: Served) -> None:

@@ -42,7 +42,14 @@ def test_a_vault_of_ones_own_is_recorded_and_tested(own: Path) -> None:
     assert "good：没有变化" in _python(own, "rizhi", "record", "good")
     assert "2 passed" in _pytest(own) and "2 passed" in _pytest(own, "snippets/good.py")
     (own / "snippets/good.py").write_text(GOOD + "# 尾\n", encoding="utf-8")
-    assert "记录已过期" in _pytest(own)
+    assert "记录已过期。这一格的输出没变。" in _pytest(own)
+
+
+def test_a_changed_output_is_not_said_to_be_unchanged(own: Path) -> None:
+    _python(own, "rizhi", "record")
+    (own / "snippets/good.py").write_text(GOOD.replace("print(1)", "print(2)"), encoding="utf-8")
+    said = _pytest(own)
+    assert "记录已过期" in said and "+++ 实际" in said and said.count("这一格的输出没变") == 1
 
 
 def test_drafts_are_skipped_and_unreadable_snippets_named(own: Path) -> None:
