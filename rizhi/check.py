@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from rizhi import links, notes
+from rizhi import deadlinks, links, notes
 from rizhi import template as templates
 from rizhi.dangers import dangers, in_notebook
 from rizhi.entries import Misfit, is_page, misfits
@@ -48,10 +48,8 @@ ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--st
 EMBEDDED = ("snippet", "source", "flow")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
-_UNCHECKED = re.compile(r"<a\s[^>]*href=|<img\s")
 _AUTODOC = re.compile(r"^(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(?:#{1,6} *)?::: ?(.+?) *$", re.M)
 _INDENTED = re.compile(r"(?:\n {4}.*)*")
-_WIKI = re.compile(r"\[\[[^\[\]\n]+\]\]")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
 _ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
 _LETTER = r"(?:\d*[A-Z]|\d+)"
@@ -68,6 +66,7 @@ class Scene:
     notes: list[Note]
     days: list[Day]
     weeks: list[Page]
+    added: Callable[[], deadlinks.Added] = dict
 
     @property
     def pages(self) -> list[Page]:
@@ -94,13 +93,32 @@ class Scene:
         return {misfit.path: misfit for misfit in misfits(self.vault)}
 
     @cached_property
+    def shown(self) -> frozenset[str]:
+        """站点要的文件，相对于 docs：模板、点开头的、index.md 旁边的 README.md 不要。"""
+        start = len(f"{self.vault.docs}{os.sep}")
+        files = (path for path in self.files if os.path.isfile(path))  # noqa: PTH113  造 Path 太慢
+        found = {path[start:].replace(os.sep, "/") for path in files}
+        beside = {f"{uri.removesuffix('index.md')}README.md" for uri in found if "index.md" in uri}
+        hidden = (uri for uri in found if f"/{uri}".startswith("/templates/") or "/." in f"/{uri}")
+        lost = {
+            str(path)[start:].replace(os.sep, "/")
+            for path, misfit in self.misfits.items()
+            if not misfit.page and path.is_relative_to(self.vault.docs)
+        }
+        return frozenset(found - beside - lost - set(hidden))
+
+    @cached_property
     def others(self) -> list[Page]:
         """日总结、周报与笔记之外的页：首页、使用、参考；站点也有它们。"""
         known, docs = {page.path for page in self.pages}, self.vault.docs
-        paths = (Path(name) for name in sorted(self.files) if is_page(name) and named(name))
-        known |= self.misfits.keys()
-        shown = (p for p in paths if p not in known and _shown(p.relative_to(docs)))
-        return [load(Page, self.vault, path) for path in shown]
+        paths = (docs / uri for uri in sorted(self.shown) if is_page(uri) and named(uri))
+        return [load(Page, self.vault, path) for path in paths if path not in known]
+
+    @cached_property
+    def site(self) -> deadlinks.Site:
+        """站点上有的文件：docs/ 里的，与算出来的。"""
+        pages = {page.path: page for page in (*self.pages, *self.others)}
+        return deadlinks.Site(self.vault, self.shown, pages.__getitem__, self.added)
 
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
@@ -162,9 +180,17 @@ _Look = Callable[[Scene], Iterator[Problem]]
 _rules: dict[str, _Look] = {}  # 只在载入时登记；别处用 RULES
 
 
-def check_vault(vault: Vault, today: date, strict: bool = False) -> list[Problem]:
-    """按全部规则检查，按位置排序；`strict` 时流水账也算错误。"""
-    scene = Scene(vault, today, read_notes(vault), read_days(vault), read_weeks(vault))
+def check_vault(
+    vault: Vault,
+    today: date,
+    strict: bool = False,
+    added: Callable[[], deadlinks.Added] = dict,
+) -> list[Problem]:
+    """按全部规则检查，按位置排序；`strict` 时流水账也算错误。
+
+    `added` 给出站点上不是手写的文件：这里不知道站点怎么算。
+    """
+    scene = Scene(vault, today, read_notes(vault), read_days(vault), read_weeks(vault), added)
     found = (problem for look in RULES.values() for problem in look(scene))
     problems = [replace(p, level="error") if strict and p.rule in ACCOUNT else p for p in found]
     return sorted(problems, key=lambda p: (str(p.path), p.line, p.rule))
@@ -211,25 +237,20 @@ def harmless(scene: Scene) -> Findings:
 
 @_rule("R103")
 def markdown_links(scene: Scene) -> Findings:
-    for page in scene.pages:
-        for at, what in _unchecked(page):
+    for page in (*scene.pages, *scene.others):
+        for at, what in deadlinks.unchecked(page):
             yield page, at, f"{what[:30]!r} 不会被当成链接检查", "写成 [文字](相对路径.md)"
 
 
 @_rule("R104")
 def links_alive(scene: Scene) -> Findings:
-    folders = (scene.vault.daily, scene.vault.notes)
-    known = scene.files | {str(folder / "index.md") for folder in folders}  # 构建时才有这两页
+    for page in (*scene.pages, *scene.others):
+        yield from ((page, *found) for found in deadlinks.dead(scene.site, page))
     for page in scene.pages:
-        places = {link.dest: target for link, target in scene.targets[page.path]}
-        folder = str(page.path.parent)
-        for definition in page.document.definitions.values():  # 没有用到的定义，断了也是断了
-            if target := links.resolve(folder, definition.target):
-                places[definition.dest] = target
-        for dest, target in (*places.items(), *_flow_targets(scene, page)):
-            if target not in known and not Path(target).exists():
+        for at, target in _flow_targets(scene, page):
+            if target not in scene.files:
                 message = f"链接指向不存在的 {scene.vault.relative(Path(target))}"
-                yield page, dest, message, "改正路径，或先写那一页"
+                yield page, at, message, "改正路径，或先写那一页"
 
 
 @_rule("R105")
@@ -490,26 +511,10 @@ def imports_tracked(scene: Scene) -> Findings:
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 
-def _shown(path: Path) -> bool:
-    """docs/ 里的这个文件站点要不要：模板与点开头的不要。"""
-    return path.parts[0] != "templates" and not any(part.startswith(".") for part in path.parts)
-
-
 def _cells(path: Path) -> list[Any]:
     """读得懂的笔记本的各格。"""
     cells: list[Any] = json.loads(read_text(path))["cells"]
     return cells
-
-
-def _unchecked(page: Page) -> Iterator[tuple[int, str]]:
-    """`[[双括号]]` 与手写的 `<a href>`、`<img>`，各在哪里。"""
-    if "[[" in page.text:
-        found = _WIKI.finditer(page.document.unlinked, page.offset)
-        yield from ((m.start(), m[0]) for m in found)
-    for span in page.document.spans:
-        if span.kind == "html":
-            found = _UNCHECKED.finditer(page.text, span.start, span.end)
-            yield from ((m.start(), m[0]) for m in found)
 
 
 def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
-from functools import wraps
+from functools import partial, wraps
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,7 +97,7 @@ def _told(error: RizhiError | OSError, root: Path | None) -> str:
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
-    # 缺省每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
+    # 默认每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
     gc.set_threshold(200_000)
     context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
@@ -176,9 +176,9 @@ def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> t
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="输出 JSON。")
-DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，缺省今天。")
+DATE = click.option("--date", "day", callback=as_date, metavar="日期", help="哪一天，默认今天。")
 SINCE = click.option("--since", callback=as_date, metavar="日期", help="从哪一天起。")
-WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，缺省本周。")
+WEEK = click.option("--week", callback=as_week, metavar="周", help="如 2026-W48，默认本周。")
 
 
 def _vault(context: click.Context) -> Vault:
@@ -529,8 +529,10 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
 def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
     """按约定检查全部页面与片段；有错误则退出码 1。"""
     from rizhi.check import check_vault
+    from rizhi.site.export import added
 
-    problems = check_vault(vault, today_of(vault), strict=strict)
+    today = today_of(vault)
+    problems = check_vault(vault, today, strict, partial(added, vault, today))
     wanted = [path.resolve() for path in paths]
     for path in (path for path in wanted if not path.is_relative_to(vault.root)):
         raise RizhiError(f"{path} 不在知识库里；什么也没有查。")

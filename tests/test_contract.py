@@ -31,6 +31,7 @@ _ROWS = (
     ("dangers",),
     ("links",),
     ("snippets",),
+    ("deadlinks",),
     ("journal", "notes"),
     ("check",),
     ("site",),

@@ -259,7 +259,7 @@ def _glued(document: Document) -> Iterator[Finding]:
 def _states(document: Document) -> Iterator[Finding]:
     for item in document.items:
         if item.box >= 0 and item.mark not in _STATES and item.text:
-            why = f"[{item.mark}] 算还开着的待办，记号照留；网站上可能显示成文字"
+            why = f"[{item.mark}] 算还开着的待办，记号照留；网站上各有各的样子"
             yield Finding("待办", item.start, _line_end(document, item.body), why)
 
 
@@ -296,7 +296,7 @@ def _callouts(document: Document) -> Iterator[Finding]:
         if block.kind != "quote" or not match:
             continue
         indent = document.text[document.line_start(block.start) : block.start]
-        why = "网站上是一段引用，[!…] 照样显示"
+        why = "不改，网站上也是提示框"
         if indent.strip() or block.item >= 0:  # 引用里的先等外面的改好
             yield Finding("提示框", block.start, match.end(), why)
             continue

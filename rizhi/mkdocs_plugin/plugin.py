@@ -17,13 +17,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
-from rizhi import store
+from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
 from rizhi.frontmatter import FrontMatter, front_matter
@@ -33,6 +33,7 @@ from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
+from rizhi.page import Page as Written
 from rizhi.site.graph import Web
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
@@ -83,6 +84,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._broken: Broken
         self._misfits: Misfits
         self._fronts: dict[str, FrontMatter] = {}  # 这一次读的各页的前置数据
+        self._site: deadlinks.Site
 
     @property
     def rebuilt(self) -> set[str]:
@@ -150,11 +152,14 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 files.append(File.generated(config, uri, content=text))
         _add_assets(files, config, pages.scripts(web, kept))
         _add_downloads(files, config, self._vault)
+        _remove_excluded(files)
+        uris = frozenset(file.src_uri for file in files)
+        self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
         if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
-        uris = [file.src_uri for file in files.documentation_pages()]
-        self._inserts = pages.Inserts(parts, pages.around(web, uris, kept))
+        shown = [file.src_uri for file in files.documentation_pages()]
+        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
         self._broken.guard_copy(files)
         return files
 
@@ -217,6 +222,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         page.meta = escaping.escaped(dict(page.meta))
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
+        if page.file.abs_src_path and not page.file.generated_by:
+            self._warn_unseen(page, markdown)
         return (_DRAFT if draft else "") + markdown
 
     on_page_markdown = CombinedEvent(_use_front_matter, _use_markdown)
@@ -290,6 +297,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             said.append(box(message))
         return "".join(said)
 
+    def _warn_unseen(self, page: Page, markdown: str) -> None:
+        """mkdocs 不核对、`check` 会报的链接。"""
+        written = Written(self._vault.docs / page.file.src_uri, markdown)
+        for message in deadlinks.unseen(self._site, written):
+            log.warning("docs/%s：%s。", page.file.src_uri, message)
+
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
         where, reruns = f"docs/{page.file.src_uri}", self._reruns
@@ -360,6 +373,13 @@ def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> 
     for uri, text in scripts.items():
         if not files.get_file_from_path(uri):
             files.append(File.generated(config, uri, content=text))
+
+
+def _remove_excluded(files: Files) -> None:
+    """不上站点的不留在表里：mkdocs 对指向它们的链接只说一句 INFO，点开却没有。"""
+    for file in list(files):
+        if file.inclusion is InclusionLevel.EXCLUDED:
+            files.remove(file)
 
 
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:

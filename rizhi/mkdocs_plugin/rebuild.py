@@ -182,9 +182,8 @@ class Incremental:
         self._building = Snapshot(fingerprints, places)
         self.rebuilt = set()
         changed = {file.src_uri for file in files if self._is_changed(file)}
-        references = {file.src_uri for file in files if file.src_uri.startswith(_REFERENCE)}
-        if changed & references:  # 接口清单是一起写的，少排一页就缺一页
-            changed |= references
+        if _references(changed):  # 接口清单是一起写的，少排一页就缺一页
+            changed |= {file.src_uri for file in files if file.src_uri.startswith(_REFERENCE)}
         for file in files:
             modified = _modified if file.src_uri in changed else _unmodified
             file.is_modified = modified  # type: ignore[method-assign]
@@ -344,9 +343,7 @@ class SearchEntries:
         """补上没有重建的页。"""
         for plugin in _search_plugins(config):
             index = plugin.search_index
-            fresh: dict[str, list[dict[str, Any]]] = {}
-            for entry in index.entries:
-                fresh.setdefault(entry["location"].partition("#")[0], []).append(entry)
+            fresh = graph.grouped((e["location"].partition("#")[0], e) for e in index.entries)
             if self._recut:
                 self._cut_again(index)
             self._by_page = {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.site import expand, html, overviews, panels
 from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
-from rizhi.site.graph import Web
+from rizhi.site.graph import Web, read_web
 from rizhi.snippets import record as records
 from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, contained, decode, named, notebook_files, read_text, snippet_files
@@ -23,7 +24,8 @@ _TIED = frozenset(("autorefs", "mkdocs-jupyter", "mkdocstrings", "rizhi"))
 _WANTED = """
 plugins: [search]
 markdown_extensions: [admonition, attr_list, pymdownx.details, pymdownx.highlight,
-  pymdownx.superfences, sane_lists, tables]
+  pymdownx.superfences, sane_lists, tables, {pymdownx.quotes: {callouts: true}},
+  {pymdownx.tasklist: {custom_checkbox: true}}, {pymdownx.tilde: {subscript: false}}]
 extra_css: [assets/web.css, assets/rizhi.css]
 extra_javascript: [{path: assets/rizhi.js, defer: true}, {path: assets/web.js, defer: true}]
 """
@@ -49,6 +51,19 @@ def files(web: Web) -> dict[str, Callable[[], bytes]]:
     return {f"docs/{uri}": data for uri, data in docs.items()} | {
         "mkdocs.yml": partial(_config, vault)
     }
+
+
+def added(vault: Vault, today: date) -> dict[str, Callable[[], str]]:
+    """站点上不是手写的文件与它的 Markdown：算出来的页、样式与脚本、片段的笔记本。"""
+    plan = overviews.plan(read_web(vault, today))
+    made = {uri: partial(_source, page, uri) for uri, page in plan.items()}
+    books = (expand.notebook_uri(path.stem) for path in snippet_files(vault))
+    names = (*(f"assets/{p.relative_to(ASSETS).as_posix()}" for p in _files(ASSETS)), *books)
+    return made | dict.fromkeys(names, str)
+
+
+def _source(page: Callable[[], Generated], uri: str) -> str:
+    return html.page_source(page(), uri)[0]
 
 
 def plain_config(text: str) -> str:

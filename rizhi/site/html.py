@@ -30,6 +30,8 @@ PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
 _SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
+_STRUCK = re.compile(r"~~(?! )([^~]+)(?<! )~~")  # 只划掉一半的待办，划线照留
+_STRUCK_ENTITIES = re.compile(r"&#126;&#126;(?! )((?:(?!&#126;).)+)(?<! )&#126;&#126;")
 _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 
@@ -163,7 +165,8 @@ def _row(row: Row, here: str) -> str:
     due = f' data-due="{todo.due}"' if todo.due else ""
     often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
     first, rest = row.parts[0], row.parts[1:]
-    text = f'<span class="rz-text">{_part(first, here)}</span>'
+    said = _STRUCK.sub(r"<del>\1</del>", _part(first, here))
+    text = f'<span class="rz-text">{said}</span>'
     return f'<li class="rz-todo" {facts}{due}{often}>{text}{_parts(rest, here)}</li>'
 
 
@@ -269,7 +272,7 @@ def _content_markdown(content: Content, here: str) -> str:
     if isinstance(content, Rows):
         lines = [
             f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
-            f"{_line(parts_markdown(row.parts, here))}"
+            f"{_line(_struck(row, parts_markdown(row.parts, here)))}"
             for row in content.rows
         ]
         return "\n".join(lines) + "\n\n" if lines else ""
@@ -281,6 +284,11 @@ def _content_markdown(content: Content, here: str) -> str:
         groups = ("、".join(_part_markdown(note, here) for note in g) for g in content.groups)
         return _line(" → ".join(groups)) + "\n\n"
     return ""
+
+
+def _struck(row: Row, text: str) -> str:
+    """待办里只划掉一半的，Markdown 里也还是划线。"""
+    return _STRUCK_ENTITIES.sub(r"~~\1~~", text) if row.todo else text
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Python-Markdown 扩展：列表照 CommonMark 的读法显示，与命令读到的一样；日总结里换行就是换行。
+"""Python-Markdown 扩展：列表与勾选框照命令读到的显示；日总结里换行就是换行。
 
 先按唯一的语法读一遍，只把列表改写成 Python-Markdown 的写法：一层缩进四格，上下各空一行，
 围栏随着条目缩进，`1)` 写成 `1.`，紧挨着的两个列表隔开；别的一个字也不动。
@@ -10,7 +10,7 @@
 import itertools
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 
 from rizhi.markdown import Block, Document, Item, parse, spliced
+from rizhi.site import tasks
 
 _MAX_DEPTH = 40
 _INDENT = "    "
@@ -32,6 +33,7 @@ _WHOLE = frozenset(("table", "footnote"))  # 里面的不再分
 
 _Path = tuple[int, ...]  # 从外到里：0 是引用，其余是条目或容器的内文缩进几格
 _Edit = tuple[int, int, str]
+_Box = Callable[[Item], str]
 _Lines = tuple[list[str], bool]  # 各行，与中间有没有空行
 
 
@@ -64,6 +66,7 @@ class Lists(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
         """排在空白理好之后、围栏收走之前；编号从他写的数起。"""
         md.preprocessors.register(_Lists(md, self.getConfig("breaks")), "lists", 28)
+        md.treeprocessors.register(tasks.Tasks(md), "tasks", 25)
         ordered: Any = md.parser.blockprocessors["olist"]
         ordered.LAZY_OL = False
 
@@ -74,7 +77,7 @@ class _Lists(Preprocessor):
         self.breaks = breaks
 
     def run(self, lines: list[str]) -> list[str]:
-        return rewritten("\n".join(lines), self.breaks).split("\n")
+        return rewritten("\n".join(lines), self.breaks, tasks.marker).split("\n")
 
 
 def makeExtension(**options: Any) -> Lists:
@@ -82,12 +85,15 @@ def makeExtension(**options: Any) -> Lists:
     return Lists(**options)
 
 
-def rewritten(text: str, breaks: bool = False) -> str:
-    """列表改写成 Python-Markdown 的写法；`text` 里没有制表符，换行只有 `\\n`。"""
+def rewritten(text: str, breaks: bool = False, box: _Box = tasks.plain) -> str:
+    """列表改写成 Python-Markdown 的写法，勾选框由 `box` 写。
+
+    `text` 里没有制表符，换行只有 `\\n`。
+    """
     document = parse(text)
     if not breaks and not document.items:
         return text
-    return spliced(text, _Writer(document, breaks).edits(_tree(document), ()))
+    return spliced(text, _Writer(document, breaks, box).edits(_tree(document), ()))
 
 
 def _tree(document: Document) -> _Node:
@@ -113,8 +119,9 @@ def _tree(document: Document) -> _Node:
 class _Writer:
     """照树写出列表；每一块的各行都从它所在的内文算起，由外面的加上缩进。"""
 
-    def __init__(self, document: Document, breaks: bool) -> None:
+    def __init__(self, document: Document, breaks: bool, box: _Box) -> None:
         self.document, self.text, self.breaks = document, document.text, breaks
+        self.box = box
         self.deep = [block.start for block in document.blocks if block.depth > _MAX_DEPTH]
 
     # -- 换掉哪几处 --
@@ -200,9 +207,12 @@ class _Writer:
         sign = item.marker.replace(")", ".") + " "
         first = node.children[0].parsed if node.children else None
         if isinstance(first, Block) and self._on_marker_line(first):
-            box = f"[{item.mark}] " if item.box >= 0 else ""
             own = _led(" " * len(sign), self._block(node.children[0], inside)[0][1:])
-            return [sign + box + lines[0], *own, *_led(_INDENT, lines[1 + len(own) :])], spread
+            return [
+                sign + self.box(item) + lines[0],
+                *own,
+                *_led(_INDENT, lines[1 + len(own) :]),
+            ], spread
         # 单独一个减号，会把上一行变成标题
         return [sign.replace("-", "*"), *_led(_INDENT, lines)], spread
 

@@ -5,7 +5,7 @@ import pytest
 from llm import LLMConfig, LLMForCausalLM
 from llm.config import PRESETS
 
-# transformers 5.23 各家缺省的特征；键值头数与头宽只有 GLM 两家写死
+# transformers 5.23 各家默认的特征；键值头数与头宽只有 GLM 两家写死
 FLAGS = (
     "attention_bias",
     "qk_norm",

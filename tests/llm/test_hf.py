@@ -73,7 +73,7 @@ def test_reads_every_family(saved, family, form, shard) -> None:
 @pytest.mark.parametrize("form", ["5.x", "4.x"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reads_the_rope_base(saved, family, form) -> None:
-    """底数不是缺省值时，两种写法都读得对。"""
+    """底数不是默认值时，两种写法都读得对。"""
     part = {"partial_rotary_factor": 0.25} if family.startswith("glm") else {}
     rope = {"rope_type": "default", "rope_theta": 5e5, **part}
     theirs, folder = saved(family, rope_parameters=rope)
@@ -85,7 +85,7 @@ def test_reads_the_rope_base(saved, family, form) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_missing_fields_take_the_familys_defaults(saved, family) -> None:
-    """没写的字段取 transformers 对该家族的缺省值，不是我们的。"""
+    """没写的字段取 transformers 对该家族的默认值，不是我们的。"""
     overrides = {"rms_norm_eps": None, "head_dim": None, "rope_parameters": None}
     _, folder = saved(family)
     _edit(folder, **overrides)

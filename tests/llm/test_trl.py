@@ -1,4 +1,4 @@
-"""TRL 的 SFT、DPO、GRPO 训练器，用它们的缺省设置走一步（只改输出位置、步数与用 CPU）。"""
+"""TRL 的 SFT、DPO、GRPO 训练器，用它们的默认设置走一步（只改输出位置、步数与用 CPU）。"""
 
 import math
 from pathlib import Path
@@ -32,7 +32,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _model(family: str, tokenizer: PreTrainedTokenizerFast) -> LLMForCausalLM:
-    """旋转表 1024 行：GRPO 缺省要生成 512 个词元。"""
+    """旋转表 1024 行：GRPO 默认要生成 512 个词元。"""
     config = LLMConfig.preset(
         family,
         vocab_size=len(tokenizer),
@@ -52,7 +52,7 @@ def _model(family: str, tokenizer: PreTrainedTokenizerFast) -> LLMForCausalLM:
 def _train(trainer) -> dict:
     """走一步；每个参数都动了，返回记录里有损失的那一条。"""
     defaults = trainer.args
-    assert defaults.bf16 and defaults.gradient_checkpointing  # TRL 的缺省，没有替它关掉
+    assert defaults.bf16 and defaults.gradient_checkpointing  # TRL 的默认，没有替它关掉
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     trainer.train()
     moved = {name: not torch.equal(p, before[name]) for name, p in trainer.model.named_parameters()}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rizhi.check import ACCOUNT, RULES, Scene, check_vault
 from rizhi.errors import Problem, RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
+from rizhi.site.export import added
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import Vault, find_vault
@@ -61,7 +63,7 @@ def _said(vault: Vault, rule: str) -> list[tuple[int, str, str]]:
 
 def _found(vault: Vault, strict: bool = False) -> dict[str, list[Problem]]:
     found: dict[str, list[Problem]] = {}
-    for problem in check_vault(vault, TODAY, strict):
+    for problem in check_vault(vault, TODAY, strict, partial(added, vault, TODAY)):
         found.setdefault(problem.rule, []).append(problem)
     return found
 

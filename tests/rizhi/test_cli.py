@@ -521,13 +521,13 @@ def test_week_gathers_and_keeps_his_words(rz: Run, vault: Vault, write: Write) -
     write(
         "2026-11-23",
         "# 2026-11-23 星期一　写完了\n\n## 今日成果\n\n"
-        "1. LLM。见 [旋转位置](../../notes/model/rope.md#定义)。\n\n- [ ] 画图\n- [x] 刷题\n",
+        "1. LLM。见 [旋转位置](../../notes/model/rope.md#定义与形状)。\n\n- [ ] 画图\n- [x] 刷题\n",
     )
     assert rz("week", at="2026-11-25 21:00").exit_code == 0
     path = vault.weekly / "2026-W48.md"
     text = path.read_text("utf-8")
     assert "写了 1 天；没写 2 天：11-24、11-25" in text and "## 概述" in text
-    assert "- LLM。见 [旋转位置](../notes/model/rope.md#定义)。" in text
+    assert "- LLM。见 [旋转位置](../notes/model/rope.md#定义与形状)。" in text
     assert "- [旋转位置](../notes/model/rope.md)（11-23）" in text
     assert "- [x] 刷题（自 2026-11-23）" in text and "- [ ] 画图（自 2026-11-23）" in text
     assert "思考是空的" in text and text.count("？") >= 3

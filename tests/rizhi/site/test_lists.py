@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown import Markdown
 
 from rizhi.markdown import Document, Item, parse
+from rizhi.site import tasks
 from rizhi.site.lists import rewritten
 from tests.rizhi.engine import engine
 from tests.rizhi.steps import steps
@@ -38,8 +39,8 @@ def _read(document: Document) -> Shape:
 
 
 def _state(item: Item) -> str | None:
-    """框里写的；站点只认 `[ ]` 与 `[x]`。"""
-    return item.mark.lower() if item.box >= 0 and item.mark in " xX" else None
+    """框里的记号；整条划掉的与放弃的是一个样子。"""
+    return tasks.state(item) if item.box >= 0 else None
 
 
 def _shown(soup: BeautifulSoup) -> Shape:
@@ -58,8 +59,10 @@ def _shown(soup: BeautifulSoup) -> Shape:
 def _ticked(li: Tag) -> str | None:
     if "task-list-item" not in (li.get("class") or []):
         return None
-    box = li.find("input")
-    return "x" if isinstance(box, Tag) and box.has_attr("checked") else " "
+    box, shown = li.find("input"), li.find(class_="task-list-indicator")
+    assert isinstance(box, Tag) and isinstance(shown, Tag)
+    assert box.has_attr("checked") == (shown["data-mark"] == tasks.DONE)
+    return str(shown["data-mark"])
 
 
 def _html(text: str, markdown: Markdown = NOTE) -> BeautifulSoup:
@@ -246,9 +249,12 @@ WORDS = (
     "![图](b.png)",
     "+1 的含义",
     "#标签",
+    "~~整条划掉~~",
+    "~~划掉~~一半",
+    "周一~周三~周五",
 )
 MORE = ("", "\n接着说", "\n2. 不另起", "\n再说 [又一篇](c.md)")
-BOXES = ("", "", "[ ] ", "[x] ", "[X] ", "[/] ")
+BOXES = ("", "", "[ ] ", "[x] ", "[X] ", "[√] ", "[/] ", "[-] ", "[>] ", "[?] ", "[!] ", "[*] ")
 EXTRA = (
     None,
     ("```python", "- [ ] 代码", "", "  x = 1", "```"),
