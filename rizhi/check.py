@@ -13,12 +13,16 @@ from datetime import date
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from textwrap import dedent
 from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 from rizhi import deadlinks, links, notes
 from rizhi import template as templates
 from rizhi.dangers import dangers, in_notebook
+from rizhi.entries import Misfit, is_page, misfits
 from rizhi.errors import Problem, RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
@@ -28,13 +32,24 @@ from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, flow_links
-from rizhi.snippets.source import find_object, module_file
-from rizhi.vault import SLUG, Vault, day_path, module_of, read_text, snippet_files
+from rizhi.snippets.source import documented, find_object, module_file
+from rizhi.vault import (
+    SLUG,
+    Vault,
+    day_path,
+    module_of,
+    named,
+    notebook_files,
+    read_text,
+    snippet_files,
+)
 
 ACCOUNT = ("R203", "R204", "R205", "R206")  # 流水账：平时只提醒，--strict 才算错误
 EMBEDDED = ("snippet", "source", "flow")
 PYTHON = ("python", "python3", "py", "pycon", "ipython")
 MAX_MENTIONS = 3
+_AUTODOC = re.compile(r"^(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(?:#{1,6} *)?::: ?(.+?) *$", re.M)
+_INDENTED = re.compile(r"(?:\n {4}.*)*")
 _NAMED = re.compile(r"[A-Za-z\d《》「」『』“”\"〈〉]")
 _ASSERTING = re.compile(r"assert|check|verif|raises|expect", re.I)
 _LETTER = r"(?:\d*[A-Z]|\d+)"
@@ -73,6 +88,11 @@ class Scene:
         return {f"{at}{os.sep}{name}" for at, folders, files in walked for name in folders + files}
 
     @cached_property
+    def misfits(self) -> dict[Path, Misfit]:
+        """站点收不进的文件。"""
+        return {misfit.path: misfit for misfit in misfits(self.vault)}
+
+    @cached_property
     def shown(self) -> frozenset[str]:
         """站点要的文件，相对于 docs：模板、点开头的、index.md 旁边的 README.md 不要。"""
         start = len(f"{self.vault.docs}{os.sep}")
@@ -80,13 +100,18 @@ class Scene:
         found = {path[start:].replace(os.sep, "/") for path in files}
         beside = {f"{uri.removesuffix('index.md')}README.md" for uri in found if "index.md" in uri}
         hidden = (uri for uri in found if f"/{uri}".startswith("/templates/") or "/." in f"/{uri}")
-        return frozenset(found - beside - set(hidden))
+        lost = {
+            str(path)[start:].replace(os.sep, "/")
+            for path, misfit in self.misfits.items()
+            if not misfit.page and path.is_relative_to(self.vault.docs)
+        }
+        return frozenset(found - beside - lost - set(hidden))
 
     @cached_property
     def others(self) -> list[Page]:
         """日总结、周报与笔记之外的页：首页、使用、参考；站点也有它们。"""
         known, docs = {page.path for page in self.pages}, self.vault.docs
-        paths = (docs / uri for uri in sorted(self.shown) if uri.endswith(".md"))
+        paths = (docs / uri for uri in sorted(self.shown) if is_page(uri) and named(uri))
         return [load(Page, self.vault, path) for path in paths if path not in known]
 
     @cached_property
@@ -192,8 +217,9 @@ def _rule(name: str, level: str = "error") -> Callable[[Callable[[Scene], Findin
 
 @_rule("R101")
 def readable(scene: Scene) -> Findings:
-    for page in scene.pages:
-        for fault in page.faults:
+    for page in (*scene.pages, *scene.others):
+        faults = () if page.path in scene.misfits else page.faults  # 那些由 R107 说
+        for fault in (*faults, *page.front.unfit):
             yield page.path, fault.line, fault.message, fault.remedy
 
 
@@ -202,7 +228,9 @@ def harmless(scene: Scene) -> Findings:
     said, remedy = "站点上会有不许的 HTML：", "删掉它；要展示就放进代码块或反引号"
     for page in (*scene.pages, *scene.others):
         yield from ((page, at, said + what, remedy) for at, what in dangers(page))
-    for path in sorted(scene.vault.notebooks.glob("*.ipynb")):
+    for path in notebook_files(scene.vault):
+        if path in scene.misfits:
+            continue
         for number, what in in_notebook(_cells(path)):
             yield path, 1, f"第 {number} 格{said}{what}", "删掉它，或清掉这一格的输出"
 
@@ -227,6 +255,9 @@ def links_alive(scene: Scene) -> Findings:
 
 @_rule("R105")
 def fences_resolve(scene: Scene) -> Findings:
+    listed: dict[str, Page] = {}
+    for page in (*scene.others, *scene.pages):
+        yield from _undocumented(scene, page, listed)
     for page in scene.pages:
         if not isinstance(page, Note) or not page.draft:
             for fence in fences(page.document):
@@ -242,6 +273,12 @@ def written_right(scene: Scene) -> Findings:
         skipped = () if isinstance(page, Day) and not page.faults else ("numbered", "rule")
         for miss in (miss for miss in found if miss.kind not in skipped):
             yield page, miss.start, *_spelling(miss, page.text[miss.start : miss.end])
+
+
+@_rule("R107")
+def files_fit(scene: Scene) -> Findings:
+    for misfit in scene.misfits.values():
+        yield misfit.path, misfit.line, misfit.message, misfit.remedy
 
 
 @_rule("R201")
@@ -475,13 +512,9 @@ RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 
 def _cells(path: Path) -> list[Any]:
-    """笔记本的各格；读不懂的，站点那一页会说明。"""
-    try:
-        book = json.loads(read_text(path))
-    except (RizhiError, ValueError):
-        return []
-    cells = book.get("cells") if isinstance(book, dict) else None
-    return cells if isinstance(cells, list) else []
+    """读得懂的笔记本的各格。"""
+    cells: list[Any] = json.loads(read_text(path))["cells"]
+    return cells
 
 
 def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
@@ -545,6 +578,29 @@ def _unresolved(scene: Scene, page: Page, fence: Fence) -> Findings:
             if message not in said:
                 said.add(message)
                 yield page, at, message, "改成现有的名字"
+
+
+def _undocumented(scene: Scene, page: Page, listed: dict[str, Page]) -> Findings:
+    """`::: 名字` 列不出接口的，与列过一次的：草稿也查，站点会照样去找它。"""
+    if ":::" not in page.text:
+        return
+    for found in _AUTODOC.finditer(page.document.unlinked, page.offset):
+        at, remedy = found.start(1), "写成 options: 与几个「键: 值」"
+        options = _INDENTED.match(page.text, found.end())
+        try:
+            documented(scene.vault, found[1])
+            written = yaml.safe_load(dedent(options[0] if options else "")) or {}
+        except RizhiError as error:
+            yield page, at, error.within(scene.vault.root), "改成现有的模块"
+        except yaml.YAMLError:
+            yield page, at, "「:::」下面的选项读不懂", remedy
+        else:
+            if not isinstance(written, dict) or not isinstance(written.get("options", {}), dict):
+                yield page, at, "「:::」下面的选项写得不对", remedy
+            first = listed.setdefault(found[1], page)
+            if first is not page:
+                where = scene.vault.relative(first.path)
+                yield page, at, f"{found[1]} 的接口在 {where} 已经列过", "链接到那一页"
 
 
 def _resolve(scene: Scene, lang: str, name: str) -> None:

@@ -1,7 +1,12 @@
 """前置数据：从哪里到哪里，读成纯数据；标签一律不执行，键不许重复，坏的说出行号。"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -22,12 +27,16 @@ _KNOWN = re.compile(
 )
 
 
+MAX_VALUES = 10_000  # 别名套别名，几行字能展开成几十亿项
+
+
 class FrontMatter(NamedTuple):
-    """前置数据：`offset` 是正文开始的字符位置。"""
+    """前置数据：`offset` 是正文开始的字符位置；`unfit` 是值不合适的键，`meta` 里没有它们。"""
 
     meta: Mapping[str, Any]
     offset: int
     faults: tuple[Fault, ...]
+    unfit: tuple[Fault, ...] = ()
 
 
 def body_start(text: str) -> int:
@@ -41,7 +50,9 @@ def front_matter(text: str) -> FrontMatter:
     if not block.stop:
         return FrontMatter({}, start, _overlooked(text))
     data, faults = _load(text[block])
-    return FrontMatter(data, start, faults)
+    wrong = dict(_wrong(data))
+    unfit = tuple(_unfit(text[block], key, want) for key, want in wrong.items())
+    return FrontMatter({k: v for k, v in data.items() if k not in wrong}, start, faults, unfit)
 
 
 def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
@@ -103,7 +114,24 @@ def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
     if not isinstance(data, dict):
         what = f"前置数据应是「键: 值」，却是 {type(data).__name__}"
         return {}, (Fault(2, what, "每行写一个「键: 值」"),)
+    if not _small(data):
+        return {}, (Fault(2, "前置数据展开之后太大，或自己套着自己", "不用「&」「*」，逐项写出"),)
     return data, ()
+
+
+def _small(data: object) -> bool:
+    """全部展开也不过这么多项；自己套着自己的没有尽头。"""
+    left, count = [data], 0
+    while left:
+        one = left.pop()
+        count += 1
+        if count > MAX_VALUES:
+            return False
+        if isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set):
+            left += one
+    return True
 
 
 def _fault(error: Exception, block: str) -> Fault:
@@ -174,3 +202,112 @@ def _plain(block: str) -> object:
         return yaml.load(block, Loader=_Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
+
+
+# -- 值的类型 --
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_word(value: object) -> bool:
+    """文字，或不加引号也写得出来的数与日期；true、null 多半是忘了加引号。"""
+    return isinstance(value, str | int | float | date) and not isinstance(value, bool)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_words(value: object) -> bool:
+    return _is_word(value) or (isinstance(value, list) and all(map(_is_word, value)))
+
+
+def _are_texts(value: object) -> bool:
+    return _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))
+
+
+def _is_search(value: object) -> bool:
+    """`exclude` 是真假，`boost` 是正数。"""
+    if not isinstance(value, dict):
+        return False
+    boost = value.get("boost", 1)
+    number = isinstance(boost, int | float) and not isinstance(boost, bool)
+    return _is_flag(value.get("exclude", False)) and number and 0 < boost < float("inf")
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_main(value: object) -> bool:
+    return value == "main.html"
+
+
+def _is_icon(value: object) -> bool:
+    if not isinstance(value, str) or not _ICON.fullmatch(value):
+        return False
+    folder = _icons()
+    return folder is None or (folder / f"{value}.svg").is_file()
+
+
+@lru_cache(maxsize=1)
+def _icons() -> Path | None:
+    """主题的图标在哪里；没有装主题，就只看名字像不像。"""
+    spec = find_spec("material")
+    return Path(spec.origin).parent / "templates/.icons" if spec and spec.origin else None
+
+
+_ICON = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)+")
+_TEXT = (_is_text, "一段文字；像数字、日期、true 的要加引号")
+_WORD = (_is_word, "一段文字")
+_WORDS = (_are_words, "一列文字，例如 [甲, 乙]；像 true、null 的要加引号")
+_FLAG = (_is_flag, "true 或 false")
+# 日知、主题与搜索认得的键：值该是什么。别的键没有人读，写什么都行
+KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
+    {
+        "title": _TEXT,
+        "aliases": _WORDS,
+        "tags": _WORDS,
+        "prereq": _WORDS,
+        "snippet": _TEXT,
+        "draft": _FLAG,
+        "pin": _FLAG,
+        "description": _WORD,
+        "author": _WORD,
+        "subtitle": _WORD,
+        "status": _WORD,
+        "revision_date": _WORD,
+        "git_revision_date_localized": _WORD,
+        "git_creation_date_localized": _WORD,
+        "comments": _FLAG,
+        "icon": (_is_icon, "主题有的图标，例如 material/book"),
+        "template": (_is_main, "main.html：每一页都用它，这一行可以删掉"),
+        "hide": (_are_texts, "一列文字，例如 [navigation, toc]"),
+        "search": (_is_search, "{exclude: true} 或 {boost: 2} 这样"),
+        "social": (_is_table, "几个「键: 值」"),
+    }
+)
+
+
+def _wrong(data: Mapping[Any, Any]) -> Iterator[tuple[Any, str]]:
+    """值不合适的键，与该是什么；空着等于没有写。"""
+    for key, value in data.items():
+        if not isinstance(key, str):
+            yield key, ""
+        elif key in KEYS and value is not None and not KEYS[key][0](value):
+            yield key, KEYS[key][1]
+
+
+def _unfit(block: str, key: object, want: str) -> Fault:
+    if not want:
+        return Fault(2, f"前置数据的键 {_short(key)} 不是文字", "键加上引号，或删掉它")
+    found = re.search(rf"^[ \t]*[\"']?{re.escape(str(key))}[\"']?[ \t]*:", block, re.M)
+    line = 2 + block.count("\n", 0, found.start()) if found else 2
+    return Fault(line, f"前置数据的 {key} 写得不对，没有用它", f"应是：{want}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

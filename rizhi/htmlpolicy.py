@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from turbohtml import Token, TokenType, tokenize
 
@@ -180,6 +181,8 @@ def followed(url: str) -> Iterator[str]:
     scheme = _scheme(url)
     if scheme and scheme not in _SCHEMES:
         yield f"网址的方案 {scheme}: 不在清单里"
+    else:
+        yield from _malformed(url)
 
 
 def fetched(url: str, picture: bool = True) -> Iterator[str]:
@@ -192,6 +195,16 @@ def fetched(url: str, picture: bool = True) -> Iterator[str]:
         yield "浏览器会自己去别的主机取它"
     elif scheme:
         yield f"网址的方案 {scheme}: 不在清单里"
+    else:
+        yield from _malformed(url)
+
+
+def _malformed(url: str) -> Iterator[str]:
+    """解析不了的网址：mkdocs 遇到它，那一页就排不出来。"""
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        yield f"网址写得不对（{error}）"
 
 
 def _own(name: str) -> bool:

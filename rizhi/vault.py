@@ -18,6 +18,7 @@ from rizhi.errors import RizhiError, name_in
 MAX_BYTES = 8 * 1024 * 1024
 MAX_LINES = 20_000
 DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
+_UNNAMED = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 Fingerprint = tuple[int, int, int, int]
 
@@ -88,8 +89,15 @@ def find_vault(start: Path, explicit: Path | None = None) -> Vault:
 def read_text(path: Path) -> str:
     """按 UTF-8 读出全文，换行与 BOM 原样保留。
 
-    异常：不是 UTF-8、太大或读不到，抛 RizhiError，写明字节位置与可能的编码。
+    异常：不是 UTF-8、太大、读不到，或经由链接到了知识库之外，抛 RizhiError；
+    编码不对的，写明字节位置与可能的编码。
     """
+    if outside(path):
+        raise RizhiError("经由链接指到了知识库之外；没有读它。请移走那个链接。", path)
+    return _text(path)
+
+
+def _text(path: Path) -> str:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # 管道会等不到头，/dev/zero 读不完
@@ -152,7 +160,7 @@ def read_page(path: Path) -> str:
 
     异常：同 `read_text`；超过 MAX_LINES 行也抛 RizhiError。
     """
-    text = read_text(path)
+    text = _text(path)
     if text.count("\n") > MAX_LINES:
         raise RizhiError(f"超过 {MAX_LINES} 行，不像一页总结。", path)
     return text
@@ -163,7 +171,7 @@ def read_inside(vault: Vault, path: Path) -> str:
 
     异常：同 `read_page`；是指向知识库之外的链接，也抛 RizhiError。
     """
-    if path.is_symlink() and not path.resolve().is_relative_to(vault.root):
+    if not Path(os.path.realpath(path)).is_relative_to(vault.root):
         raise RizhiError("是指向知识库之外的链接；没有读它。", path)
     return read_page(path)
 
@@ -200,7 +208,13 @@ def groups(vault: Vault) -> dict[str, str]:
 
 def snippet_files(vault: Vault) -> list[Path]:
     """全部片段文件，按名字排序。"""
-    return sorted(p for p in vault.snippets.glob("*.py") if p.name != "conftest.py")
+    found = (path for path in vault.snippets.glob("*.py") if path.name != "conftest.py")
+    return sorted(path for path in found if named(path.name))
+
+
+def notebook_files(vault: Vault) -> list[Path]:
+    """全部手写的笔记本，按名字排序。"""
+    return sorted(path for path in vault.notebooks.glob("*.ipynb") if named(path.name))
 
 
 def source_files(vault: Vault) -> list[Path]:
@@ -228,6 +242,23 @@ def read_checks(vault: Vault) -> dict[str, list[str]]:
     """每个片段里「检验…」单元格的标题；只看标记，不解析。"""
     files = snippet_files(vault)
     return {p.stem: re.findall(r"^# %% (检验.*?)\s*$", read_text(p), re.M) for p in files}
+
+
+def outside(path: Path) -> bool:
+    """经由链接，到了它所在的知识库之外没有；不在知识库里的不问。"""
+    real = os.path.realpath(path)
+    plain = os.path.abspath(path)  # noqa: PTH100  Path.absolute 不去掉「..」
+    if real == plain:
+        return False
+    for folder in Path(plain).parents:
+        if _config(folder / "pyproject.toml") is not None and folder.resolve() == folder:
+            return not Path(real).is_relative_to(folder)
+    return False
+
+
+def named(name: str) -> bool:
+    """一个文件名是不是 UTF-8 的，没有控制字符：别的写不进网址，也打印不出来。"""
+    return not _UNNAMED.search(name)
 
 
 def contained(vault: Vault, path: Path) -> Path:
@@ -286,7 +317,13 @@ def markdown_files(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _files(folder: str) -> Iterator[tuple[str, bool]]:
-    """一个文件夹里的全部文件，与它是不是链接；不跟进指向文件夹的链接，免得绕圈。"""
+    """一个文件夹里的全部文件，与它是不是链接；文件夹自己是到外面去的链接，就一个也没有。"""
+    if not outside(Path(folder)):
+        yield from _inside(folder)
+
+
+def _inside(folder: str) -> Iterator[tuple[str, bool]]:
+    """不跟进指向文件夹的链接，免得绕圈。"""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -294,8 +331,10 @@ def _files(folder: str) -> Iterator[tuple[str, bool]]:
     for entry in entries:
         if entry.name.startswith("."):  # 编辑器的交换文件、macOS 的 ._ 文件、没写完的临时文件
             continue
+        if not named(entry.name):  # 由 entries 说
+            continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
+            yield from _inside(entry.path)
         else:
             yield entry.path, entry.is_symlink()
 

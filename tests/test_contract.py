@@ -26,7 +26,7 @@ _LEAVES = ("errors", "dates", "zh", "store", "htmlpolicy")
 _ROWS = (
     ("markdown",),
     ("vault",),
-    ("frontmatter",),
+    ("frontmatter", "entries"),
     ("page", "template"),
     ("dangers",),
     ("links",),

@@ -3,7 +3,7 @@
 标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -11,20 +11,31 @@ from typing import Any
 
 from mkdocs.structure.files import Files
 
+from rizhi.entries import Misfit
 from rizhi.mkdocs_plugin import notebooks
 from rizhi.page import Note, Page
 from rizhi.site.graph import Web
 from rizhi.site.panels import by_group
-from rizhi.vault import Vault
+from rizhi.vault import Vault, notebook_files
 
 
-def nav(vault: Vault, notes: Iterable[Note], read: Callable[[Path], Page]) -> list[Any]:
-    """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。"""
+def nav(
+    vault: Vault,
+    notes: Iterable[Note],
+    read: Callable[[Path], Page],
+    misfits: Mapping[Path, Misfit],
+) -> list[Any]:
+    """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。
+
+    站点收不进的：没有页的不列，换成一页说明的照列。
+    """
+    lost = {path for path, misfit in misfits.items() if not misfit.page}
+    notes = [note for note in notes if note.path not in lost]
     groups = [
         {escape(group): [{escape(note.title): _uri(vault, note.path)} for note in listed]}
         for group, listed in by_group(vault, notes)
     ]
-    books = sorted(vault.notebooks.glob("*.ipynb"))
+    books = [path for path in notebook_files(vault) if path not in lost]
     parts: list[Any] = [
         {"首页": "index.md"},
         {
@@ -37,9 +48,9 @@ def nav(vault: Vault, notes: Iterable[Note], read: Callable[[Path], Page]) -> li
             ]
         },
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
-        {"手写例子": [{escape(notebooks.title(vault, p)): _notebook(vault, p)} for p in books]},
-        {"参考": _folder(vault, "reference", read)},
-        {"使用": _folder(vault, "guide", read)},
+        {"手写例子": [_notebook(vault, path, misfits) for path in books]},
+        {"参考": _folder(vault, "reference", read, lost)},
+        {"使用": _folder(vault, "guide", read, lost)},
     ]
     return [part for part in parts if all(part.values())]
 
@@ -56,14 +67,19 @@ def chain_days(files: Files, web: Web) -> None:
         earlier.next_page, later.previous_page = later, earlier
 
 
-def _folder(vault: Vault, name: str, read: Callable[[Path], Page]) -> list[dict[str, str]]:
-    paths = sorted((vault.docs / name).glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
+def _folder(
+    vault: Vault, name: str, read: Callable[[Path], Page], lost: Collection[Path]
+) -> list[dict[str, str]]:
+    found = (path for path in (vault.docs / name).glob("*.md") if path not in lost)
+    paths = sorted(found, key=lambda p: (p.name != "index.md", p.name))
     return [{escape(read(path).title): _uri(vault, path)} for path in paths]
 
 
-def _notebook(vault: Vault, path: Path) -> str:
-    """读不懂的笔记本换成了一页说明，见 `notebook.trouble`。"""
-    return _uri(vault, path.with_suffix(".md") if notebooks.trouble(vault, path) else path)
+def _notebook(vault: Vault, path: Path, misfits: Mapping[Path, Misfit]) -> dict[str, str]:
+    """读不懂的笔记本换成了一页说明。"""
+    if path in misfits:
+        return {escape(path.stem): _uri(vault, path.with_suffix(".md"))}
+    return {escape(notebooks.title(path)): _uri(vault, path)}
 
 
 def _uri(vault: Vault, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""笔记本页：读不懂的换成一页说明；补上标题的 id，mkdocs-jupyter 只认 ASCII，中文标题的是空的。"""
+"""笔记本页：补上标题的 id，mkdocs-jupyter 只认 ASCII，中文标题的是空的。"""
 
 import json
 import re
@@ -8,29 +8,15 @@ from pathlib import Path
 from mkdocs.structure.toc import AnchorLink, TableOfContents
 from pymdownx.slugs import slugify
 
-from rizhi.errors import RizhiError
-from rizhi.vault import Vault, read_text
+from rizhi.vault import read_text
 
 _HEAD = re.compile(r"^# +(.+?)[ \t]*$", re.M)
 _HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)
 
 
-def trouble(vault: Vault, path: Path) -> str:
-    """一个 .ipynb 读不读得懂；mkdocs-jupyter 遇到坏的会让整个构建停下。"""
-    name = vault.relative(path)
-    try:
-        book = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        return f"{name}:{error.lineno} 读不懂，第 {error.colno} 列起不是 JSON：{error.msg}。"
-    except RizhiError as error:
-        return error.within(vault.root)
-    good = isinstance(book, dict) and isinstance(book.get("cells"), list)
-    return "" if good else f"{name}:1 读不懂，不是笔记本：没有 cells。"
-
-
-def title(vault: Vault, path: Path) -> str:
-    """笔记本里第一个一级标题；没有，或读不懂，就用文件名。"""
-    cells = [] if trouble(vault, path) else json.loads(read_text(path))["cells"]
+def title(path: Path) -> str:
+    """读得懂的笔记本里第一个一级标题；没有就用文件名。"""
+    cells = json.loads(read_text(path))["cells"]
     written = (c for c in cells if isinstance(c, dict) and c.get("cell_type") == "markdown")
     texts = ("".join(map(str, cell.get("source") or "")) for cell in written)  # 整个写，或一行一项
     found = next(filter(None, map(_HEAD.search, texts)), None)

@@ -24,18 +24,27 @@ from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
 from rizhi import deadlinks, store
+from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
+from rizhi.frontmatter import FrontMatter, front_matter
 from rizhi.mkdocs_plugin import escaping, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
+from rizhi.mkdocs_plugin.autodoc import Autodoc
+from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.page import Page as Written
 from rizhi.site.graph import Web
-from rizhi.snippets import cells, fence
+from rizhi.snippets import fence
 from rizhi.snippets import record as records
-from rizhi.snippets.source import module_file
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, find_vault, read_text, snippet_files, today
+from rizhi.vault import (
+    Vault,
+    find_vault,
+    read_inside,
+    snippet_files,
+    today,
+)
 from rizhi.zh import cause
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -50,7 +59,7 @@ NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 _DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
-_REFERENCE = re.compile(r"^::: ([\w.]+)\n(?: {4}.*\n?)*", re.M)
+Misfits = dict[Path, Misfit]
 _DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
@@ -72,6 +81,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._web: Web
         self._inserts: pages.Inserts
         self._files: Files
+        self._broken: Broken
+        self._misfits: Misfits
+        self._fronts: dict[str, FrontMatter] = {}  # 这一次读的各页的前置数据
         self._site: deadlinks.Site
 
     @property
@@ -87,7 +99,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._reruns.start(command)
 
     @EARLY  # 赶在搜索插件读词典、offline 添上 CDN 的脚本之前
-    def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
+    def _configure(self, config: MkDocsConfig) -> MkDocsConfig:
         gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
         folder = Path(config.config_file_path).parent
         try:
@@ -102,15 +114,31 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             raise PluginError(_cause(error, folder)) from error
         self._incremental.begin(config, vault)
         self._incremental.search.use_words(config, words, words_file)
-        config.nav = navigation.nav(vault, notes, self._reader.page)
+        self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
+        config.nav = navigation.nav(vault, notes, self._reader.page, self._misfits)
         _add_defaults(config)
+        self._broken, self._fronts = Broken(vault), {}
+        self._broken.guard_events(config.plugins)
         return config
+
+    @LATE  # mkdocstrings 的扩展添上之后
+    def _guard_autodoc(self, config: MkDocsConfig) -> MkDocsConfig:
+        extensions: list[Any] = config.markdown_extensions
+        extensions.append(Autodoc(self._vault, lambda: _current(config)))
+        return config
+
+    on_config = CombinedEvent(_configure, _guard_autodoc)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:
         self._reruns.refresh(self._vault, self._reader.page)
 
+    @EARLY  # 别的插件打开它们之前
+    def _contain(self, files: Files, *, config: MkDocsConfig) -> Files:
+        _drop_misfits(files, config, self._vault, self._misfits)
+        return files
+
     @LATE  # 别的插件加的、换的文件都看得见；mkdocs-jupyter 会换一个 Files
-    def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
+    def _add(self, files: Files, *, config: MkDocsConfig) -> Files:
         web = self._web = self._reader.web(today(self._vault))
         kept = self._incremental.kept
         computed = pages.sources(web, kept)
@@ -123,7 +151,6 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             else:
                 files.append(File.generated(config, uri, content=text))
         _add_assets(files, config, pages.scripts(web, kept))
-        _replace_broken_notebooks(files, config, self._vault)
         _add_downloads(files, config, self._vault)
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)
@@ -133,7 +160,10 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         parts = {uri: parts for uri, (_, parts) in computed.items()}
         shown = [file.src_uri for file in files.documentation_pages()]
         self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
+        self._broken.guard_copy(files)
         return files
+
+    on_files = CombinedEvent(_contain, _add)
 
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -147,24 +177,41 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> Environment:
         env.bytecode_cache = self._incremental.templates
         escaping.guard(env)
+        self._broken.guard_templates(env, files)
         self._incremental.references.recall(config, self.rebuilt)
         return env
 
+    @LATE  # mkdocs-jupyter 换上它自己的渲染之后
+    def on_pre_page(self, page: Page, *, config: MkDocsConfig, files: Files) -> Page:
+        self._broken.guard_page(page)
+        return page
+
     def on_page_read_source(self, *, page: Page, config: MkDocsConfig) -> str | None:
-        """读不懂的一页换成说明：mkdocs 遇到不是 UTF-8 的一页，整个站点都打不开了。"""
-        path = page.file.abs_src_path
-        if path is None or page.file.src_uri.endswith(".ipynb"):
+        """正文与前置数据照日知的读法分开：mkdocs 的另一种，读出来的与 check 看到的不一样。"""
+        path, uri = page.file.abs_src_path, page.file.src_uri
+        if path is None or page.file.src_dir != config.docs_dir or not is_page(uri):
             return None
         try:
-            read_text(Path(path))
+            text = read_inside(self._vault, Path(path))
         except RizhiError as error:
-            message = error.within(self._vault.root)
-            log.warning("%s", message)
-            return f"# {page.file.name}\n\n{_failure(message)}"
-        return None
+            self._broken.fail(page, error)
+            return "\n"
+        front = self._fronts[uri] = front_matter(text)
+        body = text[front.offset :].replace("\r\n", "\n").replace("\r", "\n")
+        return f"\n{body}"  # 空行之后的，mkdocs 不再当前置数据
+
+    @EARLY
+    def _use_front_matter(
+        self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
+    ) -> str:
+        """值不合适的键已经去掉：主题遇到它们会让每一页都排不出来。"""
+        front = self._fronts.get(page.file.src_uri)
+        if front:
+            page.meta.update({k: v for k, v in front.meta.items() if v is not None})
+        return markdown
 
     @LATE  # 别的插件改过原文与前置数据之后
-    def on_page_markdown(
+    def _use_markdown(
         self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
     ) -> str:
         draft = page.meta.get("draft") is True
@@ -173,14 +220,13 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
         config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
         page.meta = escaping.escaped(dict(page.meta))
-        if "title" in page.meta:  # 也许是个数字
-            page.meta["title"] = str(page.meta["title"])
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         if page.file.abs_src_path and not page.file.generated_by:
             self._warn_unseen(page, markdown)
-        reference = partial(_reference, self._vault, page)
-        return _REFERENCE.sub(reference, (_DRAFT if draft else "") + markdown)
+        return (_DRAFT if draft else "") + markdown
+
+    on_page_markdown = CombinedEvent(_use_front_matter, _use_markdown)
 
     @LATE  # 正文与目录都排定之后
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -189,17 +235,30 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self.rebuilt.add(uri)
         for message in verdict.verdicts(html, uri):
             log.warning("%s", message)
+        if uri in self._broken.reasons:
+            return html
         if uri.endswith(".ipynb"):
             return notebooks.name_headings(html, page.toc)
         html = _DOWNLOAD.sub(partial(_download, files, page), html)
+        html = self._said(uri) + html
         return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
 
+    @EARLY  # 搜索插件读正文之前
+    def _explain(
+        self, context: TemplateContext, *, page: Page, config: MkDocsConfig, nav: Navigation
+    ) -> TemplateContext:
+        if page.file.src_uri in self._broken.reasons:
+            self._broken.explain(page)
+        return context
+
     @LATE  # 搜索插件读过正文之后：面板不进搜索，也不必让它解析
-    def on_page_context(
+    def _insert(
         self, context: TemplateContext, *, page: Page, config: MkDocsConfig, nav: Navigation
     ) -> TemplateContext:
         page.content = self._inserts.into(page.content or "", page.file.src_uri)
         return context
+
+    on_page_context = CombinedEvent(_explain, _insert)
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
         """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
@@ -208,6 +267,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @EARLY  # 赶在搜索插件写盘之前
     def _complete(self, *, config: MkDocsConfig) -> None:
+        self._incremental.retry(self._broken.reasons)
         self._incremental.finish(config, self._files)
 
     def _conclude(self, *, config: MkDocsConfig) -> None:
@@ -227,6 +287,16 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._reruns.watch(server, self._vault)
         return server
 
+    def _said(self, uri: str) -> str:
+        """前置数据里读不懂、用不上的，说在页面上。"""
+        front = self._fronts.get(uri)
+        said = []
+        for fault in (*front.faults, *front.unfit) if front else ():
+            message = f"docs/{uri}:{fault.line} {fault.message}。{fault.remedy}。"
+            log.warning("%s", message)
+            said.append(box(message))
+        return "".join(said)
+
     def _warn_unseen(self, page: Page, markdown: str) -> None:
         """mkdocs 不核对、`check` 会报的链接。"""
         written = Written(self._vault.docs / page.file.src_uri, markdown)
@@ -240,6 +310,32 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         bound = fence.fences(context)
         for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
             custom["format"] = bound.get(custom["name"], custom["format"])
+
+
+def _current(config: MkDocsConfig) -> str:
+    page = config._current_page
+    return f"docs/{page.file.src_uri}" if page else "docs"
+
+
+def _drop_misfits(files: Files, config: MkDocsConfig, vault: Vault, found: Misfits) -> None:
+    """收不进的文件，与链接到外面的文件夹里的一切；收不进的一页换成说明，谁也不必打开它。"""
+    for file in list(files):
+        path = Path(file.src_dir or "/", file.src_uri)
+        wrong = next((found[place] for place in (path, *path.parents) if place in found), None)
+        if wrong:
+            files.remove(file)
+            if wrong.path == path and wrong.page:
+                text = f"# {file.name}\n\n{box(_told(vault, wrong))}"
+                uri = file.src_uri.removesuffix(".ipynb")
+                uri = file.src_uri if is_page(uri) else f"{uri}.md"
+                files.append(File.generated(config, uri, content=text))
+    for misfit in found.values():
+        log.warning("%s", _told(vault, misfit))
+
+
+def _told(vault: Vault, misfit: Misfit) -> str:
+    where = f"{shown(vault.relative(misfit.path))}:{misfit.line}"
+    return f"{where} {misfit.message}。{misfit.remedy}。"
 
 
 def _cause(error: OSError | RizhiError, root: Path) -> str:
@@ -279,18 +375,6 @@ def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> 
             files.append(File.generated(config, uri, content=text))
 
 
-def _replace_broken_notebooks(files: Files, config: MkDocsConfig, vault: Vault) -> None:
-    """读不懂的笔记本换成一页说明：mkdocs-jupyter 会让整个构建停下。"""
-    for path in sorted(vault.notebooks.glob("*.ipynb")):
-        trouble = notebooks.trouble(vault, path)
-        file = files.get_file_from_path(path.relative_to(vault.docs).as_posix())
-        if trouble and file:
-            log.warning("%s", trouble)
-            text = f"# {path.stem}\n\n{_failure(trouble)}"
-            files.remove(file)
-            files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
-
-
 def _remove_excluded(files: Files) -> None:
     """不上站点的不留在表里：mkdocs 对指向它们的链接只说一句 INFO，点开却没有。"""
     for file in list(files):
@@ -315,21 +399,3 @@ def _download(files: Files, page: Page, place: re.Match[str]) -> str:
         return ""
     url = target.url_relative_to(page.file)
     return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
-
-
-def _reference(vault: Vault, page: Page, directive: re.Match[str]) -> str:
-    """源码包正写到一半、读不懂的时候，mkdocstrings 会让整个构建失败：改成在页面上说明。"""
-    if directive[1].partition(".")[0] != vault.source:
-        return directive[0]
-    try:
-        path = module_file(vault, directive[1])
-        cells.syntax_tree(path, read_text(path))
-    except RizhiError as error:
-        message = error.within(vault.root)
-        log.warning("docs/%s：%s", page.file.src_uri, message)
-        return _failure(message)
-    return directive[0]
-
-
-def _failure(message: str) -> str:
-    return f'!!! failure "{message}"\n    改好之后，这一页会自己回来。\n'

@@ -162,6 +162,11 @@ class Incremental:
         self._built.fingerprints = {}
         self.search.forget()
 
+    def retry(self, uris: Iterable[str]) -> None:
+        """这几页没有排出来：下一次还要再排，哪怕什么也没变。"""
+        for uri in uris:
+            self._building.fingerprints.pop(uri, None)
+
     def mark(self, files: Files, nav: Navigation, sources: "Sources") -> None:
         """与上一次的指纹相同、产物又还在的文件，告诉 mkdocs 它没变。
 
@@ -195,7 +200,7 @@ class Incremental:
 
     def _is_changed(self, file: File) -> bool:
         before = self._built.fingerprints.get(file.src_uri)
-        same = before == self._building.fingerprints[file.src_uri]
+        same = before is not None and before == self._building.fingerprints[file.src_uri]
         return not (same and os.path.isfile(file.abs_dest_path))  # noqa: PTH113
 
 

@@ -14,7 +14,7 @@ from rizhi.site.lists import rewritten
 from rizhi.site.softbreak import LABEL, WIDE
 from rizhi.snippets import cells, fence
 from rizhi.snippets import record as records
-from rizhi.snippets.source import find_object, module_file
+from rizhi.snippets.source import documented, find_object, module_file
 from rizhi.vault import Vault, read_text
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)\n?(?: {4}.*\n?)*", re.M)
@@ -114,11 +114,9 @@ def _source(vault: Vault, module: str, name: str) -> str:
 
 def _reference(vault: Vault, module: str) -> str:
     """一个模块的参考页：全部源码，每个类与函数一节，别处链接到它的锚点照样有。"""
-    path = vault.root / (module.replace(".", "/") + ".py")
-    if not path.is_file():
-        return f"`{module}`"
-    text = read_text(path)
     try:
+        path = documented(vault, module)
+        text = read_text(path)
         body = cells.syntax_tree(path, text).body
     except RizhiError as error:
         return _trouble(error.within(vault.root))

@@ -16,7 +16,7 @@ from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
 from rizhi.site.graph import Web, read_web
 from rizhi.snippets import record as records
 from rizhi.template import TEMPLATES
-from rizhi.vault import Vault, contained, decode, read_text, snippet_files
+from rizhi.vault import Vault, contained, decode, named, notebook_files, read_text, snippet_files
 
 ASSETS = Path(__file__).parent / "assets"
 _DROPPED = frozenset(("docs_dir", "hooks", "nav", "site_dir", "watch"))
@@ -161,7 +161,9 @@ def _list(folder: Path, names: list[str]) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = sorted(folder.rglob("*"))
+    paths = (path for path in found if named(path.relative_to(folder).as_posix()))
+    return [path for path in paths if path.is_file()]
 
 
 def _with_panels(web: Web, uri: str, path: Path) -> bytes:
@@ -195,7 +197,7 @@ def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
 
 def _books(vault: Vault) -> dict[str, Callable[[], bytes]]:
     """手写的笔记本只能下载：列出它们的一页。"""
-    names = [path.name for path in sorted(vault.notebooks.glob("*.ipynb"))]
+    names = [path.name for path in notebook_files(vault)]
     rows = Rows(tuple(Row((Link(name, f"notebooks/{name}"),)) for name in names))
     page = Generated("手写例子", (Panel("list", "", rows),))
     return {"notebooks/index.md": partial(_page, page, "notebooks/index.md")} if names else {}

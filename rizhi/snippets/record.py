@@ -17,6 +17,7 @@ from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError, parse,
 from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
+_PLAIN = re.compile(r"[^/\\\0.][^/\\\0]*\.(?:txt|svg)")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[-+]?\d+)?", re.I)
 
 
@@ -169,9 +170,10 @@ def read_record(outputs: Path, module: str) -> Record | None:
         return None
     try:
         data = json.loads(read_text(index))
-        listed = [(cell["title"], cell["files"]) for cell in data["cells"]]
-        files = {name: _read(folder / name) for _, names in listed for name in names}
+        listed = [(str(cell["title"]), cell["files"]) for cell in data["cells"]]
+        files = {name: _read(_within(folder, name)) for _, names in listed for name in names}
         intact = data["digest"] == _digest(files)
+        intact = intact and all("<svg" in t for n, t in files.items() if n.endswith(".svg"))
         outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
         return Record(data["key"], outs, intact, str(data.get("recorded", "")))
     except (ValueError, KeyError, TypeError) as error:
@@ -350,6 +352,13 @@ def _canonical(node: Any) -> str:
     return f"{type(node).__name__}({','.join(kept)})"
 
 
+def _within(folder: Path, name: object) -> Path:
+    """记录里列的一个文件：只许同一个文件夹里的纯文件名。"""
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
+        raise ValueError(f"files 里只许这个文件夹里的 .txt 与 .svg，现在有 {name!r}")
+    return folder / name
+
+
 def _read(path: Path) -> str:
     # 缺一个文件与改一个文件同样对待：内容对不上指纹
     return read_text(path) if path.is_file() else ""
@@ -369,7 +378,8 @@ def _cell_files(stem: str, out: CellOutput) -> dict[str, str]:
 
 def _restore(title: str, files: Mapping[str, str]) -> CellOutput:
     text = "".join(body for name, body in files.items() if name.endswith(".txt"))
-    figures = tuple(body for name, body in files.items() if name.endswith(".svg"))
+    drawn = (body for name, body in files.items() if name.endswith(".svg"))
+    figures = tuple(body if "<svg" in body else "" for body in drawn)  # 坏了的与丢了的一样
     return CellOutput(title, text, figures)
 
 

@@ -26,6 +26,19 @@ def module_file(vault: Vault, module: str) -> Path:
     return files[module]
 
 
+def documented(vault: Vault, name: str) -> Path:
+    """`::: 名字` 说的是哪个文件；只许源码包里的模块，正写到一半的也不行。
+
+    异常：不是，或没有，或有语法错误，抛 RizhiError。
+    """
+    if not vault.source or name.partition(".")[0] != vault.source:
+        what = f"只许源码包 {vault.source} 里的模块" if vault.source else "这个知识库没有源码包"
+        raise RizhiError(f"「::: {name}」：{what}；不是要列接口，就放进反引号。")
+    path = module_file(vault, name)
+    syntax_tree(path, read_text(path))
+    return path
+
+
 def _module_name(vault: Vault, path: Path) -> str:
     parts = path.relative_to(vault.root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

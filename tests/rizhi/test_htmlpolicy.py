@@ -124,7 +124,8 @@ def test_every_page_of_the_site_is_checked(vault: Vault) -> None:
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("# 甲\n\n<iframe src=x></iframe>\n", encoding="utf-8")
     vault.notebooks.mkdir(exist_ok=True)
-    book = {"cells": [{"cell_type": "markdown", "source": "<script>1</script>"}]}
+    cell = {"cell_type": "markdown", "metadata": {}, "source": "<script>1</script>"}
+    book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     (vault.notebooks / "b.ipynb").write_text(json.dumps(book), encoding="utf-8")
     (vault.notebooks / "c.ipynb").write_text("[坏的", encoding="utf-8")
     found = {p.path.name for p in check_vault(vault, date(2026, 11, 23)) if p.rule == "R102"}

@@ -13,7 +13,7 @@ PATH = Path("/v/docs/daily/2026/2026-11-23.md")
 
 def test_front_matter_is_data_only() -> None:
     text = "---\ntitle: 掩码\ncreated: 2026-11-23\n---\n正文"
-    meta, offset, faults = front_matter(text)
+    meta, offset, faults, _ = front_matter(text)
     assert meta == {"title": "掩码", "created": date(2026, 11, 23)} and faults == ()
     assert text[offset:] == "正文"
 
@@ -33,7 +33,7 @@ def test_front_matter_is_data_only() -> None:
 )
 def test_bad_front_matter_is_a_fault_with_its_line(block: str, line: int, why: str) -> None:
     text = f"---\n{block}\n---\n正文\n"
-    meta, offset, faults = front_matter(text)
+    meta, offset, faults, _ = front_matter(text)
     assert meta == {} and [fault.line for fault in faults] == [line] and why in faults[0].message
     assert text[offset:] == "正文\n"
 
@@ -53,7 +53,7 @@ def test_a_rule_is_not_front_matter(text: str) -> None:
 
 
 def test_front_matter_that_never_ends_is_a_fault() -> None:
-    meta, offset, (fault,) = front_matter("---\ntitle: 掩码\n\n# 掩码\n")
+    meta, offset, (fault,), _ = front_matter("---\ntitle: 掩码\n\n# 掩码\n")
     assert (meta, offset, fault.line) == ({}, 0, 1) and "没有收尾" in fault.message
 
 

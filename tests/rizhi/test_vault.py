@@ -58,7 +58,7 @@ def test_a_huge_page_is_not_read(tmp_path: Path) -> None:
 
 
 def test_front_matter_is_data_only() -> None:
-    meta, offset, faults = front_matter("---\ntitle: 掩码\ncreated: 2026-11-23\n---\n正文")
+    meta, offset, faults, _ = front_matter("---\ntitle: 掩码\ncreated: 2026-11-23\n---\n正文")
     assert meta == {"title": "掩码", "created": date(2026, 11, 23)} and faults == ()
     assert "---\ntitle: 掩码\ncreated: 2026-11-23\n---\n正文"[offset:] == "正文"
 
@@ -73,13 +73,13 @@ def test_front_matter_is_data_only() -> None:
     ],
 )
 def test_bad_front_matter_is_a_fault_with_its_line(block: str, line: int) -> None:
-    meta, _, faults = front_matter(f"---\n{block}\n---\n正文\n")
+    meta, _, faults, _ = front_matter(f"---\n{block}\n---\n正文\n")
     assert meta == {} and len(faults) == 1 and faults[0].line >= line
 
 
 @pytest.mark.parametrize("text", ["\n---\n一条横线\n---\n", "---\n今天写了掩码\n---\n正文", "正文"])
 def test_a_rule_is_not_front_matter(text: str) -> None:
-    assert front_matter(text) == ({}, 0, ())
+    assert front_matter(text) == ({}, 0, (), ())
 
 
 def test_bom_and_crlf_are_read(vault: Vault) -> None:

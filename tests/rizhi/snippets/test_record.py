@@ -199,6 +199,43 @@ def test_load_shows_the_rest_when_one_part_is_broken(vault: Vault, path: Path) -
         _ = loaded.source
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["../../../secret.txt", "/etc/passwd.txt", "a/b.txt", "..", ".hidden.txt", "key.json", 5],
+)
+def test_a_record_lists_only_files_of_its_own_folder(
+    vault: Vault, path: Path, name: object
+) -> None:
+    (vault.root / "secret.txt").write_text("秘密", encoding="utf-8")
+    _save(vault, path, (CellOutput("一", "甲\n"),))
+    index = vault.outputs / "topic/key.json"
+    data = json.loads(index.read_text("utf-8"))
+    data["cells"][0]["files"].append(name)
+    index.write_text(json.dumps(data), encoding="utf-8")
+    loaded = records.load(vault, path)
+    assert loaded.record is None and "读不懂" in loaded.error
+
+
+def test_a_record_that_is_a_link_out_of_the_vault_is_not_read(
+    vault: Vault, path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secret = tmp_path_factory.mktemp("outside") / "x.txt"
+    secret.write_text("秘密", encoding="utf-8")
+    _save(vault, path, (CellOutput("一", "甲\n"),))
+    (text,) = (vault.outputs / "topic").glob("*.txt")
+    text.unlink()
+    text.symlink_to(secret)
+    loaded = records.load(vault, path)
+    assert loaded.record is None and "知识库之外" in loaded.error
+
+
+def test_a_figure_that_is_no_svg_is_as_good_as_lost(vault: Vault, path: Path) -> None:
+    _save(vault, path, (CellOutput("一", "", ("不是图",)),))
+    loaded = records.load(vault, path)
+    assert loaded.record and loaded.record.outputs[0].figures == ("",)
+    assert loaded.state == "edited"
+
+
 def test_the_words_for_a_state_are_in_one_place() -> None:
     """各处要说的话都来自同一张表：别处没有人另写一张。"""
     root = Path(records.__file__).parents[2]
