@@ -20,7 +20,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.journal import write
 from rizhi.journal.todo import brief
-from rizhi.mkdocs_plugin.server import SECONDS, App, Environ, StartResponse
+from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
 from rizhi.zh import cause
 
@@ -99,11 +99,8 @@ class Guard:
 
     nonce: str
 
-    def check(self, environ: Environ) -> int:
-        """答应就返回 body 有多长。
-
-        异常：不答应，抛 _Refused。
-        """
+    def check(self, environ: Environ) -> None:
+        """异常：不答应，抛 _Refused。"""
         host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
         origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
         hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
@@ -121,7 +118,6 @@ class Guard:
                 raise _Refused("403 Forbidden", f"{why}。")
         if not secrets.compare_digest(str(nonce).encode(), self.nonce.encode()):
             raise _Refused("403 Forbidden", "口令不对：serve 重新开过，刷新这一页再试。")
-        return _length(environ)
 
 
 class Live:
@@ -146,11 +142,13 @@ class Live:
         try:
             if environ["REQUEST_METHOD"] != "POST":
                 raise _Refused("405 Method Not Allowed", "只收 POST。")
-            length = self._guard.check(environ)
+            # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
+            data = _received(environ["wsgi.input"], _length(environ))
+            self._guard.check(environ)
             action = ACTIONS.get(environ["PATH_INFO"].removeprefix(PATH))
             if action is None:
                 raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
-            return "200 OK", self._run(action, _read(environ["wsgi.input"], length))
+            return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             return refused.status, {"error": str(refused)}
         except RizhiError as error:
@@ -214,17 +212,22 @@ def _length(environ: Environ) -> int:
     return int(length)
 
 
-def _read(body: Any, length: int) -> Mapping[str, Any]:
+def _received(body: Any, length: int) -> bytes:
     """收完 body；对方不送完，服务器的时限到了就不等。
 
-    异常：没有收完、不是一个 JSON 对象，抛 _Refused。
+    异常：没有收完，抛 _Refused。
     """
     try:
-        data = body.read(length)
+        data: bytes = body.read(length)
     except TimeoutError as error:
-        raise _Refused("408 Request Timeout", f"{SECONDS:g} 秒还没有收完。") from error
+        raise _Refused("408 Request Timeout", "没有在时限之内收完。") from error
     if len(data) < length:
         raise _Refused("400 Bad Request", "没有送完就断了。")
+    return data
+
+
+def _parsed(data: bytes) -> Mapping[str, Any]:
+    """异常：不是一个 JSON 对象，抛 _Refused。"""
     try:
         wanted = json.loads(data)
     except (ValueError, RecursionError) as error:

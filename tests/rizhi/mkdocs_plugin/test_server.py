@@ -1,7 +1,7 @@
 """`mkdocs serve` 的服务器：主机名、安全的头、奇怪的请求、许多请求、占着的端口。"""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -152,7 +152,7 @@ def test_a_long_name_is_not_taken_for_a_page(tmp_path: Path) -> None:
         ("/", "200 OK", "index"),
     ):
 
-        def app(_: object, start: object, status: str = status) -> list[bytes]:
+        def app(_: object, start: Callable, status: str = status) -> list[bytes]:
             start(status, [])
             return []
 
