@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment
 from mkdocs.config.base import Config
-from mkdocs.config.config_options import ExtraScriptValue
+from mkdocs.config.config_options import ExtraScriptValue, Type
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -27,15 +27,17 @@ from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
 from rizhi.frontmatter import FrontMatter, front_matter
-from rizhi.mkdocs_plugin import escaping, notebooks, pages, search, verdict
+from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
+from rizhi.mkdocs_plugin.server import check_port, protect, reading, surviving
+from rizhi.mkdocs_plugin.watch import Observer
 from rizhi.page import Page as Written
 from rizhi.site.graph import Web
-from rizhi.snippets import fence
+from rizhi.snippets import fence, run
 from rizhi.snippets import record as records
 from rizhi.template import boilerplate
 from rizhi.vault import (
@@ -64,7 +66,9 @@ _DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
 class Options(Config):  # type: ignore[no-untyped-call]
-    """mkdocs 必须知道的选项；现在一个也没有，设置都在 `[tool.rizhi]`。"""
+    """mkdocs 必须知道的选项；设置都在 `[tool.rizhi]`。"""
+
+    live = Type(bool, default=True)
 
 
 class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
@@ -76,6 +80,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         self._incremental = Incremental()
         self._reruns = Reruns()
+        self._observer: Observer | None = None  # 只在 serve 时有
         self._reader: Reader
         self._template: re.Pattern[str]
         self._web: Web
@@ -104,6 +109,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         folder = Path(config.config_file_path).parent
         try:
             vault = find_vault(folder, folder)
+            if self._reruns.serving and not self._observer:
+                self._begin_serving(config, vault)
             words_file = store.state_folder(vault.root) / "words.txt"
             self._reader = Reader(vault, self._incremental.kept)
             self._template = boilerplate(vault)
@@ -283,8 +290,18 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def on_serve(
         self, server: LiveReloadServer, *, config: MkDocsConfig, builder: Any
     ) -> LiveReloadServer:
-        server.builder = rebuilder(config)
-        self._reruns.watch(server, self._vault)
+        host, port = config.dev_addr
+        check_port(host, port)  # 头一次构建时，也许又有人占了
+        server.builder = surviving(rebuilder(config))
+        app = reading(self._reruns.noting(server.serve_request))
+        if self.config.live:
+            app = live.route(app, host, lambda: self._vault)
+        protect(server, app, host)
+        if self._observer:
+            self._observer.take_over(server)
+        for path, recursive in self._reruns.places(self._vault):
+            server.watch(str(path), recursive=recursive)
+        run.warm_up(self._vault)
         return server
 
     def _said(self, uri: str) -> str:
@@ -302,6 +319,15 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         written = Written(self._vault.docs / page.file.src_uri, markdown)
         for message in deadlinks.unseen(self._site, written):
             log.warning("docs/%s：%s。", page.file.src_uri, message)
+
+    def _begin_serving(self, config: MkDocsConfig, vault: Vault) -> None:
+        """读第一个文件之前就看着：头一次构建还在跑时存的，建完就再建一遍。"""
+        check_port(*config.dev_addr)
+        self._observer = Observer(lambda: today(vault))
+        given = [config.docs_dir, config.config_file_path, *config.watch]
+        places = [(Path(path), True) for path in given] + self._reruns.places(vault)
+        for path, recursive in places:
+            self._observer.remember(str(path), recursive=recursive)
 
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""

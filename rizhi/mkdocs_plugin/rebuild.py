@@ -26,6 +26,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page as SitePage
 from mkdocstrings import Inventory
+from mkdocstrings_handlers.python._internal import rendering
 
 from rizhi import links
 from rizhi.journal.todo import lives
@@ -54,6 +55,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
+        self._asked: set[tuple[Callable[..., Any], Hashable]] = set()
 
     def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
         """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
@@ -61,11 +63,17 @@ class Kept:
         参数多半还是上一次的那些对象，比起来不必看内容。
         """
         key, clues = (make.func, name), make.args if given is None else given
+        self._asked.add(key)
         old = self._results.get(key)
         if old is None or old[0] != clues:
             old = self._results[key] = (clues, make())
         result: T = old[1]
         return result
+
+    def prune(self) -> None:
+        """一次构建完了：没有再问的（页删了、改名了）不留。"""
+        self._results = {key: self._results[key] for key in self._asked}
+        self._asked = set()
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,7 @@ class Incremental:
             if place not in places:
                 Path(place).unlink(missing_ok=True)
         self._built = self._building
+        self.kept.prune()
 
     def _is_changed(self, file: File) -> bool:
         before = self._built.fingerprints.get(file.src_uri)
@@ -384,6 +393,10 @@ class References:
             self._inventory = path.read_bytes() if path.is_file() else b""
         else:
             path.write_bytes(self._inventory)
+        # 它按 jinja 的环境记，从不忘：改一次源码，那一次构建的整个站点就留在内存里
+        remembered = getattr(rendering, "_test_existing_template", None)
+        if remembered:
+            remembered.cache_clear()
 
 
 def _references(uris: set[str]) -> bool:

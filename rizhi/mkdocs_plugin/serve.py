@@ -4,16 +4,16 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from posixpath import normpath
 from threading import Lock, Thread
 from typing import Any
 
-from mkdocs.livereload import LiveReloadServer
-
 from rizhi import store
 from rizhi.errors import RizhiError
+from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.page import Page
 from rizhi.site.graph import embedded
 from rizhi.snippets import record as records
@@ -44,25 +44,30 @@ class Reruns:
         """一个片段此刻跑得怎样：页面上看得见。"""
         return module in self.running, self.failures.get(module)
 
-    def watch(self, server: LiveReloadServer, vault: Vault) -> None:
-        """记下浏览器在看哪一页；后台跑完时改一下标记文件，mkdocs 就会再建一遍。"""
+    def noting(self, app: App) -> App:
+        """给出 `app` 的回答，记下浏览器在看哪一页。"""
 
-        def app(environ: dict[str, Any], start_response: Any) -> Any:
+        def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+                # 真的给出了的才是一页：网址可以长得不能当文件名，也可以带着 ..
+                if status.startswith("200") and (not name or name.endswith(".html")):
+                    self._watched = name.removesuffix(".html") or "index"
+                return start_response(status, headers, *rest)
+
             # WSGI 把路径的字节当 latin-1：中文名要还原
-            name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
-            if name.endswith(".html") or not name:
-                self._watched = name.removesuffix(".html") or "index"
-            return server.serve_request(environ, start_response)
+            path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+            name = normpath(f"/{path}").strip("/")
+            return app(environ, start)
 
-        server.set_app(app)
-        store.replace(_marker(vault), b"")
-        server.watch(str(_marker(vault)))
-        # 不看 snippets/outputs：那里是构建自己写的，看了会再建一遍
-        if vault.snippets.is_dir():
-            server.watch(str(vault.snippets), recursive=False)
-        if vault.source and (vault.root / vault.source).is_dir():
-            server.watch(str(vault.root / vault.source))
-        run.warm_up(vault)
+        return answer
+
+    def places(self, vault: Vault) -> list[tuple[Path, bool]]:
+        """要看着的文件与文件夹，与要不要看到底。
+
+        后台跑完时改一下标记文件，就会再建一遍。不看 snippets/outputs：那里是构建自己写的。
+        """
+        found = [(_marker(vault), False), (vault.snippets, False)]
+        return [*found, (vault.root / vault.source, True)] if vault.source else found
 
     def refresh(self, vault: Vault, read: Callable[[Path], Page]) -> None:
         """重跑记录过期的片段；缺了库的跑不起来，页面上会说缺什么。"""

@@ -245,11 +245,23 @@ def _load(vault: Vault, path: Path, _: object) -> Loaded:
     # 先算指纹再读片段：其间片段若又变了，记录的指纹对不上，下次自会重录
     current, unkeyed = _attempt(lambda: key(vault, path))
     used, _ = _attempt(lambda: sources(vault, path))
-    snippet, unparsed = _attempt(lambda: parse(path))
-    record, unread = _attempt(lambda: read_record(vault.outputs, path.stem))
+    snippet, unparsed = _attempt(lambda: _parsed(path, fingerprint(path)))
+    recorded = tuple(map(fingerprint, file_names(vault.outputs / path.stem)))
+    record, unread = _attempt(lambda: _recorded(vault.outputs, path.stem, recorded))
     fault = unparsed or unkeyed or unread
     error = fault.within(vault.root) if fault else ""
     return Loaded(snippet, record, current or "", used or (), fault, error)
+
+
+# 改一次源码，每个片段的指纹都变；片段与记录没变，还是同一个对象，不必每遍另留一份
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, _: Fingerprint) -> Snippet:
+    return parse(path)
+
+
+@lru_cache(maxsize=1024)
+def _recorded(outputs: Path, module: str, _: tuple[Fingerprint, ...]) -> Record | None:
+    return read_record(outputs, module)
 
 
 def _attempt(make: Callable[[], T]) -> tuple[T | None, RizhiError | None]:

@@ -1,17 +1,11 @@
 """边写边看：真的开一个 `mkdocs serve`，改笔记、片段、llm，看页面跟不跟得上。"""
 
 import re
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from mkdocs.config import load_config
@@ -19,84 +13,41 @@ from mkdocs.config import load_config
 from rizhi.mkdocs_plugin.rebuild import rebuilder
 from rizhi.vault import Vault, day_path
 from tests import vaults
+from tests.rizhi.mkdocs_plugin.served import MASK, SECONDS, Served, serving
 
-MASK = "notes/attention/attention-mask"
 CELL = "snippets/attention_mask.py"
-SECONDS = 60
+# 头一次构建的最后存一次，像他在构建还没完时存的；`ahead` 里写着几天，钟就拨快几天
+ODD = """
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from mkdocs.__main__ import cli
+from rizhi import vault
+from rizhi.mkdocs_plugin import search
 
+def now(ahead=Path("ahead")):
+    return datetime.now() + timedelta(days=int(ahead.read_text()) if ahead.exists() else 0)
 
-@dataclass(frozen=True)
-class Served:
-    """一个正在服务的副本。"""
+def late(folder, patch=search.patch_worker, page=Path(sys.argv[1])):
+    search.patch_worker = patch
+    page.write_text(page.read_text("utf-8") + "\\n构建还没完时存的。\\n", "utf-8")
+    patch(folder)
 
-    root: Path
-    address: str
-    process: subprocess.Popen[str]
-
-    def page(self, name: str = MASK) -> str:
-        try:
-            with urlopen(f"{self.address}/{name}.html", timeout=5) as answer:  # noqa: S310 本机
-                return answer.read().decode()
-        except (OSError, HTTPError):  # 正在重建
-            return ""
-
-    def wait(self, wanted: Callable[[str], bool], name: str = MASK) -> str:
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until and self.process.poll() is None:
-            page = self.page(name)
-            if page and wanted(page):
-                return page
-            time.sleep(0.2)
-        log = (self.root / "serve.log").read_text("utf-8")
-        raise AssertionError(f"{SECONDS} 秒之内页面没有变成要的样子：\n{log[-3000:]}")
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        path = self.root / name
-        text = path.read_text("utf-8")
-        assert old in text, (name, old)
-        path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    @contextmanager
-    def edited(self, name: str, old: str, new: str) -> Iterator[None]:
-        """改一处，看过之后改回去：一个测试不站在另一个的改动上。"""
-        before = (self.root / name).read_bytes()
-        self.edit(name, old, new)
-        try:
-            yield
-        finally:
-            (self.root / name).write_bytes(before)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+vault.now, search.patch_worker = now, late
+cli(["serve", "-a", sys.argv[2]])
+"""
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    root = vaults.make(tmp_path_factory.mktemp("served") / "vault")
-    port = _free_port()
-    command = [sys.executable, "-m", "mkdocs", "serve", "-a", f"127.0.0.1:{port}"]
-    with (root / "serve.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, text=True)
-    found = Served(root, f"http://127.0.0.1:{port}", process)
-    try:
-        _wait_until_up(found, port)
+    with serving(tmp_path_factory.mktemp("served"), "-m", "mkdocs", "serve", "-a") as found:
         yield found
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
-def _wait_until_up(served: Served, port: int) -> None:
-    until = time.monotonic() + SECONDS
-    while served.process.poll() is None and time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError((served.root / "serve.log").read_text("utf-8"))
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("odd"), "-c", ODD, f"docs/{MASK}.md") as found:
+        yield found
 
 
 def test_the_options_are_read_without_a_deprecation_warning(tmp_path: Path) -> None:
@@ -178,3 +129,43 @@ def test_a_broken_notebook_is_named(served: Served) -> None:
     with served.edited("docs/notebooks/tensor-shapes.ipynb", "{", "{ 不是 JSON"):
         served.wait(lambda page: "读不懂" in page, "notebooks/tensor-shapes")
     served.wait(lambda page: "读不懂" not in page, "notebooks/tensor-shapes")
+
+
+def test_an_edit_saved_while_the_first_build_runs_is_seen(odd: Served) -> None:
+    odd.wait(lambda page: "构建还没完时存的。" in page)
+
+
+def test_a_day_that_ends_is_noticed_once(odd: Served) -> None:
+    day = vaults.days(odd.root)[-1] + timedelta(days=1)
+    odd.wait(lambda page: str(day) not in page, "index")
+    (odd.root / "ahead").write_text("1")
+    odd.wait(lambda page: str(day) in page, "index")
+    builds = odd.log.count("Detected file changes")
+    time.sleep(2)
+    assert odd.log.count("Detected file changes") == builds
+
+
+def test_docs_moved_away_and_back_is_picked_up(odd: Served) -> None:
+    (odd.root / "docs").rename(odd.root / "away")
+    until = time.monotonic() + SECONDS
+    while "没有建成" not in odd.log and time.monotonic() < until:
+        time.sleep(0.1)
+    assert "masked_fill" in odd.page()  # 没有建成，接着给上一次的
+    (odd.root / "away").rename(odd.root / "docs")
+    odd.edit(f"docs/{MASK}.md", "## 一句话\n", "## 一句话\n\n回来之后写的。\n")
+    odd.wait(lambda page: "回来之后写的。" in page)
+
+
+def test_an_address_too_long_for_a_file_does_not_stop_the_next_build(odd: Served) -> None:
+    assert odd.page("a" * 300) == ""
+    odd.edit(f"docs/{MASK}.md", "## 一句话\n", "## 一句话\n\n长网址之后写的。\n")
+    odd.wait(lambda page: "长网址之后写的。" in page)
+
+
+def test_a_second_serve_on_the_port_says_so_in_a_sentence(odd: Served) -> None:
+    address = odd.address.removeprefix("http://")
+    command = [sys.executable, "-m", "mkdocs", "serve", "-a", address]
+    run = subprocess.run(command, cwd=odd.root, capture_output=True, text=True, timeout=SECONDS)
+    told = run.stdout + run.stderr
+    assert run.returncode == 1 and f"{address} 已经被占用" in told and "Traceback" not in told
+    assert odd.page()

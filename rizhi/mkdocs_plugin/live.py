@@ -1,0 +1,237 @@
+"""`mkdocs serve` 的页面上能做的事：唯一会写盘的一条路由，`POST /rizhi/live/动作名`。
+
+别的网页、别的端口、别的机器、DNS 重绑定都到不了它（见 `Guard`）。口令每次 serve 换一个，
+只写在这个服务器给出的页面的 `<head>` 里：别的源读不到页面的内容，而脚本文件谁都能引。
+它不写进磁盘上的产物，所以增量构建与从头建的仍然一样。
+"""
+
+import ipaddress
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from rizhi import store
+from rizhi.errors import RizhiError
+from rizhi.journal import write
+from rizhi.journal.todo import brief
+from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
+from rizhi.vault import Vault, today
+from rizhi.zh import cause
+
+log = logging.getLogger("mkdocs.rizhi")
+
+PATH = "/rizhi/live/"
+HEADER = "X-Rizhi-Nonce"  # 自己的头：别的源要先问一次（preflight），这里从不答应
+MAX_BYTES = 64 << 10
+ACTION_SECONDS = 30.0
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f\\u2028\\u2029\\ud800-\\udfff]")
+_META = '<meta name="rizhi-nonce" content="{}">'
+
+Answer = dict[str, Any]
+Action = Callable[[Vault, Mapping[str, Any]], Answer]
+
+
+class _Refused(Exception):
+    """不做，与为什么。"""
+
+    def __init__(self, status: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+# ---- 动作 ----
+
+
+def settle(vault: Vault, wanted: Mapping[str, Any], mark: str, verb: str) -> Answer:
+    """了结一条待办，与命令行的 done、drop 一样；`todo` 是编号或文字。"""
+    text = _text(wanted, "todo")
+    warnings = store.settle(vault.root)
+    result = write.settle(vault, today(vault), text, mark, warnings.append)
+    if len(result.candidates) != 1:
+        found = "；".join(f"{todo.id} {brief(todo.text)}" for todo in result.candidates)
+        why = f"对得上 {len(result.candidates)} 条，用编号指明：{found}" if found else "没有这一条"
+        raise RizhiError(f"开着的待办里，「{text}」{why}。")
+    path = vault.relative(result.path)
+    said = f"{verb}：{result.text}（{path}）"
+    return {"said": said, "path": path, "undo": "rizhi undo", "warnings": warnings}
+
+
+ACTIONS: dict[str, Action] = {
+    "done": lambda vault, wanted: settle(vault, wanted, "x", "完成"),
+    "drop": lambda vault, wanted: settle(vault, wanted, "-", "放弃"),
+}
+
+
+def _text(wanted: Mapping[str, Any], name: str) -> str:
+    text = wanted.get(name)
+    if not isinstance(text, str) or not text.strip() or len(text) > 1000:
+        raise RizhiError(f"{name} 应是一段不空的文字，至多 1000 个字符。")
+    if _CONTROL.search(text):
+        raise RizhiError(f"{name} 里有换行、控制字符或不成对的代理字符。")
+    return text
+
+
+# ---- 路由 ----
+
+
+def route(app: App, host: str, vault: Callable[[], Vault]) -> App:
+    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。"""
+    return Live(app, vault) if is_loopback(host) else app
+
+
+def is_loopback(host: str) -> bool:
+    """是不是只有本机连得上的地址。"""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Guard:
+    """八个条件里看请求头就知道的；少一个也不答应。"""
+
+    nonce: str
+
+    def check(self, environ: Environ) -> None:
+        """异常：不答应，抛 _Refused。"""
+        host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
+        origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
+        hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        nonce = environ.get("HTTP_" + HEADER.upper().replace("-", "_"))
+        for holds, why in (
+            (is_loopback(environ.get("REMOTE_ADDR", "")), "只许从本机来"),
+            (host in hosts, "只许从 localhost 或 127.0.0.1 打开的页面来"),
+            (origin == f"http://{host}", "只许从这个服务器自己的页面来"),
+            (site in (None, "same-origin"), "只许从这个服务器自己的页面来"),
+            (kind == "application/json", "只收 application/json"),
+            (nonce is not None, f"没有 {HEADER} 这个头"),
+        ):
+            if not holds:
+                raise _Refused("403 Forbidden", f"{why}。")
+        if not secrets.compare_digest(str(nonce).encode(), self.nonce.encode()):
+            raise _Refused("403 Forbidden", "口令不对：serve 重新开过，刷新这一页再试。")
+
+
+class Live:
+    """`app` 加上这条路由，并在它给出的每一页里写上口令。"""
+
+    def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
+        self._app, self._vault = app, vault
+        self._guard = Guard(secrets.token_urlsafe(32))
+        self._busy = Lock()
+        self._pool = ThreadPoolExecutor(1, "rizhi-live")
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].startswith(PATH):
+            return self._page(environ, start_response)
+        status, answer = self._answer(environ)
+        body = json.dumps(answer, ensure_ascii=False).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response(status, [*headers, ("Cache-Control", "no-store")])
+        return [body]
+
+    def _answer(self, environ: Environ) -> tuple[str, Answer]:
+        try:
+            if environ["REQUEST_METHOD"] != "POST":
+                raise _Refused("405 Method Not Allowed", "只收 POST。")
+            # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
+            data = _received(environ["wsgi.input"], _length(environ))
+            self._guard.check(environ)
+            action = ACTIONS.get(environ["PATH_INFO"].removeprefix(PATH))
+            if action is None:
+                raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
+            return "200 OK", self._run(action, _parsed(data))
+        except _Refused as refused:
+            return refused.status, {"error": str(refused)}
+        except RizhiError as error:
+            return "409 Conflict", {"error": error.within(self._vault().root)}
+        except OSError as error:
+            return "409 Conflict", {"error": cause(error, self._vault().root)}
+        except Exception:  # 服务器的边界：说一句，细节在终端里
+            log.exception("%s 出错", environ["PATH_INFO"])
+            return "500 Internal Server Error", {"error": "出了意外的错，细节在终端里。"}
+
+    def _run(self, action: Action, wanted: Mapping[str, Any]) -> Answer:
+        """一次只做一个；到了时限先回答，做完之前仍不接下一个。"""
+        if not self._busy.acquire(blocking=False):
+            raise _Refused("503 Service Unavailable", "上一个动作还没有做完，稍后再试。")
+        done = self._pool.submit(action, self._vault(), wanted)
+        done.add_done_callback(self._release)
+        try:
+            return done.result(ACTION_SECONDS)
+        except TimeoutError as error:
+            if not done.done():
+                raise _Refused("504 Gateway Timeout", _LATE) from error
+            raise
+
+    def _release(self, _: Future[Answer]) -> None:
+        self._busy.release()
+
+    def _page(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """一页 HTML 写上口令；别的原样给。"""
+        began: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            began.append((status, headers))
+
+        body = self._app(environ, start)
+        ((status, headers),) = began
+        if not dict(headers).get("Content-Type", "").startswith("text/html"):
+            start_response(status, headers)
+            return body
+        html = b"".join(body)
+        getattr(body, "close", lambda: None)()  # WSGI：谁收下的谁关上
+        head, mark, tail = html.partition(b"</head>")
+        html = head + _META.format(self._guard.nonce).encode() + mark + tail if mark else html
+        kept = [pair for pair in headers if pair[0] != "Content-Length"]
+        start_response(status, [*kept, ("Content-Length", str(len(html)))])
+        return [html]
+
+
+_LATE = f"{ACTION_SECONDS:g} 秒还没有做完，也许稍后会做完：看一眼那一页再决定。"
+
+
+def _length(environ: Environ) -> int:
+    """body 有多长。
+
+    异常：没有说、说得不对、太长，抛 _Refused。
+    """
+    length = environ.get("CONTENT_LENGTH", "")
+    if "HTTP_TRANSFER_ENCODING" in environ or not re.fullmatch(r"\d{1,12}", length, re.A):
+        raise _Refused("411 Length Required", "要有 Content-Length，不收 Transfer-Encoding。")
+    if int(length) > MAX_BYTES:
+        raise _Refused("413 Content Too Large", f"至多 {MAX_BYTES >> 10} KB。")
+    return int(length)
+
+
+def _received(body: Any, length: int) -> bytes:
+    """收完 body；对方不送完，服务器的时限到了就不等。
+
+    异常：没有收完，抛 _Refused。
+    """
+    try:
+        data: bytes = body.read(length)
+    except TimeoutError as error:
+        raise _Refused("408 Request Timeout", "没有在时限之内收完。") from error
+    if len(data) < length:
+        raise _Refused("400 Bad Request", "没有送完就断了。")
+    return data
+
+
+def _parsed(data: bytes) -> Mapping[str, Any]:
+    """异常：不是一个 JSON 对象，抛 _Refused。"""
+    try:
+        wanted = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _Refused("400 Bad Request", "不是 JSON。") from error
+    if not isinstance(wanted, dict):
+        raise _Refused("400 Bad Request", "应是一个 JSON 对象。")
+    return wanted
