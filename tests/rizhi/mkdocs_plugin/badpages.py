@@ -210,7 +210,8 @@ _SCALARS = (
 _FRAGMENTS = (
     "正文。", "::: tip", "::: llm.model", "# ::: llm.nope", "> - ::: a b c", "  ::: tip", ":::",
     "::: `x`", "[a](http://[::1)", "![a](http://[x)", "<http://[::1>", "[a][b]\n\n[b]: http://[",
-    "[a](<http://[> 'x')", "[x](gone.md)", "[x][llm.model.RMSNorm]", "[x][nope]", "[x](/abs.md)", "[x](#nope)",
+    "[a](<http://[> 'x')", "[x](gone.md)", "[x][llm.model.RMSNorm]", "[x][nope]", "[x](/abs.md)",
+    "[x](#nope)",
     "[x](//)",
     "[x]()", "![]()", "[x](?a=b)", "[x](../../../../etc/passwd)", "[x](mailto:a@b)", "[x](%00.md)",
     "[x](%zz.md)", "[[双括号]]", ">" * 3000 + " x", "- " * 300 + "x",
