@@ -10,7 +10,7 @@ _CELLS = '<div class="jp-Notebook"'
 def verdicts(html: str, uri: str) -> Iterator[str]:
     """一页里每一处不许的，写成一句警告。"""
     book = uri.endswith(".ipynb")
-    policy = htmlpolicy.NOTEBOOK if book else htmlpolicy.PAGE
+    policy = htmlpolicy.NOTEBOOK if book else htmlpolicy.RENDERED
     for one in htmlpolicy.judge(_cells(html) if book else html, policy):
         yield f"docs/{uri}：站点上会有不许的 HTML：{one.what[:60]!r}：{one.why}。"
 
