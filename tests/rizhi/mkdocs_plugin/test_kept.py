@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -285,3 +286,17 @@ def test_any_series_of_edits_reads_as_from_scratch(edits: list[tuple[int, int]])
             Reader(vault, kept).web(TODAY)
             _random_edit(vault, kind, which, serial)
             assert Reader(vault, kept).web(TODAY) == read_web(vault, TODAY)
+
+
+def test_what_a_build_no_longer_asks_for_is_let_go() -> None:
+    kept, made = Kept(), list[str]()
+
+    def make(name: str) -> str:
+        made.append(name)
+        return name
+
+    for asked in ("甲乙", "乙", "甲"):
+        for name in asked:
+            kept(name, partial(make, name))
+        kept.prune()
+    assert made == ["甲", "乙", "甲"]

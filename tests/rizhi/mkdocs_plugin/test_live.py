@@ -6,12 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mkdocs.livereload import LiveReloadServer
 
 from rizhi import cli, store
 from rizhi.mkdocs_plugin import live, server
+from rizhi.mkdocs_plugin.plugin import RizhiPlugin
+from rizhi.mkdocs_plugin.rebuild import Kept, Reader
+from rizhi.snippets import run
 from rizhi.vault import Vault
 from tests.rizhi.mkdocs_plugin.guarded import Guarded, serving
 
@@ -245,6 +251,24 @@ def test_bound_beyond_this_machine_there_is_no_route(tmp_path: Path, bound: str)
         assert served.nonce == ""
         answer = served.get(f"{live.PATH}done", method="POST")
         assert (answer.status, answer.read().decode()) == (405, "只许读。\n")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_option_switches_it_off(
+    served: Guarded, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    monkeypatch.setattr(run, "warm_up", lambda _: None)
+    plugin = RizhiPlugin()
+    plugin.load_config({"live": wanted})
+    plugin._reader = Reader(served.vault, Kept())
+    pages = str(served.vault.root.with_name("site"))
+    made = LiveReloadServer(lambda: None, "127.0.0.1", 0, pages)
+    config: Any = SimpleNamespace(dev_addr=("127.0.0.1", 0), user_configs=[{}])
+    plugin.on_serve(made, config=config, builder=None)
+    environ = {"PATH_INFO": "/", "HTTP_HOST": "localhost", "REQUEST_METHOD": "GET"}
+    page = b"".join(made.application(environ, lambda *_: None))
+    assert (b"rizhi-nonce" in page) is wanted
+    made.server_close()
 
 
 def test_each_serve_has_a_nonce_of_its_own(tmp_path: Path) -> None:
