@@ -229,7 +229,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         page.meta = escaping.escaped(dict(page.meta))
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
-        if page.file.abs_src_path and not page.file.generated_by:
+        if is_page(page.file.src_uri) and not page.file.generated_by:  # 笔记本里是数据，不是链接
             self._warn_unseen(page, markdown)
         return (_DRAFT if draft else "") + markdown
 

@@ -240,5 +240,5 @@ def test_a_build_says_what_is_wrong_with_the_state_folder(vault: Vault, outside:
 
     (vault.root / ".rizhi").symlink_to(outside)
     with pytest.raises(PluginError, match=r"\.rizhi 是链接，没有用它"):
-        RizhiPlugin().on_config(MkDocsConfig(str(vault.root / "mkdocs.yml")))
+        RizhiPlugin()._configure(MkDocsConfig(str(vault.root / "mkdocs.yml")))
     assert sorted(p.name for p in outside.iterdir()) == ["x.md"]
