@@ -1,9 +1,10 @@
 # 用法见 README.md。首次使用会自建 .venv；之后 pyproject.toml 或 constraints.txt 变了才重装。
-FINE = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+# pymdown-extensions 13 要 3.11.5：Debian 12 自带的 3.11.2 装不上
+FINE = 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info[:3] < (3, 14))'
 # python3 太旧或太新，就用 PATH 上合适的另一个；也可以用 make PYTHON=… 指明
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c $(FINE) 2>/dev/null && { echo $$p; exit; }; done; echo python3)
-WANTED = 这里要 Python 3.11、3.12 或 3.13。
+WANTED = 这里要 Python 3.11（3.11.5 起）、3.12 或 3.13。
 VENV ?= .venv
 BIN = $(VENV)/bin
 RUN = $(BIN)/python -m

@@ -237,7 +237,7 @@ def test_the_workflow_tests_every_python_that_is_promised() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     accepted = SpecifierSet(project["requires-python"])
     tested = _workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
-    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in accepted]
+    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}.99" in accepted]
 
 
 def test_the_diary_is_published_only_when_someone_asks() -> None:

@@ -74,7 +74,7 @@ def test_the_same_versions_as_pip_accepts(project: Path, minor: int) -> None:
     assert (project / ".venv").exists() is fine
     if not fine:
         assert f"python3 的版本：Python 3.{minor}.0。" in run.stdout
-        assert "3.11、3.12 或 3.13" in run.stdout and "make PYTHON=" in run.stdout
+        assert "3.11（3.11.5 起）、3.12 或 3.13" in run.stdout and "make PYTHON=" in run.stdout
         assert "没有改动任何文件" in run.stdout
 
 

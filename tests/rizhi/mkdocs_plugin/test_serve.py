@@ -132,6 +132,15 @@ def test_a_broken_notebook_is_named(served: Served) -> None:
     served.wait(lambda page: "读不懂" not in page, "notebooks/tensor-shapes")
 
 
+def test_the_page_being_read_turning_gbk_says_so_and_comes_back(served: Served) -> None:
+    path = served.root / f"docs/{MASK}.md"
+    before = path.read_bytes()
+    path.write_bytes(before.decode().encode("gb18030"))
+    served.wait(lambda page: "不是 UTF-8" in page and "像是 GBK" in page)
+    path.write_bytes(before)
+    served.wait(lambda page: "不是 UTF-8" not in page and "rz-cell" in page)
+
+
 def test_an_edit_saved_while_the_first_build_runs_is_seen(odd: Served) -> None:
     odd.wait(lambda page: "构建还没完时存的。" in page)
 
