@@ -5,6 +5,7 @@ CSP 挡的是泄漏（页面里混进的脚本与图，不能把内容送到别�
 """
 
 import errno
+import gc
 import io
 import ipaddress
 import logging
@@ -12,6 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable
+from threading import Timer
 from typing import Any
 
 from mkdocs.exceptions import Abort, PluginError
@@ -26,6 +28,7 @@ StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 SECONDS = 10.0  # 一个请求从连上到收完，至多这么久
+_IDLE = 1.0
 _BACKLOG = 256  # 同时来的请求排得下；socketserver 默认只排五个
 _CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -157,7 +160,10 @@ def check_port(host: str, port: int) -> None:
 
 
 def surviving(build: Callable[[], None]) -> Callable[[], None]:
-    """这一遍没有建成，就接着给上一次的页：mkdocs 会让每个请求一直等到下一次建成。"""
+    """这一遍没有建成，就接着给上一次的页：mkdocs 会让每个请求一直等到下一次建成。
+
+    一遍建完，那时的整个站点绕着圈互相引用，阈值又调得高（见 `on_config`）：等页面给出去了再回收。
+    """
 
     def again() -> None:
         try:
@@ -165,5 +171,9 @@ def surviving(build: Callable[[], None]) -> Callable[[], None]:
         except (Exception, Abort) as error:
             detail = not isinstance(error, Abort | PluginError)
             log.error("这一遍没有建成，先看上一次的；改好再存。%s", error, exc_info=detail)
+        finally:
+            later = Timer(_IDLE, gc.collect)
+            later.daemon = True
+            later.start()
 
     return again
