@@ -32,7 +32,8 @@ def bare(target: Path) -> Path:
     """同样的页面与笔记本、同样的主题与插件；围栏换成普通的代码块，没有我们的插件与扩展。"""
     ours(target)
     vault = find_vault(target, target)
-    for page in vault.docs.rglob("*.md"):
+    guide = vault.docs / "guide"  # 那里的围栏是写给人照抄的例子，片段并不在
+    for page in (page for page in vault.docs.rglob("*.md") if guide not in page.parents):
         plain = _FENCE.sub(partial(_plain, vault, page), page.read_text("utf-8"))
         page.write_text(plain, encoding="utf-8")
     _without_us(target / "mkdocs.yml")
