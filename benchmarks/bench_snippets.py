@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks import compare, peers
-from rizhi.snippets import cells, record
+from rizhi.snippets import cells
+from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import find_vault, snippet_files
 
 ROUNDS = 5
@@ -35,7 +36,7 @@ def notebooks(root: Path, paths: list[Path]) -> list[Path]:
     """同样的单元格，写成笔记本，放在能导入 llm 的地方。"""
     made = [root / f"{path.stem}.ipynb" for path in paths]
     for path, book in zip(paths, made, strict=True):
-        book.write_text(record.to_notebook(cells.parse(path), None), encoding="utf-8")
+        book.write_text(to_notebook(cells.parse(path), None), encoding="utf-8")
     return made
 
 

@@ -39,6 +39,7 @@ from rizhi.page import Page as Written
 from rizhi.site.graph import Web
 from rizhi.snippets import fence, run
 from rizhi.snippets import record as records
+from rizhi.snippets.notebook import to_notebook
 from rizhi.template import boilerplate
 from rizhi.vault import (
     Vault,
@@ -415,7 +416,7 @@ def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
         if loaded.snippet is None:
             log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
-        book = records.to_notebook(loaded.snippet, loaded.record)
+        book = to_notebook(loaded.snippet, loaded.record)
         files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
 
 

@@ -15,6 +15,7 @@ from rizhi.site import expand, html, overviews, panels
 from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
 from rizhi.site.graph import Web, read_web
 from rizhi.snippets import record as records
+from rizhi.snippets.notebook import to_notebook
 from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, contained, decode, named, notebook_files, read_text, snippet_files
 
@@ -187,7 +188,7 @@ def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
         if loaded.snippet is None:
             continue
         parsed, record = loaded.snippet, loaded.record
-        recorded[expand.notebook_uri(path.stem)] = records.to_notebook(parsed, record).encode
+        recorded[expand.notebook_uri(path.stem)] = to_notebook(parsed, record).encode
         for number, cell in enumerate(parsed.code_cells, 1):
             out = record.output(cell.title) if record else None
             for count, figure in enumerate(out.figures if out else (), 1):

@@ -1,4 +1,4 @@
-"""片段的子进程里发生的事：定下种子与图，装上防护，逐格运行。"""
+"""片段的子进程里发生的事：定下种子与图，逐格运行。"""
 
 import os
 import random
@@ -13,13 +13,10 @@ from typing import Any
 
 from rizhi.snippets import figures
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
+from rizhi.snippets.guard import guard
+from rizhi.snippets.stream import OutputTooLong, Writer
 
-MAX_OUTPUT = 64 * 1024
 SEEDED = frozenset(("numpy", "torch"))
-
-
-class OutputTooLong(Exception):
-    """一个单元格打印得太多。"""
 
 
 def run_cells(
@@ -28,7 +25,7 @@ def run_cells(
     """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
     module = _prepare(snippet, root, folder)
     _settle(seeded)
-    sys.addaudithook(_guard(Path(folder).resolve()))
+    sys.addaudithook(guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
         output = _run_cell(cell, module)
@@ -65,51 +62,8 @@ def _library(name: str, wanted: frozenset[str]) -> Any:
     return None
 
 
-def _guard(folder: Path) -> Any:
-    """片段只许在自己的临时文件夹里写，不许上网，不许另开进程；钩子装上就摘不下来。"""
-
-    def inside(target: Any) -> bool:
-        if isinstance(target, int) or str(target) == os.devnull:
-            return True
-        path = Path(os.fsdecode(target)).resolve()
-        return path == folder or path.is_relative_to(folder)
-
-    def check(event: str, arguments: tuple[Any, ...]) -> None:
-        if event.startswith("socket.") and event != "socket.gethostname":
-            raise PermissionError("片段不许上网：把要用的数据写进片段。")
-        if event in ("subprocess.Popen", "os.system", "os.fork", "os.exec", "os.posix_spawn"):
-            raise PermissionError("片段不许另开进程。")
-        if event == "open" and _writes(arguments) and not inside(arguments[0]):
-            raise PermissionError(f"片段不许写到自己的临时文件夹之外：{arguments[0]}")
-        if event in _CHANGES and not all(map(inside, arguments[: _CHANGES[event]])):
-            raise PermissionError(f"片段不许改动自己的临时文件夹之外：{arguments[0]}")
-
-    return check
-
-
-# 改动文件系统的审计事件，与其中路径参数的个数
-_CHANGES = {
-    "os.remove": 1,
-    "os.mkdir": 1,
-    "os.rmdir": 1,
-    "os.rename": 2,
-    "os.link": 2,
-    "os.symlink": 2,
-    "os.truncate": 1,
-    "os.chmod": 1,
-    "os.utime": 1,
-}
-
-
-def _writes(arguments: tuple[Any, ...]) -> bool:
-    _, mode, flags = arguments
-    if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
-
-
 def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
-    writer, error = _Writer(), None
+    writer, error = Writer(), None
     source = "\n" * (cell.line - 1) + cell.source
     sys.stdout = writer
     try:
@@ -140,29 +94,3 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
     kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
     head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
     return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
-
-
-class _Writer:
-    """接住打印的文字；超出上限就停下这一格。"""
-
-    encoding = "utf-8"
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.size = 0
-
-    def write(self, text: str) -> int:
-        self.size += len(text)
-        if self.size > MAX_OUTPUT:
-            raise OutputTooLong(f"一格的输出超过 {MAX_OUTPUT >> 10} KiB；只打印要看的那几行。")
-        self.parts.append(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """文字都在内存里，没有可冲刷的。"""
-
-    def isatty(self) -> bool:
-        return False
-
-    def text(self) -> str:
-        return "".join(self.parts)

@@ -14,6 +14,7 @@ from rizhi import page
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput
+from rizhi.snippets.compare import compare
 from rizhi.snippets.run import Run, run
 from rizhi.vault import Vault, find_vault, module_of, snippet_files
 
@@ -83,7 +84,7 @@ def compare_with_record(loaded: records.Loaded, output: CellOutput) -> str:
     if loaded.error:
         return loaded.error
     recorded = loaded.record.output(output.title) if loaded.record else None
-    difference = records.compare(recorded, output)
+    difference = compare(recorded, output)
     stale = records.STATES[loaded.state].test
     if loaded.state == "stale" and not difference:
         stale += "这一格的输出没变。"

@@ -1,4 +1,4 @@
-"""片段的记录：指纹、新不新、读写与比较。"""
+"""片段的记录：指纹、新不新、读与写。"""
 
 import ast
 import hashlib
@@ -6,19 +6,17 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError, parse, syntax_tree
+from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, parse, syntax_tree
 from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
 _PLAIN = re.compile(r"[^/\\\0.][^/\\\0]*\.(?:txt|svg)")
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[-+]?\d+)?", re.I)
 
 
 @dataclass(frozen=True)
@@ -201,45 +199,6 @@ def record_files(
     return {name: text.encode() for name, text in files.items()}
 
 
-def compare(recorded: CellOutput | None, got: CellOutput) -> str:
-    """两次输出的差别，供人看；相同返回空串。文字逐字比，小数容许末位之差，图只比张数。"""
-    recorded = recorded or CellOutput(got.title)
-    differences: list[str] = []
-    if not _same_text(recorded.text, got.text):
-        lines = (recorded.text.splitlines(), got.text.splitlines())
-        differences += unified_diff(*lines, "记录", "实际", lineterm="")
-    if len(recorded.figures) != len(got.figures):
-        differences.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
-    return "\n".join(differences)
-
-
-@lru_cache(maxsize=1024)  # 没改过的片段，每次重建都沿用
-def to_notebook(snippet: Snippet, record: Record | None) -> str:
-    """带输出的 .ipynb：逐格源码配上记录；同样的输入得到同样的字节。"""
-    from nbformat import v4  # 半秒，只有站点与导出才用得着
-
-    python = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = v4.new_notebook(  # 造的时候就按格式校验
-        cells=[_notebook_cell(n, cell, record) for n, cell in enumerate(snippet.cells, 1)],
-        metadata={"kernelspec": python, "language_info": {"name": "python"}},
-    )
-    return f"{v4.writes(notebook)}\n"
-
-
-def _notebook_cell(number: int, cell: Cell, record: Record | None) -> Any:
-    from nbformat import v4
-
-    name = f"cell-{number}"  # 不写就是随机的
-    if cell.kind == "markdown":
-        return v4.new_markdown_cell(cell.source, id=name)
-    if cell.kind == "raw":
-        return v4.new_raw_cell(cell.source, id=name)
-    output = (record and record.output(cell.title)) or CellOutput(cell.title)
-    printed = [v4.new_output("stream", text=output.text)] if output.text else []
-    drawn = [v4.new_output("display_data", {"image/svg+xml": svg}) for svg in output.figures]
-    return v4.new_code_cell(cell.source, id=name, outputs=[*printed, *drawn])
-
-
 @lru_cache(maxsize=1024)  # 几百个片段，好几处都要问
 def _load(vault: Vault, path: Path, _: object) -> Loaded:
     # 先算指纹再读片段：其间片段若又变了，记录的指纹对不上，下次自会重录
@@ -397,19 +356,3 @@ def _restore(title: str, files: Mapping[str, str]) -> CellOutput:
 
 def _file_name(title: str) -> str:
     return re.sub(r"[^\w]+", "-", title).strip("-")[:40]
-
-
-def _same_text(recorded: str, got: str) -> bool:
-    if recorded == got:
-        return True
-    if _NUMBER.sub("#", recorded) != _NUMBER.sub("#", got):
-        return False
-    pairs = zip(_NUMBER.findall(recorded), _NUMBER.findall(got), strict=True)
-    return all(_near(a, b) for a, b in pairs)
-
-
-def _near(a: str, b: str) -> bool:
-    """相差不过万分之一，或不过末位的一个单位：换一台机器，舍入可能落在另一边。"""
-    mantissa, _, exponent = a.lower().partition("e")
-    last = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    return abs(float(a) - float(b)) <= max(1e-4 * abs(float(a)), 1.01 * last)

@@ -18,6 +18,7 @@ from rizhi import vault as vaults
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
+from rizhi.snippets.compare import compare
 from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, find_vault
 
@@ -68,7 +69,7 @@ def test_the_record_of_the_example_is_what_it_prints(tmp_path: Path, forkserver:
     assert record and records.load(Vault(tmp_path), path).state == "fresh"
     ran = runner.run(Vault(tmp_path), path)
     assert not ran.error and ran.outputs
-    assert not any(records.compare(record.output(out.title), out) for out in ran.outputs)
+    assert not any(compare(record.output(out.title), out) for out in ran.outputs)
 
 
 @pytest.mark.parametrize("name", [".gitignore", "docs/index.md", "README.md"])

@@ -10,7 +10,8 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, SnippetError
-from rizhi.snippets.record import compare
+from rizhi.snippets.compare import compare
+from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault, find_vault, source_files
 
 SOURCE = '''# %% [markdown]
@@ -280,9 +281,9 @@ def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
 
     _save(vault, path, OUTPUTS)
     record = records.read_record(vault.outputs, "topic")
-    text = records.to_notebook(cells.parse(path), record)
-    records.to_notebook.cache_clear()
-    assert text == records.to_notebook(cells.parse(path), record)
+    text = to_notebook(cells.parse(path), record)
+    to_notebook.cache_clear()
+    assert text == to_notebook(cells.parse(path), record)
     book = nbformat.reads(text, as_version=4)
     nbformat.validate(book)
     assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]
@@ -294,5 +295,5 @@ def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
 @pytest.mark.parametrize("kind", ["markdown", "raw"])
 def test_cells_that_are_no_code_stay_what_they_are(path: Path, kind: str) -> None:
     path.write_text(f"# %% [{kind}]\n# 一句\n", encoding="utf-8")
-    (cell,) = json.loads(records.to_notebook(cells.parse(path), None))["cells"]
+    (cell,) = json.loads(to_notebook(cells.parse(path), None))["cells"]
     assert (cell["cell_type"], cell["source"]) == (kind, ["一句"])
