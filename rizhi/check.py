@@ -447,7 +447,7 @@ def brief_stands(scene: Scene) -> Findings:
             for link, target in scene.targets[note.path]
             if part.body <= link.start < part.end and target in scene.by_path and not link.image
         ]
-        read = _before(scene.graph, note.slug) if inside else set()
+        read = notes.required(scene.graph, note.slug) if inside else set()
         for link, needed in inside:
             if needed.slug not in read:
                 message = f"「{part.name}」要先读过「{needed.title}」，它不在先修里"
@@ -727,17 +727,6 @@ def _circular(graph: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError:
-        before = {slug: _before(graph, slug) for slug in graph}
+        before = {slug: notes.required(graph, slug) for slug in graph}
         return {(s, n) for s, needs in graph.items() for n in needs if s in before.get(n, ())}
     return set()
-
-
-def _before(graph: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
-    """先修与先修的先修，连同自己。"""
-    seen, left = set[str](), [start]
-    while left:
-        slug = left.pop()
-        if slug not in seen:
-            seen.add(slug)
-            left += graph.get(slug, ())
-    return seen

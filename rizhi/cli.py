@@ -335,8 +335,7 @@ def rename(vault: Vault, old: str, new: str) -> None:
     """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
     from rizhi import notes, output
 
-    made = notes.rename(vault, check_slug(old), check_slug(new))
-    _lines(output.rename_lines(made, vault))
+    _lines(output.moved_lines(notes.rename(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command(writes=True)
@@ -366,7 +365,7 @@ def merge(vault: Vault, old: str, new: str) -> None:
     """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
     from rizhi import notes, output
 
-    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
+    _lines(output.moved_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command(writes=True)
