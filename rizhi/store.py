@@ -598,35 +598,35 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
     """编辑器把先前打开的旧内容整个存回来，盖掉了 rizhi 的改动：从新到旧说出盖掉的几条。"""
     said: list[str] = []
     whole: set[Path] = set()
-    taken = {entry.undoes for entry in entries if entry.state == "done"}
-    for number in reversed(range(len(entries))):
-        entry = entries[number]
-        if entry.state != "done" or entry.number in taken:
+    done = [entry for entry in entries if entry.state == "done"]
+    taken = {entry.undoes for entry in done}
+    for number, entry in reversed(list(enumerate(done))):
+        if entry.number in taken:
             continue
+        told = os.path.lexists(entry.folder / "told")
         # 后来的命令又搬到、写到旧名上的，不是编辑器存的
-        since = [later for later in entries[number + 1 :] if later.state == "done"]
+        since = done[number + 1 :]
         known = {target for later in since for _, target in later.moves}
         known |= {s.path for later in since for s in later.swaps if s.new is not None}
         again = [a for a, _ in entry.moves if os.path.lexists(a) and a not in known]
-        told = entry.folder / "told"
-        gone: list[_Swap] = []
+        gone: dict[Path, _Swap] = {}
         for swap in entry.swaps:
-            path = _moved(swap.path, _moves(entries[number:]))
-            if path not in whole and not os.path.lexists(told) and _lost(swap, _text_of(path)):
-                gone.append(swap)
+            path = _moved(swap.path, _moves(done[number:]))
+            if path not in whole and not told and _lost(swap, _text_of(path)):
+                gone[path] = swap
             else:
                 whole.add(path)
-        if (gone or again) and not os.path.lexists(told):
-            _replace(told, b"")
-            said += [_lost_line(root, entry, s, entries[number:]) for s in gone if entry.command]
+        if (gone or again) and not told:
+            _replace(entry.folder / "told", b"")
+            said += [_lost_line(root, entry, *lost) for lost in gone.items() if entry.command]
             said += [_again_line(root, entry, path) for path in again if entry.command]
     return said
 
 
-def _lost_line(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> str:
+def _lost_line(root: Path, entry: _Entry, path: Path, swap: _Swap) -> str:
     lines = "；".join(line.decode("utf-8", "replace").strip() for line in _added(swap))
     return (
-        f"{name_in(root, _moved(swap.path, _moves(since)))} 里没有了 rizhi {entry.command} 的改动："
+        f"{name_in(root, path)} 里没有了 rizhi {entry.command} 的改动："
         f"编辑器把先前打开的旧内容存了回来，或是你删了它。少的是「{lines}」；要它就再运行一次。"
     )
 
