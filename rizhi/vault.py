@@ -176,11 +176,6 @@ def read_inside(vault: Vault, path: Path) -> str:
     return read_page(path)
 
 
-def note_files(vault: Vault) -> list[Path]:
-    """全部笔记的路径，按组与名字排序；不打开。"""
-    return [path for path, _ in markdown_files(vault.notes)]
-
-
 def day_files(vault: Vault) -> list[tuple[date, Path]]:
     """写过的每一天与它的路径，从早到晚；只看名字，不打开。"""
     return [(day, Path(name)) for day, name in day_names(vault)]
