@@ -457,7 +457,7 @@ def _undisturbed(entry: _Entry) -> bool:
     if any(os.path.lexists(source) for source, _ in entry.moves):
         return True  # 编辑器按旧名又存了一份，搬不回去了：留给 `settle` 去说
     late = [swap for swap in replaced if _content(swap.kept) not in (None, swap.old)]
-    now = [(swap, _content(_moved(swap.path, entry.moves))) for swap in replaced]
+    now = [(swap, _content(_moved(swap.path, [entry]))) for swap in replaced]
     return not late and not any(_lost(swap, data) for swap, data in now)
 
 
@@ -499,7 +499,7 @@ def _mark(entry: _Entry, state: str) -> None:
 
 
 def _steps_back(root: Path, entry: _Entry) -> list[Edit | Move]:
-    edits = [Edit(_moved(swap.path, entry.moves), _back(root, entry, swap)) for swap in entry.swaps]
+    edits = [Edit(_moved(swap.path, [entry]), _back(root, entry, swap)) for swap in entry.swaps]
     for source, target in entry.moves:
         if os.path.lexists(source) or not os.path.lexists(target):
             raise UndoError(
@@ -520,7 +520,7 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
             before = swap.kept
         where = f"那之前的在 {name_in(root, before)}" if swap.old is not None else "它是那时新建的"
         raise UndoError(
-            f"{name_in(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
+            f"{name_in(root, _moved(swap.path, [entry]))} 在 rizhi {entry.command} 之后又改过，"
             f"退回会盖掉后来的字。{where}，自己对照着改。"
         )
 
@@ -569,7 +569,7 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     late = read_stable(root, swap.kept, base) if os.path.lexists(swap.kept) else None
     if not late or late in (base, swap.new):
         return []
-    path = _moved(swap.path, _moves(since))
+    path = _moved(swap.path, since)
     where = name_in(root, path)
 
     def joined(now: bytes | None) -> bytes:
@@ -611,7 +611,7 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         again = [a for a, _ in entry.moves if os.path.lexists(a) and a not in known]
         gone: dict[Path, _Swap] = {}
         for swap in entry.swaps:
-            path = _moved(swap.path, _moves(done[number:]))
+            path = _moved(swap.path, done[number:])
             if path not in whole and not told and _lost(swap, _text_of(path)):
                 gone[path] = swap
             else:
@@ -619,7 +619,12 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
         if (gone or again) and not told:
             _replace(entry.folder / "told", b"")
             said += [_lost_line(root, entry, *lost) for lost in gone.items() if entry.command]
-            said += [_again_line(root, entry, path) for path in again if entry.command]
+            said += [
+                f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
+                "把它的字并进改名后的那一页，再删掉它。"
+                for path in again
+                if entry.command
+            ]
     return said
 
 
@@ -628,13 +633,6 @@ def _lost_line(root: Path, entry: _Entry, path: Path, swap: _Swap) -> str:
     return (
         f"{name_in(root, path)} 里没有了 rizhi {entry.command} 的改动："
         f"编辑器把先前打开的旧内容存了回来，或是你删了它。少的是「{lines}」；要它就再运行一次。"
-    )
-
-
-def _again_line(root: Path, entry: _Entry, path: Path) -> str:
-    return (
-        f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
-        "把它的字并进改名后的那一页，再删掉它。"
     )
 
 
@@ -692,16 +690,13 @@ def _lines(data: bytes | None) -> list[bytes]:
     return (data or b"").splitlines(keepends=True)
 
 
-def _moved(path: Path, moves: Iterable[tuple[Path, Path]]) -> Path:
-    """一个路径这样搬过之后在哪里。"""
-    for source, target in moves:
+def _moved(path: Path, entries: Iterable[_Entry]) -> Path:
+    """一个路径经过这几次改动之后在哪里；退回了的不算。"""
+    counted = (entry for entry in entries if entry.state in ("unfinished", "done"))
+    for source, target in (move for entry in counted for move in entry.moves):
         if path == source or source in path.parents:
             path = target / path.relative_to(source)
     return path
-
-
-def _moves(since: Iterable[_Entry]) -> list[tuple[Path, Path]]:
-    return [move for entry in since if entry.state == "done" for move in entry.moves]
 
 
 # ---- `.rizhi/` ----
