@@ -94,8 +94,8 @@ class Note(Page):
 
     @property
     def created(self) -> date | None:
-        found = self.meta.get("created")
-        return found if isinstance(found, date) else None
+        created = self.meta.get("created")
+        return created if isinstance(created, date) else None
 
 
 _P = TypeVar("_P", bound=Page)
