@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rizhi.snippets.stream import OutputRefused
+
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
     "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
@@ -25,10 +27,6 @@ _STYLE: dict[str, Any] = {
     "figure.figsize": (7.0, 3.4),
     "savefig.bbox": "tight",
 }
-
-
-class FontMissing(Exception):
-    """没有装带字体的包。"""
 
 
 def font() -> Path | None:
@@ -69,7 +67,7 @@ def prepare() -> None:
 def collect() -> tuple[str, ...]:
     """这一格结束时还开着的图，存成确定的 SVG，然后关掉。
 
-    异常：有图却没有 zhplot 带的字体，抛 FontMissing。
+    异常：有图却没有 zhplot 带的字体，抛 OutputRefused。
     """
     if "matplotlib.pyplot" not in sys.modules:
         return ()
@@ -79,7 +77,7 @@ def collect() -> tuple[str, ...]:
 
     numbers = pyplot.get_fignums()
     if numbers and font() is None:
-        raise FontMissing(
+        raise OutputRefused(
             "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
             "有 Makefile 的仓库里运行 make record，会先装好。"
         )

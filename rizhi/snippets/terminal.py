@@ -6,7 +6,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from functools import lru_cache
 
 _ACTS = re.compile(r"[\r\b\a\x1b]")
 _TOKEN = re.compile(
@@ -53,7 +53,7 @@ class _Screen:
 
     def put(self, run: str) -> None:
         row, at = self._here(), self.column
-        cells = list(run) if run.isascii() else list(_cells(run))
+        cells = list(run) if run.isascii() else _cells(run)
         end = at + len(cells)
         if at < len(row):
             self.rewritten.add(self.row)
@@ -114,21 +114,23 @@ class _Screen:
         return self.rows[self.row]
 
 
-def _cells(run: str) -> Iterator[str]:
+def _cells(run: str) -> list[str]:
     """每个字占的格：宽字两格，组合用的记号并进前一个字。"""
-    cell = ""
+    cells: list[str] = []
     for letter in run:
-        if cell and unicodedata.category(letter) in ("Mn", "Me", "Cf"):
-            cell += letter
-            continue
-        yield from _widened(cell)
-        cell = letter
-    yield from _widened(cell)
+        placed = _placed(letter)
+        if placed or not cells:
+            cells += placed or (letter,)
+        else:
+            cells[-1 if cells[-1] else -2] += letter
+    return cells
 
 
-def _widened(cell: str) -> tuple[str, ...]:
-    wide = cell and unicodedata.east_asian_width(cell[0]) in "WF"
-    return (cell, "") if wide else (cell,) if cell else ()
+@lru_cache(maxsize=4096)
+def _placed(letter: str) -> tuple[str, ...]:
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return ()
+    return (letter, "") if unicodedata.east_asian_width(letter) in "WF" else (letter,)
 
 
 def _two(numbers: str) -> tuple[int, int]:

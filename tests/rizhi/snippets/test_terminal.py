@@ -8,7 +8,8 @@ from rizhi.snippets.terminal import settle
 
 # rich 的进度条写给终端的（force_terminal）：藏起光标，画两行，上移、擦掉、重画
 RICH = (
-    "\x1b[?25l下载 \x1b[90m━━━━\x1b[0m \x1b[35m  0%\x1b[0m\n编译 \x1b[90m━━━━\x1b[0m \x1b[35m  0%\x1b[0m"
+    "\x1b[?25l下载 \x1b[90m━━━━\x1b[0m \x1b[35m  0%\x1b[0m\n"
+    "编译 \x1b[90m━━━━\x1b[0m \x1b[35m  0%\x1b[0m"
     "\r\x1b[2K\x1b[1A\x1b[2K\x1b[31m中途\x1b[0m\n"
     "下载 \x1b[91m━━━━\x1b[0m \x1b[35m100%\x1b[0m\n编译 \x1b[91m━━━━\x1b[0m \x1b[35m100%\x1b[0m"
     "\n\x1b[?25h"
