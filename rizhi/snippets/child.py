@@ -52,8 +52,8 @@ def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
 
 def _settle(seeded: frozenset[str]) -> None:
     """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
-    figures.prepare()
     stream.prepare()
+    figures.prepare()
     if torch := _library("torch", seeded):
         torch.manual_seed(0)
         torch.set_num_threads(1)

@@ -4,8 +4,8 @@ import os
 
 from rizhi.snippets import figures, stream
 
-figures.prepare()  # 先于片段自己的 import：matplotlib 一载入就读字体缓存
 stream.prepare()
+figures.prepare()  # 先于片段自己的 import：matplotlib 一载入就读字体缓存
 for _line in os.environ.get("RIZHI_PRELOAD", "").splitlines():
     try:
         exec(_line, {})  # noqa: S102 这些行出自片段与源码包自己的 import

@@ -13,6 +13,7 @@ import site
 import sys
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,22 @@ _CONTROL_BYTES = re.compile(rf"[{_CONTROL}]|\xc2[\x80-\x9f]".encode("latin-1"))
 _CONTROL_LETTERS = re.compile(rf"[{_CONTROL}\x80-\x9f]")
 
 
+# Python 自己默认不说的几类
+_UNSAID = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
+
 class OutputRefused(BaseException):
     """打印的或画的不能记录；不是 Exception：片段自己的 except Exception 不该把它吞掉。"""
 
 
+@cache  # forkserver 里做过，fork 出来的子进程就不必再做
 def prepare() -> None:
-    """要在载入 tqdm 之前：进度条不写用时与速度，长短不随终端的宽窄，每次运行才一样。"""
+    """要在载入别的库之前：警告的过滤、进度条的样子与宽窄，不随命令行、环境与终端变。"""
+    warnings.resetwarnings()
+    for category in _UNSAID:
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+    # 用时与速度每次不同，不写
     os.environ["TQDM_BAR_FORMAT"] = "{l_bar}{bar}| {n_fmt}/{total_fmt}"
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)

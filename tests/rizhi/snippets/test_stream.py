@@ -1,7 +1,10 @@
 """打印的一切都归当前格：存下的引用、描述符、C、线程、警告；记不下的，拒绝并说在哪里。"""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from rizhi.snippets.notebook import to_notebook
 from rizhi.snippets.stream import MAX_OUTPUT
 from rizhi.vault import Vault
 
+ROOT = Path(__file__).parents[3]
 HELD = Path(__file__).parents[1] / "cases/snippets/held_stdout.py"
 Cells = Callable[..., tuple[CellOutput, ...]]
 
@@ -178,6 +182,29 @@ def test_tqdm_leaves_its_last_look_and_repeats(cells: Cells) -> None:
     assert first == again  # 没有用时与速度
     assert first[0].text == "写在条的上面\n"
     assert first[0].stderr == "外: 100%|██████████| 3/3\n|          | 2/?\n"
+
+
+# 在新的进程里跑：那里的 forkserver 才带着那里的环境
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from rizhi.snippets import run
+from rizhi.vault import find_vault
+print(repr(run.run(find_vault(Path(sys.argv[2])), Path(sys.argv[1]))))
+"""
+
+
+def test_command_line_environment_and_terminal_change_nothing(
+    vault: Vault, path: Path, cells: Cells
+) -> None:
+    body = f"import warnings\nwarnings.warn('会说的')\nwarnings.warn('不说', ImportWarning)\n{TQDM}"
+    here = cells(body)
+    changes = {"PYTHONWARNINGS": "error", "COLUMNS": "30", "TQDM_BAR_FORMAT": "{rate}"}
+    command = [sys.executable, "-W", "ignore", "-c", ELSEWHERE, str(path), str(vault.root)]
+    changes["PYTHONPATH"] = str(ROOT)
+    ran = subprocess.run(command, env=os.environ | changes, capture_output=True, text=True)
+    assert ran.stdout.strip() == repr(runner.Run("topic", here, "")), ran.stderr
+    assert "会说的" in here[0].stderr and "不说" not in here[0].stderr
 
 
 def test_many_redraws_of_one_line_are_not_too_long(cells: Cells) -> None:
