@@ -92,7 +92,7 @@ class _Descriptor(io.FileIO):
     def __init__(self, number: int, name: str, what: str) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)
         self._what = what
-        self._start = 0
+        self._start = self._count = 0
         self._measured = MAX_OUTPUT  # 再写过了这么多，就整理一遍，看看有多长
         self._refused: OutputRefused | None = None
         os.dup2(self._file.fileno(), number)
@@ -101,15 +101,16 @@ class _Descriptor(io.FileIO):
 
     def write(self, data: Any) -> int:
         piece = data if type(data) is bytes else bytes(memoryview(data))
-        size = self._size() + len(piece)
         if found := _CONTROL_BYTES.search(piece):
             raise self._refuse(_refused_letter(found[0].decode(errors="replace")[-1], self._what))
-        if size > _MAX_WRITTEN:
+        self._count += len(piece)
+        if self._count > _MAX_WRITTEN:
             raise self._refuse(_too_long(self._what, _MAX_WRITTEN))
         written = super().write(piece)
-        if size > self._measured:
-            self._measured = 2 * size  # 每次翻倍，整理的总用时才与长度成正比
-            if len(settle(self._read(size).decode(errors="replace")).encode()) > MAX_OUTPUT:
+        if self._count > self._measured:
+            self._measured = 2 * self._count  # 每次翻倍，整理的总用时才与长度成正比
+            seen = settle(self._read(self._size()).decode(errors="replace"))
+            if len(seen.encode()) > MAX_OUTPUT:
                 raise self._refuse(_too_long(self._what))
         return written
 
@@ -121,7 +122,8 @@ class _Descriptor(io.FileIO):
         if size > _MAX_WRITTEN:
             raise _too_long(self._what, _MAX_WRITTEN)
         data = self._read(size)
-        self._start, self._measured = self._start + size, MAX_OUTPUT
+        self._start += size
+        self._count, self._measured = 0, MAX_OUTPUT
         if not data:
             return ""
         try:
@@ -141,7 +143,11 @@ class _Descriptor(io.FileIO):
         return max(os.fstat(self._file.fileno()).st_size - self._start, 0)
 
     def _read(self, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, self._start) if size else b""
+        size = min(size, _MAX_WRITTEN)
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, self._start)
+        self._file.seek(self._start)  # Windows 没有 pread；读完停在末尾，接着写
+        return self._file.read(size)
 
     def _refuse(self, refused: OutputRefused) -> OutputRefused:
         self._refused = self._refused or refused
