@@ -45,6 +45,7 @@ class _Node:
     start: int
     end: int
     owner: int = -1
+    kind: str = ""  # 块的种类；条目与整页没有
     children: list["_Node"] = field(default_factory=list)
 
     @property
@@ -99,7 +100,9 @@ def rewritten(text: str, breaks: bool = False, box: _Box = tasks.plain) -> str:
 def _tree(document: Document) -> _Node:
     """块与条目按包含的关系排成一棵树。"""
     root = _Node(None, 0, len(document.text) + 1)
-    nodes = [_Node(block, block.start, block.end, block.item) for block in document.blocks]
+    nodes = [
+        _Node(block, block.start, block.end, block.item, block.kind) for block in document.blocks
+    ]
     nodes += [_Node(item, item.start, item.last, item.parent) for item in document.items]
     stack = [root]
     for node in sorted(nodes, key=lambda n: (n.start, isinstance(n.parsed, Item))):
@@ -268,17 +271,17 @@ class _Writer:
         return before and (node.kind == "list" or self._fenced(node))
 
     def _block(self, node: _Node, path: _Path) -> _Lines:
-        inside, span = self._inside(node, path), (node.start, node.end)
         if node.kind == "list":
             return self._list(node, path)
         if node.kind in ("item", "paragraph"):
             return self._prose(node, path), False
         if node.kind == "quote":
-            lines, _ = self._blocks(node, inside, span, False)
+            span = node.start, node.end
+            lines, _ = self._blocks(node, self._inside(node, path), span, False)
             return _led("> ", lines), False
         if node.kind == "container":
             opened = self._line_end(node.start)
-            lines, _ = self._blocks(node, inside, (opened, node.end), False)
+            lines, _ = self._blocks(node, self._inside(node, path), (opened, node.end), False)
             return [self.text[node.start : opened], *_led(_INDENT, lines)], False
         return self._verbatim(node, path), False
 
