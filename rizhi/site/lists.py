@@ -10,7 +10,7 @@
 import itertools
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -49,36 +49,39 @@ class _Node:
     children: list["_Node"] = field(default_factory=list)
 
     @property
-    def kind(self) -> str:
-        return self.parsed.kind if isinstance(self.parsed, Block) else ""
-
-    @property
     def number(self) -> int:
         return self.parsed.number if isinstance(self.parsed, Item) else -2
 
 
 class Lists(Extension):
-    """`breaks` 为真，段落与条目里的换行都写成硬换行。"""
+    """`breaks` 为真，段落与条目里的换行都写成硬换行；`page` 是已经解析好的这一页。"""
 
     def __init__(self, **options: Any) -> None:
-        self.config = {"breaks": [False, "换行就是换行"]}
+        self.config = {"breaks": [False, "换行就是换行"], "page": ["", "这一页"]}
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:
         """排在空白理好之后、围栏收走之前；编号从他写的数起。"""
-        md.preprocessors.register(_Lists(md, self.getConfig("breaks")), "lists", 28)
+        md.preprocessors.register(_Lists(md, self.getConfigs()), "lists", 28)
         md.treeprocessors.register(tasks.Tasks(md), "tasks", 25)
         ordered: Any = md.parser.blockprocessors["olist"]
         ordered.LAZY_OL = False
 
 
 class _Lists(Preprocessor):
-    def __init__(self, md: Markdown, breaks: bool) -> None:
+    def __init__(self, md: Markdown, config: Mapping[str, Any]) -> None:
         super().__init__(md)
-        self.breaks = breaks
+        self.config = config
 
     def run(self, lines: list[str]) -> list[str]:
-        return rewritten("\n".join(lines), self.breaks, tasks.marker).split("\n")
+        text, page, breaks = "\n".join(lines), self.config["page"], self.config["breaks"]
+        body = page.body.lstrip("\n") if page else ""
+        if page and text == f"{body}\n\n":  # 别的插件没有改过它
+            whole = _rewritten(page.document, breaks, tasks.marker)
+            text = whole[len(page.text) - len(body) :] + "\n\n"
+        else:
+            text = rewritten(text, breaks, tasks.marker)
+        return text.split("\n")
 
 
 def makeExtension(**options: Any) -> Lists:
@@ -91,10 +94,14 @@ def rewritten(text: str, breaks: bool = False, box: _Box = tasks.plain) -> str:
 
     `text` 里没有制表符，换行只有 `\\n`。
     """
-    document = parse(text)
+    return _rewritten(parse(text), breaks, box)
+
+
+def _rewritten(document: Document, breaks: bool, box: _Box) -> str:
     if not breaks and not document.items:
-        return text
-    return spliced(text, _Writer(document, breaks, box).edits(_tree(document), ()))
+        return document.text
+    edits = _Writer(document, breaks, box).edits(_tree(document), ())
+    return spliced(document.text, edits)
 
 
 def _tree(document: Document) -> _Node:
