@@ -157,11 +157,12 @@ def _late_futures(body: list[ast.stmt]) -> Iterator[_Fault]:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             if started:
                 yield node.lineno, "from __future__ 要写在整个文件的最前面：挪到第一格的开头"
-        elif number or not _is_text(node):
+        elif number or not is_text(node):
             started = True
 
 
-def _is_text(node: ast.stmt) -> bool:
+def is_text(node: ast.stmt) -> bool:
+    """一句只写了一个字符串：文档字符串，或说明。"""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -8,12 +8,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rizhi.snippets import figures
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
+from rizhi.snippets.display import show
 from rizhi.snippets.guard import guard
+from rizhi.snippets.program import Program
 from rizhi.snippets.stream import OutputTooLong, Writer
 
 SEEDED = frozenset(("numpy", "torch"))
@@ -23,25 +24,22 @@ def run_cells(
     pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
 ) -> None:
     """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
-    module = _prepare(snippet, root, folder)
+    _prepare(root, folder)
+    program = Program(snippet)
     _settle(seeded)
     sys.addaudithook(guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, module)
+        output = _run_cell(cell, program)
         pipe.send(output)
         if output.error:
             return
 
 
-def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
+def _prepare(root: str, folder: str) -> None:
     os.chdir(folder)
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
-    module = ModuleType(snippet.module)
-    module.__file__ = str(snippet.path)
-    sys.modules[snippet.module] = module
-    return module
 
 
 def _settle(seeded: frozenset[str]) -> None:
@@ -62,16 +60,15 @@ def _library(name: str, wanted: frozenset[str]) -> Any:
     return None
 
 
-def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
+def _run_cell(cell: Cell, program: Program) -> CellOutput:
     writer, error = Writer(), None
-    source = "\n" * (cell.line - 1) + cell.source
     sys.stdout = writer
     try:
-        # 运行片段正是这里要做的事
-        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
-        drawn = figures.collect()
+        value = program.run(cell)
+        show(value)
+        drawn = figures.collect(value)
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        error, drawn = _explain(cell, raised, module), ()
+        error, drawn = _explain(cell, raised, Path(program.path)), ()
     finally:
         sys.stdout = sys.__stdout__
     return CellOutput(cell.title, writer.text(), drawn, error)
@@ -80,9 +77,8 @@ def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
 _SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带上类名
 
 
-def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
+def _explain(cell: Cell, error: BaseException, path: Path) -> str:
     """回溯只留片段与源码包里的几层，路径相对于知识库。"""
-    path = Path(str(module.__file__))
     root = path.parent.parent
     frames = [
         frame
@@ -90,7 +86,10 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
         if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
-    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
+    own = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        own.append(error.lineno)
+    line = own[-1] if own else cell.line
     kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
     head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
     return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")

@@ -66,28 +66,36 @@ def prepare() -> None:
     settings.update({**_STYLE, "font.family": families})
 
 
-def collect() -> tuple[str, ...]:
-    """这一格结束时还开着的图，存成确定的 SVG，然后关掉。
+def is_figure(value: object) -> bool:
+    """是不是 matplotlib 的一张图；没有载入 matplotlib 就不是。"""
+    module = sys.modules.get("matplotlib.figure")
+    return module is not None and isinstance(value, module.Figure)
+
+
+def collect(last: object = None) -> tuple[str, ...]:
+    """这一格结束时还开着的图，存成确定的 SVG，然后关掉；`last` 是这一格最后的值，是图也算一张。
 
     异常：有图却没有 zhplot 带的字体，抛 FontMissing。
     """
-    if "matplotlib.pyplot" not in sys.modules:
+    if "matplotlib.pyplot" not in sys.modules and not is_figure(last):
         return ()
     import io
 
     from matplotlib import pyplot
 
-    numbers = pyplot.get_fignums()
-    if numbers and font() is None:
+    shown: list[Any] = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    if is_figure(last) and last not in shown:  # 前面的格里画好、已经关掉的，再看一眼
+        shown.append(last)
+    if shown and font() is None:
         raise FontMissing(
             "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
             "有 Makefile 的仓库里运行 make record，会先装好。"
         )
     drawn = []
-    for number in numbers:
+    for figure in shown:
         buffer = io.StringIO()
         about = {"Date": None, "Creator": None}
-        pyplot.figure(number).savefig(buffer, format="svg", transparent=True, metadata=about)
+        figure.savefig(buffer, format="svg", transparent=True, metadata=about)
         drawn.append("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n")
     pyplot.close("all")
     return tuple(drawn)
