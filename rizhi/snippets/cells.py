@@ -214,7 +214,7 @@ def _split(
 ) -> tuple[tuple[Cell, ...], list[_Fault]]:
     """按标记切开；第一个标记之前只许注释，说明里只许注释或一个字符串。"""
     starts = [_span(node)[0] for node in body]
-    ends = [at for at, _ in marks[1:]] + [len(lines) + 1]
+    ends = [*(at for at, _ in marks), len(lines) + 1][1:]
     faults: list[_Fault] = []
     if starts and (not marks or starts[0] < marks[0][0]):
         faults.append((starts[0], "第一个标记之前有代码：在它上面写一行「# %% 标题」"))
@@ -224,6 +224,7 @@ def _split(
         while first < last and not lines[first].strip("\r"):
             first += 1
         source = "\n".join(lines[first:last]).rstrip("\r\n")
+        first = first if source else at
         tag = next((tag for tag in _KINDS if tag in said), "")
         if tag:
             coded = bisect_left(starts, end) - bisect_left(starts, at)
