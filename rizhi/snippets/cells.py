@@ -195,7 +195,8 @@ def _marks(
         mark = _MARK.fullmatch(line)
         if at in inner and at not in comments:
             continue  # 多行字符串里的文字
-        if at in inner:
+        before = lines[at - 2].rstrip("\r") if at > 1 else ""
+        if at in inner or (before.endswith("\\") and "#" not in before):
             faults.append((at, "分格的标记不能写在一条语句中间：挪到语句之外，或换个写法"))
         elif mark is None:
             faults.append((at, f"「{line.strip()}」有的工具会在这里分格：写成「# %% 标题」"))

@@ -1,5 +1,6 @@
 """单元格：从哪一行起、叫什么、源码与文件一字不差。"""
 
+import ast
 import warnings
 from pathlib import Path
 
@@ -110,6 +111,7 @@ LINES = st.lists(
             '"""',
             "'''",
             "# %% 假",
+            "x \\",
             "\r",
             "x",
         ]
@@ -132,6 +134,7 @@ def test_no_line_is_lost_or_rewritten(
         return
     lines, at = text.split("\n"), 0
     for cell in found:
+        ast.parse(cell.source if cell.kind == "code" else "")
         assert all(not x.strip("\r") or x.startswith("# %%") for x in lines[at : cell.line - 1])
         at = cell.line - 1 + (cell.source.count("\n") + 1 if cell.source else 0)
         assert "\n".join(lines[cell.line - 1 : at]).rstrip("\r") == cell.source
@@ -244,6 +247,7 @@ def test_made_up_files_read_as_jupytext_reads_them(
         ("# %% 一\ndef f():\n    # %% 二\n    return 1\n", ":3 分格的标记不能写在一条语句"),
         ("# %% 一\nx = [\n# %% 二\n]\n", ":3 分格的标记不能写在一条语句"),
         ("# %% 一\n@f\n# %% 二\ndef g(): ...\n", ":3 分格的标记不能写在一条语句"),
+        ("# %% 一\nx = 1 \\\n# %% 二\n", ":3 分格的标记不能写在一条语句"),
         ('# %% 一 tags=["x"]\nx = 1\n', ":1 标题里有「=」"),
         ('# %% 一 {"a": 1}\nx = 1\n', ":1 标题里有「{」"),
         ("# %% [html]\nx = 1\n", ":1 标题里有「[」"),
