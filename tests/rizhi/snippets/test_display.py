@@ -24,7 +24,7 @@ class Lines:
         return "第一行\n第二行"
 
 
-class Sub(dict):  # type: ignore[type-arg]
+class Sub(dict):
     """没有自己的 __repr__ 的字典。"""
 
 
