@@ -487,10 +487,10 @@ def recorded(scene: Scene) -> Findings:
 @_rule("R403")
 def checks_assert(scene: Scene) -> Findings:
     for path, parsed in _readable(scene):
-        trees = [ast.parse(cell.source) for cell in parsed.code_cells]
+        trees = [cells.syntax_tree(path, cell.source) for cell in parsed.code_cells]
         helpers = _helpers(trees)
         for cell in _checks(parsed):
-            if not _asserts(ast.parse(cell.source), helpers):
+            if not _asserts(cells.syntax_tree(path, cell.source), helpers):
                 remedy = "写一条 assert，拿结果与独立算出的值比；assert True 不算"
                 yield path, cell.line, f"「{cell.title}」没有核对任何东西", remedy
 

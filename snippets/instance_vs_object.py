@@ -113,7 +113,7 @@ ax.text(5, 1.15, "是它的实例", ha="center", fontsize=9)
 ax.text(1.6, 0.5, "实例：各有自己的权重", ha="center", va="center", fontsize=9)
 ax.text(1.0, 2.5, "类也是对象", ha="center", fontsize=9)
 ax.set(xlim=(0, 8.2), ylim=(0, 2.8))
-ax.axis("off")
+ax.set_axis_off()
 
 # %% 检验 isinstance 就是在继承链里找
 values = [3, True, None, "a", norm, model, RMSNorm, type, len, torch.ones(1), first.weight]

@@ -10,12 +10,13 @@ from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rizhi.snippets import figures, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
+from rizhi.snippets.display import show
 from rizhi.snippets.guard import guard
+from rizhi.snippets.program import Program
 from rizhi.snippets.stream import MAX_OUTPUT, OutputRefused
 
 SEEDED = frozenset(("numpy", "torch"))
@@ -25,29 +26,26 @@ def run_cells(
     pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
 ) -> None:
     """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
-    module = _prepare(snippet, root, folder)
+    _prepare(root, folder)
+    program = Program(snippet)
     _settle(seeded)
     take = stream.capture(Path(root))
     sys.addaudithook(guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, module, take)
+        output = _run_cell(cell, program, take)
         pipe.send(output)
         if output.error:
             return
 
 
-def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
+def _prepare(root: str, folder: str) -> None:
     os.chdir(folder)
     if "fork" in get_all_start_methods():
         # tqdm 会建一把进程锁：按 fork 建的用完就没了，不会由 forkserver 的 tracker 报成泄漏
         set_start_method("fork", force=True)
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
-    module = ModuleType(snippet.module)
-    module.__file__ = str(snippet.path)
-    sys.modules[snippet.module] = module
-    return module
 
 
 def _settle(seeded: frozenset[str]) -> None:
@@ -69,21 +67,19 @@ def _library(name: str, wanted: frozenset[str]) -> Any:
     return None
 
 
-def _run_cell(cell: Cell, module: ModuleType, take: Callable[[], tuple[str, str]]) -> CellOutput:
-    source = "\n" * (cell.line - 1) + cell.source
+def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]]) -> CellOutput:
     try:
-        # 运行片段正是这里要做的事
-        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
-        drawn = figures.collect()
+        value = program.run(cell)
+        show(value)
+        drawn = figures.collect(value)
         text, stderr = take()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        return CellOutput(cell.title, error=_explain(cell, raised, module))
+        return CellOutput(cell.title, error=_explain(cell, raised, Path(program.path)))
     return CellOutput(cell.title, text, drawn, stderr=stderr)
 
 
-def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
+def _explain(cell: Cell, error: BaseException, path: Path) -> str:
     """回溯只留片段与源码包里的几层，路径相对于知识库。"""
-    path = Path(str(module.__file__))
     root = path.parent.parent
     frames = [
         frame
@@ -91,7 +87,10 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
         if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
-    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
+    own = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        own.append(error.lineno)
+    line = own[-1] if own else cell.line
     head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_said(error)}\n"
     shown = "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
     return stream.readable(head + shown)

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, SnippetError
 from rizhi.snippets.compare import compare
-from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault, find_vault, source_files
 
 SOURCE = '''# %% [markdown]
@@ -38,36 +36,6 @@ def path(vault: Vault) -> Path:
     found = vault.snippets / "topic.py"
     found.write_text(SOURCE, encoding="utf-8")
     return found
-
-
-def test_cells_carry_true_lines(path: Path) -> None:
-    found = cells.parse(path).cells
-    assert [(c.title, c.kind, c.line) for c in found] == [
-        ("", "markdown", 2),
-        ("一", "code", 5),
-        ("检验 二", "code", 12),
-    ]
-    lines = SOURCE.splitlines()
-    assert all(lines[c.line - 1] == c.source.splitlines()[0] for c in found if c.kind == "code")
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("# %% 坏\nx = (\n", r"topic.py:2 单元格「坏」语法错误"),
-        ("# %%\nx = 1\n", r"topic.py:2 单元格没有标题"),
-        ("# %% a\nx = 1\n# %% a\ny = 1\n", r"topic.py:4 单元格「a」重名"),
-    ],
-)
-def test_bad_cells_name_their_line(path: Path, source: str, message: str) -> None:
-    path.write_text(source, encoding="utf-8")
-    with pytest.raises(SnippetError, match=message):
-        cells.parse(path)
-
-
-def test_unknown_cell_lists_what_exists(path: Path) -> None:
-    with pytest.raises(SnippetError, match="没有单元格「三」；现有：一、检验 二"):
-        cells.parse(path).cell("三")
 
 
 @pytest.mark.parametrize(
@@ -274,26 +242,3 @@ def test_compare_text(old: str, new: str, same: bool) -> None:
 def test_compare_counts_figures() -> None:
     assert "记录 1 张，实际 0 张" in compare(CellOutput("a", "", ("<svg/>",)), CellOutput("a"))
     assert compare(None, CellOutput("a")) == ""
-
-
-def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
-    import nbformat
-
-    _save(vault, path, OUTPUTS)
-    record = records.read_record(vault.outputs, "topic")
-    text = to_notebook(cells.parse(path), record)
-    to_notebook.cache_clear()
-    assert text == to_notebook(cells.parse(path), record)
-    book = nbformat.reads(text, as_version=4)
-    nbformat.validate(book)
-    assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]
-    assert [cell.id for cell in book.cells] == ["cell-1", "cell-2", "cell-3"]
-    kinds = [out["output_type"] for out in json.loads(text)["cells"][1]["outputs"]]
-    assert kinds == ["stream", "display_data", "display_data"]
-
-
-@pytest.mark.parametrize("kind", ["markdown", "raw"])
-def test_cells_that_are_no_code_stay_what_they_are(path: Path, kind: str) -> None:
-    path.write_text(f"# %% [{kind}]\n# 一句\n", encoding="utf-8")
-    (cell,) = json.loads(to_notebook(cells.parse(path), None))["cells"]
-    assert (cell["cell_type"], cell["source"]) == (kind, ["一句"])

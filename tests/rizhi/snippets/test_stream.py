@@ -99,7 +99,7 @@ def test_descriptors_and_c_keep_their_order(cells: Cells) -> None:
     first, second = cells(
         "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
         "print('一')\nos.write(1, b'2\\n')\nlibc.puts(b'3')\nprint('四')\n"
-        "libc.printf(b'%d', 5)\nos.write(2, b'err\\n')",
+        "libc.printf(b'%d', 5)\nos.write(2, b'err\\n');",
         "libc.puts(b'6')",
     )
     assert first.text == "一\n2\n3\n四\n5" and first.stderr == "err\n"
@@ -119,7 +119,7 @@ def test_threads_print_into_the_cell_that_runs(cells: Cells) -> None:
     first, second = cells(
         "import threading\nasked, done = threading.Event(), threading.Event()\n"
         "def later():\n    print('先')\n    done.set()\n    asked.wait()\n    print('后')\n"
-        "thread = threading.Thread(target=later)\nthread.start()\ndone.wait()",
+        "thread = threading.Thread(target=later)\nthread.start()\ndone.wait();",
         "asked.set()\nthread.join()",
     )
     assert (first.text, second.text) == ("先\n", "后\n")
