@@ -294,7 +294,8 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     known = writing.history(vault)
     for line in known.unread:
         _warn(f"{line}（跳过这一页）")
-    lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
+    lives = [life.as_of(today) for life in known.lives]
+    paths = {day: page.path for day, page in known.pages.items()}
     found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     found = [t for t in found if t.age(today) >= (stale or 0)]
     data = [output.todo_dict(t, today, paths, vault) for t in found]
@@ -593,7 +594,7 @@ def _only_one(result: Any, wanted: str, today: date) -> None:
     from rizhi import output
 
     if len(result.candidates) > 1:
-        *lines, _ = output.todo_lines(result.candidates, today)
+        *lines, _ = output.todo_lines([t.as_of(today) for t in result.candidates], today)
         what = f"{wanted!r} 对得上 {len(lines)} 条，用编号指明是哪一条："
         raise RizhiError("\n".join([what, *lines]))
     if not result.candidates:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from html import escape
 from urllib.parse import quote
 
-from rizhi.journal.todo import CARRIED_TOO_OFTEN
+from rizhi.journal.todo import CARRIED_TOO_OFTEN, PARKED
 from rizhi.site.blocks import (
     Content,
     Dim,
@@ -163,6 +163,7 @@ def _row(row: Row, here: str) -> str:
     todo = row.todo
     facts = f'data-state="{todo.state}" data-carried="{todo.carried}"'
     due = f' data-due="{todo.due}"' if todo.due else ""
+    due += " data-parked" if due and todo.mark == PARKED else ""
     often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
     first, rest = row.parts[0], row.parts[1:]
     said = _STRUCK.sub(r"<del>\1</del>", _part(first, here))

@@ -115,7 +115,7 @@ def _week_row(week: Week, link: Link, written: int) -> Row:
 
 
 def _board(today: date, uris: Mapping[date, str], todos: Sequence[Todo]) -> Generated:
-    opened = still_open(todos)
+    opened = still_open(todo.as_of(today) for todo in todos)
     dated = [todo for todo in opened if todo.due]
     aged = sorted((todo for todo in opened if not todo.due), key=lambda todo: todo.born)
     week = week_of(today).days

@@ -229,7 +229,7 @@ def _week(web: Web) -> Panel:
 
 
 def _open(web: Web) -> Panel:
-    every = still_open(web.todos)
+    every = still_open(todo.as_of(web.today) for todo in web.todos)
     ready = [todo for todo in every if not todo.parked(web.today)]
     rows = tuple(todo_row(todo, web.today, web.uris) for todo in ready[:SHOWN])
     parked = f"，另有 {len(every) - len(ready)} 件搁着" if len(ready) < len(every) else ""
