@@ -91,15 +91,29 @@ def _told(error: RizhiError | OSError, root: Path | None) -> str:
     return str(error) if isinstance(error, StoreError) else zh.cause(error, root or Path.cwd())
 
 
+def _use_root(context: click.Context, _: click.Parameter, root: Path | None) -> None:
+    context.obj = root or context.obj
+
+
+# 写在命令的名字前面、后面都认得；先读它，别的参数要到那里去查
+ROOT = partial(
+    click.option,
+    "--root",
+    type=_PATH,
+    callback=_use_root,
+    is_eager=True,
+    expose_value=False,
+    help="知识库所在的文件夹。",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--root", type=_PATH, help="知识库所在的文件夹。")
+@ROOT()
 @click.version_option(package_name="rizhi", message="rizhi %(version)s", help="显示版本。")
-@click.pass_context
-def main(context: click.Context, root: Path | None) -> None:
+def main() -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
     # 默认每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
     gc.set_threshold(200_000)
-    context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
     gc.disable()
 
@@ -107,7 +121,7 @@ def main(context: click.Context, root: Path | None) -> None:
 def _completion_vault(context: click.Context) -> Vault | None:
     """补全在哪个知识库里找；不在知识库里、设置读不懂，就没有候选，也不说什么。"""
     try:
-        return find_vault(Path.cwd(), context.find_root().params.get("root"))
+        return find_vault(Path.cwd(), context.obj)
     except (RizhiError, OSError):
         return None
 
@@ -190,6 +204,7 @@ def _vault(context: click.Context) -> Vault:
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
     """给命令递上知识库；上次改动中途被杀、编辑器存进了旧文件，先善后。"""
 
+    @ROOT(hidden=True)  # 主命令的帮助里已经有了
     @click.pass_context
     @wraps(command)
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
