@@ -151,9 +151,7 @@ class Live:
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             return refused.status, {"error": str(refused)}
-        except RizhiError as error:
-            return "409 Conflict", {"error": error.within(self._vault().root)}
-        except OSError as error:
+        except (RizhiError, OSError) as error:
             return "409 Conflict", {"error": cause(error, self._vault().root)}
         except Exception:  # 服务器的边界：说一句，细节在终端里
             log.exception("%s 出错", environ["PATH_INFO"])

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from html import escape
 from urllib.parse import quote
 
+from rizhi.dates import WEEKDAYS
 from rizhi.journal.todo import CARRIED_TOO_OFTEN, PARKED
 from rizhi.site.blocks import (
     Content,
@@ -25,7 +26,6 @@ from rizhi.site.blocks import (
     Trail,
 )
 
-WEEKDAYS = "一二三四五六日"
 PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
