@@ -637,7 +637,8 @@ def test_the_settings_say_what_stays_out_of_the_resume(rz: Run, vault: Vault, wr
     assert [one["topic"] for one in data["achievements"]] == ["健身"]
     project.write_text('[tool.rizhi]\nresume_leaves_out = "读书"\n', "utf-8")
     result = rz("resume")
-    assert result.exit_code == 1 and "resume_leaves_out" in result.stderr
+    assert result.exit_code == 1 and "resume_leaves_out 应是一列主题" in result.stderr
+    assert "现在是 '读书'。" in result.stderr
 
 
 def test_that_day_shows_those_that_exist(rz: Run, write: Write) -> None:
