@@ -252,8 +252,6 @@ def _steps(steps: Steps, here: str) -> str:
 
 def _panel_markdown(panel: Panel, here: str) -> str:
     note = f"{parts_markdown(panel.note, here)}\n\n" if panel.note else ""
-    if isinstance(panel.content, Trail):
-        return _trail_markdown(panel.content, here)
     title = f"## {panel.title.translate(_SPECIAL)}\n\n" if panel.title else ""
     return f"{title}{_content_markdown(panel.content, here)}{note}"
 
@@ -281,10 +279,10 @@ def _content_markdown(content: Content, here: str) -> str:
         return _heat_markdown(content, here)
     if isinstance(content, Month):
         return _month_markdown(content, here)
-    if isinstance(content, Steps):
-        groups = ("、".join(_part_markdown(note, here) for note in g) for g in content.groups)
-        return _line(" → ".join(groups)) + "\n\n"
-    return ""
+    if isinstance(content, Trail):
+        return _trail_markdown(content, here)
+    groups = ("、".join(_part_markdown(note, here) for note in group) for group in content.groups)
+    return _line(" → ".join(groups)) + "\n\n"
 
 
 def _struck(row: Row, text: str) -> str:
