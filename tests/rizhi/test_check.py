@@ -21,6 +21,7 @@ from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import SETTINGS, Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
+from tests.vaults import ROOT
 
 Run = Callable[..., Result]
 Write = Callable[[str, str], Path]
@@ -101,11 +102,15 @@ def test_a_setting_that_nobody_reads(
     assert rz("todo").exit_code == 0 and not rz("todo").stderr
 
 
-def test_every_setting_that_the_code_reads_is_known() -> None:
+def test_every_setting_that_the_code_reads_is_known_and_explained() -> None:
     files = Path(rizhi.__file__).parent.rglob("*.py")
     code = "".join(path.read_text("utf-8") for path in files)
     read = sorted(set(re.findall(r'config\.get\("(\w+)"', code)))
-    assert read == sorted(SETTINGS)
+    guide = (ROOT / "docs/guide/conventions.md").read_text("utf-8")
+    listed = re.findall(
+        r"^\| `(\w+)` \|", guide.partition("### R108")[2].partition("\n## ")[0], re.M
+    )
+    assert read == sorted(SETTINGS) == sorted(listed)
 
 
 @pytest.mark.parametrize(
