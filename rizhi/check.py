@@ -6,10 +6,12 @@ import json
 import os
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -33,6 +35,7 @@ from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, flow_links
 from rizhi.snippets.source import documented, find_object, module_file
 from rizhi.vault import (
+    SETTINGS,
     SLUG,
     Vault,
     day_path,
@@ -278,6 +281,16 @@ def files_fit(scene: Scene) -> Findings:
         yield misfit.path, misfit.line, misfit.message, misfit.remedy
 
 
+@_rule("R108")
+def settings_known(scene: Scene) -> Findings:
+    path = scene.vault.root / "pyproject.toml"
+    for key in (key for key in scene.vault.config if key not in SETTINGS):
+        near = get_close_matches(key.lower().replace("-", "_"), SETTINGS, 1)
+        remedy = f"改成 {near[0]}" if near else f"删掉它；认得的有 {'、'.join(SETTINGS)}"
+        line = _setting_line(read_text(path), key)
+        yield path, line, f"[tool.rizhi] 里没有 {key} 这个设置，写了不起作用", remedy
+
+
 @_rule("R201")
 def dated(scene: Scene) -> Findings:
     remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
@@ -506,6 +519,17 @@ def imports_tracked(scene: Scene) -> Findings:
 
 
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
+
+
+def _setting_line(text: str, key: str) -> int:
+    """一个设置写在 pyproject.toml 的第几行：一行行加上去，到哪里读得出它。"""
+    lines, before = text.replace("\r\n", "\n").split("\n"), 0
+    for end in range(1, len(lines)):
+        with suppress(tomllib.TOMLDecodeError):  # 值写了几行，断在中间
+            if key in tomllib.loads("\n".join(lines[:end])).get("tool", {}).get("rizhi", {}):
+                break
+            before = end
+    return before + 1
 
 
 def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:

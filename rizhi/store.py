@@ -126,7 +126,7 @@ class _Swap:
 
 @dataclass(frozen=True)
 class _Entry:
-    """一次改动的记录；`undoes` 是它退回了哪一次。"""
+    """一次改动的记录；`undoes` 是它退回了哪一次，`folders` 是它要新建的文件夹，从外到里。"""
 
     folder: Path
     state: str
@@ -134,6 +134,7 @@ class _Entry:
     undoes: int | None
     swaps: tuple[_Swap, ...]
     moves: tuple[tuple[Path, Path], ...]
+    folders: tuple[Path, ...] = ()
 
     @property
     def number(self) -> int:
@@ -209,6 +210,7 @@ def undo(root: Path) -> Undone:
         if last is None:
             raise UndoError("没有能退回的改动。")
         paths = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)
+        _remove_made(last)
         return Undone(last.command, paths)
 
 
@@ -398,7 +400,9 @@ def _plan(
     swaps = tuple(
         _Swap(path, old, new, folder / str(k)) for k, (path, old, new) in enumerate(changed)
     )
-    entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves))
+    above = {parent for path, _, new in changed if new is not None for parent in path.parents}
+    made = tuple(sorted(parent for parent in above if not os.path.lexists(parent)))
+    entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves), made)
     _prepare(root, entry)
     return entry
 
@@ -468,7 +472,13 @@ def _revert(entry: _Entry, state: str = "reverted") -> None:
             _move(target, source)
     for swap in reversed(entry.swaps):
         _put_back(swap)
+    _remove_made(entry)
     _mark(entry, state)
+
+
+def _remove_made(entry: _Entry) -> None:
+    for folder in reversed(entry.folders):
+        remove_empty(folder)
 
 
 def _put_back(swap: _Swap) -> None:
@@ -782,7 +792,8 @@ def _loaded(root: Path, folder: Path, state: str) -> _Entry:
     )
     moves = tuple((_logged_path(root, a), _logged_path(root, b)) for a, b in data["moves"])
     undoes = None if data["undoes"] is None else int(data["undoes"])
-    return _Entry(folder, state, data["command"], undoes, swaps, moves)
+    folders = tuple(_logged_path(root, name) for name in data.get("folders", ()))
+    return _Entry(folder, state, data["command"], undoes, swaps, moves, folders)
 
 
 def _logged(root: Path, entry: _Entry) -> bytes:
@@ -792,6 +803,7 @@ def _logged(root: Path, entry: _Entry) -> bytes:
         "undoes": entry.undoes,
         "edits": [[name_in(root, s.path), _text(s.old), _text(s.new)] for s in entry.swaps],
         "moves": [[name_in(root, a), name_in(root, b)] for a, b in entry.moves],
+        "folders": [name_in(root, folder) for folder in entry.folders],
     }
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")
 

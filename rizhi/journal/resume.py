@@ -180,7 +180,10 @@ def _left_out(vault: Vault) -> list[str]:
     """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
     words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise RizhiError('pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；')
+        raise RizhiError(
+            "pyproject.toml 的 [tool.rizhi] resume_leaves_out 应是一列主题，"
+            f'例如 ["健身"]，现在是 {words!r}。'
+        )
     return words
 
 

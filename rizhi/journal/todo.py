@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -91,6 +91,11 @@ class Todo:
     def parked(self, today: date) -> bool:
         """搁着，还没有到说好的那天。"""
         return self.mark == PARKED and self.due is not None and self.due > today
+
+    def as_of(self, today: date) -> "Todo":
+        """到了说好的那天，搁着的就是普通的一件：那天不是期限，过了也不算逾期。"""
+        woken = self.mark == PARKED and self.due is not None and self.due <= today
+        return replace(self, mark="", due=None) if woken else self
 
 
 def mentions(day: Day) -> list[Mention]:

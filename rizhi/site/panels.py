@@ -163,6 +163,11 @@ def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
     )
 
 
+def spaced(links: Iterable[Link]) -> list[Part]:
+    """几个链接排成一行，各隔一个空。"""
+    return [part for link in links for part in (link, "　")]
+
+
 def mention_rows(mentions: Iterable[tuple[DayFact, Mention]], this_year: int) -> tuple[Row, ...]:
     """每天一行：日期，与链接所在的那句话。"""
     return tuple(
@@ -229,7 +234,7 @@ def _week(web: Web) -> Panel:
 
 
 def _open(web: Web) -> Panel:
-    every = still_open(web.todos)
+    every = still_open(todo.as_of(web.today) for todo in web.todos)
     ready = [todo for todo in every if not todo.parked(web.today)]
     rows = tuple(todo_row(todo, web.today, web.uris) for todo in ready[:SHOWN])
     parked = f"，另有 {len(every) - len(ready)} 件搁着" if len(ready) < len(every) else ""
@@ -245,12 +250,9 @@ def _year(web: Web) -> Heat:
 
 def _map(web: Web) -> Iterable[Row]:
     for name, notes in by_group(web.vault, web.notes):
-        parts: list[Part] = [f"{name}　"]
-        for note in notes[: 3 * SHOWN]:
-            parts += [note_link(note, web), "　"]
-        more = len(notes) - 3 * SHOWN
-        parts += [Link(f"等 {len(notes)} 篇", "notes/index.md")] if more > 0 else []
-        yield Row(tuple(parts))
+        parts = spaced(note_link(note, web) for note in notes[: 3 * SHOWN])
+        more = [Link(f"等 {len(notes)} 篇", "notes/index.md")] if len(notes) > 3 * SHOWN else []
+        yield Row((f"{name}　", *parts, *more))
 
 
 def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:

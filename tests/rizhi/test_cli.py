@@ -637,7 +637,8 @@ def test_the_settings_say_what_stays_out_of_the_resume(rz: Run, vault: Vault, wr
     assert [one["topic"] for one in data["achievements"]] == ["健身"]
     project.write_text('[tool.rizhi]\nresume_leaves_out = "读书"\n', "utf-8")
     result = rz("resume")
-    assert result.exit_code == 1 and "resume_leaves_out" in result.stderr
+    assert result.exit_code == 1 and "resume_leaves_out 应是一列主题" in result.stderr
+    assert "现在是 '读书'。" in result.stderr
 
 
 def test_that_day_shows_those_that_exist(rz: Run, write: Write) -> None:
@@ -1018,3 +1019,38 @@ def test_recording_everything_leaves_drafts_alone(rz: Run, vault: Vault) -> None
     everything = rz("record")
     assert everything.exit_code == 0 and "half" not in everything.output
     assert "ValueError" in rz("record", "half").stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["todo", "--root", "{root}"],
+        ["show", "11-20", "--root", "{root}"],
+        ["show", "--root={root}", "11-20"],
+        ["done", "-1 的含义", "--root", "{root}"],
+        ["--root", "没有这里", "todo", "--root", "{root}"],
+    ],
+)
+def test_the_vault_may_be_named_after_the_command(
+    vault: Vault,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    command: list[str],
+) -> None:
+    """日期也按那里的设置来读：`11-20` 要先知道是哪个知识库。"""
+    write("2026-11-20", "## 明日计划\n\n- [ ] 写清 -1 的含义\n")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setattr("rizhi.vault.now", lambda: datetime(2026, 11, 23, 21, 30))
+    words = [word.format(root=vault.root) for word in command]
+    result = CliRunner().invoke(cli.main, words, prog_name="rizhi")
+    assert result.exit_code == 0 and "写清 -1 的含义" in result.stdout, result.output
+
+
+def test_each_command_that_needs_a_vault_lets_him_name_it_last() -> None:
+    without = {
+        name
+        for name, command in cli.main.commands.items()
+        if not any(option.name == "root" for option in command.params)
+    }
+    assert without == {"init", "completion"}

@@ -365,8 +365,16 @@ def test_what_is_parked_waits_on_the_board_and_not_at_home(make: Make) -> None:
     opened = _find(panels.home(web), "open")
     assert [row.partition("　")[0] for row in _rows(opened)] == ["到日子的", "开着的"]
     assert opened is not None and _text(opened.note).startswith("共 2 件，另有 1 件搁着，")
-    board = _find(overviews.pages(web)["todos/index.md"].panels, "due")
-    assert [row.rpartition("，")[2] for row in _rows(board)] == [
-        "期限 2026-11-01",
-        "搁到 2026-12-20",
-    ]
+    board = overviews.pages(web)["todos/index.md"].panels
+    assert [row.rpartition("，")[2] for row in _rows(_find(board, "due"))] == ["搁到 2026-12-20"]
+    assert _rows(_find(board, "open")) == ["到日子的　自 11-20，3 天", "开着的　自 11-20，3 天"]
+
+
+def test_a_day_it_was_parked_until_is_no_deadline_to_be_late_for(make: Make) -> None:
+    """站点是早几天建的：读的那天已经过了，也不算逾期。"""
+    text = "- [>] 搁着的 📅 2026-12-20\n- [ ] 要交的 📅 2026-12-20\n"
+    board = overviews.pages(make({"2026-11-20": text}))["todos/index.md"].panels
+    due = _find(board, "due")
+    assert due is not None and isinstance(due.content, Rows)
+    parked, real = html.panel_html(due, "todos/index.md").split("<li ")[1:]
+    assert "data-parked" in parked and "data-parked" not in real

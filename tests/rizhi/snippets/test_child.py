@@ -94,7 +94,9 @@ def test_a_file_runs_as_one_program(vault: Vault) -> None:
 def test_the_program_that_runs_is_the_one_that_was_read(vault: Vault) -> None:
     """BOM 与 CRLF 也一样；运行期间文件再存一次，回溯与源码还是正在跑的那一份。"""
     text = "\ufeff# %% 一\r\nimport inspect\r\ndef f():\r\n    return 1\r\n\r\n# %% 二\r\n"
-    text += "print(inspect.getsource(f))\r\ns = '''a\r\nb'''\r\nprint(s)\r\n\r\n# %% 三\r\n1 / 0\r\n"
+    text += (
+        "print(inspect.getsource(f))\r\ns = '''a\r\nb'''\r\nprint(s)\r\n\r\n# %% 三\r\n1 / 0\r\n"
+    )
     run = _run(vault, text)
     assert run.outputs[1].text == "def f():\n    return 1\n\na\nb\n"
     assert "topic.py:13 单元格「三」出错：ZeroDivisionError" in run.error
