@@ -1,5 +1,6 @@
 """片段的子进程里发生的事：定下种子与图，逐格运行。"""
 
+import errno
 import os
 import random
 import sys
@@ -11,31 +12,43 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rizhi.snippets import figures
+from rizhi.snippets import figures, guard
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
-from rizhi.snippets.guard import guard
 from rizhi.snippets.stream import OutputTooLong, Writer
 
 SEEDED = frozenset(("numpy", "torch"))
+BROKEN = 70  # 退出码：跑完一格，却送不回去
 
 
 def run_cells(
-    pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
+    pipe: Connection,
+    snippet: Snippet,
+    root: str,
+    folder: str,
+    seeded: frozenset[str],
+    seconds: float,
 ) -> None:
-    """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
+    """子进程的入口：准备好就说一声，然后跑一格送回一格。
+
+    `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限。
+    """
     module = _prepare(snippet, root, folder)
     _settle(seeded)
-    sys.addaudithook(guard(Path(folder).resolve()))
+    guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
         output = _run_cell(cell, module)
-        pipe.send(output)
+        try:
+            pipe.send(output)
+        except Exception:  # 管道或解释器被这一格弄坏了：命令那一侧看见管道断了，会说是哪一格
+            os._exit(BROKEN)
         if output.error:
             return
 
 
 def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     os.chdir(folder)
+    guard.settle_in(folder)
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
     module = ModuleType(snippet.module)
@@ -70,6 +83,8 @@ def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
         # 运行片段正是这里要做的事
         exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
         drawn = figures.collect()
+        if guard.wrote_too_much():
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
         error, drawn = _explain(cell, raised, module), ()
     finally:
@@ -78,10 +93,12 @@ def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
 
 
 _SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带上类名
+_LONGEST = 2000
 
 
 def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
     """回溯只留片段与源码包里的几层，路径相对于知识库。"""
+    guard.relax()
     path = Path(str(module.__file__))
     root = path.parent.parent
     frames = [
@@ -91,6 +108,17 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
     line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
-    kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
-    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_say(error)}\n"
     return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
+
+
+def _say(error: BaseException) -> str:
+    """异常的一句话，写得成 UTF-8；自己的 `__str__` 会抛错的也说得出。"""
+    try:
+        said = guard.over_limit(error) or str(error)
+    except BaseException as worse:  # 片段写的 __str__，抛什么都有可能
+        said = f"（它的 __str__ 又抛出 {type(worse).__name__}）"
+    kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]}……（共 {len(said)} 个字符）"
+    return (kind + said).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
