@@ -37,10 +37,10 @@ def run_cells(
     guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, module)
         try:
+            output = _run_cell(cell, module)
             pipe.send(output)
-        except Exception:  # 管道或解释器被这一格弄坏了：命令那一侧看见管道断了，会说是哪一格
+        except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
             os._exit(BROKEN)
         if output.error:
             return
