@@ -65,6 +65,23 @@ def test_what_lies_outside_is_left_as_it_was(
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "import torch\ntorch.save(1, OUT + '/new')",
+        "import torch\nfrom safetensors.torch import save_file\n"
+        "save_file({'x': torch.zeros(1)}, OUT + '/new')",
+        "import sqlite3\ndb = sqlite3.connect(':memory:')\ndb.execute(f\"attach '{OUT}/new' as d\")\n"
+        "db.execute('create table d.t(x)')",
+        "import os\nos.mkfifo(OUT + '/new')",
+    ],
+)
+@LINUX
+def test_what_the_guide_says_gets_through_does(vault: Vault, outside: Path, body: str) -> None:
+    run = _run(vault, f"OUT = {str(outside)!r}\n{body}")
+    assert run.error == "" and (outside / "new").exists()
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("import os\nos.fork()", "不许另开进程"),
