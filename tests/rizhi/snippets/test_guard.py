@@ -70,7 +70,8 @@ def test_what_lies_outside_is_left_as_it_was(
         "import torch\ntorch.save(1, OUT + '/new')",
         "import torch\nfrom safetensors.torch import save_file\n"
         "save_file({'x': torch.zeros(1)}, OUT + '/new')",
-        "import sqlite3\ndb = sqlite3.connect(':memory:')\ndb.execute(f\"attach '{OUT}/new' as d\")\n"
+        "import sqlite3\ndb = sqlite3.connect(':memory:')\n"
+        "db.execute(f\"attach '{OUT}/new' as d\")\n"
         "db.execute('create table d.t(x)')",
         "import os\nos.mkfifo(OUT + '/new')",
     ],
