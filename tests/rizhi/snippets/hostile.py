@@ -205,7 +205,7 @@ TITLES = (
     "！！！",
     "<b>&\"'</b>",
     "x" * 80,
-    "检验 {n}",
+    "检验 %d $x",
     "🀄 ` ` `",
 )
 SIGNALS = ("TERM", "INT", "HUP", "SEGV", "ALRM", "USR1", "KILL", "PIPE", "XFSZ")
