@@ -218,6 +218,8 @@ def snippets(count: int, seed: int) -> Iterator[str]:
         bodies = [random.choice(KINDS[number % len(KINDS)])]
         if random.random() < 0.3:
             bodies.append(random.choice(random.choice(KINDS)))
+        # 最后的表达式，有的显示，有的不
+        bodies = [body + random.choice(("", ";", ";")) for body in bodies]
         titles = random.sample(TITLES, len(bodies))
         cells = [("先", "held = print\nprint('先')")]
         cells += [(t, _fill(b, random)) for t, b in zip(titles, bodies, strict=True)]
