@@ -1,5 +1,6 @@
 """片段的子进程里发生的事：定下种子与图，逐格运行。"""
 
+import errno
 import os
 import random
 import sys
@@ -12,35 +13,47 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rizhi.snippets import figures, stream
+from rizhi.snippets import figures, guard, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 from rizhi.snippets.display import show
-from rizhi.snippets.guard import guard
 from rizhi.snippets.program import Program
-from rizhi.snippets.stream import MAX_OUTPUT, OutputRefused
+from rizhi.snippets.stream import OutputRefused
 
 SEEDED = frozenset(("numpy", "torch"))
+BROKEN = 70  # 退出码：跑完一格，却送不回去
 
 
 def run_cells(
-    pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
+    pipe: Connection,
+    snippet: Snippet,
+    root: str,
+    folder: str,
+    seeded: frozenset[str],
+    seconds: float,
 ) -> None:
-    """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
+    """子进程的入口：准备好就说一声，然后跑一格送回一格。
+
+    `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限。
+    """
     _prepare(root, folder)
     program = Program(snippet)
     _settle(seeded)
     take = stream.capture(Path(root))
-    sys.addaudithook(guard(Path(folder).resolve()))
+    guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, program, take)
-        pipe.send(output)
+        try:
+            output = _run_cell(cell, program, take)
+            pipe.send(output)
+        except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
+            os._exit(BROKEN)
         if output.error:
             return
 
 
 def _prepare(root: str, folder: str) -> None:
     os.chdir(folder)
+    guard.settle_in(folder)
     if "fork" in get_all_start_methods():
         # tqdm 会建一把进程锁：按 fork 建的用完就没了，不会由 forkserver 的 tracker 报成泄漏
         set_start_method("fork", force=True)
@@ -72,14 +85,20 @@ def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]])
         value = program.run(cell)
         show(value)
         drawn = figures.collect(value)
+        if guard.wrote_too_much():
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         text, stderr = take()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
         return CellOutput(cell.title, error=_explain(cell, raised, Path(program.path)))
     return CellOutput(cell.title, text, drawn, stderr=stderr)
 
 
+_LONGEST = 2000
+
+
 def _explain(cell: Cell, error: BaseException, path: Path) -> str:
     """回溯只留片段与源码包里的几层，路径相对于知识库。"""
+    guard.relax()
     root = path.parent.parent
     frames = [
         frame
@@ -91,17 +110,19 @@ def _explain(cell: Cell, error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         own.append(error.lineno)
     line = own[-1] if own else cell.line
-    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_said(error)}\n"
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_say(error)}\n"
     shown = "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
     return stream.readable(head + shown)
 
 
-def _said(error: BaseException) -> str:
-    """一个异常说的话，不太长。"""
+def _say(error: BaseException) -> str:
+    """一个异常说的话，不太长；自己的 `__str__` 会抛错的也说得出。"""
     try:
-        said = str(error)[:MAX_OUTPUT]
-    except Exception:
-        said = "（它的 __str__ 也出错）"
+        said = guard.over_limit(error) or str(error)
+    except BaseException as worse:  # 片段写的 __str__，抛什么都有可能
+        said = f"（它的 __str__ 又抛出 {type(worse).__name__}）"
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]}……（共 {len(said)} 个字符）"
     if isinstance(error, UnicodeEncodeError):
         said += "；写不成 UTF-8 的，换成它的 repr，或先去掉"
     kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "

@@ -7,6 +7,7 @@ forkserver 只预先载入外面的库（torch、transformers、matplotlib），
 import ast
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
-from rizhi.snippets.child import SEEDED, run_cells
+from rizhi.snippets.child import BROKEN, SEEDED, run_cells
 from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
@@ -62,12 +63,12 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     context = _context(vault)
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
-        arguments = (sender, snippet, str(vault.root), folder, seeded)
+        arguments = (sender, snippet, str(vault.root), folder, seeded, seconds)
         child = context.Process(target=run_cells, args=arguments, daemon=True)
         child.start()
         sender.close()
         try:
-            return _collect(snippet, vault.relative(path), receiver, seconds)
+            return _collect(snippet, vault.relative(path), receiver, seconds, child)
         finally:
             child.kill()
             child.join()
@@ -124,12 +125,12 @@ def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
     )
 
 
-def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float) -> Run:
+def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float, child: Any) -> Run:
     outputs: list[CellOutput] = []
     fault = _wait_until_ready(pipe)
     until = time.monotonic() + seconds
     for cell in () if fault else snippet.code_cells:
-        output, why = _receive(pipe, until, seconds)
+        output, why = _receive(pipe, until, seconds, child)
         if output is None:
             fault = f"{name}:{cell.line} 单元格「{cell.title}」：{why}"
             break
@@ -139,14 +140,35 @@ def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float) -> R
     return Run(snippet.module, tuple(outputs), fault)
 
 
-def _receive(pipe: Connection, until: float, seconds: float) -> tuple[CellOutput | None, str]:
+def _receive(
+    pipe: Connection, until: float, seconds: float, child: Any
+) -> tuple[CellOutput | None, str]:
     """一格的输出，或没有等到它的原因。"""
     if not pipe.poll(max(until - time.monotonic(), 0)):
         return None, f"{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
     try:
         return pipe.recv(), ""
     except EOFError:
-        return None, "子进程突然结束（内存不足，或调用了 os._exit）。"
+        return None, _how_it_ended(child)
+
+
+# 子进程的退出码 → 是怎么回事；没有列出的信号只说名字
+_ENDS = {
+    "SIGKILL": "多半是整台机器的内存不够，把规模改小",
+    **dict.fromkeys(("SIGSEGV", "SIGBUS", "SIGABRT"), "C 代码出了错，或递归太深"),
+}
+
+
+def _how_it_ended(child: Any) -> str:
+    child.join(1)  # 管道关上了，退出码也许还没有送到
+    code = child.exitcode
+    if code in (None, BROKEN):
+        return "送不回结果，已停下：它关掉了不是自己打开的文件，或改坏了解释器自己的东西。"
+    if code >= 0:
+        return f"子进程突然结束（退出码 {code}）：多半是调用了 os._exit。"
+    name = signal.Signals(-code).name
+    why = _ENDS.get(name, "没有接住这个信号")
+    return f"子进程突然结束（{name}）：{why}。"
 
 
 def _wait_until_ready(pipe: Connection) -> str:
