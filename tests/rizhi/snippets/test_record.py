@@ -1,4 +1,4 @@
-"""片段：单元格的行号、指纹、记录、比较。"""
+"""片段：单元格的行号、指纹、记录。"""
 
 import json
 import re
@@ -10,7 +10,6 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, SnippetError
-from rizhi.snippets.compare import compare
 from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault, find_vault, source_files
 
@@ -249,31 +248,6 @@ def test_the_words_for_a_state_are_in_one_place() -> None:
 def _words(state: str) -> tuple[str, ...]:
     words = records.STATES[state]
     return words.panel, words.box, words.check, words.test
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("tensor([0.1234])", "tensor([0.1235])", True),  # 末位之差
-        ("tensor([0.1234])", "tensor([0.1239])", False),
-        ("1.0e-07", "1.0e-07", True),
-        ("shape (2, 3)", "shape (2, 4)", False),  # 整数逐字比
-        ("True", "False", False),
-        ("1.5 2.5", "1.5", False),
-        ("-0.5000", "0.5000", False),
-        ("123456.0", "123457.0", True),  # 相对万分之一以内
-    ],
-)
-def test_compare_text(old: str, new: str, same: bool) -> None:
-    difference = compare(CellOutput("a", old), CellOutput("a", new))
-    assert (difference == "") is same
-    if not same:
-        assert f"-{old}" in difference and f"+{new}" in difference
-
-
-def test_compare_counts_figures() -> None:
-    assert "记录 1 张，实际 0 张" in compare(CellOutput("a", "", ("<svg/>",)), CellOutput("a"))
-    assert compare(None, CellOutput("a")) == ""
 
 
 def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
