@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,11 @@ class CellOutput:
     text: str = ""
     figures: tuple[str, ...] = ()
     error: str | None = None
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """打印的各样文字，比较时逐样看：消息里怎么称呼它 → 文字。"""
+        return {"": self.text}
 
 
 def parse(path: Path) -> Snippet:
