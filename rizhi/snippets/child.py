@@ -13,6 +13,7 @@ from typing import Any
 
 from rizhi.snippets import figures
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
+from rizhi.snippets.environment import settle_zone
 from rizhi.snippets.guard import guard
 from rizhi.snippets.stream import OutputTooLong, Writer
 
@@ -36,6 +37,7 @@ def run_cells(
 
 def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     os.chdir(folder)
+    settle_zone()
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
     module = ModuleType(snippet.module)

@@ -6,7 +6,6 @@ forkserver 只预先载入外面的库（torch、transformers、matplotlib），
 
 import ast
 import json
-import os
 import sys
 import tempfile
 import time
@@ -25,13 +24,12 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.child import SEEDED, run_cells
+from rizhi.snippets.environment import settled
 from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 _PRELOAD = "RIZHI_PRELOAD"
-# numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
         arguments = (sender, snippet, str(vault.root), folder, seeded)
         child = context.Process(target=run_cells, args=arguments, daemon=True)
-        child.start()
+        _start(child, context)
         sender.close()
         try:
             return _collect(snippet, vault.relative(path), receiver, seconds)
@@ -170,17 +168,21 @@ _starting = Lock()
 
 @cache
 def _forkserver(vault: Vault) -> Any:
-    """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
+    """开起 forkserver；预载的清单也由环境变量带过去。"""
     context = get_context("forkserver")
-    wanted = dict.fromkeys(_ONE_THREAD, "1")
-    wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
-    saved = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
     context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
-    forkserver.ensure_running()
-    for name, value in saved.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with settled({_PRELOAD: "\n".join(sorted(set(_outside_imports(vault))))}):
+        forkserver.ensure_running()
     return context
+
+
+def _start(child: Any, context: Any) -> None:
+    """forkserver 的环境已经定下；spawn 的，每次起来时定。"""
+    if context.get_start_method() == "spawn":
+        with settled():
+            child.start()
+    else:
+        child.start()
 
 
 def _outside_imports(vault: Vault) -> Iterator[str]:
