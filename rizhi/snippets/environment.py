@@ -1,6 +1,7 @@
 """片段的解释器在什么环境里起来：换一台机器、换一个人的设置，也还是这一种。"""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ _AT_START: Mapping[str, str] = MappingProxyType(
         "PYTHONHASHSEED": "0",  # set 的次序
         "PYTHONUTF8": "1",
         "PYTHONWARNINGS": "",
-        "PYTHONOPTIMIZE": "",  # 否则 assert 都不算
         "LC_ALL": "C.UTF-8",
         "LANGUAGE": "",
         "COLUMNS": "80",  # argparse 与 pprint 之类按终端的宽度折行
@@ -35,11 +35,13 @@ def settled(more: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
     """其间起来的解释器得到这个环境与 `more`；过后本进程的环境变量照旧。"""
     wanted = {**_AT_START, **more}
     with _changing:
-        saved = {name: os.environ.get(name) for name in wanted}
+        saved, options = {name: os.environ.get(name) for name in wanted}, sys.warnoptions[:]
         os.environ.update(wanted)
+        sys.warnoptions.clear()  # multiprocessing 会把它们当成 -W 传下去
         try:
             yield
         finally:
+            sys.warnoptions[:] = options
             for name, value in saved.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 

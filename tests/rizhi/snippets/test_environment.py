@@ -20,6 +20,7 @@ import argparse, datetime, locale, os, shutil, sys, time
 print({"甲", "乙", "丙", "丁", "戊"}, hash("日知"))
 print(time.tzname, datetime.datetime.fromtimestamp(0), time.strftime("%c", time.localtime(0)))
 print(locale.setlocale(locale.LC_ALL, ""), locale.getpreferredencoding(), sys.flags.utf8_mode)
+print(sys.warnoptions)
 print(open(os.devnull).encoding, sys.getfilesystemencoding(), shutil.get_terminal_size())
 print(argparse.ArgumentParser(prog="p", description="长 " * 60).format_help())
 
@@ -28,12 +29,6 @@ import numpy, torch
 
 print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
 print(torch.linspace(-1, 1, 999).exp().sum().item(), numpy.linspace(0, 1, 999).sum())
-
-# %% 检验 断言算数
-try:
-    assert False
-except AssertionError:
-    print("算")
 """
 HERE = {
     "PYTHONHASHSEED": "1",
