@@ -27,15 +27,18 @@ def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     return "\n".join(differences)
 
 
-def same_text(recorded: str, got: str) -> bool:
-    """除了小数的末位，逐字相同；有一个小数换了宽度（多半是 -0），列宽跟着变，补的空格就不比。"""
+def same_text(recorded: str, got: str, relative: float = 1e-4) -> bool:
+    """除了小数的末位，逐字相同；有一个小数换了宽度（多半是 -0），列宽跟着变，补的空格就不比。
+
+    `relative` 是小数容许的相对差；是 0 就只容许末位的一个单位。
+    """
     if recorded == got:
         return True
     old, new = list(_NUMBER.finditer(recorded)), list(_NUMBER.finditer(got))
     if _between(recorded, old, 0) != _between(got, new, 0):
         return False
     pairs = [(a[1], b[1]) for a, b in zip(old, new, strict=True)]
-    if not all(_near(a, b) for a, b in pairs):
+    if not all(_near(a, b, relative) for a, b in pairs):
         return False
     widened = any(len(a) != len(b) for a, b in pairs)
     return widened or _between(recorded, old, 1) == _between(got, new, 1)
@@ -48,10 +51,10 @@ def _between(text: str, numbers: list[re.Match[str]], group: int) -> list[str]:
     return [text[end:start] for end, start in zip(ends, starts, strict=True)]
 
 
-def _near(a: str, b: str) -> bool:
-    """相差不过万分之一，或不过末位的一个单位：换一台机器，舍入可能落在另一边。"""
+def _near(a: str, b: str, relative: float) -> bool:
+    """相差不过几分之一，或不过末位的一个单位：换一台机器，舍入可能落在另一边。"""
     if a == b or a[-1].isalpha():  # nan 与 inf 要一样
         return a == b
     mantissa, _, exponent = a.lower().partition("e")
     last = float(f"1e{int(exponent[:9] or 0) - len(mantissa.partition('.')[2])}")
-    return abs(float(a) - float(b)) <= max(1e-4 * abs(float(a)), 1.01 * last)
+    return abs(float(a) - float(b)) <= max(relative * abs(float(a)), 1.01 * last)

@@ -6,12 +6,14 @@ forkserver 只预先载入外面的库（torch、transformers、matplotlib），
 
 import ast
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
@@ -22,6 +24,7 @@ from typing import Any
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
+from rizhi.snippets import repeat
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.child import SEEDED, run_cells
 from rizhi.snippets.environment import settled
@@ -30,6 +33,9 @@ from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 _PRELOAD = "RIZHI_PRELOAD"
+
+
+_Again = Callable[[Path], "Run"]
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,24 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
 
 
 def record(vault: Vault, path: Path) -> int:
-    """运行一个片段，成功才替换它的记录；返回改了几个文件。
+    """运行一个片段，成功才替换它的记录；返回改了几个文件。能不能重复，只看文字里有没有地址。
 
-    异常：片段读不懂、缺库或运行出错，抛 RizhiError；旧记录没有动。
+    异常：片段读不懂、缺库、运行出错或打印了地址，抛 RizhiError；旧记录没有动。
     """
-    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
-    key = records.key(vault, path)
-    result = run(vault, path)
-    if result.error:
-        raise SnippetError(result.error)
-    folder = vault.outputs / path.stem
-    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
-    files["key.json"] = _dated(folder / "key.json", files["key.json"])
-    return _write(folder, files)
+    return _write(vault.outputs / path.stem, _fresh(vault, path))
+
+
+def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError]:
+    """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
+
+    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，只起一次。
+    """
+    with (
+        repeat.elsewhere(partial(run, vault), partial(warm_up, vault)) as again,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
+            yield made if isinstance(made, RizhiError) else _write(vault.outputs / path.stem, made)
 
 
 def missing(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -108,6 +119,37 @@ def versions(vault: Vault, path: Path) -> dict[str, str]:
     used = records.libraries(vault, path, deep=True)
     names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
     return {name: version(name).partition("+")[0] for name in names}
+
+
+def _attempt(vault: Vault, again: _Again, path: Path) -> dict[str, bytes] | RizhiError:
+    try:
+        return _fresh(vault, path, again)
+    except RizhiError as error:
+        return error
+
+
+def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, bytes]:
+    """运行一个片段，得到它的记录该有的文件；`again` 再跑一遍，两遍要一样。"""
+    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
+    key = records.key(vault, path)
+    result = run(vault, path)
+    if result.error:
+        raise SnippetError(result.error)
+    snippet = records.load(vault, path).source
+    repeat.refuse_addresses(snippet, result.outputs)
+    if again:
+        _until_next_second()
+        second = again(path)
+        if second.error:
+            raise SnippetError(f"再跑一遍就出错了：{second.error}")
+        repeat.refuse_differences(snippet, result.outputs, second.outputs)
+    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
+    return files | {"key.json": _dated(vault.outputs / path.stem / "key.json", files["key.json"])}
+
+
+def _until_next_second() -> None:
+    """打印到秒的时刻，同一秒里跑的两遍看不出来。"""
+    time.sleep(1 - time.time() % 1)
 
 
 def _installed(name: str) -> bool:
