@@ -515,9 +515,9 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     made = record_each(vault, paths)
     for number, (path, changed) in enumerate(zip(paths, made, strict=True), 1):
         head = f"[{number}/{len(paths)}] {path.stem}："
-        if isinstance(changed, RizhiError):
+        if isinstance(changed, RizhiError | OSError):
             failed = True
-            click.echo(head + changed.within(vault.root), err=True)
+            click.echo(head + _told(changed, vault.root), err=True)
         else:
             click.echo(head + (f"更新 {changed} 个文件" if changed else "没有变化"))
     _exit(failed)

@@ -85,7 +85,7 @@ def record(vault: Vault, path: Path) -> int:
     return _write(vault.outputs / path.stem, _fresh(vault, path))
 
 
-def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError]:
+def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError | OSError]:
     """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
 
     几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，只起一次。
@@ -95,7 +95,9 @@ def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiErro
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
-            yield made if isinstance(made, RizhiError) else _write(vault.outputs / path.stem, made)
+            yield (
+                made if isinstance(made, RizhiError) else _written(vault.outputs / path.stem, made)
+            )
 
 
 def missing(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -240,16 +242,25 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
 def _dated(index: Path, new: bytes) -> bytes:
     """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
     try:
-        old, fresh = json.loads(index.read_bytes()), json.loads(new)
-    except (OSError, ValueError):
+        data = index.read_bytes()
+        old, fresh = json.loads(data), json.loads(new)
+    except (OSError, ValueError, RecursionError):  # 没有、坏了，正要换掉
         return new
     dated = isinstance(old, dict) and bool(old.get("recorded"))
-    return index.read_bytes() if dated and fresh | {"recorded": old["recorded"]} == old else new
+    return data if dated and fresh | {"recorded": old["recorded"]} == old else new
+
+
+def _written(folder: Path, files: dict[str, bytes]) -> int | OSError:
+    try:
+        return _write(folder, files)
+    except OSError as error:
+        return error
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> int:
     """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
-    old = {path.name for path in folder.glob("*.*")} if folder.is_dir() else set()
+    found = folder.glob("*.*") if folder.is_dir() else ()
+    old = {path.name for path in found if path.is_symlink() or not path.is_dir()}
     changed = sum(store.replace(folder / name, data) for name, data in files.items())
     for name in old - set(files):
         store.remove(folder / name)
