@@ -495,10 +495,7 @@ def stats(vault: Vault, as_json: bool) -> None:
 @click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
-    """运行片段并写下输出；不写名字就是全部，草稿的除外。
-
-    出错的不记录；每个片段跑两遍，输出不一样的也不记录。
-    """
+    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的、两遍不一样的不记录。"""
     from rizhi.page import read_notes
     from rizhi.snippets.run import record_each
     from rizhi.vault import module_of
