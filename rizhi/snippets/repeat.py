@@ -45,7 +45,9 @@ def refuse_differences(
 
 
 @contextmanager
-def elsewhere(work: Callable[[A], T], begin: Callable[[], object]) -> Iterator[Callable[[A], T]]:
+def elsewhere(
+    work: Callable[[A], T], begin: Callable[[], object] | None = None
+) -> Iterator[Callable[[A], T]]:
     """给出一个函数，它在新起的解释器里做 `work`：内存另是一种布局，哈希种子一样。
 
     `begin` 在那里先做一遍，不等它做完。`work` 抛的 RizhiError 照样抛出来。
@@ -76,12 +78,13 @@ def elsewhere(work: Callable[[A], T], begin: Callable[[], object]) -> Iterator[C
         process.join()
 
 
-def _answer(pipe: Connection, work: Callable[[A], T], begin: Callable[[], object]) -> None:
+def _answer(pipe: Connection, work: Callable[[A], T], begin: Callable[[], object] | None) -> None:
     """新起的解释器里：问一次答一次；命令一结束（被杀也是），这里也结束。"""
     signal.signal(signal.SIGINT, lambda *_: None)  # 由命令来收场
     questions: SimpleQueue[A] = SimpleQueue()
     Thread(target=_listen, args=(pipe, questions), daemon=True).start()
-    begin()
+    if begin:
+        begin()
     while True:
         try:
             pipe.send(work(questions.get()))

@@ -88,10 +88,12 @@ def record(vault: Vault, path: Path) -> int:
 def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError | OSError]:
     """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
 
-    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，只起一次。
+    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，多半用得着就先起。
     """
+    changed = any(records.load(vault, path).state != "fresh" for path in paths)
+    begin = partial(warm_up, vault) if changed else None
     with (
-        repeat.elsewhere(partial(run, vault), partial(warm_up, vault)) as again,
+        repeat.elsewhere(partial(run, vault), begin) as again,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
@@ -139,7 +141,9 @@ def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, b
         raise SnippetError(result.error)
     snippet = records.load(vault, path).source
     repeat.refuse_addresses(snippet, result.outputs)
-    if again:
+    recorded = records.load(vault, path).record
+    # 与从前录下的一样，就是在另一个解释器里跑过一遍了
+    if again and not (recorded and recorded.intact and recorded.outputs == result.outputs):
         _until_next_second()
         second = again(path)
         if second.error:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -349,6 +351,26 @@ def test_no_damage_to_a_record_goes_unsaid(
         assert isinstance(healed, OSError)
     else:
         assert healed == 1 and records.load(sample, path).state == "fresh"
+
+
+def test_the_build_and_pytest_name_every_damaged_record(sample: Vault) -> None:
+    damages: list[Callable[[Path], None]]
+    damages = [_cut_short, _mangle, _folder, _dangle, _empty, Path.unlink]
+    drafts = {"tensor_flow"}  # pytest 跳过草稿
+    modules = sorted({folder.name for folder in sample.outputs.iterdir()} - drafts)
+    for number, (module, damage) in enumerate(zip(modules, damages, strict=True)):
+        names = sorted((sample.outputs / module).iterdir(), reverse=bool(number % 2))
+        damage(names[0])
+    for command in (("mkdocs", "build", "-d", "site"), ("pytest", "-q", "snippets")):
+        ran = subprocess.run(
+            [sys.executable, "-m", *command], cwd=sample.root, capture_output=True, text=True
+        )
+        said = ran.stdout + ran.stderr
+        assert "Traceback" not in said and "INTERNALERROR" not in said, said
+        assert ran.returncode == (command[0] == "pytest"), said
+        lacking = [m for m in modules if f"rizhi record {m.replace('_', '-')}" not in said]
+        # 还没有记录、被改动过的，pytest 的话里不带名字，单元格的名字说出是哪个文件
+        assert not [m for m in lacking if f"snippets/{m}.py" not in said], said
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,9 @@ def test_what_cannot_repeat_is_refused_with_its_line(
     paths = [snippet(module, body) for module, body in (REPEATS | DIFFERS).items()]
     before = list(vault.outputs.rglob("*"))
     made = dict(zip((path.stem for path in paths), runner.record_each(vault, paths), strict=True))
-    refused = {name: said.within(vault.root) for name, said in made.items() if _refused(said)}
+    refused = {
+        name: said.within(vault.root) for name, said in made.items() if isinstance(said, RizhiError)
+    }
     assert list(refused) == list(DIFFERS), made
     for module, said in refused.items():
         assert said.startswith(f"snippets/{module}.py:5 单元格「一」再跑一遍，输出不一样。固定")
@@ -66,8 +68,23 @@ def test_what_cannot_repeat_is_refused_with_its_line(
     assert new - {"outputs"} == set(REPEATS)
 
 
-def _refused(made: int | RizhiError) -> bool:
-    return isinstance(made, RizhiError)
+def test_what_came_out_as_recorded_is_not_run_again(
+    vault: Vault, snippet: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = snippet("order", REPEATS["order"])
+    assert list(runner.record_each(vault, [path])) == [2]
+    monkeypatch.setattr(runner, "_until_next_second", lambda: pytest.fail("又跑了一遍"))
+    path.write_text(path.read_text("utf-8") + "# 尾\n", encoding="utf-8")
+    assert list(runner.record_each(vault, [path])) == [1]
+
+
+def test_what_was_recorded_while_serving_is_no_second_run(
+    vault: Vault, snippet: Callable[[str, str], Path]
+) -> None:
+    assert runner.record(vault, snippet("ids", DIFFERS["ids"]))
+    command = [sys.executable, "-m", "rizhi", "record", "ids"]
+    ran = subprocess.run(command, cwd=vault.root, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "再跑一遍，输出不一样" in ran.stderr
 
 
 def test_an_address_is_refused_by_its_text_before_anything_runs_again(vault: Vault) -> None:
@@ -123,12 +140,8 @@ def _whoami(number: int) -> tuple[int, int]:
     return os.getpid(), number + 1
 
 
-def _nothing() -> None:
-    pass
-
-
 def test_work_is_done_in_one_other_interpreter() -> None:
-    with repeat.elsewhere(_whoami, _nothing) as ask:
+    with repeat.elsewhere(_whoami) as ask:
         (first, two), (second, three) = ask(1), ask(2)
         assert (two, three) == (2, 3) and first == second != os.getpid()
         with pytest.raises(RizhiError, match="负的不行"):
@@ -144,7 +157,7 @@ from functools import partial
 from tests.rizhi.snippets import test_repeat as here
 from rizhi.snippets import repeat
 if __name__ == "__main__":
-    with repeat.elsewhere(here._whoami, here._nothing) as ask:
+    with repeat.elsewhere(here._whoami) as ask:
         print(ask(1)[0], flush=True)
         sys.stdin.read()
 """
