@@ -509,9 +509,9 @@ def stats(vault: Vault, as_json: bool) -> None:
 @click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
-    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的片段不记录。"""
+    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的、两遍不一样的不记录。"""
     from rizhi.page import read_notes
-    from rizhi.snippets.run import record as run_and_record
+    from rizhi.snippets.run import record_each
     from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
@@ -523,13 +523,12 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
         known = "、".join(path.stem for path in snippet_files(vault))
         raise RizhiError(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
     failed = False
-    for number, path in enumerate(paths, 1):
+    made = record_each(vault, paths)
+    for number, (path, changed) in enumerate(zip(paths, made, strict=True), 1):
         head = f"[{number}/{len(paths)}] {path.stem}："
-        try:
-            changed = run_and_record(vault, path)
-        except RizhiError as error:
+        if isinstance(changed, RizhiError | OSError):
             failed = True
-            click.echo(head + error.within(vault.root), err=True)
+            click.echo(head + _told(changed, vault.root), err=True)
         else:
             click.echo(head + (f"更新 {changed} 个文件" if changed else "没有变化"))
     _exit(failed)

@@ -10,7 +10,7 @@ import re
 import tokenize
 import warnings
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +81,11 @@ class CellOutput:
     figures: tuple[str, ...] = ()
     error: str | None = None
     stderr: str = ""
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """打印的各样文字，比较时逐样看：消息里怎么称呼它 → 文字。"""
+        return {"": self.text, "（stderr）": self.stderr}
 
 
 def parse(path: Path) -> Snippet:

@@ -16,6 +16,7 @@ from typing import Any
 from rizhi.snippets import figures, guard, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 from rizhi.snippets.display import show
+from rizhi.snippets.environment import settle_zone
 from rizhi.snippets.program import Program
 from rizhi.snippets.stream import OutputRefused
 
@@ -57,6 +58,7 @@ def _prepare(root: str, folder: str) -> None:
     if "fork" in get_all_start_methods():
         # tqdm 会建一把进程锁：按 fork 建的用完就没了，不会由 forkserver 的 tracker 报成泄漏
         set_start_method("fork", force=True)
+    settle_zone()
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
 

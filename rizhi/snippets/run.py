@@ -11,9 +11,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
@@ -24,15 +25,18 @@ from typing import Any
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
+from rizhi.snippets import repeat
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.child import BROKEN, SEEDED, run_cells
+from rizhi.snippets.environment import settled
 from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 _PRELOAD = "RIZHI_PRELOAD"
-# numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+_Again = Callable[[Path], "Run"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
         arguments = (sender, snippet, str(vault.root), folder, seeded, seconds)
         child = context.Process(target=run_cells, args=arguments, daemon=True)
-        child.start()
+        _start(child, context)
         sender.close()
         try:
             return _collect(snippet, vault.relative(path), receiver, seconds, child)
@@ -75,19 +79,28 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
 
 
 def record(vault: Vault, path: Path) -> int:
-    """运行一个片段，成功才替换它的记录；返回改了几个文件。
+    """运行一个片段，成功才替换它的记录；返回改了几个文件。能不能重复，只看文字里有没有地址。
 
-    异常：片段读不懂、缺库或运行出错，抛 RizhiError；旧记录没有动。
+    异常：片段读不懂、缺库、运行出错或打印了地址，抛 RizhiError；旧记录没有动。
     """
-    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
-    key = records.key(vault, path)
-    result = run(vault, path)
-    if result.error:
-        raise SnippetError(result.error)
-    folder = vault.outputs / path.stem
-    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
-    files["key.json"] = _dated(folder / "key.json", files["key.json"])
-    return _write(folder, files)
+    return _write(vault.outputs / path.stem, _fresh(vault, path))
+
+
+def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError | OSError]:
+    """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
+
+    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，多半用得着就先起。
+    """
+    changed = any(records.load(vault, path).state != "fresh" for path in paths)
+    begin = partial(warm_up, vault) if changed else None
+    with (
+        repeat.elsewhere(partial(run, vault), begin) as again,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
+            yield (
+                made if isinstance(made, RizhiError) else _written(vault.outputs / path.stem, made)
+            )
 
 
 def missing(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -111,6 +124,39 @@ def versions(vault: Vault, path: Path) -> dict[str, str]:
     used = records.libraries(vault, path, deep=True)
     names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
     return {name: version(name).partition("+")[0] for name in names}
+
+
+def _attempt(vault: Vault, again: _Again, path: Path) -> dict[str, bytes] | RizhiError:
+    try:
+        return _fresh(vault, path, again)
+    except RizhiError as error:
+        return error
+
+
+def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, bytes]:
+    """运行一个片段，得到它的记录该有的文件；`again` 再跑一遍，两遍要一样。"""
+    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
+    key = records.key(vault, path)
+    result = run(vault, path)
+    if result.error:
+        raise SnippetError(result.error)
+    snippet = records.load(vault, path).source
+    repeat.refuse_addresses(snippet, result.outputs)
+    recorded = records.load(vault, path).record
+    # 与从前录下的一样，就是在另一个解释器里跑过一遍了
+    if again and not (recorded and recorded.intact and recorded.outputs == result.outputs):
+        _until_next_second()
+        second = again(path)
+        if second.error:
+            raise SnippetError(f"再跑一遍就出错了：{second.error}")
+        repeat.refuse_differences(snippet, result.outputs, second.outputs)
+    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
+    return files | {"key.json": _dated(vault.outputs / path.stem / "key.json", files["key.json"])}
+
+
+def _until_next_second() -> None:
+    """打印到秒的时刻，同一秒里跑的两遍看不出来。"""
+    time.sleep(1 - time.time() % 1)
 
 
 def _installed(name: str) -> bool:
@@ -192,17 +238,21 @@ _starting = Lock()
 
 @cache
 def _forkserver(vault: Vault) -> Any:
-    """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
+    """开起 forkserver；预载的清单也由环境变量带过去。"""
     context = get_context("forkserver")
-    wanted = dict.fromkeys(_ONE_THREAD, "1")
-    wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
-    saved = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
     context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
-    forkserver.ensure_running()
-    for name, value in saved.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with settled({_PRELOAD: "\n".join(sorted(set(_outside_imports(vault))))}):
+        forkserver.ensure_running()
     return context
+
+
+def _start(child: Any, context: Any) -> None:
+    """forkserver 的环境已经定下；spawn 的，每次起来时定。"""
+    if context.get_start_method() == "spawn":
+        with settled():
+            child.start()
+    else:
+        child.start()
 
 
 def _outside_imports(vault: Vault) -> Iterator[str]:
@@ -218,16 +268,25 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
 def _dated(index: Path, new: bytes) -> bytes:
     """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
     try:
-        old, fresh = json.loads(index.read_bytes()), json.loads(new)
-    except (OSError, ValueError):
+        data = index.read_bytes()
+        old, fresh = json.loads(data), json.loads(new)
+    except (OSError, ValueError, RecursionError):  # 没有、坏了，正要换掉
         return new
     dated = isinstance(old, dict) and bool(old.get("recorded"))
-    return index.read_bytes() if dated and fresh | {"recorded": old["recorded"]} == old else new
+    return data if dated and fresh | {"recorded": old["recorded"]} == old else new
+
+
+def _written(folder: Path, files: dict[str, bytes]) -> int | OSError:
+    try:
+        return _write(folder, files)
+    except OSError as error:
+        return error
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> int:
     """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
-    old = {path.name for path in folder.glob("*.*")} if folder.is_dir() else set()
+    found = folder.glob("*.*") if folder.is_dir() else ()
+    old = {path.name for path in found if path.is_symlink() or not path.is_dir()}
     changed = sum(store.replace(folder / name, data) for name, data in files.items())
     for name in old - set(files):
         store.remove(folder / name)

@@ -551,7 +551,9 @@ def test_flow_links_are_links(embedded: Vault) -> None:
     path = embedded.snippets / "mask.py"
     cell = CellOutput("构造", json.dumps({"links": {"a": "none.md", "b": "mask.md#x"}}))
     (embedded.outputs / "mask").mkdir(parents=True)
-    for name, data in record_files((cell,), key(embedded, path), {}, "").items():
+    for name, data in record_files(
+        (cell, CellOutput("检验 一")), key(embedded, path), {}, ""
+    ).items():
         (embedded.outputs / "mask" / name).write_bytes(data)
     found = _found(embedded)
     assert set(found) == {"R104"}
@@ -899,8 +901,10 @@ def test_a_record_that_cannot_be_judged_is_a_problem(vault: Vault) -> None:
     _snippet(vault)
     (vault.outputs / "mask").mkdir()
     (vault.outputs / "mask/key.json").write_text("{", "utf-8")
-    ((_, level, message),) = _said(vault, "R402")
-    assert level == "error" and message.startswith("snippets/outputs/mask/key.json 读不懂")
+    (problem,) = _found(vault)["R402"]
+    assert problem.level == "error" and problem.message.startswith("读不懂：JSONDecodeError")
+    assert vault.relative(problem.path) == "snippets/outputs/mask/key.json"
+    assert problem.remedy == "运行 rizhi record mask 重新记录"
 
 
 def test_without_a_source_package_nothing_is_moved_into_it(vault: Vault) -> None:

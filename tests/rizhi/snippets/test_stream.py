@@ -295,5 +295,5 @@ def test_stderr_is_recorded_shown_and_offered_apart(
 
 def test_compare_tells_stderr_apart() -> None:
     difference = compare(CellOutput("a", stderr="旧\n"), CellOutput("a", stderr="新\n"))
-    assert "--- 记录的标准错误" in difference and "+新" in difference
+    assert "--- 记录（stderr）" in difference and "+新" in difference
     assert compare(CellOutput("a", stderr="1.00000\n"), CellOutput("a", stderr="1.00001\n")) == ""
