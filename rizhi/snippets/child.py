@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rizhi.snippets import figures
+from rizhi.snippets import figures, orphans
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 from rizhi.snippets.guard import guard
 from rizhi.snippets.stream import OutputTooLong, Writer
@@ -23,8 +23,9 @@ def run_cells(
     pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
 ) -> None:
     """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
+    orphans.end_with_command(folder)
     module = _prepare(snippet, root, folder)
-    _settle(seeded)
+    settle(seeded)
     sys.addaudithook(guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
@@ -44,7 +45,7 @@ def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     return module
 
 
-def _settle(seeded: frozenset[str]) -> None:
+def settle(seeded: frozenset[str]) -> None:
     """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
     figures.prepare()
     if torch := _library("torch", seeded):

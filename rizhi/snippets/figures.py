@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rizhi.snippets import orphans
+
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
     "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
@@ -46,7 +48,7 @@ def prepare() -> None:
     if find_spec("matplotlib") is None:
         return
     # 家目录里的字体缓存可能过期、写不进去，扫描系统的字体又慢：让它载入时两样都碰不到
-    with TemporaryDirectory(prefix="rizhi-") as folder:
+    with TemporaryDirectory(prefix=orphans.prefix()) as folder:
         os.environ |= {"MPLCONFIGDIR": folder, "MPL_IGNORE_SYSTEM_FONTS": "1"}
         import matplotlib as mpl
         from matplotlib import font_manager

@@ -8,7 +8,6 @@ import ast
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +15,16 @@ from functools import cache
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
+from shutil import rmtree
+from tempfile import mkdtemp
+from threading import Lock, Thread
 from typing import Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
+from rizhi.snippets import orphans
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.child import SEEDED, run_cells
@@ -61,16 +64,16 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     seeded = records.libraries(vault, path, deep=True) & SEEDED
     context = _context(vault)
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
-        arguments = (sender, snippet, str(vault.root), folder, seeded)
-        child = context.Process(target=run_cells, args=arguments, daemon=True)
+    folder = mkdtemp(prefix=orphans.prefix())
+    arguments = (sender, snippet, str(vault.root), folder, seeded)
+    child = context.Process(target=run_cells, args=arguments, daemon=True)
+    try:
         child.start()
         sender.close()
-        try:
-            return _collect(snippet, vault.relative(path), receiver, seconds)
-        finally:
-            child.kill()
-            child.join()
+        return _collect(snippet, vault.relative(path), receiver, seconds)
+    finally:
+        # 结果到了就交回去：收尸要十几毫秒，解释器退出之前总会做完
+        Thread(target=_bury, args=(child, receiver, folder)).start()
 
 
 def record(vault: Vault, path: Path) -> int:
@@ -110,6 +113,14 @@ def versions(vault: Vault, path: Path) -> dict[str, str]:
     used = records.libraries(vault, path, deep=True)
     names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
     return {name: version(name).partition("+")[0] for name in names}
+
+
+def _bury(child: BaseProcess, pipe: Connection, folder: str) -> None:
+    """结束子进程；它真的不在了，再删它的文件夹。"""
+    child.kill()
+    child.join()
+    pipe.close()
+    rmtree(folder)
 
 
 def _installed(name: str) -> bool:
@@ -171,12 +182,13 @@ _starting = Lock()
 @cache
 def _forkserver(vault: Vault) -> Any:
     """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
+    orphans.sweep()
     context = get_context("forkserver")
     wanted = dict.fromkeys(_ONE_THREAD, "1")
     wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
     saved = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
+    context.set_forkserver_preload(["rizhi.snippets.preload"])
     forkserver.ensure_running()
     for name, value in saved.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
