@@ -1,4 +1,4 @@
-"""命令不在了（被杀、断电前的终端关掉），不留子进程，也不留临时文件夹。
+"""命令不在了（被杀、终端关掉），不留子进程，也不留临时文件夹。
 
 三层，前一层没做成还有后一层：
 
@@ -14,10 +14,11 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import forkserver, parent_process
+from multiprocessing import current_process, forkserver, parent_process
 from pathlib import Path
 from shutil import rmtree
-from tempfile import gettempdir
+from tempfile import gettempdir, mkdtemp
+from typing import Any
 
 from rizhi.store import alive
 
@@ -36,10 +37,15 @@ def sweep() -> None:
             rmtree(folder, ignore_errors=True)
 
 
+def keep_sockets() -> None:
+    """命令里、起 forkserver 之前调用：套接字也放进名字里有进程号的文件夹，被杀了才清扫得到。"""
+    current_process()._config["tempdir"] = mkdtemp(prefix=prefix())  # type: ignore[attr-defined]
+
+
 def end_with_command(folder: str) -> None:
     """子进程里调用：命令不在了，就删掉 `folder` 退出。"""
     # 每个子进程都拿着一份，forkserver 就等不到命令结束；标准库没有公开的办法
-    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
@@ -47,10 +53,10 @@ def end_with_command(folder: str) -> None:
     _thread.start_new_thread(_wait_for_the_end, (folder,))
 
 
-def clean_up_after_command() -> None:
-    """forkserver 里调用：命令不在了，结束全部子进程，删掉它们的文件夹。"""
+def clean_up_after(command: int) -> None:
+    """forkserver 里调用：进程号是 `command` 的命令不在了，结束全部子进程，删掉它们的文件夹。"""
     os.setpgid(0, 0)  # 自成一组，一个信号就到每个子进程；终端里的 Ctrl-C 也只到命令
-    atexit.register(_clean_up, os.getpid(), os.getppid())
+    atexit.register(_clean_up, os.getpid(), command)
 
 
 def _wait_for_the_end(folder: str) -> None:

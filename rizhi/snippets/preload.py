@@ -6,7 +6,8 @@ from multiprocessing import spawn
 
 from rizhi.snippets import child, figures, orphans
 
-orphans.clean_up_after_command()
+# forkserver 意外死了，标准库会再起一个，那时没有这几个变量
+orphans.clean_up_after(int(os.environ.pop("RIZHI_COMMAND", os.getppid())))
 # multiprocessing 让每个子进程把命令的主程序再载入一遍，几十毫秒，片段用不着它
 for _name in ("_fixup_main_from_name", "_fixup_main_from_path"):
     setattr(spawn, _name, lambda _: None)

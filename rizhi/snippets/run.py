@@ -32,7 +32,6 @@ from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
-_PRELOAD = "RIZHI_PRELOAD"
 # numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -62,18 +61,7 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     if lacking:
         return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
     seeded = records.libraries(vault, path, deep=True) & SEEDED
-    context = _context(vault)
-    receiver, sender = context.Pipe(duplex=False)
-    folder = mkdtemp(prefix=orphans.prefix())
-    arguments = (sender, snippet, str(vault.root), folder, seeded)
-    child = context.Process(target=run_cells, args=arguments, daemon=True)
-    try:
-        child.start()
-        sender.close()
-        return _collect(snippet, vault.relative(path), receiver, seconds)
-    finally:
-        # 结果到了就交回去：收尸要十几毫秒，解释器退出之前总会做完
-        Thread(target=_bury, args=(child, receiver, folder)).start()
+    return _run_in(_context(vault), vault, snippet, seeded, seconds)
 
 
 def record(vault: Vault, path: Path) -> int:
@@ -113,6 +101,23 @@ def versions(vault: Vault, path: Path) -> dict[str, str]:
     used = records.libraries(vault, path, deep=True)
     names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
     return {name: version(name).partition("+")[0] for name in names}
+
+
+def _run_in(
+    context: Any, vault: Vault, snippet: Snippet, seeded: frozenset[str], seconds: float
+) -> Run:
+    """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
+    receiver, sender = context.Pipe(duplex=False)
+    folder = mkdtemp(prefix=orphans.prefix())
+    arguments = (sender, snippet, str(vault.root), folder, seeded)
+    child = context.Process(target=run_cells, args=arguments, daemon=True)
+    try:
+        child.start()
+        sender.close()
+        return _collect(snippet, vault.relative(snippet.path), receiver, seconds)
+    finally:
+        # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
+        Thread(target=_bury, args=(child, receiver, folder)).start()
 
 
 def _bury(child: BaseProcess, pipe: Connection, folder: str) -> None:
@@ -181,11 +186,13 @@ _starting = Lock()
 
 @cache
 def _forkserver(vault: Vault) -> Any:
-    """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
+    """开起 forkserver；预载的清单等由环境变量带过去，本进程的环境不变。"""
     orphans.sweep()
+    orphans.keep_sockets()
     context = get_context("forkserver")
     wanted = dict.fromkeys(_ONE_THREAD, "1")
-    wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
+    wanted["RIZHI_PRELOAD"] = "\n".join(sorted(set(_outside_imports(vault))))
+    wanted["RIZHI_COMMAND"] = str(os.getpid())
     saved = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     context.set_forkserver_preload(["rizhi.snippets.preload"])
