@@ -39,7 +39,9 @@ def sweep() -> None:
 
 def keep_sockets() -> None:
     """命令里、起 forkserver 之前调用：套接字也放进名字里有进程号的文件夹，被杀了才清扫得到。"""
-    current_process()._config["tempdir"] = mkdtemp(prefix=prefix())  # type: ignore[attr-defined]
+    settings: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]
+    if "tempdir" not in settings:
+        settings["tempdir"] = mkdtemp(prefix=prefix())
 
 
 def end_with_command(folder: str) -> None:

@@ -17,8 +17,7 @@ from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from threading import Lock, Thread
 from typing import Any
 
@@ -108,8 +107,8 @@ def _run_in(
 ) -> Run:
     """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
     receiver, sender = context.Pipe(duplex=False)
-    folder = mkdtemp(prefix=orphans.prefix())
-    arguments = (sender, snippet, str(vault.root), folder, seeded)
+    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
+    arguments = (sender, snippet, str(vault.root), folder.name, seeded)
     child = context.Process(target=run_cells, args=arguments, daemon=True)
     try:
         child.start()
@@ -120,12 +119,13 @@ def _run_in(
         Thread(target=_bury, args=(child, receiver, folder)).start()
 
 
-def _bury(child: BaseProcess, pipe: Connection, folder: str) -> None:
+def _bury(child: BaseProcess, pipe: Connection, folder: TemporaryDirectory[str]) -> None:
     """结束子进程；它真的不在了，再删它的文件夹。"""
-    child.kill()
-    child.join()
+    if child.pid is not None:  # 也许没有起来
+        child.kill()
+        child.join()
     pipe.close()
-    rmtree(folder)
+    folder.cleanup()
 
 
 def _installed(name: str) -> bool:
