@@ -17,5 +17,5 @@ for _line in os.environ.pop("RIZHI_PRELOAD", "").splitlines():
         exec(_line, {})  # noqa: S102 这些行出自片段与源码包自己的 import
     except Exception:  # noqa: S112 缺的、坏的库等片段用到时再报，那里有行号
         continue
-child.settle(frozenset())
+child.settle(frozenset())  # 头一次种种子还要载入一些东西，在这里载入
 gc.freeze()  # 载入的东西子进程不必再回收，共用的内存页也就不因回收而各拷一份
