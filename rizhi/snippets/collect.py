@@ -18,7 +18,7 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.compare import compare
-from rizhi.snippets.run import Run, run
+from rizhi.snippets.run import Run, run, warm_up
 from rizhi.vault import Vault, find_vault, module_of, snippet_files
 
 # 再多，限了核的容器里就彼此拖慢，一个片段的时限便不作数
@@ -59,6 +59,8 @@ class SnippetFile(pytest.File):
     def collect(self) -> Iterator["CellItem"]:
         if self.loaded.snippet is None:
             raise self.CollectError(self.loaded.error)
+        if not self.config.option.collectonly:
+            warm_up(self.vault)  # 一边收集，一边载入外面的库
         for cell in self.loaded.snippet.code_cells:
             yield CellItem.from_parent(self, name=cell.title)
 
