@@ -338,6 +338,19 @@ def remove_empty(folder: Path) -> None:
         _sync_folder(folder.parent)
 
 
+def alive(process: int) -> bool:
+    """这个进程还在不在；说不准就当它在。"""
+    if process == os.getpid() or sys.platform == "win32":
+        return True  # Windows 上 os.kill 会真的杀掉进程，问不得：那里的残留不扫
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # 在，是别人的
+    return True
+
+
 # ---- 一次改动：打算、执行、退回 ----
 
 
@@ -1068,21 +1081,9 @@ def _link(temporary: Path, path: Path) -> None:
 def _sweep(folder: Path) -> None:
     for name in os.listdir(folder):
         leftover = _LEFTOVER.fullmatch(name)
-        if leftover and not _alive(int(leftover[1])):
+        if leftover and not alive(int(leftover[1])):
             with suppress(FileNotFoundError):
                 os.unlink(folder / name)
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid() or sys.platform == "win32":
-        return True  # Windows 上 os.kill 会真的杀掉进程，问不得：那里的残留不扫
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # 在，是别人的
-    return True
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rizhi.snippets import figures, guard, stream
+from rizhi.snippets import figures, guard, orphans, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 from rizhi.snippets.display import show
 from rizhi.snippets.environment import settle_zone
@@ -36,9 +36,10 @@ def run_cells(
 
     `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限。
     """
+    orphans.end_with_command(folder)
     _prepare(root, folder)
     program = Program(snippet)
-    _settle(seeded)
+    settle(seeded)
     take = stream.capture(Path(root))
     guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
@@ -63,7 +64,7 @@ def _prepare(root: str, folder: str) -> None:
     sys.dont_write_bytecode = True
 
 
-def _settle(seeded: frozenset[str]) -> None:
+def settle(seeded: frozenset[str]) -> None:
     """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
     stream.prepare()
     figures.prepare()

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rizhi.snippets import orphans
 from rizhi.snippets.stream import OutputRefused, refuse_control
 
 MAX_FIGURES = 20  # 一格里
@@ -50,7 +51,7 @@ def prepare() -> None:
     if find_spec("matplotlib") is None:
         return
     # 家目录里的字体缓存可能过期、写不进去，扫描系统的字体又慢：让它载入时两样都碰不到
-    with TemporaryDirectory(prefix="rizhi-") as folder:
+    with TemporaryDirectory(prefix=orphans.prefix()) as folder:
         os.environ |= {"MPLCONFIGDIR": folder, "MPL_IGNORE_SYSTEM_FONTS": "1"}
         import matplotlib as mpl
         from matplotlib import font_manager

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +17,16 @@ from functools import cache, partial
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
+from tempfile import TemporaryDirectory
+from threading import Lock, Thread
 from typing import Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
+from rizhi.snippets import orphans, repeat
 from rizhi.snippets import record as records
-from rizhi.snippets import repeat
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.child import BROKEN, SEEDED, run_cells
 from rizhi.snippets.environment import settled
@@ -33,9 +34,6 @@ from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
-_PRELOAD = "RIZHI_PRELOAD"
-
-
 _Again = Callable[[Path], "Run"]
 
 
@@ -64,18 +62,7 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     if lacking:
         return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
     seeded = records.libraries(vault, path, deep=True) & SEEDED
-    context = _context(vault)
-    receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
-        arguments = (sender, snippet, str(vault.root), folder, seeded, seconds)
-        child = context.Process(target=run_cells, args=arguments, daemon=True)
-        _start(child, context)
-        sender.close()
-        try:
-            return _collect(snippet, vault.relative(path), receiver, seconds, child)
-        finally:
-            child.kill()
-            child.join()
+    return _run_in(_context(vault), vault, snippet, seeded, seconds)
 
 
 def record(vault: Vault, path: Path) -> int:
@@ -159,6 +146,32 @@ def _until_next_second() -> None:
     time.sleep(1 - time.time() % 1)
 
 
+def _run_in(
+    context: Any, vault: Vault, snippet: Snippet, seeded: frozenset[str], seconds: float
+) -> Run:
+    """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
+    receiver, sender = context.Pipe(duplex=False)
+    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
+    arguments = (sender, snippet, str(vault.root), folder.name, seeded, seconds)
+    child = context.Process(target=run_cells, args=arguments, daemon=True)
+    try:
+        _start(child, context)
+        sender.close()
+        return _collect(snippet, vault.relative(snippet.path), receiver, seconds, child)
+    finally:
+        # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
+        Thread(target=_bury, args=(child, receiver, folder)).start()
+
+
+def _bury(child: BaseProcess, pipe: Connection, folder: TemporaryDirectory[str]) -> None:
+    """结束子进程；它真的不在了，再删它的文件夹。"""
+    if child.pid is not None:  # 也许没有起来
+        child.kill()
+        child.join()
+    pipe.close()
+    folder.cleanup()
+
+
 def _installed(name: str) -> bool:
     return name in sys.modules or find_spec(name) is not None
 
@@ -239,9 +252,12 @@ _starting = Lock()
 @cache
 def _forkserver(vault: Vault) -> Any:
     """开起 forkserver；预载的清单也由环境变量带过去。"""
+    orphans.sweep()
+    orphans.keep_sockets()
     context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
-    with settled({_PRELOAD: "\n".join(sorted(set(_outside_imports(vault))))}):
+    context.set_forkserver_preload(["rizhi.snippets.preload"])
+    imports = "\n".join(sorted(set(_outside_imports(vault))))
+    with settled({"RIZHI_PRELOAD": imports, "RIZHI_COMMAND": str(os.getpid())}):
         forkserver.ensure_running()
     return context
 

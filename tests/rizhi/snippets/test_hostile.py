@@ -45,17 +45,18 @@ def _complaints(vault: Vault, path: Path) -> Iterator[str]:
     try:
         runner.record(vault, path)
     except RizhiError as error:
-        head = str(error).partition("\n")[0]
+        head = error.within(vault.root).partition("\n")[0]
         if not re.match(REFUSED.format(name=path.name), head):
             yield f"拒绝了，没有说清：{error}"
-        yield from _disagreements(vault, path, "missing")
+        # 打印了地址的跑得通，只是不能录
+        yield from _disagreements(vault, path, "missing", runs="内存地址" in head)
     except Exception:
         yield traceback.format_exc()
     else:
-        yield from _disagreements(vault, path, "fresh")
+        yield from _disagreements(vault, path, "fresh", runs=True)
 
 
-def _disagreements(vault: Vault, path: Path, state: str) -> Iterator[str]:
+def _disagreements(vault: Vault, path: Path, state: str, *, runs: bool) -> Iterator[str]:
     loaded = records.load(vault, path)
     if loaded.state != state:
         yield f"记录应是 {state}，现在是 {loaded.state}：{loaded.error}"
@@ -65,7 +66,7 @@ def _disagreements(vault: Vault, path: Path, state: str) -> Iterator[str]:
         yield f"构建不同意：{html[-500:]}"
     run = runner.run(vault, path)
     run.error.encode()
-    if bool(run.error) != (state == "missing"):
+    if bool(run.error) == runs:
         yield f"再跑一遍不一样：{run.error}"
     if state == "fresh":
         said = (compare_with_record(loaded, output) for output in run.outputs)
