@@ -79,7 +79,8 @@ def _cell(vault: Vault, page: Path, line: str) -> str:
     record = records.read_record(vault.outputs, module)
     out = record.output(title) if record else None
     parts = [f"```python\n{cell.source}\n```\n"]
-    parts += [f"```text\n{out.text}```\n"] if out and out.text else []
+    printed = (out.text, out.stderr) if out else ()
+    parts += [f"```text\n{text}```\n" for text in printed if text]
     for number, figure in enumerate(out.figures if out else ()):
         name = f"{module}-{len(list(page.parent.iterdir()))}-{number}.svg"
         (page.parent / name).write_text(figure, encoding="utf-8")

@@ -15,7 +15,6 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from textwrap import dedent
 from types import MappingProxyType
-from typing import Any
 
 import yaml
 
@@ -97,15 +96,15 @@ class Scene:
         """站点要的文件，相对于 docs：模板、点开头的、index.md 旁边的 README.md 不要。"""
         start = len(f"{self.vault.docs}{os.sep}")
         files = (path for path in self.files if os.path.isfile(path))  # noqa: PTH113  造 Path 太慢
-        found = {path[start:].replace(os.sep, "/") for path in files}
-        beside = {f"{uri.removesuffix('index.md')}README.md" for uri in found if "index.md" in uri}
-        hidden = (uri for uri in found if f"/{uri}".startswith("/templates/") or "/." in f"/{uri}")
+        uris = {path[start:].replace(os.sep, "/") for path in files}
+        beside = {f"{uri.removesuffix('index.md')}README.md" for uri in uris if "index.md" in uri}
+        hidden = (uri for uri in uris if f"/{uri}".startswith("/templates/") or "/." in f"/{uri}")
         lost = {
             str(path)[start:].replace(os.sep, "/")
             for path, misfit in self.misfits.items()
             if not misfit.page and path.is_relative_to(self.vault.docs)
         }
-        return frozenset(found - beside - lost - set(hidden))
+        return frozenset(uris - beside - lost - set(hidden))
 
     @cached_property
     def others(self) -> list[Page]:
@@ -123,12 +122,12 @@ class Scene:
     @cached_property
     def lacks(self) -> list[tuple[Day, Lack]]:
         """写完的每一天缺了什么；前置数据被当成正文的，改好了再看。"""
-        found = []
+        lacks = []
         for day in self.days:
             if day.text and not day.faults and day.date and day.date < self.today:
                 topics = len(links.linked(self.targets[day.path], self.by_path))
-                found += [(day, lack) for lack in lacking(day, topics, self.boilerplate)]
-        return found
+                lacks += [(day, lack) for lack in lacking(day, topics, self.boilerplate)]
+        return lacks
 
     @cached_property
     def boilerplate(self) -> re.Pattern[str]:
@@ -191,8 +190,9 @@ def check_vault(
     `added` 给出站点上不是手写的文件：这里不知道站点怎么算。
     """
     scene = Scene(vault, today, read_notes(vault), read_days(vault), read_weeks(vault), added)
-    found = (problem for look in RULES.values() for problem in look(scene))
-    problems = [replace(p, level="error") if strict and p.rule in ACCOUNT else p for p in found]
+    problems = [problem for look in RULES.values() for problem in look(scene)]
+    if strict:
+        problems = [replace(p, level="error") if p.rule in ACCOUNT else p for p in problems]
     return sorted(problems, key=lambda p: (str(p.path), p.line, p.rule))
 
 
@@ -202,11 +202,8 @@ def _rule(name: str, level: str = "error") -> Callable[[Callable[[Scene], Findin
     def named(look: Callable[[Scene], Findings]) -> _Look:
         def problems(scene: Scene) -> Iterator[Problem]:
             for where, at, message, remedy in look(scene):
-                path, line = (
-                    (where, at)
-                    if isinstance(where, Path)
-                    else (where.path, where.document.line(at))
-                )
+                path = where.path if isinstance(where, Page) else where
+                line = where.document.line(at) if isinstance(where, Page) else at
                 yield Problem(line, message.rstrip("。"), remedy, path, name, level)
 
         _rules[name] = problems
@@ -231,7 +228,7 @@ def harmless(scene: Scene) -> Findings:
     for path in notebook_files(scene.vault):
         if path in scene.misfits:
             continue
-        for number, what in in_notebook(_cells(path)):
+        for number, what in in_notebook(json.loads(read_text(path))["cells"]):
             yield path, 1, f"第 {number} 格{said}{what}", "删掉它，或清掉这一格的输出"
 
 
@@ -245,7 +242,7 @@ def markdown_links(scene: Scene) -> Findings:
 @_rule("R104")
 def links_alive(scene: Scene) -> Findings:
     for page in (*scene.pages, *scene.others):
-        yield from ((page, *found) for found in deadlinks.dead(scene.site, page))
+        yield from ((page, *dead) for dead in deadlinks.dead(scene.site, page))
     for page in scene.pages:
         for at, target in _flow_targets(scene, page):
             if target not in scene.files:
@@ -268,10 +265,10 @@ def fences_resolve(scene: Scene) -> Findings:
 @_rule("R106", "warning")
 def written_right(scene: Scene) -> Findings:
     for page in scene.pages:
-        found = page.near_misses if isinstance(page, Day) else near_misses(page.document)
+        misses = page.near_misses if isinstance(page, Day) else near_misses(page.document)
         # 「一、」与下面画一条线的标题，只有在日总结里才多半是手滑；坏的前置数据由 R101 说
         skipped = () if isinstance(page, Day) and not page.faults else ("numbered", "rule")
-        for miss in (miss for miss in found if miss.kind not in skipped):
+        for miss in (miss for miss in misses if miss.kind not in skipped):
             yield page, miss.start, *_spelling(miss, page.text[miss.start : miss.end])
 
 
@@ -447,7 +444,7 @@ def brief_stands(scene: Scene) -> Findings:
             for link, target in scene.targets[note.path]
             if part.body <= link.start < part.end and target in scene.by_path and not link.image
         ]
-        read = _before(scene.graph, note.slug) if inside else set()
+        read = notes.required(scene.graph, note.slug) if inside else set()
         for link, needed in inside:
             if needed.slug not in read:
                 message = f"「{part.name}」要先读过「{needed.title}」，它不在先修里"
@@ -511,12 +508,6 @@ def imports_tracked(scene: Scene) -> Findings:
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 
-def _cells(path: Path) -> list[Any]:
-    """读得懂的笔记本的各格。"""
-    cells: list[Any] = json.loads(read_text(path))["cells"]
-    return cells
-
-
 def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
     """像而不是的一行：说什么，怎么改。"""
     shown, right = _cut(text), _cut(miss.right)
@@ -548,12 +539,12 @@ def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:
 def _unlinked(scene: Scene, day: Day, names: links.Names) -> list[tuple[Note, int, int]]:
     """一天里写到、却没有链接的笔记，各是头一处；`new` 与 `done` 写下的不算。"""
     linked = {target for _, target in scene.targets[day.path]}
-    found: dict[Path, tuple[Note, int, int]] = {}
+    missed: dict[Path, tuple[Note, int, int]] = {}
     for note, at, end in names.every(day.document.unlinked[day.offset :]):
         place = (note, day.offset + at, day.offset + end)
-        if str(note.path) not in linked and note.path not in found and _said(scene, day, place[1]):
-            found[note.path] = place
-    return list(found.values())
+        if str(note.path) not in linked and note.path not in missed and _said(scene, day, place[1]):
+            missed[note.path] = place
+    return list(missed.values())
 
 
 def _said(scene: Scene, day: Day, at: int) -> bool:
@@ -584,11 +575,11 @@ def _undocumented(scene: Scene, page: Page, listed: dict[str, Page]) -> Findings
     """`::: 名字` 列不出接口的，与列过一次的：草稿也查，站点会照样去找它。"""
     if ":::" not in page.text:
         return
-    for found in _AUTODOC.finditer(page.document.unlinked, page.offset):
-        at, remedy = found.start(1), "写成 options: 与几个「键: 值」"
-        options = _INDENTED.match(page.text, found.end())
+    for listing in _AUTODOC.finditer(page.document.unlinked, page.offset):
+        name, at, remedy = listing[1], listing.start(1), "写成 options: 与几个「键: 值」"
+        options = _INDENTED.match(page.text, listing.end())
         try:
-            documented(scene.vault, found[1])
+            documented(scene.vault, name)
             written = yaml.safe_load(dedent(options[0] if options else "")) or {}
         except RizhiError as error:
             yield page, at, error.within(scene.vault.root), "改成现有的模块"
@@ -597,10 +588,10 @@ def _undocumented(scene: Scene, page: Page, listed: dict[str, Page]) -> Findings
         else:
             if not isinstance(written, dict) or not isinstance(written.get("options", {}), dict):
                 yield page, at, "「:::」下面的选项写得不对", remedy
-            first = listed.setdefault(found[1], page)
+            first = listed.setdefault(name, page)
             if first is not page:
                 where = scene.vault.relative(first.path)
-                yield page, at, f"{found[1]} 的接口在 {where} 已经列过", "链接到那一页"
+                yield page, at, f"{name} 的接口在 {where} 已经列过", "链接到那一页"
 
 
 def _resolve(scene: Scene, lang: str, name: str) -> None:
@@ -665,11 +656,11 @@ def _dims(vault: Vault) -> str:
 
 def _foreign(text: str, dims: str) -> Iterator[tuple[int, str, list[str]]]:
     """像形状、却用了图例之外的字母的：三维以上，第一维与至少两个字母认得，免得错怪别的括号。"""
-    for found in _SHAPE.finditer(text):
-        letters = dict.fromkeys(re.findall("[A-Z]", found[0]))
+    for shape in _SHAPE.finditer(text):
+        letters = dict.fromkeys(re.findall("[A-Z]", shape[0]))
         strange = [letter for letter in letters if letter not in dims]
-        if strange and len(letters) - len(strange) >= 2 and not set(strange) & set(found[1]):
-            yield found.start(), found[0], strange
+        if strange and len(letters) - len(strange) >= 2 and not set(strange) & set(shape[1]):
+            yield shape.start(), shape[0], strange
 
 
 def _comments(path: Path) -> Iterator[tuple[int, str]]:
@@ -702,10 +693,10 @@ def _helpers(trees: list[ast.Module]) -> set[str]:
     }
     known: set[str] = set()
     while True:
-        found = {name for name, node in defined.items() if _asserts(node, known)}
-        if found == known:
+        asserting = {name for name, node in defined.items() if _asserts(node, known)}
+        if asserting == known:
             return known
-        known = found
+        known = asserting
 
 
 def _asserts(tree: ast.AST, helpers: set[str]) -> bool:
@@ -727,17 +718,6 @@ def _circular(graph: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError:
-        before = {slug: _before(graph, slug) for slug in graph}
+        before = {slug: notes.required(graph, slug) for slug in graph}
         return {(s, n) for s, needs in graph.items() for n in needs if s in before.get(n, ())}
     return set()
-
-
-def _before(graph: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
-    """先修与先修的先修，连同自己。"""
-    seen, left = set[str](), [start]
-    while left:
-        slug = left.pop()
-        if slug not in seen:
-            seen.add(slug)
-            left += graph.get(slug, ())
-    return seen

@@ -25,7 +25,7 @@ from rizhi.vault import (
     day_path,
     find_vault,
     groups,
-    note_files,
+    markdown_files,
     snippet_files,
 )
 from rizhi.vault import today as today_of
@@ -97,70 +97,69 @@ def _told(error: RizhiError | OSError, root: Path | None) -> str:
 @click.pass_context
 def main(context: click.Context, root: Path | None) -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
-    # 默认每七百个新对象就扫一遍垃圾；命令转眼就结束，十年的日志却有几十万个对象
-    gc.set_threshold(200_000)
     context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
     gc.disable()
 
 
-def _completion_vault(context: click.Context) -> Vault | None:
-    """补全在哪个知识库里找；不在知识库里、设置读不懂，就没有候选，也不说什么。"""
-    try:
-        return find_vault(Path.cwd(), context.find_root().params.get("root"))
-    except (RizhiError, OSError):
-        return None
+_Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def _note_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-    vault = _completion_vault(context)
-    names = {path.stem for path in note_files(vault)} if vault else set()
-    return sorted(name for name in names if name.startswith(typed))
+def _completed(names: Callable[[Vault], Iterable[str]]) -> _Complete:
+    """补全的候选：`names` 里以打了的字开头的；不在知识库里、设置读不懂，就没有，也不说什么。"""
+
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+        try:
+            vault = find_vault(Path.cwd(), context.find_root().params.get("root"))
+            return [name for name in names(vault) if name.startswith(typed)]
+        except (RizhiError, OSError):
+            return []
+
+    return complete
 
 
-def _snippet_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-    vault = _completion_vault(context)
-    names = [path.stem.replace("_", "-") for path in snippet_files(vault)] if vault else []
-    return [name for name in names if name.startswith(typed)]
+@_completed
+def _note_names(vault: Vault) -> list[str]:
+    return sorted({path.stem for path, _ in markdown_files(vault.notes)})
 
 
-def _group_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-    vault = _completion_vault(context)
-    names = sorted(path.name for path in vault.notes.glob("[!.]*/")) if vault else []
-    return [name for name in names if name.startswith(typed)]
+@_completed
+def _snippet_names(vault: Vault) -> list[str]:
+    return [path.stem.replace("_", "-") for path in snippet_files(vault)]
 
 
-def _section_names(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+@_completed
+def _group_names(vault: Vault) -> list[str]:
+    return sorted(path.name for path in vault.notes.glob("[!.]*/"))
+
+
+@_completed
+def _section_names(vault: Vault) -> list[str]:
     from rizhi.journal.day import read_day
     from rizhi.journal.edit import section_names
 
-    vault = _completion_vault(context)
-    try:
-        names = section_names(read_day(vault, day_path(vault, today_of(vault)))) if vault else []
-    except RizhiError:
-        return []
-    return [name for name in names if name.startswith(typed)]
+    return section_names(read_day(vault, day_path(vault, today_of(vault))))
 
 
 def as_date(context: click.Context, _: click.Parameter, value: str | None) -> date | None:
     """把一个参数读成日期；没有这一天是用法错误。"""
     if value is None:
         return None
-    found = dates.read(value, today_of(_vault(context)))
-    if found is None:
+    day = dates.read(value, today_of(_vault(context)))
+    if day is None:
         how = "写成 2026-11-23、11-23 或 昨天、明天 这样，且要真有这一天"
         raise click.BadParameter(f"{value!r} 不是日期；{how}。")
-    return found
+    return day
 
 
 def as_week(_: click.Context, __: click.Parameter, value: str | None) -> Week | None:
     """把一个参数读成 ISO 周；没有这一周是用法错误。"""
     if value is None:
         return None
-    found = dates.week_named(value)
-    if found is None:
+    week = dates.week_named(value)
+    if week is None:
         raise click.BadParameter(f"{value!r} 不是 ISO 周；写成 2026-W48 这样，且要真有这一周。")
-    return found
+    return week
 
 
 def as_kinds(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -214,15 +213,15 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     from rizhi.journal import write as writing
 
     today = today_of(vault)
-    made = writing.create(vault, day or today, title, now=None if day else today)
-    for line in made.warnings:
+    page = writing.create(vault, day or today, title, now=None if day else today)
+    for line in page.warnings:
         _warn(line)
-    if made.created:
-        click.echo(output.new_line(made, vault))
+    if page.created:
+        click.echo(output.new_line(page, vault))
     elif not edit:
-        raise RizhiError("已存在。要编辑请直接打开它。", made.path)
+        raise RizhiError("已存在。要编辑请直接打开它。", page.path)
     if edit:
-        _edit(made.path, vault.relative(made.path))
+        _edit(page.path, vault.relative(page.path))
 
 
 # 「-1 的含义」是要添的话，不是选项；done、drop、park 也是
@@ -265,9 +264,9 @@ def park(vault: Vault, wanted: str, until: date) -> None:
     from rizhi.journal import write as writing
 
     today = today_of(vault)
-    made = writing.park(vault, today, wanted, until, _warn)
-    _only_one(made, wanted, today)
-    click.echo(f"搁到 {until}：{made.text}，记在 {vault.relative(made.path)}。")
+    parked = writing.park(vault, today, wanted, until, _warn)
+    _only_one(parked, wanted, today)
+    click.echo(f"搁到 {until}：{parked.text}，记在 {vault.relative(parked.path)}。")
 
 
 @main.command(writes=True)
@@ -295,10 +294,10 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     for line in known.unread:
         _warn(f"{line}（跳过这一页）")
     lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
-    found = still_open(lives) + [t for t in lives if everything and t.state != "open"]
-    found = [t for t in found if t.age(today) >= (stale or 0)]
-    data = [output.todo_dict(t, today, paths, vault) for t in found]
-    _report(as_json, data, output.todo_lines(found, today))
+    todos = still_open(lives) + [t for t in lives if everything and t.state != "open"]
+    todos = [t for t in todos if t.age(today) >= (stale or 0)]
+    data = [output.todo_dict(t, today, paths, vault) for t in todos]
+    _report(as_json, data, output.todo_lines(todos, today))
 
 
 @main.command(writes=True)
@@ -335,8 +334,7 @@ def rename(vault: Vault, old: str, new: str) -> None:
     """给笔记改名，连同片段、记录与所有指向它的链接；要么全成，要么全不成。"""
     from rizhi import notes, output
 
-    made = notes.rename(vault, check_slug(old), check_slug(new))
-    _lines(output.rename_lines(made, vault))
+    _lines(output.moved_lines(notes.rename(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command(writes=True)
@@ -366,7 +364,7 @@ def merge(vault: Vault, old: str, new: str) -> None:
     """把一篇笔记并进另一篇：正文接在末尾，链接都改过去；要么全成，要么全不成。"""
     from rizhi import notes, output
 
-    _lines(output.merge_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
+    _lines(output.moved_lines(notes.merge(vault, check_slug(old), check_slug(new)), vault))
 
 
 @main.command(writes=True)
@@ -378,8 +376,8 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     from rizhi import output
     from rizhi.journal import week as weeks
 
-    made = weeks.write(vault, week, today_of(vault), _warn)
-    _report(as_json, made.data, output.week_lines(made, vault))
+    written = weeks.write(vault, week, today_of(vault), _warn)
+    _report(as_json, written.data, output.week_lines(written, vault))
 
 
 @main.command(writes=True)
@@ -409,8 +407,8 @@ def thatday(vault: Vault, day: date | None, as_json: bool) -> None:
     from rizhi import output
     from rizhi.journal import lookback
 
-    found = lookback.read_that_day(vault, day or today_of(vault))
-    _report(as_json, found, output.that_day_lines(found))
+    days = lookback.read_that_day(vault, day or today_of(vault))
+    _report(as_json, days, output.that_day_lines(days))
 
 
 @main.command(name="import", writes=True)
@@ -444,20 +442,20 @@ def import_days(
     sources = importer.files_in(files)
     if day and len(sources) > 1:
         raise click.UsageError(f"--date 只能用于一个文件，这里有 {len(sources)} 个。")
-    found = importer.prepare(
+    incoming = importer.prepare(
         vault,
         [importer.read(vault, p, day, today_of(vault)) for p in _progress(sources, "读")],
         kinds,
     )
-    bad = [one for one in found if one.state == "bad"]
-    fresh = [one for one in found if one.state == "new"]
+    bad = [file for file in incoming if file.state == "bad"]
+    fresh = [file for file in incoming if file.state == "new"]
     refused = bool(bad) and not keep_going and not dry_run
     wrote = not dry_run and not refused
     if fresh and wrote:
         importer.write(vault, fresh)
-    lines = output.import_lines(found, vault, wrote, refused)
-    _report(as_json, [output.import_dict(one, vault) for one in found], lines)
-    _exit(bad or not found)
+    lines = output.import_lines(incoming, vault, wrote, refused)
+    _report(as_json, [output.import_dict(file, vault) for file in incoming], lines)
+    _exit(bad or not incoming)
 
 
 @main.command()
@@ -539,7 +537,8 @@ def check(vault: Vault, paths: tuple[Path, ...], strict: bool, as_json: bool) ->
     if wanted:
         problems = [p for p in problems if any(p.path.is_relative_to(w) for w in wanted)]
     errors = sum(problem.level == "error" for problem in problems)
-    lines = [_coloured(p.line_for(vault.root), p.level) for p in problems]
+    colours = {"error": "red", "warning": "yellow"}  # 不是终端就自动去掉
+    lines = [click.style(p.line_for(vault.root), fg=colours[p.level]) for p in problems]
     lines.append(f"{errors} 个错误，{len(problems) - errors} 个提醒。")
     _report(as_json, [p.as_dict(vault.root) for p in problems], lines)
     _exit(errors)
@@ -652,10 +651,6 @@ def _progress(items: list[Any], label: str) -> Iterable[Any]:
         return
     with click.progressbar(items, label=label, file=sys.stderr) as bar:
         yield from bar
-
-
-def _coloured(line: str, level: str) -> str:
-    return click.style(line, fg="red" if level == "error" else "yellow")  # 不是终端就自动去掉
 
 
 def _is_text(argument: str) -> bool:

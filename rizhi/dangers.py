@@ -146,7 +146,15 @@ class _Reader:
     @cached_property
     def comments(self) -> frozenset[int]:
         """自成一块的注释：一行的开头，前面至多三个空格，也没有被前面合不上的 `<` 吞掉。"""
-        return frozenset(_comments(self.unfenced))
+        text = self.unfenced
+        tokens = _tokens(text) if "<!--" in text else ()
+        return frozenset(
+            line + token.col
+            for token, line in tokens
+            if token.type is TokenType.COMMENT
+            and token.col <= 3
+            and not text[line : line + token.col].strip(" ")
+        )
 
     @cached_property
     def uncoded(self) -> str:
@@ -313,17 +321,13 @@ class _Reader:
         return ""
 
     @cached_property
-    def _titles(self) -> Ranges:
-        return [(heading.start, heading.end) for heading in self.document.headings]
-
-    @cached_property
     def _ends(self) -> dict[int, str]:
         return {link.end: "img" if link.image else "a" for link in self.document.links}
 
     def _titled(self, first: int, at: int, last: int) -> bool:
         """这一行是不是标题，或定义列表的词。"""
         return (
-            within(at, self._titles)
+            any(heading.start <= at < heading.end for heading in self.document.headings)
             or bool(_HASHES.match(self.page.text, first))
             or bool(_TITLING.match(self.page.text, last))
         )
@@ -389,13 +393,6 @@ def _regions(text: str) -> Iterator[tuple[int, int]]:
                 stack, first = [tag], at
     if stack:
         yield first, len(text)
-
-
-def _comments(text: str) -> Iterator[int]:
-    for token, line in _tokens(text) if "<!--" in text else ():
-        at = line + token.col
-        if token.type is TokenType.COMMENT and token.col <= 3 and not text[line:at].strip(" "):
-            yield at
 
 
 def _tokens(text: str) -> Iterator[tuple[Token, int]]:

@@ -5,6 +5,7 @@
 
 import ast
 import html
+import itertools
 import os
 import posixpath
 import re
@@ -79,7 +80,7 @@ class Site:
         return self.added()
 
     @cached_property
-    def _anchors(self) -> dict[str, frozenset[str] | None]:
+    def _anchors(self) -> dict[str, frozenset[str]]:
         return {}
 
     @cached_property
@@ -94,7 +95,7 @@ class Site:
     @cached_property
     def every_anchor(self) -> frozenset[str]:
         """全部手写的页的锚点。"""
-        return frozenset(one for uri in self.written for one in self.anchors(uri) or ())
+        return frozenset().union(*(self.anchors(uri) or () for uri in self.written))
 
     def has(self, uri: str) -> bool:
         """有没有这个文件；文件夹不算。"""
@@ -102,28 +103,24 @@ class Site:
 
     def anchors(self, uri: str) -> frozenset[str] | None:
         """一页里的全部锚点；不是 Markdown 的不知道，是 None。"""
-        if uri not in self._anchors:
-            self._anchors[uri] = self._find_anchors(uri)
-        return self._anchors[uri]
-
-    def _find_anchors(self, uri: str) -> frozenset[str] | None:
-        if not uri.endswith(".md"):
-            return None
-        if uri in self.written:
-            document = self.load(self.vault.docs / uri).document
-        else:
-            document = parse(self._added[uri]())
-        return frozenset((*anchors(document), *_members_of(self.vault, document.text)))
+        if uri not in self._anchors and uri.endswith(".md"):
+            if uri in self.written:
+                document = self.load(self.vault.docs / uri).document
+            else:
+                document = parse(self._added[uri]())
+            named = (*anchors(document), *_members_of(self.vault, document.text))
+            self._anchors[uri] = frozenset(named)
+        return self._anchors.get(uri)
 
 
 def dead(site: Site, page: Page) -> Iterator[tuple[int, str, str]]:
     """站点上点不开的链接与图片：在哪里、什么、怎么办；没有用到的引用式定义也算。"""
     here = page.path.relative_to(site.vault.docs).as_posix()
     said: set[int] = set()
-    for at, url in [*shown(page), *((at, url) for at, url in _unused(page))]:
-        if at not in said and (found := _verdict(site, here, url)):
+    for at, url in [*shown(page), *_unused(page)]:
+        if at not in said and (verdict := _verdict(site, here, url)):
             said.add(at)
-            yield at, *found
+            yield at, *verdict
     for at, name in _undefined(page) if "][" in page.text and site.autorefs else ():
         if name not in site.every_anchor:
             remedy = "写出 [名字]: 路径；不是链接的放进反引号"
@@ -136,20 +133,20 @@ def unseen(site: Site, page: Page) -> Iterator[str]:
         return
     here = page.path.relative_to(site.vault.docs).as_posix()
     for _, url in _unused(page):
-        if found := _verdict(site, here, url):
-            yield found[0]
+        if verdict := _verdict(site, here, url):
+            yield verdict[0]
     yield from (f"{what[:30]!r} 不会被当成链接检查" for _, what in unchecked(page))
 
 
 def unchecked(page: Page) -> Iterator[tuple[int, str]]:
     """`[[双括号]]`、手写的 `<a href>` 与 `<img>`、尖括号里有空格的定义，各在哪里。"""
     if "[[" in page.text:
-        found = _WIKI.finditer(page.document.unlinked, page.offset)
-        yield from ((m.start(), m[0]) for m in found)
+        brackets = _WIKI.finditer(page.document.unlinked, page.offset)
+        yield from ((m.start(), m[0]) for m in brackets)
     for span in page.document.spans:
         if span.kind == "html":
-            found = _HTML_LINK.finditer(page.text, span.start, span.end)
-            yield from ((m.start(), m[0]) for m in found)
+            tags = _HTML_LINK.finditer(page.text, span.start, span.end)
+            yield from ((m.start(), m[0]) for m in tags)
     for definition in page.document.definitions.values():
         if re.search(r"\s", written := page.text[definition.dest : definition.dest_end]):
             yield definition.dest, f"<{written}>"
@@ -165,8 +162,8 @@ def shown(page: Page) -> Iterator[tuple[int, str]]:
         return
     closes = {link.close for link in document.links if link.kind == "inline"}
     leaves = [block for block in document.blocks if block.kind in _LEAVES]
-    for found in _CLOSE.finditer(text, page.offset):
-        at = found.start()
+    for close in _CLOSE.finditer(text, page.offset):
+        at = close.start()
         place = bisect_right(leaves, at, key=lambda b: b.start) - 1
         if place < 0:
             continue
@@ -185,8 +182,8 @@ def anchors(document: Document) -> set[str]:
     for span in document.spans:
         if span.kind == "html":
             named |= {m[1] for m in _RAW_ID.finditer(text, span.start, span.end)}
-    for found in _FOOTNOTE.finditer(text):
-        named |= {f"fn:{found[1]}", f"fnref:{found[1]}"}
+    for mark in _FOOTNOTE.finditer(text):
+        named |= {f"fn:{mark[1]}", f"fnref:{mark[1]}"}
     for heading in document.headings:
         source = text[heading.start : heading.end]
         if not _ID.search(source):
@@ -204,7 +201,7 @@ def slug(heading: str) -> str:
 
     text = _ESCAPED.sub("\\1", _AWAY.sub("", _CODE.sub(kept, heading)))
     text = _UNDERSCORED.sub(r"\2", html.unescape(_LINKED.sub(r"\1", _AWAY.sub("", text))))
-    text = re.sub(r"\x00(\d+)\x00", lambda found: codes[int(found[1])], text)
+    text = re.sub(r"\x00(\d+)\x00", lambda code: codes[int(code[1])], text)
     text = unicodedata.normalize("NFC", " ".join(text.split())).lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
@@ -215,9 +212,7 @@ def _unique(name: str, used: set[str]) -> str:
         return name
     counted = _COUNTED.fullmatch(name)
     base, count = (counted[1], int(counted[2])) if counted else (name, 0)
-    while (made := f"{base}_{count + 1}") in used:
-        count += 1
-    return made
+    return next(name for n in itertools.count(count + 1) if (name := f"{base}_{n}") not in used)
 
 
 def _verdict(site: Site, here: str, url: str) -> tuple[str, str] | None:
@@ -267,10 +262,10 @@ def _unused(page: Page) -> Iterator[tuple[int, str]]:
 def _undefined(page: Page) -> Iterator[tuple[int, str]]:
     """写成引用式链接、却没有定义的。"""
     document = page.document
-    for found in _UNDEFINED.finditer(page.text, page.offset):
-        name = found[2] or found[1]
-        if not (document.hidden(found.start()) or label(name) in document.definitions):
-            yield found.start(), name
+    for written in _UNDEFINED.finditer(page.text, page.offset):
+        name = written[2] or written[1]
+        if not (document.hidden(written.start()) or label(name) in document.definitions):
+            yield written.start(), name
 
 
 def _opened(before: str) -> bool:
@@ -288,8 +283,7 @@ def _opened(before: str) -> bool:
 
 def _members_of(vault: Vault, text: str) -> Iterator[str]:
     """参考页里 mkdocstrings 写出的锚点：模块，与它公开的类、函数与变量。"""
-    for found in _REFERENCE.finditer(text):
-        module = found[1]
+    for module in _REFERENCE.findall(text):
         try:
             path = module_file(vault, module)
             body = cells.syntax_tree(path, read_text(path)).body
@@ -305,7 +299,7 @@ def _members(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
             names = [node.name]
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [one.id for one in targets if isinstance(one, ast.Name)]
+            names = [name.id for name in targets if isinstance(name, ast.Name)]
         else:
             continue
         for name in (name for name in names if not name.startswith("_")):

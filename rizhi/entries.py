@@ -42,26 +42,28 @@ def misfits(vault: Vault) -> Iterator[Misfit]:
             yield from _walk(vault, str(place))
 
 
-def _notebook_error(path: Path) -> RizhiError | None:
+def _notebook(path: Path) -> Misfit | None:
     """一个 .ipynb 读不懂的原因；合格式的没有。"""
+    line = 1
     try:
         book = json.loads(read_text(path))
         json.dumps(book, ensure_ascii=False).encode()  # 半个代理对写不进页面
+        what = _invalid(book)
     except json.JSONDecodeError as error:
-        what = f"读不懂，第 {error.colno} 列起不是 JSON：{error.msg}。"
-        return RizhiError(what, path, error.lineno)
+        what, line = f"读不懂，第 {error.colno} 列起不是 JSON：{error.msg}", error.lineno
     except (RecursionError, UnicodeEncodeError) as error:
-        return RizhiError(f"读不懂：{type(error).__name__}。", path, 1)
+        what = f"读不懂：{type(error).__name__}"
     except RizhiError as error:
-        return error
+        what = error.message.rstrip("。")
+    return Misfit(path, what, "改好，或移走这个笔记本", True, line) if what else None
+
+
+def _invalid(book: object) -> str:
+    """读进来的 JSON 为什么不是笔记本；是就是空串。"""
     if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
-        return RizhiError("读不懂，不是笔记本：没有 cells。", path, 1)
+        return "读不懂，不是笔记本：没有 cells"
     if book.get("nbformat") != 4:
-        return RizhiError("读不懂，不是第 4 版的笔记本：用 Jupyter 另存一遍。", path, 1)
-    return _invalid(book, path)
-
-
-def _invalid(book: dict[str, object], path: Path) -> RizhiError | None:
+        return "读不懂，不是第 4 版的笔记本：用 Jupyter 另存一遍"
     import nbformat  # 半秒，没有笔记本就用不着
 
     with warnings.catch_warnings():
@@ -70,10 +72,10 @@ def _invalid(book: dict[str, object], path: Path) -> RizhiError | None:
             nbformat.validate(nbformat.from_dict(book))
         except nbformat.ValidationError as error:
             what = str(error).partition("\n")[0].strip()
-            return RizhiError(f"读不懂，不合笔记本的格式：{what[:120]}。", path, 1)
+            return f"读不懂，不合笔记本的格式：{what[:120]}"
         except Exception as error:  # 版本号之类的类型不对，它自己也会抛别的
-            return RizhiError(f"读不懂，不合笔记本的格式：{error!r}。", path, 1)
-    return None
+            return f"读不懂，不合笔记本的格式：{error!r}"
+    return ""
 
 
 def is_page(name: str) -> bool:
@@ -105,9 +107,9 @@ def _walk(vault: Vault, folder: str) -> Iterator[Misfit]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(vault, entry.path)
-        made = _made(entry.name)
-        if taken.setdefault(made, entry.name) != entry.name:
-            other = f"与 {taken[made]} 在站点上是同一个 {made}"
+        built = _built(entry.name)
+        if taken.setdefault(built, entry.name) != entry.name:
+            other = f"与 {taken[built]} 在站点上是同一个 {built}"
             yield Misfit(Path(entry.path), other, "改个名字，或只留一个")
 
 
@@ -116,7 +118,7 @@ def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
     path, page = Path(entry.path), is_page(entry.name)
     if not named(entry.name):
         return Misfit(path, "名字不是 UTF-8，或有控制字符，站点不收", "改个名字")
-    if len(os.fsencode(_made(entry.name))) > _LONGEST:
+    if len(os.fsencode(_built(entry.name))) > _LONGEST:
         return Misfit(path, "名字太长，站点上放不下", "改个短的名字")
     if entry.is_symlink() and (wrong := _link(vault, path)):
         return wrong
@@ -127,13 +129,11 @@ def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
     if not os.access(entry.path, os.R_OK):
         return Misfit(path, "读不到：没有权限", "改好权限，或移走它", page)
     if path.suffix == ".ipynb" and path.parent == vault.notebooks:
-        if error := _notebook_error(path):
-            what, remedy = error.message.rstrip("。"), "改好，或移走这个笔记本"
-            return Misfit(path, what, remedy, True, error.line or 1)
+        return _notebook(path)
     return None
 
 
-def _made(name: str) -> str:
+def _built(name: str) -> str:
     """一个文件在站点上叫什么。"""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122  一个库有几千个名字
     if is_page(name):

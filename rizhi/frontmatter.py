@@ -22,12 +22,11 @@ _REMEDY = "改成「键: 值」；没有任何内容被执行"
 _OPENING = re.compile(
     r"\ufeff?---[ \t]*\r?\n(?P<block>.*?)(?:^(?P<end>---|\.\.\.)[ \t]*\r?$|\Z)", re.S | re.M
 )
+_ICON = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)+")
 _KNOWN = re.compile(
     r"\s*(?:date|title|created|aliases|tags|snippet|prereq|draft|pin|week)[ \t]*(?P<colon>[:：])"
 )
-
-
-MAX_VALUES = 10_000  # 别名套别名，几行字能展开成几十亿项
+_MAX_VALUES = 10_000  # 别名套别名，几行字能展开成几十亿项
 
 
 class FrontMatter(NamedTuple):
@@ -50,9 +49,9 @@ def front_matter(text: str) -> FrontMatter:
     if not block.stop:
         return FrontMatter({}, start, _overlooked(text))
     data, faults = _load(text[block])
-    wrong = dict(_wrong(data))
-    unfit = tuple(_unfit(text[block], key, want) for key, want in wrong.items())
-    return FrontMatter({k: v for k, v in data.items() if k not in wrong}, start, faults, unfit)
+    unfit = dict(_unfit(text[block], data))
+    meta = {key: value for key, value in data.items() if key not in unfit}
+    return FrontMatter(meta, start, faults, tuple(unfit.values()))
 
 
 def scalars(text: str, name: str) -> list[tuple[str, int, int]]:
@@ -105,12 +104,9 @@ def _fences(text: str) -> tuple[slice, int]:
 
 
 def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
-    try:
-        data = yaml.load(block, Loader=_Loader)  # noqa: S506  _Loader 只造纯数据
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return {}, (_fault(error, block),)
+    data, faults = _parsed(block)
     if data is None:
-        return {}, ()
+        return {}, faults
     if not isinstance(data, dict):
         what = f"前置数据应是「键: 值」，却是 {type(data).__name__}"
         return {}, (Fault(2, what, "每行写一个「键: 值」"),)
@@ -119,19 +115,25 @@ def _load(block: str) -> tuple[Mapping[str, Any], tuple[Fault, ...]]:
     return data, ()
 
 
+def _parsed(block: str) -> tuple[object, tuple[Fault, ...]]:
+    """一段 YAML 里的数据；空的、读不懂的是 None。"""
+    try:
+        return yaml.load(block, Loader=_Loader), ()  # noqa: S506  _Loader 只造纯数据
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return None, (_fault(error, block),)
+
+
 def _small(data: object) -> bool:
     """全部展开也不过这么多项；自己套着自己的没有尽头。"""
     left, count = [data], 0
-    while left:
-        one = left.pop()
+    while left and count <= _MAX_VALUES:
+        value = left.pop()
         count += 1
-        if count > MAX_VALUES:
-            return False
-        if isinstance(one, dict):
-            left += [*one.keys(), *one.values()]
-        elif isinstance(one, list | tuple | set):
-            left += one
-    return True
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            left += value
+    return count <= _MAX_VALUES
 
 
 def _fault(error: Exception, block: str) -> Fault:
@@ -182,7 +184,7 @@ def _overlooked(text: str) -> tuple[Fault, ...]:
     if key and not opening["end"]:
         what = "前置数据没有收尾的「---」，被当成了正文"
         return (Fault(1, what, "在最后一个「键: 值」下面补一行「---」"),)
-    if opening["end"] and isinstance(_plain(opening["block"]), list | dict):
+    if opening["end"] and isinstance(_parsed(opening["block"])[0], list | dict):
         what = "开头的「---」之间第一行不是「键: 值」，这一段被当成了正文"
         remedy = "每行写一个「键: 值」，键用英文字母；只是分隔线就在上面空一行"
         return (Fault(2, what, remedy),)
@@ -196,15 +198,9 @@ def quoted(value: str | list[str]) -> str:
     return str(line).removesuffix("\n").removesuffix("\n...")
 
 
-def _plain(block: str) -> object:
-    """一段 YAML 里的数据；读不懂的是 None。"""
-    try:
-        return yaml.load(block, Loader=_Loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-
-
 # -- 值的类型 --
+
+_Fits = Callable[[object], bool]
 
 
 def _is_text(value: object) -> bool:
@@ -220,12 +216,9 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _are_words(value: object) -> bool:
-    return _is_word(value) or (isinstance(value, list) and all(map(_is_word, value)))
-
-
-def _are_texts(value: object) -> bool:
-    return _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))
+def _or_list(is_one: _Fits) -> _Fits:
+    """一个，或一列都是。"""
+    return lambda value: is_one(value) or (isinstance(value, list) and all(map(is_one, value)))
 
 
 def _is_search(value: object) -> bool:
@@ -235,14 +228,6 @@ def _is_search(value: object) -> bool:
     boost = value.get("boost", 1)
     number = isinstance(boost, int | float) and not isinstance(boost, bool)
     return _is_flag(value.get("exclude", False)) and number and 0 < boost < float("inf")
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_main(value: object) -> bool:
-    return value == "main.html"
 
 
 def _is_icon(value: object) -> bool:
@@ -259,13 +244,12 @@ def _icons() -> Path | None:
     return Path(spec.origin).parent / "templates/.icons" if spec and spec.origin else None
 
 
-_ICON = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)+")
 _TEXT = (_is_text, "一段文字；像数字、日期、true 的要加引号")
 _WORD = (_is_word, "一段文字")
-_WORDS = (_are_words, "一列文字，例如 [甲, 乙]；像 true、null 的要加引号")
+_WORDS = (_or_list(_is_word), "一列文字，例如 [甲, 乙]；像 true、null 的要加引号")
 _FLAG = (_is_flag, "true 或 false")
 # 日知、主题与搜索认得的键：值该是什么。别的键没有人读，写什么都行
-KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
+_KEYS: Mapping[str, tuple[_Fits, str]] = MappingProxyType(
     {
         "title": _TEXT,
         "aliases": _WORDS,
@@ -283,29 +267,25 @@ KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
         "git_creation_date_localized": _WORD,
         "comments": _FLAG,
         "icon": (_is_icon, "主题有的图标，例如 material/book"),
-        "template": (_is_main, "main.html：每一页都用它，这一行可以删掉"),
-        "hide": (_are_texts, "一列文字，例如 [navigation, toc]"),
+        "template": (lambda value: value == "main.html", "main.html：每一页都用它，这一行可以删掉"),
+        "hide": (_or_list(_is_text), "一列文字，例如 [navigation, toc]"),
         "search": (_is_search, "{exclude: true} 或 {boost: 2} 这样"),
-        "social": (_is_table, "几个「键: 值」"),
+        "social": (lambda value: isinstance(value, dict), "几个「键: 值」"),
     }
 )
 
 
-def _wrong(data: Mapping[Any, Any]) -> Iterator[tuple[Any, str]]:
-    """值不合适的键，与该是什么；空着等于没有写。"""
+def _unfit(block: str, data: Mapping[Any, Any]) -> Iterator[tuple[Any, Fault]]:
+    """值不合适的键，与各是什么毛病；空着等于没有写。"""
     for key, value in data.items():
         if not isinstance(key, str):
-            yield key, ""
-        elif key in KEYS and value is not None and not KEYS[key][0](value):
-            yield key, KEYS[key][1]
-
-
-def _unfit(block: str, key: object, want: str) -> Fault:
-    if not want:
-        return Fault(2, f"前置数据的键 {_short(key)} 不是文字", "键加上引号，或删掉它")
-    found = re.search(rf"^[ \t]*[\"']?{re.escape(str(key))}[\"']?[ \t]*:", block, re.M)
-    line = 2 + block.count("\n", 0, found.start()) if found else 2
-    return Fault(line, f"前置数据的 {key} 写得不对，没有用它", f"应是：{want}")
+            message = f"前置数据的键 {_short(key)} 不是文字"
+            yield key, Fault(2, message, "键加上引号，或删掉它")
+        elif key in _KEYS and value is not None and not _KEYS[key][0](value):
+            written = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*:", block, re.M)
+            line = 2 + block.count("\n", 0, written.start()) if written else 2
+            message = f"前置数据的 {key} 写得不对，没有用它"
+            yield key, Fault(line, message, f"应是：{_KEYS[key][1]}")
 
 
 def _short(value: object) -> str:

@@ -36,13 +36,15 @@ _Edit = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Renamed:
-    """一次改名：搬了哪些文件，改了几个文件、几处链接。"""
+class Moved:
+    """一次改名或合并：哪个文件成了哪个，改了几个文件、几处链接。"""
 
     moves: dict[Path, Path]
     edits: int
     links: int
     stale: list[Path]  # 改了链接的片段：记录过期了
+    line: int = 0  # 合并：正文接在这一行起
+    kept: tuple[Path, ...] = ()  # 合并：留着的片段与记录
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,6 @@ class Deletion:
     slug: str
     files: list[Path]
     references: list[Reference]
-
-
-@dataclass(frozen=True)
-class Merged:
-    """一次合并：正文接在 `path` 的第 `line` 行起，改了几个文件、几处链接；`kept` 是留着的片段。"""
-
-    source: Path
-    path: Path
-    line: int
-    edits: int
-    links: int
-    kept: list[Path]
-    stale: list[Path]
 
 
 def create(vault: Vault, slug: str, title: str, group: str | None, today: date) -> list[Path]:
@@ -102,7 +91,7 @@ def create(vault: Vault, slug: str, title: str, group: str | None, today: date) 
     return [note, snippet]
 
 
-def rename(vault: Vault, old: str, new: str) -> Renamed:
+def rename(vault: Vault, old: str, new: str) -> Moved:
     """改名，连同片段、记录与所有链接。
 
     异常：没有 `old`、`new` 已有或与标准库重名，抛 RizhiError；写不成，抛 OSError。什么也没有改动。
@@ -118,7 +107,7 @@ def rename(vault: Vault, old: str, new: str) -> Renamed:
     edits, count = _edits(vault, _Replacement(old, new, moves, renamed=note.path))
     steps = [store.Move(contained(vault, a), contained(vault, b)) for a, b in moves.items()]
     changed = store.change(vault.root, f"rename {old} {new}", [*edits, *steps])
-    return Renamed(moves, len(changed) - len(moves), sum(count.values()), _stale(count, moves))
+    return Moved(moves, len(changed) - len(moves), sum(count.values()), _stale(count, moves))
 
 
 def deletion(vault: Vault, slug: str) -> Deletion:
@@ -148,7 +137,7 @@ def delete(vault: Vault, planned: Deletion) -> None:
     store.remove_empty(vault.outputs / module_of(planned.slug))
 
 
-def merge(vault: Vault, old: str, new: str) -> Merged:
+def merge(vault: Vault, old: str, new: str) -> Moved:
     """把 `old` 并进 `new`：链接都改指 `new`，正文接在它的末尾；片段与记录留着。
 
     异常：缺一篇、同一篇、有一篇是草稿或读不懂、先修会成环，抛 RizhiError；写不成，抛 OSError。
@@ -158,7 +147,8 @@ def merge(vault: Vault, old: str, new: str) -> Merged:
     source, target = _the_note(notes, old), _the_note(notes, new)
     _check_merge(vault, notes, source, target)
     text = _combined(vault, source, target)
-    replacement = _Replacement(old, new, {source.path: target.path})
+    moves = {source.path: target.path}
+    replacement = _Replacement(old, new, moves)
     edits, count = _edits(vault, replacement, skipped={source.path, target.path})
 
     def unchanged(page: Note, result: str | None, data: bytes | None) -> bytes | None:
@@ -172,14 +162,10 @@ def merge(vault: Vault, old: str, new: str) -> Merged:
         store.Edit(contained(vault, target.path), partial(unchanged, target, text)),
     ]
     changed = store.change(vault.root, f"merge {old} {new}", [*steps, *edits])
-    return Merged(
-        source.path,
-        target.path,
-        line=text.count("\n", 0, text.rindex(f"\n### {_origin(source)}") + 1) + 1,
-        edits=len(changed) - 1,
-        links=sum(count.values()),
-        kept=list(_companions(vault, old, new)),
-        stale=_stale(count, {}),
+    line = text.count("\n", 0, text.rindex(f"\n### {_origin(source)}") + 1) + 1
+    kept = tuple(_companions(vault, old, new))
+    return Moved(
+        moves, len(changed) - 1, sum(count.values()), _stale(count, {}), line=line, kept=kept
     )
 
 
@@ -212,6 +198,16 @@ def note_roles(vault: Vault) -> Mapping[str, str]:
 def fits(name: str, wanted: str) -> bool:
     """一节的标题是不是模板里的这一个。"""
     return bool(re.fullmatch(re.escape(wanted).replace(VALUE, ".+"), name))
+
+
+def required(needs: Mapping[str, Iterable[str]], slug: str) -> set[str]:
+    """读一篇之前要读的全部，连同它自己；`needs` 是每篇的先修。"""
+    seen, waiting = set[str](), [slug]
+    while waiting:
+        if (slug := waiting.pop()) not in seen:
+            seen.add(slug)
+            waiting += needs.get(slug, ())
+    return seen
 
 
 def _roles(text: str) -> dict[str, str]:
@@ -490,19 +486,9 @@ def _check_merge(vault: Vault, notes: Sequence[Note], source: Note, target: Note
             before.remove(source.slug)
             before.add(target.slug)
     for slug in sorted(needs[target.slug]):
-        if target.slug in _before(needs, slug):
+        if target.slug in required(needs, slug):
             ring = f"{target.slug} 要先读 {slug}，{slug} 又要先读 {target.slug}"
             raise RizhiError(f"并成一篇之后先修成环：{ring}；先去掉其中一条 prereq。")
-
-
-def _before(needs: Mapping[str, set[str]], slug: str) -> set[str]:
-    """读一篇之前要读的全部，连同它自己。"""
-    seen, waiting = set[str](), [slug]
-    while waiting:
-        if (slug := waiting.pop()) not in seen:
-            seen.add(slug)
-            waiting += needs.get(slug, ())
-    return seen
 
 
 def _prerequisites(source: Note, target: Note) -> list[str]:

@@ -14,7 +14,7 @@ from rizhi.journal.todo import Todo, brief, due_of, shown
 from rizhi.journal.week import Result
 from rizhi.journal.write import Created
 from rizhi.markdown import Block, Item
-from rizhi.notes import Deletion, Merged, Renamed
+from rizhi.notes import Deletion, Moved
 from rizhi.store import Undone
 from rizhi.vault import Vault
 
@@ -202,19 +202,19 @@ def _changes(title: str, changes: Sequence[Change]) -> list[str]:
     return [f"  {title}", *lines] if lines else []
 
 
-def rename_lines(renamed: Renamed, vault: Vault) -> list[str]:
-    """改名做了什么。"""
-    moves = [f"{vault.relative(a)} → {vault.relative(b)}" for a, b in renamed.moves.items()]
-    counted = f"改了 {renamed.edits} 个文件，其中 {renamed.links} 处链接。"
-    return [*moves, counted, *stale_lines(renamed.stale, vault)]
-
-
-def stale_lines(snippets: Sequence[Path], vault: Vault) -> list[str]:
-    """改了链接的片段，要重录。"""
-    return [
+def moved_lines(moved: Moved, vault: Vault) -> list[str]:
+    """改名或合并做了什么，还要人做什么。"""
+    at = f":{moved.line}" if moved.line else ""
+    lines = [f"{vault.relative(a)} → {vault.relative(b)}{at}" for a, b in moved.moves.items()]
+    lines.append(f"改了 {moved.edits} 个文件，其中 {moved.links} 处链接。")
+    lines += [
         f"{vault.relative(path)} 里的链接改了，记录已过期：rizhi record {path.stem}"
-        for path in snippets
+        for path in moved.stale
     ]
+    if moved.kept:
+        kept = "、".join(map(vault.relative, moved.kept))
+        lines.append(f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。")
+    return lines
 
 
 def reference_lines(planned: Deletion, vault: Vault) -> list[str]:
@@ -231,20 +231,6 @@ def delete_lines(planned: Deletion, vault: Vault) -> list[str]:
     lines = [f"删了 {vault.relative(path)}" for path in files]
     if records:
         lines.append(f"删了 {vault.relative(records[0].parent)}/ 里的 {len(records)} 个文件")
-    return lines
-
-
-def merge_lines(merged: Merged, vault: Vault) -> list[str]:
-    """合并做了什么，还要人做什么。"""
-    target = vault.relative(merged.path)
-    lines = [
-        f"{vault.relative(merged.source)} → {target}:{merged.line}",
-        f"改了 {merged.edits} 个文件，其中 {merged.links} 处链接。",
-        *stale_lines(merged.stale, vault),
-    ]
-    if merged.kept:
-        kept = "、".join(map(vault.relative, merged.kept))
-        lines.append(f"留着 {kept}：围栏还用着它们；整理好正文，再搬进另一个片段。")
     return lines
 
 
@@ -322,14 +308,11 @@ def _item(
 def _todo_line(todo: Todo, today: date) -> str:
     due = f"{'搁到' if todo.parked(today) else '期限'} {todo.due} " if todo.due else ""
     mark = f"[{todo.mark or ' '}]" if todo.state == "open" else _STATES[todo.state]
-    return f"{todo.id} {mark} {due}{brief(todo.text)}（{_history(todo, today)}）"
-
-
-def _history(todo: Todo, today: date) -> str:
     first, last = todo.lines
-    age = f"自 {todo.born} 第 {first} 行，{todo.age(today)} 天"
-    carried = f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
-    return age + (carried if todo.carried else "")
+    history = f"自 {todo.born} 第 {first} 行，{todo.age(today)} 天"
+    if todo.carried:
+        history += f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
+    return f"{todo.id} {mark} {due}{brief(todo.text)}（{history}）"
 
 
 def _heat(heat: Mapping[str, int], today: date) -> list[str]:

@@ -1,6 +1,6 @@
 """一个文件：字节 → 前置数据与 Markdown → 页、笔记；只解析一次，坏的前置数据是毛病。"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -10,9 +10,7 @@ from typing import Any, TypeVar
 from rizhi.errors import Fault, RizhiError
 from rizhi.frontmatter import FrontMatter, body_start, front_matter
 from rizhi.markdown import Document, parse
-from rizhi.vault import Vault, decode, markdown_files, read_inside, read_page
-
-MAX_LINES = 20_000
+from rizhi.vault import Vault, decode_page, markdown_files, read_inside, read_page
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ class Note(Page):
 
     @property
     def created(self) -> date | None:
-        found = self.meta.get("created")
-        return found if isinstance(found, date) else None
+        created = self.meta.get("created")
+        return created if isinstance(created, date) else None
 
 
 _P = TypeVar("_P", bound=Page)
@@ -105,24 +103,12 @@ _P = TypeVar("_P", bound=Page)
 
 def read(kind: type[_P], path: Path, data: bytes) -> _P:
     """一个文件的字节读成一页；不是 UTF-8 或太长的，原因写在 `unread` 里。"""
-    try:
-        text = decode(data, path)
-    except RizhiError as error:
-        return kind(path, "", unread=(Fault(1, error.message, "改好或移走这个文件"),))
-    if text.count("\n") > MAX_LINES:
-        message = f"超过 {MAX_LINES} 行，不像一页总结"
-        return kind(path, "", unread=(Fault(1, message, "改好或移走这个文件"),))
-    return kind(path, text)
+    return _page(kind, path, lambda: decode_page(data, path))
 
 
 def read_notes(vault: Vault) -> list[Note]:
     """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
     return [load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
-
-
-def read_note(vault: Vault, path: Path) -> Note:
-    """一篇笔记。"""
-    return load(Note, vault, path)
 
 
 def read_weeks(vault: Vault) -> list[Page]:
@@ -132,12 +118,15 @@ def read_weeks(vault: Vault) -> list[Page]:
 
 def load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
     """一个文件读成一页；`link` 说它会不会是符号链接。"""
+    # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
+    return _page(kind, path, lambda: read_inside(vault, path) if link else read_page(path))
+
+
+def _page(kind: type[_P], path: Path, text: Callable[[], str]) -> _P:
     try:
-        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
-        text = read_inside(vault, path) if link else read_page(path)
+        return kind(path, text())
     except RizhiError as error:
         return kind(path, "", unread=(Fault(1, error.message, "改好或移走这个文件"),))
-    return kind(path, text)
 
 
 def _names(value: Any) -> tuple[str, ...]:

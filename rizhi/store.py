@@ -3,6 +3,7 @@
 人的文件只经 `change` 改（`append` 是它的简写）。每次改动在 `.rizhi/undo/编号/` 里留一份：
 
 - `unfinished.json`、`done.json` 或 `reverted.json`：改了什么，做完没有；路径都相对于知识库；
+  `killed.json` 是中途被杀、退回了还没有说的；
 - `0`、`1`……：换下来的旧文件本身（不是拷贝）。编辑器若早就打开了它，存盘时写进的是它，
   `settle` 比一比就知道，把那些字放回页里。
 
@@ -60,7 +61,7 @@ _NO_ATTRIBUTES = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # O_BINARY 只有 Windows 有
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_STATES = ("unfinished", "done", "reverted")
+_STATES = ("unfinished", "killed", "done", "reverted")
 # 一条命令里动过的文件原来的样子；没有人在看就是 None
 _seen: ContextVar[dict[Path, tuple[bool, bytes | None]] | None] = ContextVar("_seen", default=None)
 
@@ -70,7 +71,7 @@ class StoreError(OSError):
 
 
 class ChangedError(StoreError):
-    """文件一直在被别的程序改；新内容没有写下去。"""
+    """文件在被别的程序改；新内容没有写下去。"""
 
 
 class BusyError(StoreError):
@@ -83,10 +84,6 @@ class UndoError(StoreError):
 
 class _OutsideError(StoreError):
     """路径在知识库之外，或名字以点开头。"""
-
-
-class _DisturbedError(Exception):
-    """读入之后、换上之前，文件又变了：从头再来。"""
 
 
 class _ConflictError(Exception):
@@ -431,7 +428,7 @@ def _carry_out(entry: _Entry) -> bool:
         if _undisturbed(entry):
             _mark(entry, "done")
             done = True
-    except (_DisturbedError, FileExistsError, FileNotFoundError):
+    except (ChangedError, FileExistsError, FileNotFoundError):
         pass  # 编辑器存盘时，会把旧文件改名拿走片刻
     finally:
         if not done:
@@ -444,7 +441,7 @@ def _apply(swap: _Swap) -> None:
     if swap.old is None:
         create_new(swap.path, swap.new or b"")
     elif _content(swap.path) != swap.old:
-        raise _DisturbedError
+        raise ChangedError(f"{swap.path} 读入之后又变了。")
     elif swap.new is None:
         _take_away(swap.path, swap.kept)
     else:
@@ -460,18 +457,18 @@ def _undisturbed(entry: _Entry) -> bool:
     if any(os.path.lexists(source) for source, _ in entry.moves):
         return True  # 编辑器按旧名又存了一份，搬不回去了：留给 `settle` 去说
     late = [swap for swap in replaced if _content(swap.kept) not in (None, swap.old)]
-    now = [(swap, _content(_moved(swap.path, entry.moves))) for swap in replaced]
+    now = [(swap, _content(_moved(swap.path, [entry]))) for swap in replaced]
     return not late and not any(_lost(swap, data) for swap, data in now)
 
 
-def _revert(entry: _Entry) -> None:
+def _revert(entry: _Entry, state: str = "reverted") -> None:
     """倒着做一遍，只退自己做过的：别人又改了的不碰。"""
     for source, target in reversed(entry.moves):
         if os.path.lexists(target) and not os.path.lexists(source):
             _move(target, source)
     for swap in reversed(entry.swaps):
         _put_back(swap)
-    _mark(entry, "reverted")
+    _mark(entry, state)
 
 
 def _put_back(swap: _Swap) -> None:
@@ -502,7 +499,7 @@ def _mark(entry: _Entry, state: str) -> None:
 
 
 def _steps_back(root: Path, entry: _Entry) -> list[Edit | Move]:
-    edits = [Edit(_moved(swap.path, entry.moves), _back(root, entry, swap)) for swap in entry.swaps]
+    edits = [Edit(_moved(swap.path, [entry]), _back(root, entry, swap)) for swap in entry.swaps]
     for source, target in entry.moves:
         if os.path.lexists(source) or not os.path.lexists(target):
             raise UndoError(
@@ -523,7 +520,7 @@ def _back(root: Path, entry: _Entry, swap: _Swap) -> Callable[[bytes | None], by
             before = swap.kept
         where = f"那之前的在 {name_in(root, before)}" if swap.old is not None else "它是那时新建的"
         raise UndoError(
-            f"{name_in(root, _moved(swap.path, entry.moves))} 在 rizhi {entry.command} 之后又改过，"
+            f"{name_in(root, _moved(swap.path, [entry]))} 在 rizhi {entry.command} 之后又改过，"
             f"退回会盖掉后来的字。{where}，自己对照着改。"
         )
 
@@ -541,9 +538,8 @@ def _recovered(root: Path) -> list[_Entry]:
 def _reverted(entry: _Entry) -> _Entry:
     if entry.state != "unfinished":
         return entry
-    _revert(entry)
-    _replace(entry.folder / "killed", b"")
-    return dataclasses.replace(entry, state="reverted")
+    _revert(entry, "killed")
+    return dataclasses.replace(entry, state="killed")
 
 
 def _settle(root: Path) -> list[str]:
@@ -554,8 +550,8 @@ def _settle(root: Path) -> list[str]:
     said = [_set_aside(root, path, why) for path, why in bad]
     entries = [_reverted(entry) for entry in entries]
     for entry in entries:
-        if os.path.lexists(entry.folder / "killed"):
-            os.unlink(entry.folder / "killed")
+        if entry.state == "killed":
+            _mark(entry, "reverted")
             said.append(f"上次的 rizhi {entry.command} 中途断了，已经退回；后来又改过的页没有动。")
     put_back = [
         line
@@ -573,7 +569,7 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
     late = read_stable(root, swap.kept, base) if os.path.lexists(swap.kept) else None
     if not late or late in (base, swap.new):
         return []
-    path = _moved(swap.path, _moves(since))
+    path = _moved(swap.path, since)
     where = name_in(root, path)
 
     def joined(now: bytes | None) -> bytes:
@@ -602,49 +598,42 @@ def _overwritten(root: Path, entries: Sequence[_Entry]) -> list[str]:
     """编辑器把先前打开的旧内容整个存回来，盖掉了 rizhi 的改动：从新到旧说出盖掉的几条。"""
     said: list[str] = []
     whole: set[Path] = set()
-    taken = {entry.undoes for entry in entries if entry.state == "done"}
-    for number in reversed(range(len(entries))):
-        entry = entries[number]
-        if entry.state != "done" or entry.number in taken:
+    done = [entry for entry in entries if entry.state == "done"]
+    taken = {entry.undoes for entry in done}
+    for number, entry in reversed(list(enumerate(done))):
+        if entry.number in taken:
             continue
+        told = os.path.lexists(entry.folder / "told")
         # 后来的命令又搬到、写到旧名上的，不是编辑器存的
-        since = [later for later in entries[number + 1 :] if later.state == "done"]
-        known = {path for later in since for path in _written(later)}
+        since = done[number + 1 :]
+        known = {target for later in since for _, target in later.moves}
+        known |= {s.path for later in since for s in later.swaps if s.new is not None}
         again = [a for a, _ in entry.moves if os.path.lexists(a) and a not in known]
-        told = entry.folder / "told"
-        gone: list[_Swap] = []
+        gone: dict[Path, _Swap] = {}
         for swap in entry.swaps:
-            path = _moved(swap.path, _moves(entries[number:]))
-            if path not in whole and not os.path.lexists(told) and _lost(swap, _text_of(path)):
-                gone.append(swap)
+            path = _moved(swap.path, done[number:])
+            if path not in whole and not told and _lost(swap, _text_of(path)):
+                gone[path] = swap
             else:
                 whole.add(path)
-        if (gone or again) and not os.path.lexists(told):
-            _replace(told, b"")
-            said += [_lost_line(root, entry, s, entries[number:]) for s in gone if entry.command]
-            said += [_again_line(root, entry, path) for path in again if entry.command]
+        if (gone or again) and not told:
+            _replace(entry.folder / "told", b"")
+            said += [_lost_line(root, entry, *lost) for lost in gone.items() if entry.command]
+            said += [
+                f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
+                "把它的字并进改名后的那一页，再删掉它。"
+                for path in again
+                if entry.command
+            ]
     return said
 
 
-def _lost_line(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> str:
+def _lost_line(root: Path, entry: _Entry, path: Path, swap: _Swap) -> str:
     lines = "；".join(line.decode("utf-8", "replace").strip() for line in _added(swap))
     return (
-        f"{name_in(root, _moved(swap.path, _moves(since)))} 里没有了 rizhi {entry.command} 的改动："
+        f"{name_in(root, path)} 里没有了 rizhi {entry.command} 的改动："
         f"编辑器把先前打开的旧内容存了回来，或是你删了它。少的是「{lines}」；要它就再运行一次。"
     )
-
-
-def _again_line(root: Path, entry: _Entry, path: Path) -> str:
-    return (
-        f"rizhi {entry.command} 之后，又有了 {name_in(root, path)}：编辑器按旧名存了盘。"
-        "把它的字并进改名后的那一页，再删掉它。"
-    )
-
-
-def _written(entry: _Entry) -> Iterator[Path]:
-    """这次改动写到、搬到了哪里。"""
-    yield from (target for _, target in entry.moves)
-    yield from (swap.path for swap in entry.swaps if swap.new is not None)
 
 
 def _added(swap: _Swap) -> list[bytes]:
@@ -701,16 +690,13 @@ def _lines(data: bytes | None) -> list[bytes]:
     return (data or b"").splitlines(keepends=True)
 
 
-def _moved(path: Path, moves: Iterable[tuple[Path, Path]]) -> Path:
-    """一个路径这样搬过之后在哪里。"""
-    for source, target in moves:
+def _moved(path: Path, entries: Iterable[_Entry]) -> Path:
+    """一个路径经过这几次改动之后在哪里；退回了的不算。"""
+    counted = (entry for entry in entries if entry.state in ("unfinished", "done"))
+    for source, target in (move for entry in counted for move in entry.moves):
         if path == source or source in path.parents:
             path = target / path.relative_to(source)
     return path
-
-
-def _moves(since: Iterable[_Entry]) -> list[tuple[Path, Path]]:
-    return [move for entry in since if entry.state == "done" for move in entry.moves]
 
 
 # ---- `.rizhi/` ----

@@ -94,20 +94,19 @@ def read_text(path: Path) -> str:
     """
     if outside(path):
         raise RizhiError("经由链接指到了知识库之外；没有读它。请移走那个链接。", path)
-    return _text(path)
+    return decode(_bytes(path), path)
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # 管道会等不到头，/dev/zero 读不完
             raise RizhiError("不是普通文件；没有读它。请移走它。", path)
         if status.st_size > MAX_BYTES:
             raise RizhiError(f"超过 {MAX_BYTES >> 20} MiB，不像一页总结。", path)
-        data = path.read_bytes() or _refilled(path)
+        return path.read_bytes() or _refilled(path)
     except OSError as error:
         raise RizhiError(f"读不到：{error.strerror}。", path) from error
-    return decode(data, path)
 
 
 def now() -> datetime:
@@ -155,15 +154,20 @@ def decode(data: bytes, path: Path) -> str:
     return text
 
 
-def read_page(path: Path) -> str:
-    """读一页总结或笔记：除了编码与大小，行数也有限度。
+def decode_page(data: bytes, path: Path) -> str:
+    """一页总结或笔记的字节解码：行数也有限度。
 
-    异常：同 `read_text`；超过 MAX_LINES 行也抛 RizhiError。
+    异常：同 `decode`；超过 MAX_LINES 行也抛 RizhiError。
     """
-    text = _text(path)
+    text = decode(data, path)
     if text.count("\n") > MAX_LINES:
         raise RizhiError(f"超过 {MAX_LINES} 行，不像一页总结。", path)
     return text
+
+
+def read_page(path: Path) -> str:
+    """读一页总结或笔记。异常：读不到，或同 `decode_page`，抛 RizhiError。"""
+    return decode_page(_bytes(path), path)
 
 
 def read_inside(vault: Vault, path: Path) -> str:
@@ -174,11 +178,6 @@ def read_inside(vault: Vault, path: Path) -> str:
     if not Path(os.path.realpath(path)).is_relative_to(vault.root):
         raise RizhiError("是指向知识库之外的链接；没有读它。", path)
     return read_page(path)
-
-
-def note_files(vault: Vault) -> list[Path]:
-    """全部笔记的路径，按组与名字排序；不打开。"""
-    return [path for path, _ in markdown_files(vault.notes)]
 
 
 def day_files(vault: Vault) -> list[tuple[date, Path]]:
@@ -208,8 +207,8 @@ def groups(vault: Vault) -> dict[str, str]:
 
 def snippet_files(vault: Vault) -> list[Path]:
     """全部片段文件，按名字排序。"""
-    found = (path for path in vault.snippets.glob("*.py") if path.name != "conftest.py")
-    return sorted(path for path in found if named(path.name))
+    files = (path for path in vault.snippets.glob("*.py") if path.name != "conftest.py")
+    return sorted(path for path in files if named(path.name))
 
 
 def notebook_files(vault: Vault) -> list[Path]:

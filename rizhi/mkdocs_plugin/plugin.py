@@ -26,7 +26,6 @@ from pathspec.gitignore import GitIgnoreSpec
 from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
-from rizhi.frontmatter import FrontMatter, front_matter
 from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
@@ -44,7 +43,6 @@ from rizhi.template import boilerplate
 from rizhi.vault import (
     Vault,
     find_vault,
-    read_inside,
     snippet_files,
     today,
 )
@@ -89,7 +87,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._files: Files
         self._broken: Broken
         self._misfits: Misfits
-        self._fronts: dict[str, FrontMatter] = {}  # 这一次读的各页的前置数据
+        self._written: Written | None = None  # 正在排的这一页的原文
         self._site: deadlinks.Site
 
     @property
@@ -106,7 +104,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @EARLY  # 赶在搜索插件读词典、offline 添上 CDN 的脚本之前
     def _configure(self, config: MkDocsConfig) -> MkDocsConfig:
-        gc.set_threshold(20_000, 50, 100)  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
+        gc.set_threshold(3_000, 20, 100)  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
         folder = Path(config.config_file_path).parent
         try:
             vault = find_vault(folder, folder)
@@ -125,7 +123,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
         config.nav = navigation.nav(vault, notes, self._reader.page, self._misfits)
         _add_defaults(config)
-        self._broken, self._fronts = Broken(vault), {}
+        self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
         return config
 
@@ -197,15 +195,15 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def on_page_read_source(self, *, page: Page, config: MkDocsConfig) -> str | None:
         """正文与前置数据照日知的读法分开：mkdocs 的另一种，读出来的与 check 看到的不一样。"""
         path, uri = page.file.abs_src_path, page.file.src_uri
+        self._written = None
         if path is None or page.file.src_dir != config.docs_dir or not is_page(uri):
             return None
-        try:
-            text = read_inside(self._vault, Path(path))
-        except RizhiError as error:
-            self._broken.fail(page, error)
+        written = self._reader.written(Path(path))
+        if written.unread:
+            self._broken.fail(page, RizhiError(written.unread[0].message, Path(path)))
             return "\n"
-        front = self._fronts[uri] = front_matter(text)
-        body = text[front.offset :].replace("\r\n", "\n").replace("\r", "\n")
+        self._written = written
+        body = written.body.replace("\r\n", "\n").replace("\r", "\n")
         return f"\n{body}"  # 空行之后的，mkdocs 不再当前置数据
 
     @EARLY
@@ -213,9 +211,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
     ) -> str:
         """值不合适的键已经去掉：主题遇到它们会让每一页都排不出来。"""
-        front = self._fronts.get(page.file.src_uri)
-        if front:
-            page.meta.update({k: v for k, v in front.meta.items() if v is not None})
+        meta = self._written.meta if self._written else {}
+        page.meta.update({k: v for k, v in meta.items() if v is not None})
         return markdown
 
     @LATE  # 别的插件改过原文与前置数据之后
@@ -226,7 +223,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._bind_fences(config, page, draft)
         # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
         breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
-        config.mdx_configs.setdefault("rizhi.site.lists", {})["breaks"] = breaks
+        options = {"breaks": breaks, "page": self._written}
+        config.mdx_configs.setdefault("rizhi.site.lists", {}).update(options)
         page.meta = escaping.escaped(dict(page.meta))
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
@@ -307,9 +305,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     def _said(self, uri: str) -> str:
         """前置数据里读不懂、用不上的，说在页面上。"""
-        front = self._fronts.get(uri)
-        said = []
-        for fault in (*front.faults, *front.unfit) if front else ():
+        written, said = self._written, []
+        for fault in (*written.front.faults, *written.front.unfit) if written else ():
             message = f"docs/{uri}:{fault.line} {fault.message}。{fault.remedy}。"
             log.warning("%s", message)
             said.append(box(message))

@@ -8,9 +8,10 @@
 import io
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from mkdocstrings import Inventory
 from mkdocstrings_handlers.python._internal import rendering
 
 from rizhi import links
+from rizhi.journal.day import read_day
 from rizhi.journal.todo import lives
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
@@ -82,10 +84,18 @@ class Reader:
 
     vault: Vault
     kept: Kept
+    days: dict[str, Page] = field(default_factory=dict)  # 这一次读的日总结，还没有排的
 
     def page(self, path: Path) -> Page:
         """周报、参考页、指南……任何一页。"""
         return self._load(Page, path, True)
+
+    def written(self, path: Path) -> Page:
+        """要排的一页；一天的总结取走就不留了。"""
+        if path.is_relative_to(self.vault.daily):
+            return self.days.pop(str(path), None) or load(Page, self.vault, path)
+        kind = Note if path.is_relative_to(self.vault.notes) else Page
+        return self._load(kind, path, True)
 
     def notes(self) -> tuple[Note, ...]:
         """全部笔记，同 `page.read_notes`。"""
@@ -96,7 +106,7 @@ class Reader:
         """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
         vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
         pages = tuple(
-            kept(path, partial(graph.read_fact, vault, day, path, rows), (fingerprint(path), rows))
+            kept(path, partial(_day_fact, self, day, path, rows), (fingerprint(path), rows))
             for day, path in day_names(vault)
         )
         todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
@@ -114,6 +124,12 @@ class Reader:
     def _load(self, kind: type[P], path: Path, link: bool) -> P:
         make = partial(load, kind, self.vault, path, link)
         return self.kept((kind, path), make, fingerprint(path))
+
+
+def _day_fact(reader: Reader, day: date, path: str, rows: re.Pattern[str]) -> graph.DayFact:
+    page = read_day(reader.vault, Path(path))
+    reader.days[path] = page
+    return graph.day_fact(reader.vault, day, page, rows)
 
 
 class Templates(BytecodeCache):

@@ -93,8 +93,10 @@ def _cells(vault: Vault, uri: str, module: str, title: str) -> Iterator[str]:
     for cell in (parsed.cell(title),) if title else parsed.code_cells:
         yield _code(cell.source, "python", f"snippets/{path.name} · {cell.title}", cell.line)
         out = record.output(cell.title) if record else None
-        if out and out.text:
-            yield _code(out.text.rstrip("\n"), "text", "输出")
+        printed = ((out.text, "输出"), (out.stderr, "标准错误")) if out else ()
+        for text, name in printed:
+            if text:
+                yield _code(text.rstrip("\n"), "text", name)
         for number, figure in enumerate(out.figures if out else (), 1):
             if figure:
                 at = figure_uri(module, parsed.code_cells.index(cell) + 1, number)

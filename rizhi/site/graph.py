@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rizhi import links
-from rizhi.journal.day import achievements, read_day, short_title
+from rizhi.journal.day import Day, achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -169,30 +169,32 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 def read_web(vault: Vault, today: date) -> Web:
     """读出整张网。"""
     template, notes = boilerplate(vault), tuple(read_notes(vault))
-    pages = tuple(read_fact(vault, day, path, template) for day, path in day_names(vault))
+    pages = tuple(
+        day_fact(vault, day, read_day(vault, Path(path)), template)
+        for day, path in day_names(vault)
+    )
     todos = tuple(lives([(page.date, page.said) for page in pages]))
     names = links.named(vault, notes)
     named = {page.uri: named_in(page.prose, names) for page in pages if page.words}
     return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named)
 
 
-def read_fact(vault: Vault, day: date, path: str, template: re.Pattern[str]) -> DayFact:
-    """读一天的页面；`template` 是模板里原样的行，不算写过。"""
-    page = read_day(vault, Path(path))
+def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> DayFact:
+    """从一天的页面里取；`template` 是模板里原样的行，不算写过。"""
     own = own_text(page, template)
+    linked = [mention for same in links.backlinks([page]).values() for mention in same]
     return DayFact(
         date=day,
-        uri=uri_of(path, str(vault.docs)),
+        uri=uri_of(str(page.path), str(vault.docs)),
         title=short_title(page, day),
         heading=page.title,
         words=words(own),
         tags=page.tags,
         said=tuple(mentions(page)),
-        achieved=tuple(map(plain, achievements(page))) if own else (),
+        achieved=tuple(plains(achievements(page))) if own else (),
         mentions=tuple(
-            replace(mention, sentence=plain(mention.sentence))
-            for by_target in links.backlinks([page]).values()
-            for mention in by_target
+            replace(mention, sentence=sentence)
+            for mention, sentence in zip(linked, plains(m.sentence for m in linked), strict=True)
         ),
         reach=reach(page),
         modules=embedded(page),
@@ -235,10 +237,16 @@ def embedded(page: Page) -> tuple[str, ...]:
 
 def plain(text: str) -> str:
     """给列表用的一句：去掉标记，链接只留文字。"""
-    if not _MARKUP.search(text):
-        return text.strip()
-    items = parse(f"- [ ] {text}").items  # 有了勾选框，后面不会再是列表、标题
-    return items[0].plain if items else text.strip()
+    return plains([text])[0]
+
+
+def plains(texts: Iterable[str]) -> list[str]:
+    """给列表用的各句，都没有换行；一次解析完，逐句解析在十年的规模上太慢。"""
+    said = list(texts)
+    # 有了勾选框，后面不会再是列表、标题
+    source = "".join(f"- [ ] {t}\n" for t in said if _MARKUP.search(t))
+    items = iter(parse(source).items if source else ())
+    return [next(items).plain if _MARKUP.search(t) else t.strip() for t in said]
 
 
 def uri_of(path: str, docs: str) -> str:

@@ -5,6 +5,7 @@ import re
 from calendar import Calendar
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -37,16 +38,18 @@ _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
-    folder, same, name = posixpath.dirname(here), *posixpath.split(uri)
-    if folder == same:  # 一个月的日历有三十一个这样的链接，十年的有十万个
-        return name
-    return posixpath.relpath(f"/{uri}", f"/{folder}")
+    return posixpath.relpath(f"/{uri}", f"/{posixpath.dirname(here)}")
 
 
 def href(here: str, uri: str) -> str:
     """从一页到另一页的网址，可以写进属性。"""
+    return _href(posixpath.dirname(here), uri)
+
+
+@lru_cache(maxsize=4096)  # 一个月的日历有三十一个链接，三十一天都一样，十年有十万个
+def _href(folder: str, uri: str) -> str:
     bare, mark, tail = uri.partition("#")
-    page = relative(here, bare)
+    page = posixpath.relpath(f"/{bare}", f"/{folder}")
     page = page.removesuffix(".md") + ".html" if page.endswith(".md") else page
     return escape(quote(page) + mark + tail)
 

@@ -10,7 +10,7 @@
 import itertools
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -45,11 +45,8 @@ class _Node:
     start: int
     end: int
     owner: int = -1
+    kind: str = ""  # 块的种类；条目与整页没有
     children: list["_Node"] = field(default_factory=list)
-
-    @property
-    def kind(self) -> str:
-        return self.parsed.kind if isinstance(self.parsed, Block) else ""
 
     @property
     def number(self) -> int:
@@ -57,27 +54,34 @@ class _Node:
 
 
 class Lists(Extension):
-    """`breaks` 为真，段落与条目里的换行都写成硬换行。"""
+    """`breaks` 为真，段落与条目里的换行都写成硬换行；`page` 是已经解析好的这一页。"""
 
     def __init__(self, **options: Any) -> None:
-        self.config = {"breaks": [False, "换行就是换行"]}
+        self.config = {"breaks": [False, "换行就是换行"], "page": ["", "这一页"]}
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:
         """排在空白理好之后、围栏收走之前；编号从他写的数起。"""
-        md.preprocessors.register(_Lists(md, self.getConfig("breaks")), "lists", 28)
+        md.preprocessors.register(_Lists(md, self.getConfigs()), "lists", 28)
         md.treeprocessors.register(tasks.Tasks(md), "tasks", 25)
         ordered: Any = md.parser.blockprocessors["olist"]
         ordered.LAZY_OL = False
 
 
 class _Lists(Preprocessor):
-    def __init__(self, md: Markdown, breaks: bool) -> None:
+    def __init__(self, md: Markdown, config: Mapping[str, Any]) -> None:
         super().__init__(md)
-        self.breaks = breaks
+        self.config = config
 
     def run(self, lines: list[str]) -> list[str]:
-        return rewritten("\n".join(lines), self.breaks, tasks.marker).split("\n")
+        text, page, breaks = "\n".join(lines), self.config["page"], self.config["breaks"]
+        body = page.body.lstrip("\n") if page else ""
+        if page and text == f"{body}\n\n":  # 别的插件没有改过它
+            whole = _rewritten(page.document, breaks, tasks.marker)
+            text = whole[len(page.text) - len(body) :] + "\n\n"
+        else:
+            text = rewritten(text, breaks, tasks.marker)
+        return text.split("\n")
 
 
 def makeExtension(**options: Any) -> Lists:
@@ -90,16 +94,22 @@ def rewritten(text: str, breaks: bool = False, box: _Box = tasks.plain) -> str:
 
     `text` 里没有制表符，换行只有 `\\n`。
     """
-    document = parse(text)
+    return _rewritten(parse(text), breaks, box)
+
+
+def _rewritten(document: Document, breaks: bool, box: _Box) -> str:
     if not breaks and not document.items:
-        return text
-    return spliced(text, _Writer(document, breaks, box).edits(_tree(document), ()))
+        return document.text
+    edits = _Writer(document, breaks, box).edits(_tree(document), ())
+    return spliced(document.text, edits)
 
 
 def _tree(document: Document) -> _Node:
     """块与条目按包含的关系排成一棵树。"""
     root = _Node(None, 0, len(document.text) + 1)
-    nodes = [_Node(block, block.start, block.end, block.item) for block in document.blocks]
+    nodes = [
+        _Node(block, block.start, block.end, block.item, block.kind) for block in document.blocks
+    ]
     nodes += [_Node(item, item.start, item.last, item.parent) for item in document.items]
     stack = [root]
     for node in sorted(nodes, key=lambda n: (n.start, isinstance(n.parsed, Item))):
@@ -268,17 +278,17 @@ class _Writer:
         return before and (node.kind == "list" or self._fenced(node))
 
     def _block(self, node: _Node, path: _Path) -> _Lines:
-        inside, span = self._inside(node, path), (node.start, node.end)
         if node.kind == "list":
             return self._list(node, path)
         if node.kind in ("item", "paragraph"):
             return self._prose(node, path), False
         if node.kind == "quote":
-            lines, _ = self._blocks(node, inside, span, False)
+            span = node.start, node.end
+            lines, _ = self._blocks(node, self._inside(node, path), span, False)
             return _led("> ", lines), False
         if node.kind == "container":
             opened = self._line_end(node.start)
-            lines, _ = self._blocks(node, inside, (opened, node.end), False)
+            lines, _ = self._blocks(node, self._inside(node, path), (opened, node.end), False)
             return [self.text[node.start : opened], *_led(_INDENT, lines)], False
         return self._verbatim(node, path), False
 

@@ -53,12 +53,13 @@ class Snippet:
 
 @dataclass(frozen=True)
 class CellOutput:
-    """一个单元格的输出：打印的文字、SVG 图，或出错时的回溯。"""
+    """一个单元格的输出：打印的文字、SVG 图、标准错误（警告、日志），或出错时的回溯。"""
 
     title: str
     text: str = ""
     figures: tuple[str, ...] = ()
     error: str | None = None
+    stderr: str = ""
 
 
 def parse(path: Path) -> Snippet:

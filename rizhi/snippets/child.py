@@ -4,17 +4,19 @@ import os
 import random
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing import get_all_start_methods, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rizhi.snippets import figures
+from rizhi.snippets import figures, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
 from rizhi.snippets.guard import guard
-from rizhi.snippets.stream import OutputTooLong, Writer
+from rizhi.snippets.stream import MAX_OUTPUT, OutputRefused
 
 SEEDED = frozenset(("numpy", "torch"))
 
@@ -25,10 +27,11 @@ def run_cells(
     """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
     module = _prepare(snippet, root, folder)
     _settle(seeded)
+    take = stream.capture(Path(root))
     sys.addaudithook(guard(Path(folder).resolve()))
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, module)
+        output = _run_cell(cell, module, take)
         pipe.send(output)
         if output.error:
             return
@@ -36,6 +39,9 @@ def run_cells(
 
 def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
     os.chdir(folder)
+    if "fork" in get_all_start_methods():
+        # tqdm 会建一把进程锁：按 fork 建的用完就没了，不会由 forkserver 的 tracker 报成泄漏
+        set_start_method("fork", force=True)
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
     module = ModuleType(snippet.module)
@@ -46,6 +52,7 @@ def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
 
 def _settle(seeded: frozenset[str]) -> None:
     """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
+    stream.prepare()
     figures.prepare()
     if torch := _library("torch", seeded):
         torch.manual_seed(0)
@@ -62,22 +69,16 @@ def _library(name: str, wanted: frozenset[str]) -> Any:
     return None
 
 
-def _run_cell(cell: Cell, module: ModuleType) -> CellOutput:
-    writer, error = Writer(), None
+def _run_cell(cell: Cell, module: ModuleType, take: Callable[[], tuple[str, str]]) -> CellOutput:
     source = "\n" * (cell.line - 1) + cell.source
-    sys.stdout = writer
     try:
         # 运行片段正是这里要做的事
         exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
         drawn = figures.collect()
+        text, stderr = take()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        error, drawn = _explain(cell, raised, module), ()
-    finally:
-        sys.stdout = sys.__stdout__
-    return CellOutput(cell.title, writer.text(), drawn, error)
-
-
-_SAY_IT_ALL = (OutputTooLong, figures.FontMissing)  # 话已说全，不必带上类名
+        return CellOutput(cell.title, error=_explain(cell, raised, module))
+    return CellOutput(cell.title, text, drawn, stderr=stderr)
 
 
 def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
@@ -91,6 +92,18 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
     line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
-    kind = "" if isinstance(error, _SAY_IT_ALL) else f"{type(error).__name__}: "
-    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{kind}{error}\n"
-    return head + "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_said(error)}\n"
+    shown = "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
+    return stream.readable(head + shown)
+
+
+def _said(error: BaseException) -> str:
+    """一个异常说的话，不太长。"""
+    try:
+        said = str(error)[:MAX_OUTPUT]
+    except Exception:
+        said = "（它的 __str__ 也出错）"
+    if isinstance(error, UnicodeEncodeError):
+        said += "；写不成 UTF-8 的，换成它的 repr，或先去掉"
+    kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "
+    return f"{kind}{said}"

@@ -12,9 +12,11 @@ def compare(recorded: CellOutput | None, got: CellOutput) -> str:
     """两次输出的差别，供人看；相同返回空串。文字逐字比，小数容许末位之差，图只比张数。"""
     recorded = recorded or CellOutput(got.title)
     differences: list[str] = []
-    if not _same_text(recorded.text, got.text):
-        lines = (recorded.text.splitlines(), got.text.splitlines())
-        differences += unified_diff(*lines, "记录", "实际", lineterm="")
+    printed = {"": (recorded.text, got.text), "的标准错误": (recorded.stderr, got.stderr)}
+    for what, (old, new) in printed.items():
+        if not _same_text(old, new):
+            lines = (old.splitlines(), new.splitlines())
+            differences += unified_diff(*lines, f"记录{what}", f"实际{what}", lineterm="")
     if len(recorded.figures) != len(got.figures):
         differences.append(f"图：记录 {len(recorded.figures)} 张，实际 {len(got.figures)} 张")
     return "\n".join(differences)

@@ -192,7 +192,11 @@ def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
 
 
 def _output(output: cells.CellOutput, age: str) -> str:
-    text = f'<pre class="rz-text">{escape(output.text)}</pre>' if output.text else ""
+    text = "".join(
+        f'<pre class="rz-text{kind}">{escape(text)}</pre>'
+        for kind, text in (("", output.text), (" rz-stderr", output.stderr))
+        if text
+    )
     images = "".join(
         f'<img class="rz-figure" alt="{escape(output.title)}" src="{data_uri(figure)}">'
         for figure in filter(None, output.figures)  # 图的文件丢了，读出来是空的

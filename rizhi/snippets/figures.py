@@ -3,14 +3,22 @@
 字体随 zhplot 装来，按路径交给 matplotlib：轮廓不随系统的字体、字体缓存与 matplotlibrc 变。
 """
 
+import io
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rizhi.snippets.stream import OutputRefused, refuse_control
+
+MAX_FIGURES = 20  # 一格里
+MAX_FIGURE = 2 << 20  # 一张图的字节
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",  # 文字存成轮廓，读者不需要字体
     "svg.hashsalt": "rizhi",  # 同样的图得到同样的 id
@@ -25,10 +33,6 @@ _STYLE: dict[str, Any] = {
     "figure.figsize": (7.0, 3.4),
     "savefig.bbox": "tight",
 }
-
-
-class FontMissing(Exception):
-    """没有装带字体的包。"""
 
 
 def font() -> Path | None:
@@ -62,6 +66,8 @@ def prepare() -> None:
     if path := font():
         manager.addfont(path)
         families.insert(0, font_manager.FontProperties(fname=path).get_name())
+    # 图本来就会收走；有没有显示器，plt.show() 都不必抱怨
+    warnings.filterwarnings("ignore", message=".* is non-interactive, and thus cannot be shown")
     settings: Any = mpl.rcParams
     settings.update({**_STYLE, "font.family": families})
 
@@ -69,25 +75,52 @@ def prepare() -> None:
 def collect() -> tuple[str, ...]:
     """这一格结束时还开着的图，存成确定的 SVG，然后关掉。
 
-    异常：有图却没有 zhplot 带的字体，抛 FontMissing。
+    异常：图太多、太大，或没有 zhplot 带的字体，抛 OutputRefused。
     """
     if "matplotlib.pyplot" not in sys.modules:
         return ()
-    import io
-
     from matplotlib import pyplot
 
     numbers = pyplot.get_fignums()
     if numbers and font() is None:
-        raise FontMissing(
+        raise OutputRefused(
             "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
             "有 Makefile 的仓库里运行 make record，会先装好。"
         )
-    drawn = []
-    for number in numbers:
-        buffer = io.StringIO()
-        about = {"Date": None, "Creator": None}
-        pyplot.figure(number).savefig(buffer, format="svg", transparent=True, metadata=about)
-        drawn.append("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n")
+    if len(numbers) > MAX_FIGURES:
+        raise OutputRefused(
+            f"一格有 {len(numbers)} 张图，至多 {MAX_FIGURES} 张；画在一张的几格里。"
+        )
+    with _warnings_without_place():
+        drawn = tuple(_svg(pyplot.figure(number)) for number in numbers)
     pyplot.close("all")
-    return tuple(drawn)
+    return drawn
+
+
+class _Limited(io.StringIO):
+    """写满一张图的上限就停下：不等几十兆的图画完。"""
+
+    def write(self, text: str) -> int:
+        if self.tell() + len(text) > MAX_FIGURE:
+            raise OutputRefused(
+                f"一张图超过 {MAX_FIGURE >> 20} MiB；少画些点，或给画得密的一层写 rasterized=True。"
+            )
+        return super().write(text)
+
+
+def _svg(figure: Any) -> str:
+    buffer = _Limited()
+    about = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", transparent=True, metadata=about)
+    svg = "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    refuse_control(svg, "图")
+    return svg
+
+
+@contextmanager
+def _warnings_without_place() -> Iterator[None]:
+    """存图时的警告（缺字形……）不指向片段里的哪一行，只写它的话；同样的一格只写一次。"""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for line in dict.fromkeys(f"{w.category.__name__}: {w.message}\n" for w in caught):
+        sys.stderr.write(line)

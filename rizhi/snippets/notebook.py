@@ -29,6 +29,10 @@ def _notebook_cell(number: int, cell: Cell, record: Record | None) -> Any:
     if cell.kind == "raw":
         return v4.new_raw_cell(cell.source, id=name)
     output = (record and record.output(cell.title)) or CellOutput(cell.title)
-    printed = [v4.new_output("stream", text=output.text)] if output.text else []
+    printed = [
+        v4.new_output("stream", name=channel, text=text)
+        for channel, text in (("stdout", output.text), ("stderr", output.stderr))
+        if text
+    ]
     drawn = [v4.new_output("display_data", {"image/svg+xml": svg}) for svg in output.figures]
     return v4.new_code_cell(cell.source, id=name, outputs=[*printed, *drawn])

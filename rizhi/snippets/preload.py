@@ -2,8 +2,9 @@
 
 import os
 
-from rizhi.snippets import figures
+from rizhi.snippets import figures, stream
 
+stream.prepare()
 figures.prepare()  # 先于片段自己的 import：matplotlib 一载入就读字体缓存
 for _line in os.environ.get("RIZHI_PRELOAD", "").splitlines():
     try:

@@ -16,6 +16,7 @@ from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, parse, synta
 from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
+_STDERR = ".stderr.txt"
 _PLAIN = re.compile(r"[^/\\\0.][^/\\\0]*\.(?:txt|svg)")
 
 
@@ -181,7 +182,7 @@ def read_record(outputs: Path, module: str) -> Record | None:
 def record_files(
     outputs: tuple[CellOutput, ...], key: str, versions: Mapping[str, str], recorded: str
 ) -> dict[str, bytes]:
-    """一份记录应有的全部文件：每格一个文本、若干 SVG，加一个索引；`recorded` 是哪天录的。"""
+    """一份记录应有的全部文件：每格至多两个文本、若干 SVG，加一个索引；`recorded` 是哪天录的。"""
     files: dict[str, str] = {}
     cells = []
     for number, out in enumerate(outputs, 1):
@@ -341,17 +342,20 @@ def _digest(files: Mapping[str, str]) -> str:
 
 
 def _cell_files(stem: str, out: CellOutput) -> dict[str, str]:
-    files = {f"{stem}.txt": out.text} if out.text else {}
+    printed = {f"{stem}.txt": out.text, f"{stem}{_STDERR}": out.stderr}
+    files = {name: text for name, text in printed.items() if text}
     for number, figure in enumerate(out.figures, 1):
         files[f"{stem}.svg" if number == 1 else f"{stem}-{number}.svg"] = figure
     return files
 
 
 def _restore(title: str, files: Mapping[str, str]) -> CellOutput:
-    text = "".join(body for name, body in files.items() if name.endswith(".txt"))
+    errors = "".join(body for name, body in files.items() if name.endswith(_STDERR))
+    printed = (n for n in files if n.endswith(".txt") and not n.endswith(_STDERR))
+    text = "".join(map(files.__getitem__, printed))
     drawn = (body for name, body in files.items() if name.endswith(".svg"))
     figures = tuple(body if "<svg" in body else "" for body in drawn)  # 坏了的与丢了的一样
-    return CellOutput(title, text, figures)
+    return CellOutput(title, text, figures, stderr=errors)
 
 
 def _file_name(title: str) -> str:

@@ -1,33 +1,214 @@
-"""片段打印的文字：接住，量长短。"""
+"""片段打印的文字：在描述符一级接住，逐格取走，整理成读者最后看到的样子。
 
-MAX_OUTPUT = 64 * 1024
+整个运行只有一个 sys.stdout 与一个 sys.stderr，都是真的 TextIOWrapper，不带缓冲，直接写进描述符
+1 与 2；两个描述符各接在一个临时文件上，一格的输出就是文件在这一格里长出来的一段。于是早先存下的
+引用、线程里的 print、os.write 与 C 一级的打印都归当前格，先后次序也不变。
+"""
+
+import ctypes
+import io
+import os
+import re
+import site
+import sys
+import sysconfig
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rizhi.snippets.terminal import settle
+
+MAX_OUTPUT = 64 * 1024  # 字节，整理之后
+_MAX_WRITTEN = 128 * MAX_OUTPUT  # 进度条反复重写同一行，写下的可以比看到的多得多
+_CONTROL = r"\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f"
+_CONTROL_BYTES = re.compile(rf"[{_CONTROL}]|\xc2[\x80-\x9f]".encode("latin-1"))
+_CONTROL_LETTERS = re.compile(rf"[{_CONTROL}\x80-\x9f]")
 
 
-class OutputTooLong(Exception):
-    """一个单元格打印得太多。"""
+# Python 自己默认不说的几类
+_UNSAID = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
-class Writer:
-    """接住打印的文字；超出上限就停下这一格。"""
+class OutputRefused(BaseException):
+    """打印的或画的不能记录；不是 Exception：片段自己的 except Exception 不该把它吞掉。"""
 
-    encoding = "utf-8"
 
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.size = 0
+@cache  # forkserver 里做过，fork 出来的子进程就不必再做
+def prepare() -> None:
+    """要在载入别的库之前：警告的过滤、进度条的样子与宽窄，不随命令行、环境与终端变。"""
+    warnings.resetwarnings()
+    for category in _UNSAID:
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+    # 用时与速度每次不同，不写
+    os.environ["TQDM_BAR_FORMAT"] = "{l_bar}{bar}| {n_fmt}/{total_fmt}"
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
 
-    def write(self, text: str) -> int:
-        self.size += len(text)
-        if self.size > MAX_OUTPUT:
-            raise OutputTooLong(f"一格的输出超过 {MAX_OUTPUT >> 10} KiB；只打印要看的那几行。")
-        self.parts.append(text)
-        return len(text)
 
-    def flush(self) -> None:
-        """文字都在内存里，没有可冲刷的。"""
+def capture(root: Path) -> Callable[[], tuple[str, str]]:
+    """从此接住本进程打印的一切；返回的函数取走上次以来的标准输出与标准错误。
 
-    def isatty(self) -> bool:
-        return False
+    `root` 是知识库，里面的路径由它写起。
+    异常：返回的函数遇到不能记录的文字，抛 OutputRefused。
+    """
+    former = [sys.stdout, sys.stderr]  # 预载的库可能还拿着它们
+    _flush(former)
+    flush_c = _unbuffered_c()
+    out, err = _Descriptor(1, "<stdout>", "输出"), _Descriptor(2, "<stderr>", "标准错误")
+    sys.stdout = sys.__stdout__ = _text_stream(out, "strict")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _text_stream(err, "backslashreplace")  # type: ignore[misc]
+    shorten = _path_shortener(root)
 
-    def text(self) -> str:
-        return "".join(self.parts)
+    def take() -> tuple[str, str]:
+        _flush([sys.stdout, sys.stderr, *former])
+        flush_c()
+        return shorten(out.take()), shorten(err.take())
+
+    return take
+
+
+def refuse_control(text: str, what: str) -> None:
+    """存不成 UTF-8 的、读者看不见的字符。
+
+    异常：有这样的字符，抛 OutputRefused；`what` 说是哪里的文字。
+    """
+    if found := re.search("[\ud800-\udfff]", text) or _CONTROL_LETTERS.search(text):
+        raise _refused_letter(found[0], what)
+
+
+def readable(text: str) -> str:
+    """给人看的话：写得成 UTF-8，没有颜色与控制字符。"""
+    shown = _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", settle(text))
+    return shown.encode(errors="backslashreplace").decode()
+
+
+class _Descriptor(io.FileIO):
+    """描述符 1 或 2，接在一个临时文件上；写得太多、写了控制字符，当场停在那一行。"""
+
+    def __init__(self, number: int, name: str, what: str) -> None:
+        self._file = tempfile.TemporaryFile(buffering=0)
+        self._what = what
+        self._start = self._count = 0
+        self._measured = MAX_OUTPUT  # 再写过了这么多，就整理一遍，看看有多长
+        self._refused: OutputRefused | None = None
+        os.dup2(self._file.fileno(), number)
+        super().__init__(number, "w", closefd=False)
+        self.name: Any = name
+
+    def write(self, data: Any) -> int:
+        piece = data if type(data) is bytes else bytes(memoryview(data))
+        if found := _CONTROL_BYTES.search(piece):
+            raise self._refuse(_refused_letter(found[0].decode(errors="replace")[-1], self._what))
+        self._count += len(piece)
+        if self._count > _MAX_WRITTEN:
+            raise self._refuse(_too_long(self._what, _MAX_WRITTEN))
+        written = super().write(piece)
+        if self._count > self._measured:
+            self._measured = 2 * self._count  # 每次翻倍，整理的总用时才与长度成正比
+            seen = settle(self._read(self._size()).decode(errors="replace"))
+            if len(seen.encode()) > MAX_OUTPUT:
+                raise self._refuse(_too_long(self._what))
+        return written
+
+    def take(self) -> str:
+        """上次以来写下的，整理过。"""
+        if self._refused:  # 片段把它吞掉了
+            raise self._refused
+        size = self._size()
+        if size > _MAX_WRITTEN:
+            raise _too_long(self._what, _MAX_WRITTEN)
+        data = self._read(size)
+        self._start += size
+        self._count, self._measured = 0, MAX_OUTPUT
+        if not data:
+            return ""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise OutputRefused(
+                f"{self._what}的第 {error.start + 1} 个字节起不是 UTF-8，不能记录；"
+                "要看这些字节，打印它的 repr。"
+            ) from None
+        refuse_control(text, self._what)
+        text = settle(text)
+        if len(text.encode()) > MAX_OUTPUT:
+            raise _too_long(self._what)
+        return text
+
+    def _size(self) -> int:
+        return max(os.fstat(self._file.fileno()).st_size - self._start, 0)
+
+    def _read(self, size: int) -> bytes:
+        size = min(size, _MAX_WRITTEN)
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, self._start)
+        self._file.seek(self._start)  # Windows 没有 pread；读完停在末尾，接着写
+        return self._file.read(size)
+
+    def _refuse(self, refused: OutputRefused) -> OutputRefused:
+        self._refused = self._refused or refused
+        return refused
+
+
+def _text_stream(descriptor: _Descriptor, errors: str) -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(
+        descriptor,  # 与 python -u 一样，下面直接是不带缓冲的一层
+        encoding="utf-8",
+        errors=errors,
+        newline="\n",
+        write_through=True,
+    )
+    stream.mode = "w"  # type: ignore[misc]
+    return stream
+
+
+def _too_long(what: str, limit: int = MAX_OUTPUT) -> OutputRefused:
+    return OutputRefused(f"一格的{what}超过 {limit >> 10} KiB；只打印要看的那几行。")
+
+
+def _refused_letter(letter: str, what: str) -> OutputRefused:
+    kind = "孤立的代理" if "\ud800" <= letter <= "\udfff" else "控制字符"
+    return OutputRefused(
+        f"{what}里有{kind} U+{ord(letter):04X}，不能记录；换成它的 repr，或先去掉。"
+    )
+
+
+def _flush(streams: list[Any]) -> None:
+    """片段可以把 sys.stdout 换成只有 write 的东西，也可以关掉它。"""
+    for stream in streams:
+        if hasattr(stream, "flush") and not getattr(stream, "closed", False):
+            stream.flush()
+
+
+def _unbuffered_c() -> Callable[[], Any]:
+    """让 C 一级的 stdout 不缓冲，次序才与 print 的一致；返回冲刷其余的函数。"""
+    if os.name != "posix":
+        return lambda: None
+    library = ctypes.CDLL(None)
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    library.fflush(None)
+    library.setvbuf(ctypes.c_void_p.in_dll(library, name), None, 2, 0)  # 2 是 _IONBF
+    return lambda: library.fflush(None)
+
+
+def _path_shortener(root: Path) -> Callable[[str], str]:
+    """把绝对路径写成处处相同的：知识库里的由它写起，装来的库由包名写起。"""
+    absolute = cache(lambda: _absolute(root))  # 多数片段一处路径也不打印
+    return lambda text: absolute().sub("", text) if os.sep in text else text
+
+
+def _absolute(root: Path) -> re.Pattern[str]:
+    libraries = map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))
+    inside = f"{root}{os.sep}"
+    places = {
+        place
+        for place in (*libraries, *site.getsitepackages(), *sys.path)
+        if Path(place).is_absolute() and (not place.startswith(inside) or "site-packages" in place)
+    }
+    longest_first = sorted({str(root), *places} - {os.sep}, key=len, reverse=True)
+    choices = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![\w.~/\\-])(?:{choices}){re.escape(os.sep)}")

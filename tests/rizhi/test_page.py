@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rizhi.journal.day import Day
-from rizhi.page import MAX_LINES, Note, Page, front_matter, read
+from rizhi.page import Note, Page, front_matter, read
+from rizhi.vault import MAX_LINES
 
 PATH = Path("/v/docs/daily/2026/2026-11-23.md")
 

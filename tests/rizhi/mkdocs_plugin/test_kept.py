@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rizhi.journal.day import read_day
-from rizhi.mkdocs_plugin import pages
+from rizhi.mkdocs_plugin import pages, rebuild
 from rizhi.mkdocs_plugin.rebuild import Kept, Reader
-from rizhi.site import graph
 from rizhi.site.graph import read_web
 from rizhi.vault import Vault, day_path
 from tests.rizhi.webs import pages_of, small_vault, vault_of
@@ -140,7 +139,7 @@ def test_only_what_changed_is_read_and_laid_out_again(
     path = vault.docs / FIFTH
     path.write_text(path.read_text("utf-8").replace("题", "新题"), encoding="utf-8")
     read: list[Path] = []
-    monkeypatch.setattr(graph, "read_day", lambda v, p: (read.append(p), read_day(v, p))[1])
+    monkeypatch.setattr(rebuild, "read_day", lambda v, p: (read.append(p), read_day(v, p))[1])
     uris = {path.relative_to(vault.docs).as_posix() for path in vault.docs.rglob("*.md")}
     web = Reader(vault, kept).web(TODAY)
     assert read == [path]

@@ -43,7 +43,7 @@ def recorded(vault: Vault) -> Vault:
     """一个录过的片段，头一格有文字与图，与一个源码模块。"""
     path = vault.snippets / "demo.py"
     path.write_text(CODE, encoding="utf-8")
-    outs = (CellOutput("甲", "a\n", ("<svg/>",)), CellOutput('检验 "乙"'))
+    outs = (CellOutput("甲", "a\n", ("<svg/>",), stderr="w\n"), CellOutput('检验 "乙"'))
     files = records.record_files(outs, records.key(vault, path), {}, "2026-11-23")
     (vault.outputs / "demo").mkdir(parents=True)
     for name, data in files.items():
@@ -60,6 +60,7 @@ def test_a_cell_becomes_code_output_and_figure(recorded: Vault) -> None:
     said = _page(recorded, "```snippet\ndemo:甲\n```\n\n```snippet\ndemo:甲\n```\n")
     code = '```python title="snippets/demo.py · 甲" linenums="2"\nprint("a")\n```'
     assert said.count(code) == 2 and said.count('```text title="输出"\na\n```') == 2
+    assert '```text title="标准错误"\nw\n```' in said
     assert "![甲](../../figures/demo/01-1.svg){.rz-figure}" in said
     assert said.count("](../../downloads/demo.ipynb)") == 1  # 一页里链接一次就够
 

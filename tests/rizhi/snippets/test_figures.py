@@ -1,6 +1,7 @@
 """片段里的图：字体随 Python 包来，系统有什么字体、缓存说什么，轮廓都一样。"""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 from fontTools.ttLib import TTFont
 from matplotlib import font_manager, get_data_path
 
+from rizhi.errors import RizhiError
+from rizhi.snippets import figures
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
@@ -149,3 +152,47 @@ def test_without_the_font_package_it_says_how_to_get_it(
 def test_a_figure_that_cannot_be_drawn_names_its_line(vault: Vault, drawing: Path) -> None:
     drawing.write_text(DRAWING + 'plt.xlabel("$\\\\wrong$")\n', encoding="utf-8")
     assert "snippets/topic.py:2 单元格「图」出错：ValueError" in runner.run(vault, drawing).error
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("for _ in range(500):\n    plt.figure()", "一格有 501 张图，至多 20 张"),
+        ("n = 50_000\nplt.plot(range(n), [i * 7919 % n for i in range(n)], 'x')", "超过 2 MiB"),
+        ("plt.imshow(np.random.rand(900, 900, 3), interpolation='none')", "超过 2 MiB"),
+        ("plt.title('a\\0b')", r"图里有控制字符 U\+0000"),
+        ("plt.gca().set_gid('\\ud800')", r"图里有孤立的代理 U\+D800"),
+        ("plt.title('\\ud800')", "TypeError"),
+        ("plt.gcf().savefig = None", "TypeError"),
+    ],
+)
+def test_a_figure_that_cannot_be_recorded_is_refused_with_its_cell(
+    vault: Vault, drawing: Path, body: str, message: str
+) -> None:
+    drawing.write_text(f"{DRAWING}import numpy as np\n{body}\n", encoding="utf-8")
+    error = runner.run(vault, drawing).error
+    assert error.startswith("snippets/topic.py:2 单元格「图」出错：") and re.search(message, error)
+    with pytest.raises(RizhiError, match=message):
+        runner.record(vault, drawing)
+    assert not (vault.outputs / "topic").exists()
+
+
+def test_as_many_figures_as_allowed_are_kept(vault: Vault, drawing: Path) -> None:
+    body = f"for _ in range({figures.MAX_FIGURES - 1}):\n    plt.figure(figsize=(1, 1))\n"
+    drawing.write_text(DRAWING + body, encoding="utf-8")
+    run = runner.run(vault, drawing)
+    assert len(run.outputs[0].figures) == figures.MAX_FIGURES and run.outputs[0].stderr == ""
+
+
+def test_a_missing_glyph_is_said_once_without_a_place(vault: Vault, drawing: Path) -> None:
+    body = "plt.xlabel('ऄ')\nplt.ylabel('ऄ')\nplt.figure()\nplt.title('ऄ')\n"
+    drawing.write_text(DRAWING + body, encoding="utf-8")
+    said = runner.run(vault, drawing).outputs[0].stderr
+    assert said.startswith("UserWarning: Glyph 2308") and said.count("\n") == 1
+
+
+def test_show_says_nothing_with_or_without_a_display(vault: Vault, drawing: Path) -> None:
+    body = "import os\nplt.show()\nos.environ['DISPLAY'] = ':0'\nplt.show()\n"
+    drawing.write_text(DRAWING + body, encoding="utf-8")
+    (out,) = runner.run(vault, drawing).outputs
+    assert out.stderr == "" and len(out.figures) == 1
