@@ -20,6 +20,7 @@ from rizhi.site.panels import (
     FOLDED,
     by_group,
     day_rows,
+    joined,
     life_uri,
     mention_rows,
     note_link,
@@ -214,7 +215,7 @@ def _notes(web: Web) -> partial[Generated]:
     ]
     if layers:
         rows = tuple(
-            Row((f"{n}　", *_joined(note_link(note, web) for note in layer)))
+            Row((f"{n}　", *joined(note_link(note, web) for note in layer)))
             for n, layer in enumerate(layers, 1)
         )
         order = Panel(
@@ -223,13 +224,6 @@ def _notes(web: Web) -> partial[Generated]:
         steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
         panels = [Panel("before", "先修图", steps), order, *panels]
     return partial(Generated, "笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
-
-
-def _joined(links: Iterable[Link]) -> list[Part]:
-    parts: list[Part] = []
-    for link in links:
-        parts += [link, "　"]
-    return parts
 
 
 def _lives(web: Web) -> dict[str, partial[Generated]]:
@@ -242,7 +236,7 @@ def _lives(web: Web) -> dict[str, partial[Generated]]:
         every = [Link(f"第 {n} 页", life_uri(note, n)) for n in range(1, len(chunks) + 1)]
         for link, chunk in zip(every, chunks, strict=True):
             others = [other for other in every if other != link]
-            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *_joined(others))
+            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *joined(others))
             plan[link.uri] = partial(_mentions, note.title, lead, chunk, web.today.year)
     return plan
 
@@ -272,7 +266,7 @@ def _by_years(
     uris = {year: uri(year if year != latest else None) for year in years}
     for year, listed in years.items():
         links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
-        lead: tuple[Part, ...] = ("别的年份：", *_joined(links)) if links else ()
+        lead: tuple[Part, ...] = ("别的年份：", *joined(links)) if links else ()
         named = title if year == latest or same_title else f"{year} 年的{title}"
         before = first if year == latest else ()
         plan[uris[year]] = partial(_year, panels, today.year, year, listed, named, lead, before)

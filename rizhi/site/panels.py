@@ -156,6 +156,11 @@ def note_link(note: Note, web: Web) -> Link:
     return Link(note.title, web.uri(note.path))
 
 
+def joined(links: Iterable[Link]) -> list[Part]:
+    """几个链接写在一行里。"""
+    return [part for link in links for part in (link, "　")]
+
+
 def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
     """每篇笔记一行。"""
     return tuple(
@@ -246,8 +251,7 @@ def _year(web: Web) -> Heat:
 def _map(web: Web) -> Iterable[Row]:
     for name, notes in by_group(web.vault, web.notes):
         parts: list[Part] = [f"{name}　"]
-        for note in notes[: 3 * SHOWN]:
-            parts += [note_link(note, web), "　"]
+        parts += joined(note_link(note, web) for note in notes[: 3 * SHOWN])
         more = len(notes) - 3 * SHOWN
         parts += [Link(f"等 {len(notes)} 篇", "notes/index.md")] if more > 0 else []
         yield Row(tuple(parts))
