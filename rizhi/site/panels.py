@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -42,10 +42,11 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
 
 
 def home(web: Web) -> list[Panel]:
-    """首页：今天、开着的事、最近几天、一年的热力图、这一周、笔记的地图。"""
+    """首页：今天、这一周、常看的笔记、开着的事、最近几天、一年的热力图、笔记的地图。"""
     return [
         _today(web),
         _week(web),
+        *_pinned(web),
         _open(web),
         Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web.today.year))),
         Panel("heat", "这一年", _year(web)),
@@ -231,6 +232,13 @@ def _week(web: Web) -> Panel:
     )
     rows = Rows(day_rows(days, web.today.year))
     return Panel("week", f"这一周（写了 {len(days)} 天）", rows, note)
+
+
+def _pinned(web: Web) -> Iterator[Panel]:
+    """标了 `pin: true` 的笔记；一篇也没有，就没有这一块。"""
+    links = tuple(joined(note_link(note, web) for note in web.notes if note.pin))
+    if links:
+        yield Panel("pinned", "后续常看", Rows((Row(links),)))
 
 
 def _open(web: Web) -> Panel:
