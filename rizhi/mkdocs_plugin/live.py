@@ -19,6 +19,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.journal import write
 from rizhi.journal.todo import brief
+from rizhi.links import text_only
 from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
 from rizhi.zh import cause
@@ -53,7 +54,8 @@ def settle(vault: Vault, wanted: Mapping[str, Any], mark: str, verb: str) -> Ans
     warnings = store.settle(vault.root)
     result = write.settle(vault, today(vault), text, mark, warnings.append)
     if len(result.candidates) != 1:
-        found = "；".join(f"{todo.id} {brief(todo.text)}" for todo in result.candidates)
+        listed = [f"{todo.id} {text_only(brief(todo.text))}" for todo in result.candidates]
+        found = "；".join(listed)
         why = f"对得上 {len(result.candidates)} 条，用编号指明：{found}" if found else "没有这一条"
         raise RizhiError(f"开着的待办里，「{text}」{why}。")
     path = vault.relative(result.path)

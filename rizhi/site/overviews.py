@@ -20,11 +20,11 @@ from rizhi.site.panels import (
     FOLDED,
     by_group,
     day_rows,
+    joined,
     life_uri,
     mention_rows,
     note_link,
     note_rows,
-    spaced,
     todo_row,
 )
 
@@ -208,7 +208,7 @@ def _notes(web: Web) -> partial[Generated]:
     ]
     if layers:
         rows = tuple(
-            Row((f"{n}　", *spaced(note_link(note, web) for note in layer)))
+            Row((f"{n}　", *joined(note_link(note, web) for note in layer)))
             for n, layer in enumerate(layers, 1)
         )
         order = Panel(
@@ -229,7 +229,7 @@ def _lives(web: Web) -> dict[str, partial[Generated]]:
         every = [Link(f"第 {n} 页", life_uri(note, n)) for n in range(1, len(chunks) + 1)]
         for link, chunk in zip(every, chunks, strict=True):
             others = [other for other in every if other != link]
-            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *spaced(others))
+            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *joined(others))
             plan[link.uri] = partial(_mentions, note.title, lead, chunk, web.today.year)
     return plan
 
@@ -265,7 +265,7 @@ def _by_years(
     uris = {year: uri(year if year != latest else None) for year in years}
     for year, listed in years.items():
         links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
-        lead: tuple[Part, ...] = ("别的年份：", *spaced(links)) if links else ()
+        lead: tuple[Part, ...] = ("别的年份：", *joined(links)) if links else ()
         named = title if year == latest or same_title else f"{year} 年的{title}"
         before = first if year == latest else ()
         plan[uris[year]] = partial(_year, panels, today.year, year, listed, named, lead, before)

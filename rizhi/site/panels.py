@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -42,10 +42,11 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
 
 
 def home(web: Web) -> list[Panel]:
-    """首页：今天、开着的事、最近几天、一年的热力图、这一周、笔记的地图。"""
+    """首页：今天、这一周、常看的笔记、开着的事、最近几天、一年的热力图、笔记的地图。"""
     return [
         _today(web),
         _week(web),
+        *_pinned(web),
         _open(web),
         Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web.today.year))),
         Panel("heat", "这一年", _year(web)),
@@ -156,16 +157,16 @@ def note_link(note: Note, web: Web) -> Link:
     return Link(note.title, web.uri(note.path))
 
 
+def joined(links: Iterable[Link]) -> list[Part]:
+    """几个链接写在一行里。"""
+    return [part for link in links for part in (link, "　")]
+
+
 def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
     """每篇笔记一行。"""
     return tuple(
         Row((note_link(n, web), *((Dim(("（草稿）",)),) if n.draft else ()))) for n in notes
     )
-
-
-def spaced(links: Iterable[Link]) -> list[Part]:
-    """几个链接排成一行，各隔一个空。"""
-    return [part for link in links for part in (link, "　")]
 
 
 def mention_rows(mentions: Iterable[tuple[DayFact, Mention]], this_year: int) -> tuple[Row, ...]:
@@ -233,6 +234,13 @@ def _week(web: Web) -> Panel:
     return Panel("week", f"这一周（写了 {len(days)} 天）", rows, note)
 
 
+def _pinned(web: Web) -> Iterator[Panel]:
+    """标了 `pin: true` 的笔记；一篇也没有，就没有这一块。"""
+    links = tuple(joined(note_link(note, web) for note in web.notes if note.pin))
+    if links:
+        yield Panel("pinned", "后续常看", Rows((Row(links),)))
+
+
 def _open(web: Web) -> Panel:
     every = still_open(todo.as_of(web.today) for todo in web.todos)
     ready = [todo for todo in every if not todo.parked(web.today)]
@@ -250,7 +258,7 @@ def _year(web: Web) -> Heat:
 
 def _map(web: Web) -> Iterable[Row]:
     for name, notes in by_group(web.vault, web.notes):
-        parts = spaced(note_link(note, web) for note in notes[: 3 * SHOWN])
+        parts = joined(note_link(note, web) for note in notes[: 3 * SHOWN])
         more = [Link(f"等 {len(notes)} 篇", "notes/index.md")] if len(notes) > 3 * SHOWN else []
         yield Row((f"{name}　", *parts, *more))
 

@@ -262,6 +262,16 @@ def test_front_matter_that_is_no_mapping(vault: Vault, write: Write, head: str, 
     assert set(found) == {"R101"} and [p.line for p in found["R101"]] == [line]
 
 
+@pytest.mark.parametrize("value", ["'true'", "1", "[]", "RoPE"])
+def test_a_pin_that_is_no_yes_or_no(vault: Vault, write: Write, value: str) -> None:
+    write("2026-11-20", FULL)
+    note = _note(vault, draft=True)
+    note.write_text(note.read_text("utf-8").replace("---\n", f"---\npin: {value}\n", 1), "utf-8")
+    (problem,) = _found(vault)["R101"]
+    assert (problem.path, problem.line) == (note, 2)
+    assert "pin" in problem.message and "true 或 false" in problem.remedy
+
+
 @pytest.mark.parametrize(
     "head",
     ["---\n\n", "---\n随手画的线\n---\n", "---\n- [ ] 买菜\n---\n", "---\nTODO: 买菜\n\n", "---\n"],

@@ -306,6 +306,30 @@ def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:
     assert _find(panels.of_note(web, a)(), "leads") is None  # 链接到自己的不算
 
 
+def test_home_shows_the_pinned_notes(make: Make) -> None:
+    head = "---\ntitle: {}\npin: {}\n---\n"
+    notes = {
+        "model/rope": head.format("旋转", "true"),
+        "attention/mask": head.format("掩码", "true"),
+        "model/block": head.format("块", "false"),
+        "model/norm": head.format("归一化", "'true'"),  # 是文字，检查会说
+    }
+    found = panels.home(make({}, notes))
+    assert _rows(_find(found, "pinned")) == ["掩码　旋转　"]
+    assert _leads(_find(found, "pinned")) == ["notes/attention/mask.md", ROPE]
+    assert "[旋转](notes/model/rope.md)" in html.panels_markdown(found, "index.md")
+    assert _find(panels.home(make({}, dict.fromkeys(notes, "# 甲\n"))), "pinned") is None
+
+
+def test_a_link_in_a_todo_is_shown_by_its_words(make: Make) -> None:
+    day = "## 明日计划\n\n- **【待办】画[图][r]与[表](t.md)。**\n\n[r]: ../../notes/model/rope.md\n"
+    web = make({"2026-11-20": day})
+    board = overviews.pages(web)["todos/index.md"]
+    for found in (panels.home(web), board.panels):
+        assert _rows(_find(found, "open"))[0].startswith("画图与表　自 ")
+    assert _rows(_find(panels.of_day(web, date(2026, 11, 20))(), "born"))[0].startswith("画图与表")
+
+
 def test_home_shows_a_year_of_heat_and_a_map_of_notes(make: Make) -> None:
     days = {str(_day(n)): "## 思考\n\n写了三字\n" for n in (0, 364, 365)}
     notes = {f"model/n{n:02}": f"# 第{n}篇\n" for n in range(33)} | {"别组/a": "# 甲\n"}
