@@ -108,7 +108,7 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False)
     return torch.cat(pair, dim=-1)  # (B, N, T, R)
 
 
-def attention_mask(
+def causal_mask(
     T: int, past: int = 0, padding: Optional[Tensor] = None, device: Optional[torch.device] = None
 ) -> Tensor:
     """因果掩码与填充掩码合成一张布尔掩码：True = 看得见。
@@ -202,7 +202,7 @@ class Attention(nn.Module):
             v = torch.cat([past_key_values[1], v], dim=2)  # (B, K, S, D)
         S = k.shape[2]
         if mask is None and (self.manual or 1 < T < S):  # T < S 时 is_causal 对齐左上角，是错的
-            mask = attention_mask(T, S - T, device=x.device)  # (1, 1, T, S)
+            mask = causal_mask(T, S - T, device=x.device)  # (1, 1, T, S)
         if self.manual:
             weights = attention_weights(q, repeat_kv(k, self.groups), mask)  # (B, H, T, S)
             y = weights @ repeat_kv(v, self.groups)  # (B, H, T, D)
@@ -296,7 +296,7 @@ class LLMModel(LLMPreTrainedModel):
     来源：Touvron et al. 2023, LLaMA, §2.2。
     """
 
-    build_mask = staticmethod(attention_mask)  # forward 有个同名参数（HF 的叫法），会遮住函数
+    build_mask = staticmethod(causal_mask)  # forward 有个同名参数（HF 的叫法），会遮住函数
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__(config)

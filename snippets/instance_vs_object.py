@@ -6,13 +6,13 @@
 import torch
 from torch import nn
 
-from llm.model import RMSNorm, attention_mask
+from llm.model import RMSNorm, causal_mask
 
 norm = RMSNorm(4, 1e-6)
 things = {
     "3": 3,
     "None": None,
-    "attention_mask（函数）": attention_mask,
+    "causal_mask（函数）": causal_mask,
     "torch（import 进来的）": torch,
     "norm": norm,
     "RMSNorm（类）": RMSNorm,

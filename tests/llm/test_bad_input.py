@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, StaticCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from llm.model import attention_mask, greedy_generate
+from llm.model import causal_mask, greedy_generate
 
 IDS = torch.arange(12).view(2, 6)
 
@@ -63,7 +63,7 @@ def test_a_mask_longer_than_seen_with_a_past(tiny) -> None:
 
 def test_the_mask_function_checks_too() -> None:
     with pytest.raises(ValueError, match=r"\(2, 4\)，应为 \(B, 3\) 或 \(B, 5\)"):
-        attention_mask(3, 2, torch.ones(2, 4))
+        causal_mask(3, 2, torch.ones(2, 4))
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
