@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Type, TypeVar
+from typing import Any, ClassVar, Dict, List, Type, TypeVar
 
+import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from llm.config import PRESETS, LLMConfig
@@ -16,6 +18,23 @@ _SAME_NAME = (
     " num_key_value_heads max_position_embeddings rms_norm_eps initializer_range"
     " tie_word_embeddings use_cache pad_token_id bos_token_id eos_token_id"
 ).split()
+
+
+class LLMPreTrainedModel(PreTrainedModel):
+    """transformers 要知道的几件事。"""
+
+    config_class = LLMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"rotary_emb\.inv_freq"]  # 旧检查点存了频率
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
+        super()._init_weights(module)
+        if hasattr(module, "fill"):  # llm.model.RotaryEmbedding；导入它就成环了
+            module.fill()
 
 
 def load_checkpoint(cls: Type[Model], folder: Path) -> Model:

@@ -26,7 +26,7 @@ from transformers.utils.generic import can_return_tuple
 
 from llm.checks import check_inputs, check_padding, check_replay
 from llm.config import LLMConfig
-from llm.hf import load_checkpoint
+from llm.hf import LLMPreTrainedModel, load_checkpoint
 from llm.loss import next_token_loss
 
 KeyValue = Tuple[Tensor, Tensor]  # 一层的键与值，各 (B, K, S, D)
@@ -270,23 +270,6 @@ class TransformerBlock(GradientCheckpointingLayer):
         x = (x[:, -keep:] if keep else x) + y
         y = self.mlp(self.post_attention_layernorm(x))
         return x + (self.post_mlp_layernorm(y) if self.post_mlp_layernorm else y), present
-
-
-class LLMPreTrainedModel(PreTrainedModel):
-    """transformers 要知道的几件事。"""
-
-    config_class = LLMConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r"rotary_emb\.inv_freq"]  # 旧检查点存了频率
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
-        super()._init_weights(module)
-        if isinstance(module, RotaryEmbedding):
-            module.fill()
 
 
 class LLMModel(LLMPreTrainedModel):

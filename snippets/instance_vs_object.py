@@ -59,7 +59,7 @@ print("权重同一个:", first.weight is second.weight)
 print("共享词嵌入，权重同一个:", model.lm_head.weight is model.model.embed_tokens.weight)
 
 # %% 类变量与实例变量
-from llm.model import LLMPreTrainedModel
+from llm.hf import LLMPreTrainedModel
 
 print("在类上:", "config_class" in vars(LLMPreTrainedModel), isinstance(model, LLMPreTrainedModel))
 print("在实例上:", {name: name in vars(model) for name in ("config_class", "config")})
