@@ -25,7 +25,7 @@ def _pairs(*shape: int, layers: int = 2) -> tuple:
         ({"attention_mask": torch.ones(6)}, r"attention_mask 的形状是 \(6,\)"),
         ({"attention_mask": torch.tensor(1)}, r"attention_mask 的形状是 \(\)"),
         ({"attention_mask": torch.ones(2, 1, 6, 6)}, r"attention_mask 的形状是 \(2, 1, 6, 6\)"),
-        ({"attention_mask": torch.ones(3, 6)}, "attention_mask 有 3 行，input_ids 有 2 行"),
+        ({"attention_mask": torch.ones(3, 6)}, "attention_mask 有 3 行，输入有 2 行"),
         ({"position_ids": torch.arange(6)}, r"position_ids 的形状是 \(6,\)，应为 \(2, 6\)"),
         ({"position_ids": torch.arange(5)[None]}, r"position_ids 的形状是 \(1, 5\)"),
         ({"position_ids": torch.arange(18).view(3, 6)}, r"position_ids 的形状是 \(3, 6\)"),
