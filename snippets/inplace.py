@@ -25,6 +25,15 @@ cut.add_(1)  # detach 也共用
 history.append(base._version)
 data.add_(1)  # .data 另起一个计数：改了内存，base 的版本号不知道
 print("版本:", history, "→", base._version, " 值:", base.tolist())
+one = torch.zeros(3)
+for name, write in {
+    "one[0] = 1": "one[0] = 1",
+    "one += 1": "one += 1",
+    "one[0] += 1": "one[0] += 1",  # 先取视图 v = one[0]，v += 1，再 one[0] = v：改了两次
+}.items():
+    start = one._version
+    exec(write)
+    print(f"{name:12} 加 {one._version - start}")
 
 # %% 谁存了什么
 from collections.abc import Callable
