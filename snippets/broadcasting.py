@@ -182,7 +182,6 @@ assert shape_or_error((4, 4, 3, 3), (4, 1, 3)) == (4, 4, 3, 3)  # B = H，不报
 assert shape_or_error((2, 4, 3, 4), (1, 2, 3, 4)) is None  # cos.unsqueeze(0)
 
 # %% 坏 填充掩码少了两维
-missing = []
 for batch in (1, 2, 3):  # T 是 3
     real = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 1, 1]])[:batch].bool()  # (B, S)，第 0 行左边是填充
     q, k = torch.randn(batch, H, T, D), torch.randn(batch, H, T, D)
