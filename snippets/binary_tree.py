@@ -138,7 +138,7 @@ def is_search_tree(node: Node | None, low: float = -math.inf, high: float = math
 print(is_search_tree(tree), is_search_tree(Node(4, Node(2, Node(1), Node(3)), Node(6))))
 
 
-# %% 栈有多深，队列有多长
+# %% 递归有多深，一层有多宽
 import sys
 from collections.abc import Callable
 

@@ -64,7 +64,7 @@ n = 1024
 shuffled = [comparisons(random.Random(seed).sample(range(n), n)) for seed in range(20)]
 print("已有序:", comparisons(list(range(n))), " 全倒序:", comparisons(list(range(n))[::-1]))
 print(f"打乱的，20 个种子: {min(shuffled)} 到 {max(shuffled)}，", end="")
-print("任何比较排序平均至少 log₂(n!) =", math.ceil(math.lgamma(n + 1) / math.log(2)))
+print("任何比较排序平均至少 log2(n!) =", math.ceil(math.lgamma(n + 1) / math.log(2)))
 
 # %% 检验 与蛮力相同
 import itertools
