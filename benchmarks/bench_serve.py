@@ -89,7 +89,7 @@ def change_note(root: Path, url: str) -> float:
 def change_snippet(root: Path, url: str) -> float:
     mark = next(_marks)
     start = time.perf_counter()
-    edit(root, SNIPPET, "mask = attention_mask(4)", f"print('基' + '准', {mark - 1} + 1)  # 基准\n")
+    edit(root, SNIPPET, "mask = causal_mask(4)", f"print('基' + '准', {mark - 1} + 1)  # 基准\n")
     wait_for(url, f"基准 {mark}")
     return time.perf_counter() - start - one_run(root)
 

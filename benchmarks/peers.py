@@ -1,10 +1,17 @@
-"""比较用的两份知识库：我方的副本，与「同样的页面，没有我们的东西」的一份。"""
+"""比较用的另一方：同样的页面、同样的片段，没有我们的东西；与我方的副本。"""
 
 import re
 import shutil
 import subprocess
+import sys
+import time
+from contextlib import chdir, redirect_stdout
 from functools import partial
+from io import StringIO
+from multiprocessing.connection import Connection
 from pathlib import Path
+from runpy import run_path
+from tempfile import TemporaryDirectory
 
 from benchmarks.make_vault import make_vault
 from rizhi.snippets import cells
@@ -55,6 +62,18 @@ def grown_bare(target: Path, days: int, notes: int) -> Path:
     """同样的 Markdown、同样的主题与搜索，没有我们的插件与扩展。"""
     _without_us(grown(target, days, notes) / "mkdocs.yml")
     return target
+
+
+def own_seconds(pipe: Connection, path: Path, root: Path) -> None:
+    """在子进程里把一个片段当成普通程序从头跑到尾，画出它的图，送回秒数。"""
+    from rizhi.snippets import figures
+
+    sys.path.insert(0, str(root))
+    with TemporaryDirectory() as folder, chdir(folder), redirect_stdout(StringIO()):
+        start = time.perf_counter()
+        run_path(str(path), run_name=path.stem)
+        figures.collect()
+        pipe.send(time.perf_counter() - start)
 
 
 def _without_us(path: Path) -> None:

@@ -3,7 +3,7 @@
 缓存标成 object：它是 Cache、是各层的 (k, v)，还是别的什么，正是这里要查明的。
 """
 
-from typing import List, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -11,29 +11,90 @@ from transformers.cache_utils import Cache, DynamicCache
 
 from llm.config import LLMConfig
 
+# 只有 transformers 的记录装置与返回方式要的参数；值为 None 等于没给
+_OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
+
+
+def past_length(past: Optional[object]) -> int:
+    """缓存里已有的词元数；还没有缓存就是 0。
+
+    形状：元组的每层是一对键与值，各 (B, K, S, D)。
+    异常：既不是 Cache，也不是每层一对张量的元组，抛 ValueError。
+    """
+    if past is None:
+        return 0
+    if isinstance(past, Cache):
+        return int(past.get_seq_length())
+    pairs = _key_values(past)
+    return pairs[0][0].shape[-2] if pairs and pairs[0][0].dim() == 4 else 0
+
+
+def check_options(config: LLMConfig, options: Mapping[str, Any]) -> None:
+    """`forward` 的签名之外的关键字：做得到的放行，做不到的说清楚，一个也不装作没看见。
+
+    异常：不认识的关键字，或 sdpa 给不出的注意力权重，抛 ValueError。
+    """
+    unknown = sorted(k for k, v in options.items() if k not in _OPTIONS and v is not None)
+    if unknown:
+        raise ValueError(
+            f"forward 没有这些参数：{'、'.join(unknown)}；签名之外只认 {'、'.join(_OPTIONS)}。"
+            "新词元的位置由 position_ids 说，不给就接着缓存往下数。"
+        )
+    if options.get("output_attentions", config.output_attentions):
+        if config.attention_backend != "manual":
+            raise ValueError(
+                "output_attentions=True：SDPA 不把权重算出来；"
+                '要看权重，建配置时写 attention_backend="manual"。'
+            )
+
 
 def check_inputs(
     config: LLMConfig,
-    input_ids: Tensor,
+    input_ids: Optional[Tensor],
+    inputs_embeds: Optional[Tensor],
     padding: Optional[Tensor],
     position_ids: Optional[Tensor],
     past_key_values: Optional[object],
-) -> int:
-    """检查模型的输入，返回过去的词元数。
+) -> None:
+    """检查模型的输入。
 
-    形状：input_ids (B, T)，padding (B, T) 或 (B, S)，position_ids (B, T) 或 (1, T)。
-    异常：秩或形状不对、位置超出旋转表，抛 ValueError。
+    形状：input_ids (B, T) 或 inputs_embeds (B, T, C)，padding (B, T)、(B, S) 或
+    (B, H, T, S)，position_ids (B, T) 或 (1, T)。
+    异常：秩或形状不对、位置超出旋转表、打包的行带了填充掩码，抛 ValueError。
     """
-    if input_ids.dim() != 2 or 0 in input_ids.shape:
-        raise ValueError(f"input_ids 的形状是 {tuple(input_ids.shape)}，应为 (B, T)，都 ≥ 1。")
-    B, T = input_ids.shape
-    past = past_length(config, past_key_values, B)
-    if padding is not None:
+    B, T = _batch_and_length(config, input_ids, inputs_embeds)
+    past = past_length(past_key_values)
+    _check_past(config, past_key_values, B)
+    if padding is not None and padding.dim() == 4:
+        _check_full_mask(padding, (B, config.num_attention_heads, T, past + T))
+    elif padding is not None:
         check_padding(padding, T, past + T)
         if padding.shape[0] != B:
-            raise ValueError(f"attention_mask 有 {padding.shape[0]} 行，input_ids 有 {B} 行。")
-    _check_positions(config.max_position_embeddings, position_ids, B, T, past)
-    return past
+            raise ValueError(f"attention_mask 有 {padding.shape[0]} 行，输入有 {B} 行。")
+    if position_ids is None:
+        _check_length(config.max_position_embeddings, T, past)
+    else:
+        _check_positions(config.max_position_embeddings, position_ids, B, T)
+        _check_restarts(position_ids, padding, past)
+
+
+def _batch_and_length(
+    config: LLMConfig, input_ids: Optional[Tensor], inputs_embeds: Optional[Tensor]
+) -> Tuple[int, int]:
+    """B 与 T；词元号与词向量恰好给一样。"""
+    if (input_ids is None) == (inputs_embeds is None):
+        given = "都没有给" if input_ids is None else "都给了"
+        raise ValueError(f"input_ids 与 inputs_embeds {given}，应恰好给一个。")
+    if input_ids is not None:
+        if input_ids.dim() != 2 or 0 in input_ids.shape:
+            raise ValueError(f"input_ids 的形状是 {tuple(input_ids.shape)}，应为 (B, T)，都 ≥ 1。")
+        return input_ids.shape[0], input_ids.shape[1]
+    shape = tuple(inputs_embeds.shape)
+    if len(shape) != 3 or 0 in shape or shape[2] != config.hidden_size:
+        raise ValueError(
+            f"inputs_embeds 的形状是 {shape}，应为 (B, T, C)，B、T ≥ 1，C = {config.hidden_size}。"
+        )
+    return shape[0], shape[1]
 
 
 def check_padding(padding: Tensor, T: int, S: int) -> None:
@@ -48,15 +109,26 @@ def check_padding(padding: Tensor, T: int, S: int) -> None:
         )
 
 
-def _check_positions(P: int, position_ids: Optional[Tensor], B: int, T: int, past: int) -> None:
-    """位置都要落在旋转表的 P 行之内：少一行的表也可能广播成功，而结果是错的。"""
-    if position_ids is None:
-        if past + T > P:
-            raise ValueError(
-                f"序列长 {past + T}（过去 {past} + 这次 {T}），超出旋转表的 {P} 行；"
-                "调大 max_position_embeddings，或截短输入。"
-            )
-        return
+def _check_full_mask(mask: Tensor, full: Tuple[int, int, int, int]) -> None:
+    """四维的掩码照单全收，所以要问清楚是哪一种：布尔，True = 看得见，前两维可以是 1。"""
+    fits = mask.shape[2:] == full[2:] and mask.shape[0] in (1, full[0])
+    if mask.dtype != torch.bool or not fits or mask.shape[1] not in (1, full[1]):
+        raise ValueError(
+            f"四维的 attention_mask 是 {mask.dtype}、{tuple(mask.shape)}，应为布尔（True = 看得见）、"
+            f"(B, H, T, S) = {full}，前两维可以是 1；加到分数上的那种，先写 mask == 0。"
+        )
+
+
+def _check_length(P: int, T: int, past: int) -> None:
+    """序列要放得进旋转表的 P 行：少一行的表也可能广播成功，而结果是错的。"""
+    if past + T > P:
+        raise ValueError(
+            f"序列长 {past + T}（过去 {past} + 这次 {T}），超出旋转表的 {P} 行；"
+            "调大 max_position_embeddings，或截短输入。"
+        )
+
+
+def _check_positions(P: int, position_ids: Tensor, B: int, T: int) -> None:
     if position_ids.shape not in ((B, T), (1, T)):
         raise ValueError(
             f"position_ids 的形状是 {tuple(position_ids.shape)}，应为 ({B}, {T}) 或 (1, {T})。"
@@ -68,17 +140,33 @@ def _check_positions(P: int, position_ids: Optional[Tensor], B: int, T: int, pas
         raise ValueError(f"position_ids 从 {low} 到 {high}，旋转表只有第 0 到 {P - 1} 行。")
 
 
-def past_length(config: LLMConfig, past: Optional[object], B: int) -> int:
-    """过去的词元数；顺带查明 past 出自同样形状的模型。
+def _check_restarts(position_ids: Tensor, padding: Optional[Tensor], past: int) -> None:
+    """真词元的位置只许往上走；往回走是打包了几篇，而那时没有掩码把它们隔开。
 
-    形状：每层的键与值各 (B, K, S, D)。
-    异常：层数、批大小、头数、头宽有一样对不上，或缓存不随序列增长，抛 ValueError。
+    既没有填充掩码、也没有过去时，模型自己由位置隔开各篇（`document_mask`），不在此列。
     """
+    if torch.compiler.is_compiling() or (padding is None and past == 0):
+        return
+    if padding is not None and padding.dim() == 4:  # 各篇由它自己隔开
+        return
+    T = position_ids.shape[1]
+    real = torch.ones_like(position_ids) if padding is None else padding[:, -T:]
+    position_ids, real = torch.broadcast_tensors(position_ids, real.bool())  # 各 (B, T)
+    before = position_ids.masked_fill(~real, -1).cummax(-1).values[:, :-1]  # (B, T-1)
+    if (real[:, 1:] & (position_ids[:, 1:] <= before)).any():
+        raise ValueError(
+            "position_ids 中途往回走：一行里打包了几篇，却又给了 attention_mask 或缓存，"
+            "各篇会互相看见。打包时不要给 attention_mask，也不要带缓存；只是填充，位置就一路往上数。"
+        )
+
+
+def _check_past(config: LLMConfig, past: Optional[object], B: int) -> None:
+    """查明 past 出自同样形状的模型；用了前几层就停的（early exit），只看用到的那几层。"""
     if past is None:
-        return 0
+        return
     pairs = _key_values(past)
     if isinstance(past, Cache) and past.get_seq_length() == 0:
-        return 0
+        return
     shapes = [tuple(tensor.shape) for pair in pairs for tensor in pair]
     S = shapes[0][-2] if shapes and len(shapes[0]) == 4 else 0
     expected = (B, config.num_key_value_heads, S, config.head_dim)
@@ -88,7 +176,6 @@ def past_length(config: LLMConfig, past: Optional[object], B: int) -> int:
             f"past_key_values 有 {len(pairs)} 层、对不上的形状 {wrong}；这个模型要 "
             f"{config.num_hidden_layers} 层，每层的键与值各为 (B, K, S, D) = {expected}。"
         )
-    return S
 
 
 def _key_values(past: object) -> List[Tuple[Tensor, Tensor]]:
@@ -112,13 +199,26 @@ def _is_pair(pair: object) -> bool:
     return tensors == [True, True]
 
 
-def check_replay(replay: bool, use_cache: bool, past: Optional[object]) -> None:
-    """梯度检查点在反向时把每块再跑一遍，缓存会被写两次，所以二者不能同用。
+def check_cache(use_cache: bool, past: Optional[object], replay: bool, packed: bool) -> None:
+    """梯度检查点会把缓存写两次，打包的缓存分不清各篇：两种情形都不能用缓存。
 
-    异常：重跑时还要缓存，抛 ValueError。
+    异常：重跑或打包时还要缓存，抛 ValueError。
     """
-    if replay and (use_cache or past is not None):
+    if not use_cache and past is None:
+        return
+    given = f"（use_cache={use_cache}，past_key_values 是 {type(past).__name__}）"
+    if replay:
+        raise ValueError(f"梯度检查点不能与缓存同用{given}：反向时重跑会把缓存写两次。")
+    if packed:
+        raise ValueError(f"打包的行不能与缓存同用{given}：缓存分不清键与值属于哪一篇。")
+
+
+def check_keep(logits_to_keep: Union[int, Tensor]) -> None:
+    """各行要的位置不同（二维）时，逐行挑要另一种写法；拿它当下标，会悄悄多出一维。
+
+    异常：张量不是一维，抛 ValueError。
+    """
+    if isinstance(logits_to_keep, Tensor) and logits_to_keep.dim() != 1:
         raise ValueError(
-            f"梯度检查点不能与缓存同用（use_cache={use_cache}，"
-            f"past_key_values 是 {type(past).__name__}）：反向时重跑会把缓存写两次。"
+            f"logits_to_keep 的形状是 {tuple(logits_to_keep.shape)}，应为整数或一维：各行取同样的位置。"
         )

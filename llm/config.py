@@ -12,7 +12,7 @@
 
 import math
 from types import MappingProxyType
-from typing import Any, List, Mapping, Optional, Union
+from typing import Any, ClassVar, Dict, List, Mapping, NoReturn, Optional, Tuple, Union
 
 from transformers import PretrainedConfig
 
@@ -65,6 +65,24 @@ _FLAGS = (
     "use_cache",
 )
 _BACKENDS = ("sdpa", "manual")
+# rope_scaling 认得的几种 rope_type，与各自还要的字段
+SCALING_FIELDS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
+    {
+        "linear": ("factor",),
+        "llama3": (
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "original_max_position_embeddings",
+        ),
+    }
+)
+
+
+NOT_DISTRIBUTED = (
+    "register_for_auto_class：llm 有几个互相导入的文件，不能随检查点分发；"
+    "用的那边 import llm，AutoConfig 与 AutoModelForCausalLM 就认得存下的文件夹。"
+)
 
 
 class LLMConfig(PretrainedConfig):
@@ -77,7 +95,7 @@ class LLMConfig(PretrainedConfig):
     """
 
     model_type = "rizhi_llm"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference: ClassVar[List[str]] = ["past_key_values"]  # Trainer 要的是列表
     auto_map = MappingProxyType({})  # 没有随检查点分发的代码；TRL 按路径建模型时会读它
 
     vocab_size: int = 6400
@@ -90,6 +108,7 @@ class LLMConfig(PretrainedConfig):
     max_position_embeddings: int = 2048
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
+    rope_scaling: Optional[Dict[str, Any]] = None  # 放长上下文：{"rope_type": "linear", "factor": 2}
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
     use_cache: bool = True
@@ -107,7 +126,7 @@ class LLMConfig(PretrainedConfig):
     eos_token_id: Optional[Union[int, List[int]]] = None
 
     def __post_init__(self, **extra: Any) -> None:
-        """补上缺省的头数与头宽，检查，再交给 transformers。"""
+        """补上默认的头数与头宽，检查，再交给 transformers。"""
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         found = [f"{name}={extra[name]!r}：没有这个字段" for name in _unknown(extra)]
@@ -126,13 +145,18 @@ class LLMConfig(PretrainedConfig):
     def preset(cls, family: str, **overrides: Any) -> "LLMConfig":
         """按家族名取一套开关，再用 `overrides` 改其中的字段。
 
-        只预设家族的特征与其缺省的 eps、头宽、键值头数；层数、宽度等尺寸仍是本类的小尺寸。
+        只预设家族的特征与其默认的 eps、头宽、键值头数；层数、宽度等尺寸仍是本类的小尺寸。
 
         异常：家族名不认识时抛 ValueError。
         """
         if family not in PRESETS:
             raise ValueError(f"没有名为 {family!r} 的家族；现有：{'、'.join(PRESETS)}。")
         return cls(**{**PRESETS[family], **overrides})
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> NoReturn:
+        """transformers 会把类所在的那一个文件抄进检查点，而 `llm` 是互相导入的几个文件。"""
+        raise ValueError(NOT_DISTRIBUTED)
 
     @property
     def rotary_dim(self) -> int:
@@ -162,7 +186,7 @@ class LLMConfig(PretrainedConfig):
         ]
         if self.attention_backend not in _BACKENDS:
             found.append(f"attention_backend={self.attention_backend!r}：只能是 sdpa 或 manual")
-        return found + self._impossible_heads()
+        return found + self._impossible_heads() + _wrong_scaling(self.rope_scaling)
 
     def _impossible_heads(self) -> List[str]:
         """头数、头宽与旋转宽度之间说不通的地方。"""
@@ -183,6 +207,26 @@ class LLMConfig(PretrainedConfig):
                 f"旋转宽度 {self.rotary_dim} 应为正偶数"
             )
         return found
+
+
+def _wrong_scaling(scaling: Optional[Dict[str, Any]]) -> List[str]:
+    """rope_scaling 里说不通的地方。"""
+    if scaling is None:
+        return []
+    kind = scaling.get("rope_type") if isinstance(scaling, dict) else None
+    if kind not in SCALING_FIELDS:
+        return [f"rope_scaling={scaling!r}：rope_type 只能是 {'、'.join(SCALING_FIELDS)}"]
+    names = SCALING_FIELDS[kind]
+    if set(scaling) != {"rope_type", *names}:
+        return [f"rope_scaling={scaling!r}：{kind} 要且只要 {'、'.join(names)}"]
+    found = [
+        f"rope_scaling 的 {name}={scaling[name]!r}：应为大于 0 的有限数"
+        for name in names
+        if not _is_positive(scaling[name])
+    ]
+    if not found and kind == "llama3" and scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
+        found.append("rope_scaling 的 low_freq_factor 应小于 high_freq_factor")
+    return found
 
 
 def _is_size(value: Any) -> bool:

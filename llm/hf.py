@@ -1,13 +1,18 @@
-"""读 transformers 存下的检查点文件夹：config.json 与 safetensors（单个或分片）。"""
+"""与 transformers 打交道的事：它对一个模型类的约定，与读它存下的检查点文件夹。
+
+约定的全表与每条做不做，见 docs/guide/transformers.md。
+"""
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Type, TypeVar
+from typing import Any, ClassVar, Dict, List, NoReturn, Optional, Type, TypeVar
 
+import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from llm.config import PRESETS, LLMConfig
+from llm.config import NOT_DISTRIBUTED, PRESETS, SCALING_FIELDS, LLMConfig
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
@@ -16,6 +21,53 @@ _SAME_NAME = (
     " num_key_value_heads max_position_embeddings rms_norm_eps initializer_range"
     " tie_word_embeddings use_cache pad_token_id bos_token_id eos_token_id"
 ).split()
+
+
+class LLMPreTrainedModel(PreTrainedModel):
+    """transformers、accelerate、peft 要从模型类上读的几件事；数学都在 `llm.model`。"""
+
+    config_class = LLMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = True  # 损失自己除以 num_items_in_batch，Trainer 便不再除以累积步数
+    _supports_sdpa = True
+    _no_split_modules: ClassVar = ["TransformerBlock"]  # accelerate 与 FSDP 按它切分
+    _skip_keys_device_placement: ClassVar = ["past_key_values"]  # 缓存就地更新，不许拷一份
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"rotary_emb\.inv_freq"]  # 旧检查点存了频率
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
+        super()._init_weights(module)
+        if hasattr(module, "fill"):  # llm.model.RotaryEmbedding；导入它就成环了
+            module.fill()
+
+    def _check_and_adjust_attn_implementation(
+        self, attn_implementation: Optional[str], *args: Any, **kwargs: Any
+    ) -> str:
+        """建模型与 `set_attn_implementation` 都先问这里；配置在这之后才改，拒绝就一个字不变。"""
+        if attn_implementation not in (None, "sdpa"):
+            raise ValueError(
+                f"attn_implementation={attn_implementation!r}：注意力的写法由配置的 "
+                'attention_backend 选，"sdpa" 快，"manual" 一步一步写出来（即 eager）。'
+            )
+        return "sdpa"
+
+    def _can_set_attn_implementation(self) -> bool:  # type: ignore[override]
+        """交给上面那个方法去判；否则 transformers 只记一条日志，不拒绝。"""
+        return True
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> NoReturn:
+        """transformers 会把类所在的那一个文件抄进检查点，而 `llm` 是互相导入的几个文件。"""
+        raise ValueError(NOT_DISTRIBUTED)
+
+    def init_continuous_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """`generate_batch` 也从这里进；它要分页的缓存，这里没有。"""
+        raise ValueError(
+            "连续批处理（generate_batch）要分页的键值缓存，这个模型没有；"
+            "把提示左填充成一批，用 generate。"
+        )
 
 
 def load_checkpoint(cls: Type[Model], folder: Path) -> Model:
@@ -44,7 +96,7 @@ def load_checkpoint(cls: Type[Model], folder: Path) -> Model:
 
 
 def read_config(folder: Path) -> LLMConfig:
-    """把 config.json 译成 LLMConfig；没写的字段取 transformers 对该家族的缺省值。
+    """把 config.json 译成 LLMConfig；没写的字段取 transformers 对该家族的默认值。
 
     RoPE 的底数在 4.x 里是顶层的 rope_theta，在 5.x 里是 rope_parameters 中的一项，两种都认。
 
@@ -80,7 +132,7 @@ def _unsupported(raw: Dict[str, Any], theirs: PretrainedConfig) -> List[str]:
     rope = theirs.rope_parameters["rope_type"]
     sliding = "sliding_attention" in (getattr(theirs, "layer_types", None) or ())
     checks = {
-        f"RoPE 缩放 rope_type={rope!r}": rope != "default",
+        f"RoPE 缩放 rope_type={rope!r}": rope not in ("default", *SCALING_FIELDS),
         "mlp_bias=True": raw.get("mlp_bias"),
         "滑动窗口 sliding_window": sliding or raw.get("use_sliding_window"),
         f"激活函数 hidden_act={theirs.hidden_act!r}": theirs.hidden_act not in ("silu", "swish"),
@@ -91,11 +143,14 @@ def _unsupported(raw: Dict[str, Any], theirs: PretrainedConfig) -> List[str]:
 
 
 def _translate(family: str, theirs: PretrainedConfig) -> LLMConfig:
-    """同名字段照抄，其余三样各家存法不同。"""
+    """同名字段照抄，其余几样存法不同。"""
     fields = {name: getattr(theirs, name) for name in _SAME_NAME}
     fields["head_dim"] = getattr(theirs, "head_dim", None)
     rope = theirs.rope_parameters
     fields["rope_theta"] = rope["rope_theta"]
+    if rope["rope_type"] != "default":
+        names = ("rope_type", *SCALING_FIELDS[rope["rope_type"]])
+        fields["rope_scaling"] = {name: rope[name] for name in names}
     if family in ("glm", "glm4"):  # 其余三家即使写了，transformers 也不看
         fields["partial_rotary_factor"] = rope.get("partial_rotary_factor", 1.0)
     if family != "qwen2":  # Qwen2 的偏置写死在代码里，配置里没有这个字段

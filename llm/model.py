@@ -4,17 +4,18 @@ r"""LLaMA 式语言模型，从上往下读：归一化、旋转位置、掩码�
 变量的形状（return 则是返回值的），字母全站统一：
 
     B  批大小（batch）           H  查询头数            V  词表大小
-    T  这次输入的词元数（time）  K  键、值头数          I  前馈层内宽
+    T  这次输入的词元数（time）  K  键、值头数          I  前馈层的中间维度
     S  看得见的键数，过去 + T    D  每个头的宽度        R  每个头旋转的宽度，R ≤ D
     C  模型宽度（width）         N  头数，H 或 K        P  旋转表的行数
 
 凡是「也可以选另一边」的约定，都在用到它的地方写明：掩码里 True = 看得见；RoPE 逆时针转
-$+m\theta$，缺省按前后两半配对；softmax 在 fp32 里算，再转回原来的类型。
+$+m\theta$，默认按前后两半配对；softmax 在 fp32 里算，再转回原来的类型。
 """
 
+import math
 from functools import partial
 from pathlib import Path
-from typing import Callable, ClassVar, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,18 @@ from transformers import Cache, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from llm.checks import check_inputs, check_padding, check_replay
+from llm.checks import (
+    check_cache,
+    check_inputs,
+    check_keep,
+    check_options,
+    check_padding,
+    past_length,
+)
 from llm.config import LLMConfig
-from llm.hf import load_checkpoint
+from llm.hf import LLMPreTrainedModel, load_checkpoint
 from llm.loss import next_token_loss
 
 KeyValue = Tuple[Tensor, Tensor]  # 一层的键与值，各 (B, K, S, D)
@@ -53,6 +62,26 @@ class RMSNorm(nn.Module):
         return self.weight * (wide * scale).to(x.dtype)  # (..., n)
 
 
+def scale_frequency(frequency: Tensor, scaling: Optional[Mapping[str, Any]]) -> Tensor:
+    r"""把旋转放慢，好用到比训练时更长的上下文；没有 scaling 就原样返回。
+
+    `linear` 全部除以 factor。`llama3` 看一个频率在原来的上下文里转了几圈：不足 low_freq_factor 圈
+    的除以 factor，超过 high_freq_factor 圈的不动，两者之间按圈数线性过渡。
+
+    形状：(R/2,) → (R/2,)。
+    来源：Chen et al. 2023, Position Interpolation, §2.3；transformers 的 `rope_type: llama3`。
+    """
+    if scaling is None:
+        return frequency
+    slow = frequency / scaling["factor"]  # (R/2,)
+    if scaling["rope_type"] == "linear":
+        return slow
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * frequency / (2 * math.pi)  # (R/2,)
+    unscaled = ((turns - low) / (high - low)).clamp(0, 1)  # (R/2,)，不动的那部分占多少
+    return (1 - unscaled) * slow + unscaled * frequency  # (R/2,)
+
+
 class RotaryEmbedding(nn.Module):
     r"""旋转位置编码的查表：第 m 行是 $\cos m\theta_i$ 与 $\sin m\theta_i$，$i = 0 … R/2-1$。
 
@@ -72,8 +101,10 @@ class RotaryEmbedding(nn.Module):
         P, R = self.config.max_position_embeddings, self.config.rotary_dim
         count = partial(torch.arange, dtype=torch.float32, device=self.cos.device)
         frequency = 1.0 / self.config.rope_theta ** (count(0, R, 2) / R)  # (R/2,)
+        frequency = scale_frequency(frequency, self.config.rope_scaling)  # (R/2,)
         angle = count(P)[:, None] * frequency  # (P, R/2)
-        self.cos, self.sin = angle.cos(), angle.sin()  # (P, R/2), (P, R/2)
+        self.cos = angle.cos()  # (P, R/2)
+        self.sin = angle.sin()  # (P, R/2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
         """`.to(bf16)` 会把表转窄（有效数字只剩 8 位），`to_empty` 会给一块脏内存：一律重填。"""
@@ -91,7 +122,7 @@ class RotaryEmbedding(nn.Module):
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False) -> Tensor:
     r"""把每一对分量 (a, b) 逆时针转 $m\theta$：$(a\cos - b\sin,\ b\cos + a\sin)$。
 
-    缺省前后两半配对：第 i 个与第 i + R/2 个（transformers 的 Llama、Qwen）；`interleaved`
+    默认前后两半配对：第 i 个与第 i + R/2 个（transformers 的 Llama、Qwen）；`interleaved`
     则相邻两个配对（论文与 GLM）。两者只差 q、k 投影的行序。头宽超出 R 的部分原样通过。
 
     形状：x (B, N, T, D)，cos、sin (B, 1, T, R/2) → (B, N, T, D)。
@@ -108,20 +139,22 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False)
     return torch.cat(pair, dim=-1)  # (B, N, T, R)
 
 
-def attention_mask(
+def causal_mask(
     T: int, past: int = 0, padding: Optional[Tensor] = None, device: Optional[torch.device] = None
 ) -> Tensor:
-    """因果掩码与填充掩码合成一张布尔掩码：True = 看得见。
+    """因果掩码，有 padding 就连同填充一起挡住：一张布尔掩码，True = 看得见。
 
     第 t 个查询的绝对位置是 past + t，只能看到位置不大于它的键。`padding` 里 1 = 真词元；
     它可以盖住全部 S 个键，也可以只盖住新来的 T 个（过去的便都算真词元）。
-    用布尔而不用加一个大负数：-1e9 在 fp16 里是 -inf，两个 -inf 相遇就出 NaN。
+    用布尔而不用加一个大负数：-1e9 在 fp16 里是 -inf，一行全是 -inf 时 softmax 得 NaN。
 
     形状：padding (B, S) 或 (B, T)，S = past + T → (B, 1, T, S)；没有 padding 则 (1, 1, T, S)。
     异常：padding 不是二维，或其长度既不是 T 也不是 S，抛 ValueError。
     来源：Vaswani et al. 2017, Attention Is All You Need, §3.2.3。
     """
-    S, device = past + T, device if padding is None else padding.device
+    S = past + T
+    if padding is not None:
+        device = padding.device
     key = torch.arange(S, device=device)  # (S,)
     query = torch.arange(past, S, device=device)[:, None]  # (T, 1)
     causal = (key <= query)[None, None]  # (1, 1, T, S)
@@ -130,6 +163,29 @@ def attention_mask(
     check_padding(padding, T, S)
     real = F.pad(padding.bool(), (S - padding.shape[1], 0), value=True)  # (B, S)
     return causal & real[:, None, None, :]  # (B, 1, T, S)
+
+
+def document_mask(position_ids: Tensor) -> Tensor:
+    """一行里首尾相接放了几篇文字时的掩码：只看得见同一篇里、不在自己之后的词元。
+
+    没有别的东西说明哪里换了一篇，只看位置：不是上一个位置加一，就是新的一篇
+    （transformers 也这样认）。
+
+    形状：(B, T) → (B, 1, T, T)。
+    来源：Raffel et al. 2020, T5, §3.5.2（打包）；transformers 的 `find_packed_sequence_indices`。
+    """
+    starts = F.pad(position_ids.diff(dim=-1) != 1, (1, 0))  # (B, T)
+    document = starts.cumsum(-1)  # (B, T)
+    same = document[:, :, None] == document[:, None, :]  # (B, T, T)
+    causal = causal_mask(position_ids.shape[1], device=position_ids.device)  # (1, 1, T, T)
+    return causal & same[:, None]  # (B, 1, T, T)
+
+
+def is_packed(position_ids: Tensor) -> bool:
+    """位置不是一路加一：一行里放了不止一篇。编译时不读数据，一律答否。"""
+    if torch.compiler.is_compiling():
+        return False
+    return bool((position_ids.diff(dim=-1) != 1).any())
 
 
 def repeat_kv(x: Tensor, groups: int) -> Tensor:
@@ -167,14 +223,18 @@ class Attention(nn.Module):
         super().__init__()
         C, D, eps = config.hidden_size, config.head_dim, config.rms_norm_eps
         H, K = config.num_attention_heads, config.num_key_value_heads
-        self.head_dim, self.groups, self.interleaved = D, H // K, config.rope_interleaved
-        self.layer_idx, self.manual = layer_idx, config.attention_backend == "manual"
+        self.layer_idx = layer_idx
+        self.head_dim = D
+        self.groups = H // K
+        self.interleaved = config.rope_interleaved
+        self.manual = config.attention_backend == "manual"
         self.q_proj = nn.Linear(C, H * D, bias=config.attention_bias)
         self.k_proj = nn.Linear(C, K * D, bias=config.attention_bias)
         self.v_proj = nn.Linear(C, K * D, bias=config.attention_bias)
         self.o_proj = nn.Linear(H * D, C, bias=config.attention_output_bias)
         self.q_norm = RMSNorm(D, eps) if config.qk_norm else None
         self.k_norm = RMSNorm(D, eps) if config.qk_norm else None
+        self.weights = nn.Identity()  # manual 的权重从这里过：想看权重，钩子挂在它上面
 
     def forward(
         self,
@@ -183,18 +243,18 @@ class Attention(nn.Module):
         sin: Tensor,
         mask: Optional[Tensor] = None,
         past_key_values: LayerPast = None,
-        keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
-        """mask 为 None 表示纯因果、没有填充；keep > 0 则只替末尾 keep 个位置查询，0 = 全部。"""
+        """mask 为 None 表示纯因果、没有填充。"""
         B, T, _ = x.shape
+        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
         k = self.k_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, K, T, D)
-        k = apply_rotary(self.k_norm(k) if self.k_norm else k, cos, sin, self.interleaved)
-        if keep:  # 键与值已经算全，往下的 T 只数要查询的位置
-            T, mask = keep, mask if mask is None else mask[:, :, -keep:]  # (B, 1, T, S)
-            x, cos, sin = x[:, -T:], cos[:, :, -T:], sin[:, :, -T:]  # 各 (..., T, n)
-        q = self.q_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
-        q = apply_rotary(self.q_norm(q) if self.q_norm else q, cos, sin, self.interleaved)
+        if self.q_norm is not None:
+            q = self.q_norm(q)  # (B, H, T, D)
+        if self.k_norm is not None:
+            k = self.k_norm(k)  # (B, K, T, D)
+        q = apply_rotary(q, cos, sin, self.interleaved)  # (B, H, T, D)
+        k = apply_rotary(k, cos, sin, self.interleaved)  # (B, K, T, D)
         if isinstance(past_key_values, Cache):
             k, v = past_key_values.update(k, v, self.layer_idx)  # (B, K, S, D), (B, K, S, D)
         elif past_key_values is not None:
@@ -202,13 +262,15 @@ class Attention(nn.Module):
             v = torch.cat([past_key_values[1], v], dim=2)  # (B, K, S, D)
         S = k.shape[2]
         if mask is None and (self.manual or 1 < T < S):  # T < S 时 is_causal 对齐左上角，是错的
-            mask = attention_mask(T, S - T, device=x.device)  # (1, 1, T, S)
+            mask = causal_mask(T, S - T, device=x.device)  # (1, 1, T, S)
         if self.manual:
             weights = attention_weights(q, repeat_kv(k, self.groups), mask)  # (B, H, T, S)
-            y = weights @ repeat_kv(v, self.groups)  # (B, H, T, D)
+            y = self.weights(weights) @ repeat_kv(v, self.groups)  # (B, H, T, D)
         else:
+            is_causal = mask is None and T > 1
+            shared = self.groups > 1
             y = F.scaled_dot_product_attention(
-                q, k, v, mask, is_causal=mask is None and T > 1, enable_gqa=self.groups > 1
+                q, k, v, mask, is_causal=is_causal, enable_gqa=shared
             )  # (B, H, T, D)
         merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
         return self.o_proj(merged), (k, v)  # (B, T, C), ((B, K, S, D), (B, K, S, D))
@@ -217,13 +279,14 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     r"""门控前馈层 SwiGLU：$W_\text{down}(\mathrm{SiLU}(W_\text{gate}x) \odot W_\text{up}x)$。
 
-    形状：(B, T, C) → (B, T, C)，中间宽 I。
+    形状：(B, T, C) → (B, T, C)，中间维度 I。
     来源：Shazeer 2020, GLU Variants Improve Transformer, §2。
     """
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        C, inner, self.fused = config.hidden_size, config.intermediate_size, config.fused_mlp
+        C, inner = config.hidden_size, config.intermediate_size
+        self.fused = config.fused_mlp
         if self.fused:
             self.gate_up_proj = nn.Linear(C, 2 * inner, bias=False)  # 前一半 gate，后一半 up
         else:
@@ -235,8 +298,9 @@ class FeedForward(nn.Module):
         if self.fused:
             gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (B, T, I), (B, T, I)
             gate = F.silu(gate)
-        else:  # 先过 SiLU 再算 up：未激活的 gate 不必陪着，整段少占一份 (B, T, I)
-            gate, up = F.silu(self.gate_proj(x)), self.up_proj(x)  # (B, T, I), (B, T, I)
+        else:
+            gate = F.silu(self.gate_proj(x))  # (B, T, I)
+            up = self.up_proj(x)  # (B, T, I)
         return self.down_proj(gate * up)  # (B, T, C)
 
 
@@ -250,8 +314,10 @@ class TransformerBlock(GradientCheckpointingLayer):
     def __init__(self, config: LLMConfig, layer_idx: int = 0) -> None:
         super().__init__()
         norm = partial(RMSNorm, config.hidden_size, config.rms_norm_eps)
-        self.self_attn, self.mlp = Attention(config, layer_idx), FeedForward(config)
-        self.input_layernorm, self.post_attention_layernorm = norm(), norm()
+        self.self_attn = Attention(config, layer_idx)
+        self.mlp = FeedForward(config)
+        self.input_layernorm = norm()
+        self.post_attention_layernorm = norm()
         self.post_self_attn_layernorm = norm() if config.sandwich_norm else None
         self.post_mlp_layernorm = norm() if config.sandwich_norm else None
 
@@ -262,41 +328,29 @@ class TransformerBlock(GradientCheckpointingLayer):
         sin: Tensor,
         mask: Optional[Tensor] = None,
         past_key_values: LayerPast = None,
-        keep: int = 0,
     ) -> Tuple[Tensor, KeyValue]:
         """先注意力后前馈；`post_attention_layernorm` 其实是前馈层的前置归一化（HF 的旧名）。"""
-        y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values, keep)
-        y = self.post_self_attn_layernorm(y) if self.post_self_attn_layernorm else y
-        x = (x[:, -keep:] if keep else x) + y
+        y, present = self.self_attn(self.input_layernorm(x), cos, sin, mask, past_key_values)
+        if self.post_self_attn_layernorm is not None:
+            y = self.post_self_attn_layernorm(y)
+        x = x + y
         y = self.mlp(self.post_attention_layernorm(x))
-        return x + (self.post_mlp_layernorm(y) if self.post_mlp_layernorm else y), present
-
-
-class LLMPreTrainedModel(PreTrainedModel):
-    """transformers 要知道的几件事。"""
-
-    config_class = LLMConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r"rotary_emb\.inv_freq"]  # 旧检查点存了频率
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
-        super()._init_weights(module)
-        if isinstance(module, RotaryEmbedding):
-            module.fill()
+        if self.post_mlp_layernorm is not None:
+            y = self.post_mlp_layernorm(y)
+        return x + y, present
 
 
 class LLMModel(LLMPreTrainedModel):
     """词嵌入、若干个块、最后一次归一化。
 
-    形状：input_ids (B, T) → last_hidden_state (B, T, C)，keep > 0 时只有末尾 keep 个位置。
+    形状：input_ids (B, T) 或 inputs_embeds (B, T, C) → last_hidden_state (B, T, C)。
     来源：Touvron et al. 2023, LLaMA, §2.2。
     """
 
-    build_mask = staticmethod(attention_mask)  # forward 有个同名参数（HF 的叫法），会遮住函数
+    _can_record_outputs: ClassVar[Dict[str, Any]] = {
+        "hidden_states": TransformerBlock,
+        "attentions": OutputRecorder(nn.Identity),
+    }
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__(config)
@@ -309,43 +363,69 @@ class LLMModel(LLMPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    @can_return_tuple
+    @capture_outputs
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Optional[Tensor] = None,
         attention_mask: Optional[Tensor] = None,
         position_ids: Optional[Tensor] = None,
         past_key_values: Optional[Past] = None,
+        inputs_embeds: Optional[Tensor] = None,
         use_cache: Optional[bool] = None,
-        keep: int = 0,
+        **options: Any,
     ) -> BaseModelOutputWithPast:
-        """给 Cache 还 Cache，给各层 (k, v) 的元组还元组；要缓存而没给，就用 DynamicCache。
+        """要缓存而没给，就新建一个 DynamicCache；给的是元组，就还一个每层一对 (k, v) 的元组。
 
-        异常：输入的形状不对、超出旋转表，或缓存与梯度检查点同用，抛 ValueError。
+        一步一步地传元组，从每层一对长度为 0 的键与值开始：
+
+            past = ((torch.zeros(B, K, 0, D),) * 2,) * layers
+            past = model(new, past_key_values=past, use_cache=True).past_key_values
+
+        异常：输入的形状不对、超出旋转表、打包的行带了填充掩码、缓存与梯度检查点同用，
+        抛 ValueError。
         """
+        past = past_length(past_key_values)
+        check_options(self.config, options)
+        check_inputs(
+            self.config, input_ids, inputs_embeds, attention_mask, position_ids, past_key_values
+        )
+        only_positions = position_ids is not None and attention_mask is None and past == 0
+        packed = only_positions and is_packed(position_ids)
         replay = self.gradient_checkpointing and self.training
-        use_cache = (self.config.use_cache and not replay) if use_cache is None else use_cache
-        check_replay(replay, use_cache, past_key_values)
+        if use_cache is None:
+            use_cache = self.config.use_cache and not replay and not packed
+        check_cache(use_cache, past_key_values, replay, packed)
+        x = inputs_embeds
+        if x is None:
+            x = self.embed_tokens(input_ids)  # (B, T, C)
+        B, T, _ = x.shape
+        mask = None
+        if attention_mask is not None and attention_mask.dim() == 4:
+            mask = attention_mask  # (B, 1, T, S)，谁看得见谁由调用者全说了
+        elif attention_mask is not None:
+            mask = causal_mask(T, past, attention_mask)  # (B, 1, T, S)
+        elif packed or (only_positions and torch.compiler.is_compiling()):
+            mask = document_mask(position_ids)  # (B, 1, T, T)，只有一篇时就是因果掩码
+        if position_ids is None:
+            position_ids = torch.arange(past, past + T, device=x.device)  # (T,)，接着过去往下数
+        position_ids = position_ids.expand(B, T)  # (B, T)
+        cos, sin = self.rotary_emb(position_ids, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        past = check_inputs(self.config, input_ids, attention_mask, position_ids, past_key_values)
-        (B, T), mask = input_ids.shape, None
-        if attention_mask is not None:
-            mask = self.build_mask(T, past, attention_mask)  # (B, 1, T, S)
-        if position_ids is None:
-            position_ids = torch.arange(past, past + T, device=input_ids.device)  # (T,)
-        position_ids = position_ids.expand(B, T)  # (B, T)
-        x = self.embed_tokens(input_ids)  # (B, T, C)
-        cos, sin = self.rotary_emb(position_ids, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
-        by_layer = not (past_key_values is None or isinstance(past_key_values, Cache))
-        presents: List[KeyValue] = []
-        last = self.layers[-1] if keep < T else None  # 它的输出只交给头，要几个位置就算几个
-        for index, block in enumerate(self.layers):
-            layer_past = past_key_values[index] if by_layer else past_key_values
-            x, present = block(x, cos, sin, mask, layer_past, keep if block is last else 0)
-            presents += [present] if by_layer else []  # Cache 已就地更新，不必再留一份
-        present_cache = tuple(presents) if by_layer else past_key_values
-        return BaseModelOutputWithPast(self.norm(x), present_cache if use_cache else None)
+        by_layer = isinstance(past_key_values, (tuple, list))
+        all_presents: List[KeyValue] = []
+        for index, block in enumerate(self.layers[: self.config.num_hidden_layers]):
+            layer_past = past_key_values
+            if by_layer:
+                layer_past = past_key_values[index]
+            x, present = block(x, cos, sin, mask, layer_past)
+            if by_layer:  # Cache 已就地更新，不必再收
+                all_presents.append(present)
+        if by_layer:
+            past_key_values = tuple(all_presents)
+        if not use_cache:
+            past_key_values = None
+        return BaseModelOutputWithPast(self.norm(x), past_key_values)
 
 
 class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
@@ -355,7 +435,6 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
     """
 
     _tied_weights_keys: ClassVar[Dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
-    accepts_loss_kwargs = True  # 损失自己除以 num_items_in_batch，Trainer 便不再除以累积步数
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__(config)
@@ -371,22 +450,42 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
     @can_return_tuple
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Optional[Tensor] = None,
         attention_mask: Optional[Tensor] = None,
         position_ids: Optional[Tensor] = None,
         past_key_values: Optional[Past] = None,
+        inputs_embeds: Optional[Tensor] = None,
         labels: Optional[Tensor] = None,
         use_cache: Optional[bool] = None,
         logits_to_keep: Union[int, Tensor] = 0,
-        num_items_in_batch: Optional[Tensor] = None,
+        num_items_in_batch: Optional[Union[int, Tensor]] = None,
+        **options: Any,
     ) -> CausalLMOutputWithPast:
-        """labels 与 input_ids 对齐，错一位在里面做；logits_to_keep 只算末尾几个位置，0 = 全部。"""
-        early = 0 if isinstance(logits_to_keep, Tensor) else logits_to_keep  # 点名的，算全再挑
-        out = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache, early)
-        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        """labels 与 input_ids 对齐，错一位在里面做。
+
+        `logits_to_keep` 说 logits 要哪些位置：n 是末尾 n 个（0 = 全部），一维张量则列出各个位置。
+        """
+        out = self.model(
+            input_ids,
+            attention_mask,
+            position_ids,
+            past_key_values,
+            inputs_embeds,
+            use_cache,
+            return_dict=True,
+            **options,
+        )
+        check_keep(logits_to_keep)
+        keep = logits_to_keep
+        if isinstance(keep, int):
+            keep = slice(-keep, None)
         logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)
-        loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch)
-        return CausalLMOutputWithPast(loss, logits, out.past_key_values)
+        loss = None
+        if labels is not None:
+            loss = next_token_loss(logits, labels, num_items_in_batch)
+        return CausalLMOutputWithPast(
+            loss, logits, out.past_key_values, out.hidden_states, out.attentions
+        )
 
 
 def greedy_generate(
@@ -398,7 +497,7 @@ def greedy_generate(
 ) -> Tensor:
     """每步取概率最大的词元；先吃下整段提示，此后每步只送一个新词元，其余靠键值缓存。
 
-    某行出了 EOS 就只填 pad_token_id（没有则填 EOS），全部结束便提前停；缺省不看 EOS。
+    某行出了 EOS 就只填 pad_token_id（没有则填 EOS），全部结束便提前停；默认不看 EOS。
 
     形状：(B, T) → (B, T + new)，new ≤ max_new_tokens。
     """

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -21,7 +23,7 @@ import yaml
 from rizhi import deadlinks, links, notes
 from rizhi import template as templates
 from rizhi.dangers import dangers, in_notebook
-from rizhi.entries import Misfit, is_page, misfits
+from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import Problem, RizhiError
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
@@ -30,9 +32,10 @@ from rizhi.markdown import Link, NearMiss, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.snippets import cells, record
-from rizhi.snippets.flow import flow_data, flow_links
+from rizhi.snippets.flow import flow_data, read_links
 from rizhi.snippets.source import documented, find_object, module_file
 from rizhi.vault import (
+    SETTINGS,
     SLUG,
     Vault,
     day_path,
@@ -278,6 +281,16 @@ def files_fit(scene: Scene) -> Findings:
         yield misfit.path, misfit.line, misfit.message, misfit.remedy
 
 
+@_rule("R108")
+def settings_known(scene: Scene) -> Findings:
+    path = scene.vault.root / "pyproject.toml"
+    for key in (key for key in scene.vault.config if key not in SETTINGS):
+        near = get_close_matches(key.lower().replace("-", "_"), SETTINGS, 1)
+        remedy = f"改成 {near[0]}" if near else f"删掉它；认得的有 {'、'.join(SETTINGS)}"
+        line = _setting_line(read_text(path), key)
+        yield path, line, f"[tool.rizhi] 里没有 {key} 这个设置，写了不起作用", remedy
+
+
 @_rule("R201")
 def dated(scene: Scene) -> Findings:
     remedy = "改成 docs/daily/2026/2026-11-23.md 这样"
@@ -417,8 +430,8 @@ def shapes_named(scene: Scene) -> Findings:
     if not dims:
         return
     texts = [(note.path, note.line, note.body) for note in scene.finished]
-    for path in scene.checked:
-        texts += [(path, line, text) for line, text in _comments(path)]
+    for path, parsed in _readable(scene):
+        texts += [(path, line, text) for line, text in _comments(parsed)]
     for path, first, text in texts:
         for at, shape, letters in _foreign(text, dims):
             message = f"形状 {shape} 里的 {'、'.join(letters)} 不在图例 {dims} 里"
@@ -473,24 +486,23 @@ def snippets_checked(scene: Scene) -> Findings:
 
 @_rule("R402")
 def recorded(scene: Scene) -> Findings:
-    for path in scene.checked:
-        loaded = record.load(scene.vault, path)
-        if loaded.snippet is None:
-            continue  # 读不懂的片段由 R401 说明
-        remedy = f"运行 rizhi record {path.stem.replace('_', '-')}"
-        if loaded.fault:
-            yield path, 1, loaded.error.rstrip("。"), f"改好之后{remedy}"
-        elif words := record.STATES[loaded.state].check:
-            yield path, 1, words, remedy
+    checked = set(scene.checked)
+    for path in snippet_files(scene.vault):
+        yield from _recorded(scene, path, draft=path not in checked)
+    owned = {path.stem for path in snippet_files(scene.vault)}
+    for folder in sorted(scene.vault.outputs.glob("[!.]*")):
+        if folder.is_dir() and folder.name not in owned and any(folder.iterdir()):
+            message = f"没有片段 snippets/{shown(folder.name)}.py，这份记录没有人用"
+            yield folder, 1, message, "删掉这个文件夹，或写出片段"
 
 
 @_rule("R403")
 def checks_assert(scene: Scene) -> Findings:
     for path, parsed in _readable(scene):
-        trees = [ast.parse(cell.source) for cell in parsed.code_cells]
+        trees = [cells.syntax_tree(path, cell.source) for cell in parsed.code_cells]
         helpers = _helpers(trees)
         for cell in _checks(parsed):
-            if not _asserts(ast.parse(cell.source), helpers):
+            if not _asserts(cells.syntax_tree(path, cell.source), helpers):
                 remedy = "写一条 assert，拿结果与独立算出的值比；assert True 不算"
                 yield path, cell.line, f"「{cell.title}」没有核对任何东西", remedy
 
@@ -506,6 +518,37 @@ def imports_tracked(scene: Scene) -> Findings:
 
 
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
+
+
+def _recorded(scene: Scene, path: Path, draft: bool) -> Findings:
+    """一个片段的记录：草稿的也不许坏，只是可以旧、可以没有。"""
+    loaded = record.load(scene.vault, path)
+    again = f"运行 rizhi record {path.stem.replace('_', '-')}"
+    if loaded.damage:
+        what, _, remedy = loaded.damage.message.partition("。")
+        yield loaded.damage.path or path, 1, what, remedy.rstrip("。")
+    if draft and loaded.error:
+        return
+    if loaded.snippet and loaded.fault and loaded.fault is not loaded.damage:
+        yield path, 1, loaded.error.rstrip("。"), f"改好之后{again}"
+    if loaded.error:  # 读不懂的片段由 R401 说明
+        return
+    words = record.STATES[loaded.state].check
+    if loaded.altered:
+        yield scene.vault.outputs / path.stem / "key.json", 1, words, again
+    elif words and not draft:
+        yield path, 1, words, again
+
+
+def _setting_line(text: str, key: str) -> int:
+    """一个设置写在 pyproject.toml 的第几行：一行行加上去，到哪里读得出它。"""
+    lines, before = text.replace("\r\n", "\n").split("\n"), 0
+    for end in range(1, len(lines)):
+        with suppress(tomllib.TOMLDecodeError):  # 值写了几行，断在中间
+            if key in tomllib.loads("\n".join(lines[:end])).get("tool", {}).get("rizhi", {}):
+                break
+            before = end
+    return before + 1
 
 
 def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
@@ -602,25 +645,23 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
     if lang == "source":
         find_object(module_file(scene.vault, module), inside)
         return
-    parsed = scene.snippet(cells.snippet_file(scene.vault, module))
+    path = cells.snippet_file(scene.vault, module)
+    parsed = scene.snippet(path)
     if inside or lang == "flow":
         parsed.cell(inside)
-    recorded = record.read_record(scene.vault.outputs, module) if lang == "flow" else None
+    recorded = record.load(scene.vault, path).record if lang == "flow" else None
     if recorded:
         flow_data(recorded, inside)
 
 
 def _flow_targets(scene: Scene, page: Page) -> Iterator[tuple[int, str]]:
-    """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有记录的由 R402 说。"""
-    for fence in fences(page.document) if "flow" in page.text else ():
+    """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有数据的由 R105 与 R402 说。"""
+    paths = {path.stem: path for path in snippet_files(scene.vault)} if "flow" in page.text else {}
+    for fence in fences(page.document) if paths else ():
         for at, name in fence.lines if fence.lang.lower() == "flow" else ():
             module, _, title = (part.strip() for part in name.partition(":"))
-            try:
-                recorded = record.read_record(scene.vault.outputs, module)
-                data = flow_data(recorded, title) if recorded else {}
-            except RizhiError:
-                continue  # R105 与 R402 已经说了
-            for link in flow_links(data).values():
+            recorded = record.load(scene.vault, paths[module]).record if module in paths else None
+            for link in read_links(recorded, title).values():
                 if target := links.resolve(str(page.path.parent), link):
                     yield at, target
 
@@ -663,20 +704,23 @@ def _foreign(text: str, dims: str) -> Iterator[tuple[int, str, list[str]]]:
             yield shape.start(), shape[0], strange
 
 
-def _comments(path: Path) -> Iterator[tuple[int, str]]:
-    """片段里的注释与行号；字符串里的「#」不算。"""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(read_text(path)).readline))
-    except (RizhiError, tokenize.TokenError, SyntaxError):
-        return  # 读不懂的片段由 R401 说明
-    yield from ((t.start[0], t.string) for t in tokens if t.type == tokenize.COMMENT)
+def _comments(parsed: cells.Snippet) -> Iterator[tuple[int, str]]:
+    """片段里的注释、说明的各格与行号；字符串里的「#」不算。"""
+    for cell in parsed.cells:
+        if cell.kind != "code":
+            yield cell.line, cell.source
+            continue
+        tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
+        comments = (token for token in tokens if token.type == tokenize.COMMENT)
+        yield from ((cell.line + token.start[0] - 1, token.string) for token in comments)
 
 
 def _readable(scene: Scene) -> Iterator[tuple[Path, cells.Snippet]]:
     """草稿之外、读得懂的片段；读不懂的由 R401 说明。"""
     for path in scene.checked:
-        with suppress(RizhiError):
-            yield path, scene.snippet(path)
+        parsed = record.load(scene.vault, path).snippet
+        if parsed:
+            yield path, parsed
 
 
 def _checks(parsed: cells.Snippet) -> list[cells.Cell]:

@@ -91,13 +91,27 @@ def _told(error: RizhiError | OSError, root: Path | None) -> str:
     return str(error) if isinstance(error, StoreError) else zh.cause(error, root or Path.cwd())
 
 
+def _use_root(context: click.Context, _: click.Parameter, root: Path | None) -> None:
+    context.obj = root or context.obj
+
+
+# 写在命令的名字前面、后面都认得；先读它，别的参数要到那里去查
+ROOT = partial(
+    click.option,
+    "--root",
+    type=_PATH,
+    callback=_use_root,
+    is_eager=True,
+    expose_value=False,
+    help="知识库所在的文件夹。",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--root", type=_PATH, help="知识库所在的文件夹。")
+@ROOT()
 @click.version_option(package_name="rizhi", message="rizhi %(version)s", help="显示版本。")
-@click.pass_context
-def main(context: click.Context, root: Path | None) -> None:
+def main() -> None:
     """日知：写日总结，追着待办不放，归纳成周报与简历素材，检查知识库。"""
-    context.obj = root
     # 一条命令只活一会儿：几十万个条目没有一个成环，不必一遍遍去找垃圾
     gc.disable()
 
@@ -110,7 +124,7 @@ def _completed(names: Callable[[Vault], Iterable[str]]) -> _Complete:
 
     def complete(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
         try:
-            vault = find_vault(Path.cwd(), context.find_root().params.get("root"))
+            vault = find_vault(Path.cwd(), context.obj)
             return [name for name in names(vault) if name.startswith(typed)]
         except (RizhiError, OSError):
             return []
@@ -189,6 +203,7 @@ def _vault(context: click.Context) -> Vault:
 def in_vault(command: Callable[..., None]) -> Callable[..., None]:
     """给命令递上知识库；上次改动中途被杀、编辑器存进了旧文件，先善后。"""
 
+    @ROOT(hidden=True)  # 主命令的帮助里已经有了
     @click.pass_context
     @wraps(command)
     def with_vault(context: click.Context, *args: Any, **kwargs: Any) -> None:
@@ -293,7 +308,8 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     known = writing.history(vault)
     for line in known.unread:
         _warn(f"{line}（跳过这一页）")
-    lives, paths = known.lives, {day: page.path for day, page in known.pages.items()}
+    lives = [life.as_of(today) for life in known.lives]
+    paths = {day: page.path for day, page in known.pages.items()}
     todos = still_open(lives) + [t for t in lives if everything and t.state != "open"]
     todos = [t for t in todos if t.age(today) >= (stale or 0)]
     data = [output.todo_dict(t, today, paths, vault) for t in todos]
@@ -493,9 +509,9 @@ def stats(vault: Vault, as_json: bool) -> None:
 @click.argument("slugs", nargs=-1, metavar="[名字]…", shell_complete=_snippet_names)
 @in_vault
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
-    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的片段不记录。"""
+    """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的、两遍不一样的不记录。"""
     from rizhi.page import read_notes
-    from rizhi.snippets.run import record as run_and_record
+    from rizhi.snippets.run import record_each
     from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]
@@ -507,13 +523,12 @@ def record(vault: Vault, slugs: tuple[str, ...]) -> None:
         known = "、".join(path.stem for path in snippet_files(vault))
         raise RizhiError(f"没有片段 {'、'.join(missing)}；现有：{known}。没有运行任何片段。")
     failed = False
-    for number, path in enumerate(paths, 1):
+    made = record_each(vault, paths)
+    for number, (path, changed) in enumerate(zip(paths, made, strict=True), 1):
         head = f"[{number}/{len(paths)}] {path.stem}："
-        try:
-            changed = run_and_record(vault, path)
-        except RizhiError as error:
+        if isinstance(changed, RizhiError | OSError):
             failed = True
-            click.echo(head + error.within(vault.root), err=True)
+            click.echo(head + _told(changed, vault.root), err=True)
         else:
             click.echo(head + (f"更新 {changed} 个文件" if changed else "没有变化"))
     _exit(failed)
@@ -592,7 +607,7 @@ def _only_one(result: Any, wanted: str, today: date) -> None:
     from rizhi import output
 
     if len(result.candidates) > 1:
-        *lines, _ = output.todo_lines(result.candidates, today)
+        *lines, _ = output.todo_lines([t.as_of(today) for t in result.candidates], today)
         what = f"{wanted!r} 对得上 {len(lines)} 条，用编号指明是哪一条："
         raise RizhiError("\n".join([what, *lines]))
     if not result.candidates:

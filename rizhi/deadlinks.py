@@ -87,10 +87,7 @@ class Site:
     def autorefs(self) -> bool:
         """`[文字][名字]` 没有定义时，站点是不是当它指着某一页的锚点：看 mkdocs.yml。"""
         path = self.vault.root / "mkdocs.yml"
-        try:
-            return path.is_file() and bool(_AUTOREFS.search(read_text(path)))
-        except RizhiError:
-            return False
+        return path.is_file() and bool(_AUTOREFS.search(read_text(path)))
 
     @cached_property
     def every_anchor(self) -> frozenset[str]:

@@ -198,6 +198,25 @@ def moved(
     return spliced(text, ((*place, new) for place, new in edits.items() if new is not None))
 
 
+def text_only(text: str, known: Mapping[str, Definition] | None = None) -> str:
+    """条目里的一行字，链接只留文字；`known` 是它那一页的引用式定义。"""
+    if "[" not in text:
+        return text
+    head = "- [ ] "  # 有了勾选框，后面不会再是列表、标题
+    document = parse(head + text, known=known)
+    return text_within(document, len(head), len(document.text))
+
+
+def text_within(document: Document, start: int, end: int) -> str:
+    """原文的一段，链接只留文字，图片只留说明；没有文字的、`<网址>` 照旧。"""
+    brackets: list[tuple[int, int]] = []
+    for link in document.links:
+        if link.text and link.kind != "auto":
+            brackets += [(link.start, link.start + 1 + link.image), (link.close, link.end)]
+    inside = ((max(a, start), min(b, end), "") for a, b in brackets if a < end and b > start)
+    return spliced(document.text[:end], inside)[start:]
+
+
 def _moved(link: str, source: Path, target: Path) -> str | None:
     """相对链接在新的一页里的写法；不用改的是 None。"""
     if link.startswith("#") and len(link) > 1:

@@ -13,6 +13,7 @@ from rizhi.journal.importer import Incoming, commands
 from rizhi.journal.todo import Todo, brief, due_of, shown
 from rizhi.journal.week import Result
 from rizhi.journal.write import Created
+from rizhi.links import text_only, text_within
 from rizhi.markdown import Block, Item
 from rizhi.notes import Deletion, Moved
 from rizhi.store import Undone
@@ -242,13 +243,14 @@ def to_write(text: str) -> list[str]:
 
 def _sections(page: Day) -> list[Section]:
     """要给他看的节：待写的主题另外列出，一级标题下没有话的不列。"""
-    named = [section for section in page.sections if not section.stub]
+    stubs = page.stubs
+    named = [section for section in page.sections if section not in stubs]
     return [s for s in named if s.level != 1 or s.lines or _count(s.items)]
 
 
 def _section_lines(page: Day, section: Section) -> list[str]:
     outer, children = nested(section.items)
-    placed = [(at, [line]) for at, line in section.lines]
+    placed = [(at, [_prose(page, at, line)]) for at, line in section.lines]
     placed += [(item.start, _branch(page, item, children)) for item in outer if item.text]
     return [line for _, lines in sorted(placed, key=lambda pair: pair[0]) for line in lines]
 
@@ -259,13 +261,19 @@ def _branch(page: Day, item: Item, children: Mapping[int, list[Item]]) -> list[s
     inside = [child for child in children.get(item.number, ()) if child.text]
     below += [(child.start, _branch(page, child, children)) for child in inside]
     more = [f"  {line}" for _, lines in sorted(below, key=lambda pair: pair[0]) for line in lines]
-    return [f"{_STATES.get(_state(item) or '', '-')} {shown(item.text)}", *more]
+    text = text_only(shown(item.text), page.document.definitions)
+    return [f"{_STATES.get(_state(item) or '', '-')} {text}", *more]
+
+
+def _prose(page: Day, at: int, line: str) -> str:
+    start = page.text.index(line, at)
+    return text_within(page.document, start, start + len(line))
 
 
 def _dedented(page: Day, note: Block) -> list[str]:
     """条目下面的一段话或代码，去掉它在条目里的缩进。"""
     column = note.start - page.document.line_start(note.start)
-    first, *rest = page.text[note.start : note.end].splitlines()
+    first, *rest = text_within(page.document, note.start, note.end).splitlines()
     return [first, *(line[min(column, len(line) - len(line.lstrip())) :] for line in rest)]
 
 
@@ -312,7 +320,7 @@ def _todo_line(todo: Todo, today: date) -> str:
     history = f"自 {todo.born} 第 {first} 行，{todo.age(today)} 天"
     if todo.carried:
         history += f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
-    return f"{todo.id} {mark} {due}{brief(todo.text)}（{history}）"
+    return f"{todo.id} {mark} {due}{text_only(brief(todo.text))}（{history}）"
 
 
 def _heat(heat: Mapping[str, int], today: date) -> list[str]:

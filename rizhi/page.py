@@ -93,6 +93,11 @@ class Note(Page):
         return self.meta.get("draft") is True
 
     @property
+    def pin(self) -> bool:
+        """想常看的，放在首页上。"""
+        return self.meta.get("pin") is True
+
+    @property
     def created(self) -> date | None:
         created = self.meta.get("created")
         return created if isinstance(created, date) else None

@@ -126,7 +126,7 @@ class _Swap:
 
 @dataclass(frozen=True)
 class _Entry:
-    """一次改动的记录；`undoes` 是它退回了哪一次。"""
+    """一次改动的记录；`undoes` 是它退回了哪一次，`folders` 是它要新建的文件夹，从外到里。"""
 
     folder: Path
     state: str
@@ -134,6 +134,7 @@ class _Entry:
     undoes: int | None
     swaps: tuple[_Swap, ...]
     moves: tuple[tuple[Path, Path], ...]
+    folders: tuple[Path, ...] = ()
 
     @property
     def number(self) -> int:
@@ -209,6 +210,7 @@ def undo(root: Path) -> Undone:
         if last is None:
             raise UndoError("没有能退回的改动。")
         paths = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)
+        _remove_made(last)
         return Undone(last.command, paths)
 
 
@@ -336,6 +338,19 @@ def remove_empty(folder: Path) -> None:
         _sync_folder(folder.parent)
 
 
+def alive(process: int) -> bool:
+    """这个进程还在不在；说不准就当它在。"""
+    if process == os.getpid() or sys.platform == "win32":
+        return True  # Windows 上 os.kill 会真的杀掉进程，问不得：那里的残留不扫
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # 在，是别人的
+    return True
+
+
 # ---- 一次改动：打算、执行、退回 ----
 
 
@@ -398,7 +413,9 @@ def _plan(
     swaps = tuple(
         _Swap(path, old, new, folder / str(k)) for k, (path, old, new) in enumerate(changed)
     )
-    entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves))
+    above = {parent for path, _, new in changed if new is not None for parent in path.parents}
+    made = tuple(sorted(parent for parent in above if not os.path.lexists(parent)))
+    entry = _Entry(folder, "unfinished", command, undoes, swaps, tuple(moves), made)
     _prepare(root, entry)
     return entry
 
@@ -468,7 +485,13 @@ def _revert(entry: _Entry, state: str = "reverted") -> None:
             _move(target, source)
     for swap in reversed(entry.swaps):
         _put_back(swap)
+    _remove_made(entry)
     _mark(entry, state)
+
+
+def _remove_made(entry: _Entry) -> None:
+    for folder in reversed(entry.folders):
+        remove_empty(folder)
 
 
 def _put_back(swap: _Swap) -> None:
@@ -782,7 +805,8 @@ def _loaded(root: Path, folder: Path, state: str) -> _Entry:
     )
     moves = tuple((_logged_path(root, a), _logged_path(root, b)) for a, b in data["moves"])
     undoes = None if data["undoes"] is None else int(data["undoes"])
-    return _Entry(folder, state, data["command"], undoes, swaps, moves)
+    folders = tuple(_logged_path(root, name) for name in data.get("folders", ()))
+    return _Entry(folder, state, data["command"], undoes, swaps, moves, folders)
 
 
 def _logged(root: Path, entry: _Entry) -> bytes:
@@ -792,6 +816,7 @@ def _logged(root: Path, entry: _Entry) -> bytes:
         "undoes": entry.undoes,
         "edits": [[name_in(root, s.path), _text(s.old), _text(s.new)] for s in entry.swaps],
         "moves": [[name_in(root, a), name_in(root, b)] for a, b in entry.moves],
+        "folders": [name_in(root, folder) for folder in entry.folders],
     }
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
@@ -1056,21 +1081,9 @@ def _link(temporary: Path, path: Path) -> None:
 def _sweep(folder: Path) -> None:
     for name in os.listdir(folder):
         leftover = _LEFTOVER.fullmatch(name)
-        if leftover and not _alive(int(leftover[1])):
+        if leftover and not alive(int(leftover[1])):
             with suppress(FileNotFoundError):
                 os.unlink(folder / name)
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid() or sys.platform == "win32":
-        return True  # Windows 上 os.kill 会真的杀掉进程，问不得：那里的残留不扫
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # 在，是别人的
-    return True
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import click.formatting
 
-from rizhi.errors import name_in
+from rizhi.errors import RizhiError, name_in
 
 WORDS = {
     "Usage:": "用法：",
@@ -77,8 +77,10 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def cause(error: OSError, root: Path) -> str:
-    """系统错误的原因，说中文，路径相对于知识库；没有译文的照系统的说法。"""
+def cause(error: OSError | RizhiError, root: Path) -> str:
+    """一个错误说给人听，路径相对于知识库；系统错误没有译文的，照系统的说法。"""
+    if isinstance(error, RizhiError):
+        return error.within(root)
     where = f"{name_in(root, Path(os.fsdecode(error.filename)))}：" if error.filename else ""
     why = CAUSES.get(error.errno or 0, error.strerror or str(error))
     return f"{where}{why.rstrip('。')}。"

@@ -3,14 +3,14 @@
 # 来源：Vaswani et al. 2017, §3.2.3；PyTorch 文档 `torch.nn.functional.scaled_dot_product_attention`
 
 # %% 因果
-from llm.model import attention_mask
+from llm.model import causal_mask
 
-mask = attention_mask(4)  # (1, 1, T, S)，True = 看得见
+mask = causal_mask(4)  # (1, 1, T, S)，True = 看得见
 print(tuple(mask.shape), mask.dtype)
 print(mask[0, 0].int())
 
 # %% 过去
-step = attention_mask(2, past=3)  # 缓存里已有 3 个键，这次送进 2 个词元
+step = causal_mask(2, past=3)  # 缓存里已有 3 个键，这次送进 2 个词元
 print(tuple(step.shape))
 print(step[0, 0].int())
 
@@ -18,7 +18,7 @@ print(step[0, 0].int())
 import torch
 
 padding = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])  # (B, T)，1 = 真词元；第 0 行左边补了两个
-both = attention_mask(4, padding=padding)  # (B, 1, T, S)
+both = causal_mask(4, padding=padding)  # (B, 1, T, S)
 print(tuple(both.shape))
 print(both[0, 0].int())
 
@@ -47,7 +47,7 @@ figure.tight_layout()
 
 # %% 检验 逐格核对
 for past, T in ((0, 1), (0, 5), (3, 2), (7, 1)):
-    got = attention_mask(T, past)[0, 0]
+    got = causal_mask(T, past)[0, 0]
     brute = [[key <= past + query for key in range(past + T)] for query in range(T)]
     assert got.tolist() == brute
     assert got.equal(torch.ones(T, past + T, dtype=torch.bool).tril(past))
@@ -67,7 +67,7 @@ torch.testing.assert_close(weights @ v, expected, rtol=1e-5, atol=1e-6)
 
 # %% 检验 形状不对就报错
 try:
-    attention_mask(4, past=2, padding=torch.ones(1, 5))
+    causal_mask(4, past=2, padding=torch.ones(1, 5))
 except ValueError as error:
     print(error)
 else:
@@ -79,7 +79,7 @@ keys = torch.randn(1, 1, 5, 8)
 one_hot = torch.eye(5)[None, None]  # 值取单位阵，输出就是权重本身
 sdpa = torch.nn.functional.scaled_dot_product_attention
 wrong = sdpa(query, keys, one_hot, is_causal=True)
-right = sdpa(query, keys, one_hot, attention_mask(2, past=3))
+right = sdpa(query, keys, one_hot, causal_mask(2, past=3))
 print("is_causal:", (wrong[0, 0] > 0).int().tolist())
 print("带过去的掩码:", (right[0, 0] > 0).int().tolist())
 assert not wrong.allclose(right)

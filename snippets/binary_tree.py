@@ -208,6 +208,7 @@ edges = [(1, 2), (1, 3), (2, 4), (2, 5), (3, 6)]
 orders = {when: walk(tree, when) for when in ("前序", "中序", "后序")}
 orders["层序"] = [value for level in levels(tree) for value in level]
 figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.1))
+figure.suptitle("圈里是第几个被收下", fontsize=9, y=0.06)
 for ax, (when, order) in zip(axes, orders.items(), strict=True):
     for up, down in edges:
         ax.plot(*zip(spots[up], spots[down], strict=True), color="#808080", zorder=1)
@@ -217,7 +218,6 @@ for ax, (when, order) in zip(axes, orders.items(), strict=True):
         ax.text(*spots[value], turn, **style)
     ax.set(xlim=(-0.4, 6.4), ylim=(-0.5, 2.5), title=when)
     ax.axis("off")
-figure.suptitle("圈里是第几个被收下", fontsize=9, y=0.06)
 
 # %% 检验 三种遍历与路径排序
 import random

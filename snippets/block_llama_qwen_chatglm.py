@@ -120,7 +120,7 @@ for family in ("glm", "glm4"):
     print(f"{family:5}分支放大 1、10、100 倍，残差流的均方根:", row)
 
 # %% 差别二 偏置
-from llm.model import apply_rotary, attention_mask, attention_weights, repeat_kv
+from llm.model import apply_rotary, causal_mask, attention_weights, repeat_kv
 
 print(differences("llama", "qwen2"))
 position = torch.arange(6)[None]  # (1, T)
@@ -134,7 +134,7 @@ for family in ("llama", "qwen2"):
     cos, sin = model.model.rotary_emb(position, x.dtype)  # (B, 1, T, R/2), (B, 1, T, R/2)
     split = [p(x).view(1, 6, 4, 32).transpose(1, 2) for p in (attention.q_proj, attention.k_proj)]
     q, k = (apply_rotary(part, cos, sin) for part in split)  # (B, H, T, D), (B, H, T, D)
-    weights = attention_weights(q, k, attention_mask(6))[0, 0, -1]  # (S,)
+    weights = attention_weights(q, k, causal_mask(6))[0, 0, -1]  # (S,)
     print(f"{family:6}最后一个查询看各个键:", [round(w, 3) for w in weights.tolist()])
 
 # %% 差别二 q、k 归一化
@@ -265,7 +265,7 @@ print("与前置归一化相差:", round((x - pre).abs().max().item(), 1))
 
 # %% ChatGLM-6B 的掩码与位置
 T, context = 6, 4  # 前 4 个是上文，末尾是 [gMASK]；第 5 个是开始符，此后是生成的
-prefix = attention_mask(T)[0, 0] | (torch.arange(T) < context)  # (T, S)，True = 看得见
+prefix = causal_mask(T)[0, 0] | (torch.arange(T) < context)  # (T, S)，True = 看得见
 print(prefix.int())
 gmask = context - 1
 print("位置  ", [*range(context), *[gmask] * (T - context)], " 转每个头的前一半")

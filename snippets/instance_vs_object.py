@@ -6,13 +6,13 @@
 import torch
 from torch import nn
 
-from llm.model import RMSNorm, attention_mask
+from llm.model import RMSNorm, causal_mask
 
 norm = RMSNorm(4, 1e-6)
 things = {
     "3": 3,
     "None": None,
-    "attention_mask（函数）": attention_mask,
+    "causal_mask（函数）": causal_mask,
     "torch（import 进来的）": torch,
     "norm": norm,
     "RMSNorm（类）": RMSNorm,
@@ -83,7 +83,7 @@ print("权重同一个:", first.weight is second.weight)
 print("共享词嵌入，权重同一个:", model.lm_head.weight is model.model.embed_tokens.weight)
 
 # %% 类变量与实例变量
-from llm.model import LLMPreTrainedModel
+from llm.hf import LLMPreTrainedModel
 
 print("在类上:", "config_class" in vars(LLMPreTrainedModel), isinstance(model, LLMPreTrainedModel))
 print("在实例上:", {name: name in vars(model) for name in ("config_class", "config")})
@@ -171,7 +171,7 @@ ax.text(5, 1.15, "是它的实例", ha="center", fontsize=9)
 ax.text(1.6, 0.5, "实例：各有自己的权重", ha="center", va="center", fontsize=9)
 ax.text(1.0, 2.5, "类也是对象", ha="center", fontsize=9)
 ax.set(xlim=(0, 8.2), ylim=(0, 2.8))
-ax.axis("off")
+ax.set_axis_off()
 
 # %% 检验 isinstance 就是在继承链里找
 import math

@@ -85,6 +85,8 @@ for S, few, many in zip(lengths, with_cache, without, strict=True):
 # %% 用钟量
 from time import process_time
 
+torch.set_num_threads(1)  # 几个线程互相等着，也算进 CPU 秒
+
 
 def seconds(S: int, cached: bool) -> float:
     """那一次调用用的 CPU 秒，取九次里最快的：别的程序只会拖慢它。"""

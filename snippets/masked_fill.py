@@ -20,12 +20,12 @@ filled = grid.masked_fill(~mask, float("-inf"))  # 掩码要能广播到 grid �
 print(filled[1, 1])
 
 # %% 在 softmax 之前填
-from llm.model import attention_mask, attention_weights
+from llm.model import causal_mask, attention_weights
 
 torch.manual_seed(0)
 q = torch.randn(1, 1, 3, 4)  # (B, H, T, D)
 k = torch.randn(1, 1, 3, 4)  # (B, H, S, D)
-weights = attention_weights(q, k, attention_mask(3))
+weights = attention_weights(q, k, causal_mask(3))
 print(weights[0, 0])
 print("每行之和:", weights.sum(-1)[0, 0].tolist())
 
@@ -75,9 +75,9 @@ else:
     raise AssertionError("就地操作不能把张量变大")
 
 # %% 检验 权重
-hand = (q @ k.transpose(-2, -1) / 2.0).masked_fill(~attention_mask(3), float("-inf")).softmax(-1)
+hand = (q @ k.transpose(-2, -1) / 2.0).masked_fill(~causal_mask(3), float("-inf")).softmax(-1)
 torch.testing.assert_close(weights, hand)
-assert (weights.masked_select(~attention_mask(3)) == 0).all()
+assert (weights.masked_select(~causal_mask(3)) == 0).all()
 
 # %% 坏 fp16 里的 -1e9
 half = torch.tensor([0.5, 0.25], dtype=torch.float16)

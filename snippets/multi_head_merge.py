@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llm import LLMConfig
-from llm.model import Attention, attention_mask, attention_weights
+from llm.model import Attention, causal_mask, attention_weights
 
 torch.manual_seed(0)
 B, T, C, H, D = 1, 3, 8, 2, 4
@@ -19,7 +19,7 @@ def head_outputs(x: Tensor) -> Tensor:
     """各头的输出 (B, H, T, D)：与 Attention 同样的投影与权重，只是停在合并之前。"""
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     q, k, v = (p(x).view(B, -1, H, D).transpose(1, 2) for p in projections)  # 各 (B, H, T, D)
-    return attention_weights(q, k, attention_mask(x.shape[1])) @ v
+    return attention_weights(q, k, causal_mask(x.shape[1])) @ v
 
 
 def merge(y: Tensor) -> Tensor:

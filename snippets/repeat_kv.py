@@ -25,9 +25,9 @@ print("字节:", k.nbytes, "→", wide.nbytes)
 # %% 两条路
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from llm.model import attention_mask, attention_weights
+from llm.model import causal_mask, attention_weights
 
-mask = attention_mask(T)  # (1, 1, T, S)
+mask = causal_mask(T)  # (1, 1, T, S)
 by_hand = attention_weights(q, repeat_kv(k, H // K), mask) @ repeat_kv(v, H // K)  # (B, H, T, D)
 by_flag = sdpa(q, k, v, mask, enable_gqa=True)  # 键值不必先变宽
 print("两条路相同:", by_hand.allclose(by_flag, atol=1e-6))

@@ -45,6 +45,7 @@ print("梯度:", zero.grad)  # 有限，但放大到 1/sqrt(eps) = 1000 倍
 loud = torch.full((1, 4), 300.0, dtype=torch.float16)
 print("fp16 里 300 的平方:", loud.pow(2)[0, 0].item())  # 超过 65504
 print("先转 fp32 再平方:", norm.half()(loud).tolist())
+norm.float()
 torch.manual_seed(1)
 exact = torch.randn(64, 512, dtype=torch.float64)
 narrow = exact.bfloat16()
@@ -53,7 +54,6 @@ upcast = RMSNorm(512, eps=1e-12).bfloat16()(narrow)
 stay = narrow * narrow.pow(2).mean(-1, keepdim=True).rsqrt()  # 每一步都舍入到 bf16
 for name, result in {"fp32 里算": upcast, "全程 bf16": stay}.items():
     print(f"{name} 最大误差 {(result.double() - true).abs().max():.4f}")
-norm.float()
 
 # %% 图
 import matplotlib.pyplot as plt

@@ -136,7 +136,7 @@ links = {
     "RMSNorm.forward": "rmsnorm.md",
     "RotaryEmbedding.forward": "../attention/rope.md",
     "apply_rotary": "../attention/rope.md",
-    "attention_mask": "../attention/attention-mask.md",
+    "causal_mask": "../attention/attention-mask.md",
     "repeat_kv": "../attention/repeat-kv.md",
     "attention_weights": "../attention/masked-fill.md",
     "Attention.forward": "../attention/multi-head-merge.md",

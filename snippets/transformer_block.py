@@ -184,8 +184,8 @@ with torch.no_grad():
         ends.append(block(x.double(), cos.double(), sin.double())[0].pow(2).sum())
         second.weight[0] -= sign * delta
 slope = (ends[0] - ends[1]) / (2 * delta)
-torch.testing.assert_close(slope, second.weight.grad[0].double(), rtol=1e-3, atol=1e-3)
 block.float()
+torch.testing.assert_close(slope, second.weight.grad[0].double(), rtol=1e-3, atol=1e-3)
 
 # %% 坏 两个归一化互换
 from llm.lab.mutations import MUTATIONS, mutate

@@ -16,13 +16,13 @@ for diagonal in (-1, 0, 1):
     print(f"             triu {upper.tolist()}")
 
 # %% 有过去的矩形
-from llm.model import attention_mask
+from llm.model import causal_mask
 
 T, past = 2, 3
 S = past + T
 visible = torch.ones(T, S, dtype=torch.bool).tril(diagonal=past)  # (T, S)，True = 看得见
 print(visible.int())
-print("与 llm 的掩码相同:", visible.equal(attention_mask(T, past)[0, 0]))
+print("与 llm 的掩码相同:", visible.equal(causal_mask(T, past)[0, 0]))
 
 # %% 图
 import matplotlib.pyplot as plt
@@ -78,7 +78,7 @@ for d in (-2, 0, 3):
 assert not torch.ones(3, 5).tril(-3).any()  # diagonal = −行数：一格不剩
 assert torch.ones(3, 5).tril(4).all()  # diagonal = 列数 − 1：全留
 step = torch.ones(1, 8, dtype=torch.bool).tril(7)  # 逐词元解码：T = 1，S = 8
-assert step.all() and step.equal(attention_mask(1, past=7)[0, 0])
+assert step.all() and step.equal(causal_mask(1, past=7)[0, 0])
 
 # %% 检验 名字与维数
 assert not hasattr(torch, "trilu")

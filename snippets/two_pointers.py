@@ -325,7 +325,7 @@ else:
 import torch
 
 from llm import LLMConfig
-from llm.model import Attention, RotaryEmbedding, attention_mask
+from llm.model import Attention, RotaryEmbedding, causal_mask
 
 torch.manual_seed(0)
 config = LLMConfig(hidden_size=16, num_attention_heads=4, num_key_value_heads=2)
@@ -339,16 +339,16 @@ def attend(x: torch.Tensor, positions: list[int], mask: torch.Tensor) -> torch.T
     return layer(x, cos, sin, mask)[0]
 
 
-alone = [attend(x, list(range(x.shape[1])), attention_mask(x.shape[1])) for x in documents]
+alone = [attend(x, list(range(x.shape[1])), causal_mask(x.shape[1])) for x in documents]
 packed_x = torch.cat(documents, dim=1)  # (1, 8, C)
 owner = torch.tensor([0] * 5 + [1] * 3)
 same = owner[:, None] == owner  # (T, S)：同一条序列的才看得见
 positions = [*range(5), *range(3)]
-together = attend(packed_x, positions, attention_mask(8) & same)
+together = attend(packed_x, positions, causal_mask(8) & same)
 torch.testing.assert_close(together, torch.cat(alone, dim=1))
-shifted = attend(packed_x, list(range(8)), attention_mask(8) & same)  # 位置一路数到底
+shifted = attend(packed_x, list(range(8)), causal_mask(8) & same)  # 位置一路数到底
 torch.testing.assert_close(shifted, together)  # RoPE 只看位置之差
-leaky = attend(packed_x, positions, attention_mask(8))  # 只有因果掩码
+leaky = attend(packed_x, positions, causal_mask(8))  # 只有因果掩码
 torch.testing.assert_close(leaky[:, :5], alone[0])
 assert not leaky[:, 5:].allclose(alone[1], atol=1e-3)  # 第二条看见了第一条
 

@@ -1,4 +1,4 @@
-"""房子的约定：谁可以导入谁、规则与检查成对、README 的目录树不说谎。"""
+"""代码库的约定：谁可以导入谁、规则与检查成对、用词一致、README 的目录树与磁盘相符。"""
 
 import ast
 import re
@@ -54,6 +54,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cli", "output", "init"), (*_ABOVE, *_LEAVES, "cli", "output", "init")),
 }
 OWNED = ("docs/daily/", "docs/weekly/", "docs/notes/", "docs/notebooks/", "snippets/outputs/")
+
+
+# 左边的旧词不再写；docs/notes、snippets 与 llm 里的改完，也列进 WORDED
+WORDS = {
+    "缺省": "默认",
+    "取样": "采样",
+    "内宽": "中间维度",
+    "中间宽度": "中间维度",
+    "前根": "前序",
+    "类型标注": "类型提示",
+    "类型注解": "类型提示",
+    "词符": "词元",
+}
+WORDED = (
+    *("rizhi", "tests", "benchmarks", "docs/guide", "docs/reference", "docs/index.md"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "pyproject.toml"),
+)
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:
@@ -113,7 +130,7 @@ def _module_in(modules: Mapping[str, Path], name: str) -> str | None:
 
 
 def _room(module: str) -> str:
-    """`rizhi.journal.day` 在哪一室：`journal`；包自己（`rizhi`）没有房间。"""
+    """`rizhi.journal.day` 属于哪一个：`journal`；包自己（`rizhi`）是空的。"""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -192,6 +209,22 @@ def test_ruff_leaves_snippets_to_the_learner() -> None:
     ours = {_id(path) for name in ("rizhi", "llm", "tests", "benchmarks") for path in package(name)}
     assert {name for name in ours if not name.startswith("tests/sample/")} <= seen
     assert {name for name in seen if name.startswith("snippets/")} == {"snippets/conftest.py"}
+
+
+def test_terms_are_the_ones_engineers_use() -> None:
+    kinds = {".py", ".md", ".css", ".js", ".yml", ".toml"}
+    places = [ROOT / name for name in WORDED]
+    listed = (p for place in places for p in (place, *place.rglob("*")))
+    files = [p for p in listed if p.suffix in kinds and p.is_file()]
+    assert len(files) > 200  # 真的看了这些文件
+    found = [
+        f"{_id(path)}：{old} → {new}"
+        for path in files
+        if path != Path(__file__)
+        for old, new in WORDS.items()
+        if old in path.read_text("utf-8", errors="replace")
+    ]
+    assert found == []
 
 
 def test_every_rule_in_the_guide_has_a_check() -> None:

@@ -9,14 +9,12 @@ import tomllib
 from datetime import date
 from pathlib import Path
 
-import jupytext
 import pytest
 
 from rizhi import check, init
 from rizhi.journal import dialects, lookback, pictures
 from rizhi.mkdocs_plugin import live, pages, server
 from rizhi.site import panels
-from rizhi.snippets import cells
 from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, find_vault, snippet_files
 from tests import vaults
@@ -28,7 +26,6 @@ SAMPLE = find_vault(vaults.SAMPLE)
 MAKE = pytest.mark.skipif(
     not (shutil.which("make") and os.name == "posix"), reason="要 make 与 POSIX 的 shell"
 )
-SNIPPETS = pytest.mark.parametrize("path", snippet_files(SAMPLE), ids=lambda path: path.stem)
 
 
 def _light(path: Path) -> bool:
@@ -103,16 +100,6 @@ def test_every_library_in_the_assets_has_its_licence() -> None:
     for path in others:
         near = (path.with_suffix(".LICENSE"), path.parent / "LICENSE")
         assert any(one.is_file() and "ermission" in one.read_text("utf-8") for one in near), path
-
-
-@SNIPPETS
-def test_jupyter_sees_the_same_cells(path: Path) -> None:
-    """VS Code 与 Jupyter 的一格就是这里的一格：`# %%` 是 jupytext 的 percent 格式。"""
-    book = jupytext.read(path, fmt="py:percent")
-    theirs = [cell.source.strip() for cell in book.cells if cell.cell_type == "code"]
-    parsed = cells.parse(path)
-    ours = [cell.source.strip() for cell in parsed.code_cells]
-    assert [one for one in theirs if one] == ours
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ HELPERS = frozenset(
         "RMSNorm.forward",
         "RotaryEmbedding.forward",
         "apply_rotary",
-        "attention_mask",
+        "causal_mask",
         "repeat_kv",
         "attention_weights",
     }
@@ -62,7 +62,7 @@ TOTALS = (("参数", "count"), ("浮点运算", "count"), ("跑完之后的缓�
 # 源码按数据流过的次序列出
 ORDER = (
     "greedy_generate LLMForCausalLM.forward LLMModel.forward RotaryEmbedding.forward"
-    " TransformerBlock.forward RMSNorm.forward Attention.forward apply_rotary attention_mask"
+    " TransformerBlock.forward RMSNorm.forward Attention.forward apply_rotary causal_mask"
     " repeat_kv attention_weights FeedForward.forward"
 ).split()
 

@@ -12,12 +12,14 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from inspect import signature
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Mapping, Tuple, Type, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from llm.checks import past_length
 from llm.config import LLMConfig
 from llm.model import (
     Attention,
@@ -129,23 +131,16 @@ def _late_positions(
     model: LLMModel, args: Tuple[Any, ...], kwargs: Dict[str, Any]
 ) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
     """带缓存的一步从 past + 1 数起，而不是 past。"""
-    names = ("input_ids", "attention_mask", "position_ids", "past_key_values", "use_cache")
+    names = tuple(signature(LLMModel.forward).parameters)[1:]  # 第一个是 self
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    past, ids = given.get("past_key_values"), given["input_ids"]
-    length = _length(past)
+    length = past_length(given.get("past_key_values"))
     if length:
+        ids = given["input_ids"]
         start = given.get("position_ids")
         if start is None:
             start = torch.arange(length, length + ids.shape[1], device=ids.device)[None]  # (1, T)
         given["position_ids"] = start + 1
     return (), given
-
-
-def _length(past: Optional[Any]) -> int:
-    """缓存里已有的词元数，两种缓存都认。"""
-    if past is None:
-        return 0
-    return past[0][0].shape[-2] if isinstance(past, (tuple, list)) else past.get_seq_length()
 
 
 def _rope_off_by_one(model: nn.Module) -> None:

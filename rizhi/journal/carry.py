@@ -9,12 +9,10 @@ from textwrap import indent
 
 from rizhi.journal.day import PLAN, TODO, Day
 from rizhi.journal.todo import (
-    PARKED,
     SOON,
     Todo,
     aged,
     dated,
-    due_of,
     key,
     marked,
     settled_since,
@@ -87,15 +85,16 @@ def goals(
     `days` 是此前的每一天，`previous` 是上一篇写过的，`target` 是新的一页。
     """
     carrier = _Carrier(lives, today, target)
+    parked = {name for name, todo in carrier.opened.items() if todo.parked(today)}
     if previous:
         over = settled_since(lives, _written(previous))
         for item in planned(previous):
-            if key(item) not in over and not _parked(previous, item, today):
+            if key(item) not in over | parked:
                 carrier.take(previous, item, planned=True)
         for text in _paragraphs(previous):
             carrier.say(previous, text)
     by_date = {day.date: day for day in days if day.date}
-    waiting = [t for t in carrier.opened.values() if not t.parked(today)]
+    waiting = [t for t in carrier.opened.values() if t.key not in parked]
     soon = [t for t in still_open(waiting) if t.due and t.due <= today + SOON]
     for todo in soon:
         _take(carrier, by_date, todo)
@@ -203,11 +202,6 @@ def _ticked(day: Day, child: Item, mark: str) -> tuple[int, int, str]:
         return marked(child, mark)
     at = day.text.index(TODO, child.start)
     return at, at + len(TODO), ""
-
-
-def _parked(day: Day, item: Item, today: date) -> bool:
-    until = due_of(day, item) if item.mark == PARKED else None
-    return until is not None and until > today
 
 
 def _paragraphs(day: Day) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rizhi.dates import weekday
+from rizhi.links import targets
 from rizhi.markdown import Block, Document, Heading, Item, NearMiss, joined, near_misses, parse
 from rizhi.markdown.document import one_line
 from rizhi.page import Page, load
@@ -38,7 +39,7 @@ class Section(NamedTuple):
     """一节：`name` 是规范名，认不出就照他写的；`level` 为 0 表示行内的「明日计划：」。
 
     `start` 到 `end` 是整节，`body` 是标题行之后；`lines` 是散文的各行与它们的位置，
-    `topics` 是节里更深的标题。
+    `topics` 是节里更深的标题，`stub` 说它是不是只写了主题名。
     """
 
     name: str
@@ -159,13 +160,21 @@ class Day(Page):
 
     @property
     def stubs(self) -> tuple[Section, ...]:
-        """只写了主题名、等着写成笔记的二级标题：没有正文，或只有简短的提问。"""
-        return tuple(section for section in self.sections if section.stub)
+        """等着写成笔记的二级标题：只有主题名与简短的提问，也没有链接到写好的一页。"""
+        return tuple(s for s in self.sections if s.stub and not self._written(s))
 
     @property
     def near_misses(self) -> list[NearMiss]:
         """像条目、待办、标题而不是的行。"""
         return [miss for miss in near_misses(self.document) if self._unmeant(miss)]
+
+    def _written(self, section: Section) -> bool:
+        """标题链接到了一页有的 Markdown。"""
+        return any(
+            target.endswith(".md") and Path(target).is_file()
+            for link, target in targets(self)
+            if section.start <= link.start < section.body and not link.image
+        )
 
     def _unmeant(self, miss: NearMiss) -> bool:
         """「一、今日成果」只认规范名；规范名下面画一条线，是有意写的标题。"""

@@ -209,11 +209,14 @@ def _near(document: Document, told: set[int]) -> Iterator[Finding]:
     ]
     begun = {document.line(block.start) for block in document.blocks}
     begun |= {document.line(miss.start) for miss in misses}
+    blank = {document.line(miss.start) for miss in misses if miss.kind == "blank"}
     closed = [block for block in document.blocks if block.kind in _CLOSED]
     quotes = [block for block in document.blocks if block.kind == "quote" and not block.depth]
     for miss in misses:
         start, end = miss.start, miss.end
         if miss.kind == "blank":
+            if document.line(start) - 1 in blank:  # 上面那一行改好了，它就是列表
+                continue
             first = document.line_start(start)
             lead = document.text[first:start]
             # 缩进太深的 > 不是引用，是上一段的字

@@ -65,7 +65,9 @@ class Incoming:
     @property
     def own_sections(self) -> list[str]:
         """认不出、按他的原样留下的节。"""
-        return [s.name for s in self.page.sections if s.level == 2 and not s.known and not s.stub]
+        stubs = self.page.stubs
+        own = (s for s in self.page.sections if s.level == 2 and not s.known)
+        return [s.name for s in own if s not in stubs]
 
 
 def files_in(paths: tuple[Path, ...]) -> list[Path]:

@@ -107,7 +107,7 @@ class Material:
     def unseen(self, just: frozenset[date] = frozenset()) -> list[tuple[date, list[str]]]:
         """还没答过的每一天与它的成果；`just` 是刚刚答了的。"""
         return [
-            (day.date, [f"- {line}" for line in achievements(day.page)] or ["（没有写成果）"])
+            (day.date, [f"- {line}" for line in _told(day)] or ["（没有写成果）"])
             for day in self.days
             if day.date not in self.answers and day.date not in just
         ]
@@ -180,7 +180,10 @@ def _left_out(vault: Vault) -> list[str]:
     """不写进简历的主题：知识库自己说的，没说就是健身与运动。"""
     words = vault.config.get("resume_leaves_out", list(LEFT_OUT))
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise RizhiError('pyproject.toml 的 resume_leaves_out 应是一列主题，如 ["健身"]；')
+        raise RizhiError(
+            "pyproject.toml 的 [tool.rizhi] resume_leaves_out 应是一列主题，"
+            f'例如 ["健身"]，现在是 {words!r}。'
+        )
     return words
 
 
@@ -227,6 +230,12 @@ def answer_line(day: date, answer: str, today: date) -> bytes:
     """追加到 `resume.jsonl` 的一行；`answer` 是 k 或 s。"""
     data = {"date": str(day), "answer": ANSWERS[answer], "on": str(today)}
     return (json.dumps(data, ensure_ascii=False) + "\n").encode()
+
+
+def _told(day: Written) -> Iterator[str]:
+    """一天的成果，在终端里问他用不用。"""
+    known = day.page.document.definitions
+    return (links.text_only(line, known) for line in achievements(day.page))
 
 
 def _about(achievement: Achievement, word: str) -> bool:

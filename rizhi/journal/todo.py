@@ -5,12 +5,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
 from rizhi import dates
 from rizhi.journal.day import TODO, Day
+from rizhi.links import moved
 from rizhi.markdown import Item, parse
 
 CARRIED_TOO_OFTEN = 3
@@ -36,6 +37,7 @@ _RANK = {"open": 0, "dropped": 1, "done": 2}
 class Mention(NamedTuple):
     """一件事在一页里出现一次；`weak` 是没有勾选框、只被划掉的条目，自己不算待办。
 
+    `text` 里引用式的链接写成了行内的：它要抄到没有那条定义的地方去。
     `mark` 是勾选框里的字，`under` 是它的父条目的 `key`，没有是空的。
     """
 
@@ -91,6 +93,11 @@ class Todo:
     def parked(self, today: date) -> bool:
         """搁着，还没有到说好的那天。"""
         return self.mark == PARKED and self.due is not None and self.due > today
+
+    def as_of(self, today: date) -> "Todo":
+        """到了说好的那天，搁着的就是普通的一件：那天不是期限，过了也不算逾期。"""
+        woken = self.mark == PARKED and self.due is not None and self.due <= today
+        return replace(self, mark="", due=None) if woken else self
 
 
 def mentions(day: Day) -> list[Mention]:
@@ -246,8 +253,10 @@ def aged(text: str, todo: Todo, today: date) -> str:
 
 def _mention(day: Day, item: Item, under: str) -> Mention:
     line, state = day.document.line(item.start), item.state or "open"
+    text, known = item.text, day.document.definitions
+    text = moved(text, day.path, day.path, known) if known else text
     when = due_of(day, item)
-    return Mention(key(item), item.text, state, line, item.mark, when, under, not item.todo)
+    return Mention(key(item), text, state, line, item.mark, when, under, not item.todo)
 
 
 def _by_key(said: Sequence[Mention]) -> dict[str, list[Mention]]:

@@ -77,7 +77,7 @@ def _values(
         **_days(week, days, today, path),
         **_knowledge(days, notes, changed, path),
         "lacking": _lacking(days, notes, today, template),
-        **_todos(week, history.lives),
+        **_todos(week, history, path),
     }
 
 
@@ -179,20 +179,22 @@ def _news(notes: Mapping[str, Note], changed: Sequence["Change"]) -> dict[str, l
     return news
 
 
-def _todos(week: Week, todos: Sequence[Todo]) -> dict[str, list[str]]:
+def _todos(week: Week, history: writing.History, target: Path) -> dict[str, list[str]]:
+    todos, pages = history.lives, history.pages
     first, last = week.days[0], week.days[-1]
+
+    def line(todo: Todo) -> str:
+        text = links.moved(brief(todo.text), pages[todo.last].path, target)
+        return f"{text}（自 {todo.born}）"
+
     ended = [t for t in todos if t.state != "open" and first <= t.last <= last]
     still = [t for t in todos if t.born <= last and (t.state == "open" or t.last > last)]
     return {
-        "born": [_line(t) for t in todos if first <= t.born <= last],
-        "done": [_line(t) for t in ended if t.state == "done"],
-        "dropped": [_line(t) for t in ended if t.state == "dropped"],
-        "carried": [_line(t) for t in still],
+        "born": [line(t) for t in todos if first <= t.born <= last],
+        "done": [line(t) for t in ended if t.state == "done"],
+        "dropped": [line(t) for t in ended if t.state == "dropped"],
+        "carried": [line(t) for t in still],
     }
-
-
-def _line(todo: Todo) -> str:
-    return f"{brief(todo.text)}（自 {todo.born}）"
 
 
 def _lacking(

@@ -15,7 +15,7 @@ from rizhi.journal import carry, edit, lint, pictures, todo
 from rizhi.journal.carry import Goal
 from rizhi.journal.day import DONE, PLAN, Day, read_days
 from rizhi.journal.todo import Todo
-from rizhi.links import moved, relative
+from rizhi.links import moved, relative, text_only
 from rizhi.template import render
 from rizhi.vault import Vault, contained, day_names, day_path, decode
 
@@ -37,7 +37,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Settled:
-    """了结一条待办的结果；对上的不是恰好一条时，什么也没有写。"""
+    """了结一条待办的结果，`text` 给人看；对上的不是恰好一条时，什么也没有写。"""
 
     candidates: list[Todo]
     path: Path
@@ -141,7 +141,7 @@ def settle(
     steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
     steps += [_amendment(vault, pages[day].path, carried) for day in sorted(pages) if day > first]
     store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
-    return Settled(candidates, path, todo.brief(chosen.text))
+    return Settled(candidates, path, text_only(todo.brief(chosen.text)))
 
 
 def park(
@@ -168,7 +168,7 @@ def park(
         return edit.park(old, chosen.key, until) or edit.append(old, PLAN, lines, todo.PARKED)
 
     store.change(vault.root, f"park {wanted} {until}", [_today(vault, today, parked)])
-    return Settled(candidates, path, todo.brief(chosen.text))
+    return Settled(candidates, path, text_only(todo.brief(chosen.text)))
 
 
 def new_day(

@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Broken:
     def guard_events(self, plugins: PluginCollection) -> None:
         """每个插件对一页做的事。"""
         for name in _EVENTS:
-            plugins.events[name] = [self._guarded(method) for method in plugins.events[name]]
+            plugins.events[name] = [partial(self._guarded, do) for do in plugins.events[name]]
 
     def guard_page(self, page: Page) -> None:
         """读原文与渲染；mkdocs-jupyter 换上它自己的渲染之后。"""
@@ -93,7 +94,7 @@ class Broken:
         """图片之类的拷贝：刚好被移走、没有权限的，只缺那一个。"""
         for file in files:
             if not file.is_documentation_page():
-                file.copy_file = self._copying(file, file.copy_file)  # type: ignore[method-assign]
+                file.copy_file = partial(_copy, file, file.copy_file)  # type: ignore[method-assign]
 
     def fail(self, page: Page, error: Exception) -> None:
         """这一页排不出来；同一页只说头一个原因。"""
@@ -119,12 +120,9 @@ class Broken:
         page.links_to_anchors = {}
         page.content = f"<h1>{escape(page.file.name)}</h1>\n{box(reason)}"
 
-    def _guarded(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def guarded(*item: Any, **given: Any) -> Any:
-            page = given["page"] if "page" in given else item[0]
-            return self._attempt(page, method, *item, **given)
-
-        return guarded
+    def _guarded(self, do: Callable[..., Any], /, *item: Any, **given: Any) -> Any:
+        page = given["page"] if "page" in given else item[0]
+        return self._attempt(page, do, *item, **given)
 
     def _attempt(self, broken: Page, do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -132,15 +130,6 @@ class Broken:
         except Exception as error:
             self.fail(broken, error)
             return None
-
-    def _copying(self, file: File, copy: Callable[..., None]) -> Callable[..., None]:
-        def copying(dirty: bool = False) -> None:
-            try:
-                copy(dirty)
-            except OSError as error:
-                log.warning("docs/%s：没有拷到站点：%s。", file.src_uri, error.strerror)
-
-        return copying
 
     def _clues(self, page: Page) -> list[str]:
         """原文里说得出的毛病：异常自己多半不说在哪一行。"""
@@ -154,6 +143,13 @@ class Broken:
             log.debug("docs/%s", page.file.src_uri, exc_info=error)
             return []
         return [f"第 {source.document.line(at)} 行 {what}" for at, what in found]
+
+
+def _copy(file: File, copy: Callable[..., None], dirty: bool = False) -> None:
+    try:
+        copy(dirty)
+    except OSError as error:
+        log.warning("docs/%s：没有拷到站点：%s。", file.src_uri, error.strerror)
 
 
 def box(message: str) -> str:

@@ -1,6 +1,6 @@
 """`mkdocs serve` 的页面上能做的事：唯一会写盘的一条路由，`POST /rizhi/live/动作名`。
 
-别的网页、别的端口、别的机器、DNS 重绑定都到不了它（见 `Guard`）。口令每次 serve 换一个，
+别的网页、别的端口、别的机器、DNS 重绑定都到不了它（见 `_check`）。口令每次 serve 换一个，
 只写在这个服务器给出的页面的 `<head>` 里：别的源读不到页面的内容，而脚本文件谁都能引。
 它不写进磁盘上的产物，所以增量构建与从头建的仍然一样。
 """
@@ -12,7 +12,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -20,6 +19,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.journal import write
 from rizhi.journal.todo import brief
+from rizhi.links import text_only
 from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
 from rizhi.zh import cause
@@ -54,7 +54,8 @@ def settle(vault: Vault, wanted: Mapping[str, Any], mark: str, verb: str) -> Ans
     warnings = store.settle(vault.root)
     result = write.settle(vault, today(vault), text, mark, warnings.append)
     if len(result.candidates) != 1:
-        found = "；".join(f"{todo.id} {brief(todo.text)}" for todo in result.candidates)
+        listed = [f"{todo.id} {text_only(brief(todo.text))}" for todo in result.candidates]
+        found = "；".join(listed)
         why = f"对得上 {len(result.candidates)} 条，用编号指明：{found}" if found else "没有这一条"
         raise RizhiError(f"开着的待办里，「{text}」{why}。")
     path = vault.relative(result.path)
@@ -93,31 +94,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Guard:
-    """八个条件里看请求头就知道的；少一个也不答应。"""
+def _check(environ: Environ, expected: str) -> None:
+    """八个条件里看请求头就知道的；少一个也不答应。
 
-    nonce: str
-
-    def check(self, environ: Environ) -> None:
-        """异常：不答应，抛 _Refused。"""
-        host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
-        origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
-        hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
-        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        nonce = environ.get("HTTP_" + HEADER.upper().replace("-", "_"))
-        for holds, why in (
-            (is_loopback(environ.get("REMOTE_ADDR", "")), "只许从本机来"),
-            (host in hosts, "只许从 localhost 或 127.0.0.1 打开的页面来"),
-            (origin == f"http://{host}", "只许从这个服务器自己的页面来"),
-            (site in (None, "same-origin"), "只许从这个服务器自己的页面来"),
-            (kind == "application/json", "只收 application/json"),
-            (nonce is not None, f"没有 {HEADER} 这个头"),
-        ):
-            if not holds:
-                raise _Refused("403 Forbidden", f"{why}。")
-        if not secrets.compare_digest(str(nonce).encode(), self.nonce.encode()):
-            raise _Refused("403 Forbidden", "口令不对：serve 重新开过，刷新这一页再试。")
+    异常：不答应，抛 _Refused。
+    """
+    host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
+    origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
+    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    nonce = environ.get("HTTP_" + HEADER.upper().replace("-", "_"))
+    for holds, why in (
+        (is_loopback(environ.get("REMOTE_ADDR", "")), "只许从本机来"),
+        (host in hosts, "只许从 localhost 或 127.0.0.1 打开的页面来"),
+        (origin == f"http://{host}", "只许从这个服务器自己的页面来"),
+        (site in (None, "same-origin"), "只许从这个服务器自己的页面来"),
+        (kind == "application/json", "只收 application/json"),
+        (nonce is not None, f"没有 {HEADER} 这个头"),
+    ):
+        if not holds:
+            raise _Refused("403 Forbidden", f"{why}。")
+    if not secrets.compare_digest(str(nonce).encode(), expected.encode()):
+        raise _Refused("403 Forbidden", "口令不对：serve 重新开过，刷新这一页再试。")
 
 
 class Live:
@@ -125,7 +123,7 @@ class Live:
 
     def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
         self._app, self._vault = app, vault
-        self._guard = Guard(secrets.token_urlsafe(32))
+        self._nonce = secrets.token_urlsafe(32)
         self._busy = Lock()
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
 
@@ -144,16 +142,14 @@ class Live:
                 raise _Refused("405 Method Not Allowed", "只收 POST。")
             # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
             data = _received(environ["wsgi.input"], _length(environ))
-            self._guard.check(environ)
+            _check(environ, self._nonce)
             action = ACTIONS.get(environ["PATH_INFO"].removeprefix(PATH))
             if action is None:
                 raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             return refused.status, {"error": str(refused)}
-        except RizhiError as error:
-            return "409 Conflict", {"error": error.within(self._vault().root)}
-        except OSError as error:
+        except (RizhiError, OSError) as error:
             return "409 Conflict", {"error": cause(error, self._vault().root)}
         except Exception:  # 服务器的边界：说一句，细节在终端里
             log.exception("%s 出错", environ["PATH_INFO"])
@@ -190,7 +186,7 @@ class Live:
         html = b"".join(body)
         getattr(body, "close", lambda: None)()  # WSGI：谁收下的谁关上
         head, mark, tail = html.partition(b"</head>")
-        html = head + _META.format(self._guard.nonce).encode() + mark + tail if mark else html
+        html = head + _META.format(self._nonce).encode() + mark + tail if mark else html
         kept = [pair for pair in headers if pair[0] != "Content-Length"]
         start_response(status, [*kept, ("Content-Length", str(len(html)))])
         return [html]

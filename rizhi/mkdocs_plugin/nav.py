@@ -12,6 +12,7 @@ from typing import Any
 from mkdocs.structure.files import Files
 
 from rizhi.entries import Misfit
+from rizhi.links import targets
 from rizhi.mkdocs_plugin import notebooks
 from rizhi.page import Note, Page
 from rizhi.site.graph import Web
@@ -70,8 +71,13 @@ def chain_days(files: Files, web: Web) -> None:
 def _folder(
     vault: Vault, name: str, read: Callable[[Path], Page], lost: Collection[Path]
 ) -> list[dict[str, str]]:
-    found = (path for path in (vault.docs / name).glob("*.md") if path not in lost)
-    paths = sorted(found, key=lambda p: (p.name != "index.md", p.name))
+    """栏目的首页在前，然后照它链接到的先后；它没有提到的按文件名，在最后。"""
+    folder = vault.docs / name
+    paths = sorted(path for path in folder.glob("*.md") if path not in lost)
+    index = folder / "index.md"
+    linked = (target for _, target in targets(read(index))) if index in paths else ()
+    order = list(dict.fromkeys([str(index), *linked]))
+    paths.sort(key=lambda p: order.index(str(p)) if str(p) in order else len(order))
     return [{escape(read(path).title): _uri(vault, path)} for path in paths]
 
 

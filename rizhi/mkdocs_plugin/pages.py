@@ -118,10 +118,8 @@ def _preview(web: Web, note: Note, brief: str) -> str:
         "url": web.uri(note.path).removesuffix(".md") + ".html",
         "title": note.title,
         "brief": brief,
-        "figure": "",
+        "figure": _figure(web.vault, note.snippet or ""),
     }
-    if note.snippet and re.fullmatch(r"\w{1,64}", note.snippet):
-        data["figure"] = _figure(web.vault, note.snippet)
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
@@ -135,7 +133,9 @@ def _brief(note: Note, title: str) -> str:
 
 
 def _figure(vault: Vault, module: str) -> str:
-    """片段画的第一张图；读不懂的记录，笔记那一页会说明。"""
+    """片段画的第一张图，没有是空的；读不懂的记录，笔记那一页会说明。"""
+    if not re.fullmatch(r"\w{1,64}", module):
+        return ""
     record = records.load(vault, vault.snippets / f"{module}.py").record
     figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
     return next(map(fence.data_uri, filter(None, figures)), "")

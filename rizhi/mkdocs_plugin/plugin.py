@@ -35,22 +35,18 @@ from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.mkdocs_plugin.server import check_port, protect, reading, surviving
 from rizhi.mkdocs_plugin.watch import Observer
 from rizhi.page import Page as Written
+from rizhi.site.expand import DRAFT
+from rizhi.site.export import assets
 from rizhi.site.graph import Web
 from rizhi.snippets import fence, run
 from rizhi.snippets import record as records
 from rizhi.snippets.notebook import to_notebook
 from rizhi.template import boilerplate
-from rizhi.vault import (
-    Vault,
-    find_vault,
-    snippet_files,
-    today,
-)
+from rizhi.vault import Vault, find_vault, snippet_files, today
 from rizhi.zh import cause
 
 log = logging.getLogger("mkdocs.rizhi")
 
-ASSETS = Path(__file__).parents[1] / "site" / "assets"
 STYLES = ("assets/web.css", "assets/rizhi.css")  # 打印的规则在 rizhi.css 里，要排在后面
 SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
@@ -59,7 +55,6 @@ ICON = "assets/favicon.svg"
 NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
 EARLY, LATE = event_priority(100), event_priority(-100)
 
-_DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 Misfits = dict[Path, Misfit]
 _DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
@@ -117,7 +112,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             words = search.dictionary(notes)
             store.replace(words_file, words.encode())
         except (OSError, RizhiError) as error:
-            raise PluginError(_cause(error, folder)) from error
+            raise PluginError(cause(error, folder)) from error
         self._incremental.begin(config, vault)
         self._incremental.search.use_words(config, words, words_file)
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
@@ -230,7 +225,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         if is_page(page.file.src_uri) and not page.file.generated_by:  # 笔记本里是数据，不是链接
             self._warn_unseen(page, markdown)
-        return (_DRAFT if draft else "") + markdown
+        return (DRAFT if draft else "") + markdown
 
     on_page_markdown = CombinedEvent(_use_front_matter, _use_markdown)
 
@@ -362,10 +357,6 @@ def _told(vault: Vault, misfit: Misfit) -> str:
     return f"{where} {misfit.message}。{misfit.remedy}。"
 
 
-def _cause(error: OSError | RizhiError, root: Path) -> str:
-    return cause(error, root) if isinstance(error, OSError) else error.within(root)
-
-
 def _add_defaults(config: MkDocsConfig) -> None:
     """站点要的样式、脚本与图标；mkdocs.yml 里写了的照他的。"""
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
@@ -390,13 +381,11 @@ def _deferred(uri: str) -> ExtraScriptValue:
 
 def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> None:
     """样式、脚本、字体与算出来的数据；docs/assets/ 里有同名的，用他自己的。"""
-    for path in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
-        uri = f"assets/{path.relative_to(ASSETS).as_posix()}"
-        if not files.get_file_from_path(uri):
-            files.append(File.generated(config, uri, abs_src_path=str(path)))
-    for uri, text in scripts.items():
-        if not files.get_file_from_path(uri):
-            files.append(File.generated(config, uri, content=text))
+    ours = [File.generated(config, uri, abs_src_path=str(path)) for uri, path in assets().items()]
+    ours += [File.generated(config, uri, content=text) for uri, text in scripts.items()]
+    for file in ours:
+        if not files.get_file_from_path(file.src_uri):
+            files.append(file)
 
 
 def _remove_excluded(files: Files) -> None:

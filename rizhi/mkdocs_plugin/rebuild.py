@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from operator import contains
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,14 +37,7 @@ from rizhi.page import Note, Page, load
 from rizhi.site import graph
 from rizhi.site.graph import Web
 from rizhi.template import boilerplate
-from rizhi.vault import (
-    Vault,
-    day_names,
-    fingerprint,
-    markdown_files,
-    snippet_files,
-    source_files,
-)
+from rizhi.vault import Vault, day_names, fingerprint, markdown_files, snippet_files, source_files
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
@@ -209,7 +203,7 @@ class Incremental:
         if _references(changed):  # 接口清单是一起写的，少排一页就缺一页
             changed |= {file.src_uri for file in files if file.src_uri.startswith(_REFERENCE)}
         for file in files:
-            modified = _modified if file.src_uri in changed else _unmodified
+            modified = partial(contains, changed, file.src_uri)
             file.is_modified = modified  # type: ignore[method-assign]
 
     def finish(self, config: MkDocsConfig, files: Files) -> None:
@@ -227,14 +221,6 @@ class Incremental:
         before = self._built.fingerprints.get(file.src_uri)
         same = before is not None and before == self._building.fingerprints[file.src_uri]
         return not (same and os.path.isfile(file.abs_dest_path))  # noqa: PTH113
-
-
-def _modified() -> bool:
-    return True
-
-
-def _unmodified() -> bool:
-    return False
 
 
 class Sources:

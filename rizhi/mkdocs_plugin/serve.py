@@ -66,7 +66,7 @@ class Reruns:
 
         后台跑完时改一下标记文件，就会再建一遍。不看 snippets/outputs：那里是构建自己写的。
         """
-        found = [(_marker(vault), False), (vault.snippets, False)]
+        found = [(_marker(vault), False), (vault.snippets, False), (vault.snippets / "runs", False)]
         return [*found, (vault.root / vault.source, True)] if vault.source else found
 
     def refresh(self, vault: Vault, read: Callable[[Path], Page]) -> None:

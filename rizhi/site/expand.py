@@ -18,7 +18,7 @@ from rizhi.snippets.source import documented, find_object, module_file
 from rizhi.vault import Vault, read_text
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)\n?(?: {4}.*\n?)*", re.M)
-_DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
+DRAFT = '!!! warning "草稿"\n    这一篇还没有写完。\n\n'
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _TICKS = re.compile("`{3,}")
 _NEWLINE = re.compile(r"\n[ \t>]*")
@@ -31,7 +31,7 @@ def page(vault: Vault, uri: str, text: str) -> str:
     text = text.replace("\r\n", "\n")
     start = body_start(text)
     head, body = text[:start], text[start:].expandtabs(4)
-    draft = _DRAFT if front_matter(text).meta.get("draft") is True else ""
+    draft = DRAFT if front_matter(text).meta.get("draft") is True else ""
     body = _expanded(vault, uri, body)
     breaks = uri.startswith(("daily/", "weekly/"))  # 日总结与周报里换行就是换行
     return head + draft + rewritten(body if breaks else _joined(body), breaks)

@@ -45,7 +45,7 @@ def files(web: Web) -> dict[str, Callable[[], bytes]]:
     own = {p.relative_to(vault.docs).as_posix(): p for p in _files(vault.docs)}
     for path in own.values():
         contained(vault, path)
-    docs = {f"assets/{p.relative_to(ASSETS).as_posix()}": p.read_bytes for p in _files(ASSETS)}
+    docs = {uri: path.read_bytes for uri, path in assets().items()}
     docs |= {uri: partial(_page, page, uri) for uri, page in overviews.pages(web).items()}
     docs |= _books(vault) | _recorded(vault)
     docs |= {uri: partial(_with_panels, web, uri, path) for uri, path in own.items()}
@@ -59,8 +59,12 @@ def added(vault: Vault, today: date) -> dict[str, Callable[[], str]]:
     plan = overviews.plan(read_web(vault, today))
     made = {uri: partial(_source, page, uri) for uri, page in plan.items()}
     books = (expand.notebook_uri(path.stem) for path in snippet_files(vault))
-    names = (*(f"assets/{p.relative_to(ASSETS).as_posix()}" for p in _files(ASSETS)), *books)
-    return made | dict.fromkeys(names, str)
+    return made | dict.fromkeys((*assets(), *books), str)
+
+
+def assets() -> dict[str, Path]:
+    """站点的样式、脚本与字体：相对于 docs 的路径，与包里的文件。"""
+    return {f"assets/{path.relative_to(ASSETS).as_posix()}": path for path in _files(ASSETS)}
 
 
 def _source(page: Callable[[], Generated], uri: str) -> str:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
-from rizhi.journal.todo import CARRIED_TOO_OFTEN
+from rizhi.dates import WEEKDAYS
+from rizhi.journal.todo import CARRIED_TOO_OFTEN, PARKED
 from rizhi.site.blocks import (
     Content,
     Dim,
@@ -26,7 +27,6 @@ from rizhi.site.blocks import (
     Trail,
 )
 
-WEEKDAYS = "一二三四五六日"
 PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
@@ -166,6 +166,7 @@ def _row(row: Row, here: str) -> str:
     todo = row.todo
     facts = f'data-state="{todo.state}" data-carried="{todo.carried}"'
     due = f' data-due="{todo.due}"' if todo.due else ""
+    due += " data-parked" if due and todo.mark == PARKED else ""
     often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
     first, rest = row.parts[0], row.parts[1:]
     said = _STRUCK.sub(r"<del>\1</del>", _part(first, here))
@@ -254,8 +255,6 @@ def _steps(steps: Steps, here: str) -> str:
 
 def _panel_markdown(panel: Panel, here: str) -> str:
     note = f"{parts_markdown(panel.note, here)}\n\n" if panel.note else ""
-    if isinstance(panel.content, Trail):
-        return _trail_markdown(panel.content, here)
     title = f"## {panel.title.translate(_SPECIAL)}\n\n" if panel.title else ""
     return f"{title}{_content_markdown(panel.content, here)}{note}"
 
@@ -283,10 +282,10 @@ def _content_markdown(content: Content, here: str) -> str:
         return _heat_markdown(content, here)
     if isinstance(content, Month):
         return _month_markdown(content, here)
-    if isinstance(content, Steps):
-        groups = ("、".join(_part_markdown(note, here) for note in g) for g in content.groups)
-        return _line(" → ".join(groups)) + "\n\n"
-    return ""
+    if isinstance(content, Trail):
+        return _trail_markdown(content, here)
+    groups = ("、".join(_part_markdown(note, here) for note in group) for group in content.groups)
+    return _line(" → ".join(groups)) + "\n\n"
 
 
 def _struck(row: Row, text: str) -> str:

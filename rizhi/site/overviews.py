@@ -20,6 +20,7 @@ from rizhi.site.panels import (
     FOLDED,
     by_group,
     day_rows,
+    joined,
     life_uri,
     mention_rows,
     note_link,
@@ -72,11 +73,9 @@ def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
 
 
 def _archive(web: Web) -> dict[str, partial[Generated]]:
-    if not web.days:
-        lead = "还没有写过。用 rizhi new 写第一天。"
-        return {"daily/index.md": partial(Generated, "日总结", (), (lead,))}
     uri = partial(_yearly_uri, "daily/{}/index.md")
-    return _by_years("日总结", uri, _by_year(web.days), _archived, web.today)
+    none = "还没有写过。用 rizhi new 写第一天。"
+    return _by_years("日总结", uri, _by_year(web.days), _archived, web.today, none)
 
 
 def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
@@ -97,11 +96,9 @@ def _weeks(web: Web) -> dict[str, partial[Generated]]:
             written = sum(day in web.uris for day in week.days)
             row = _week_row(week, Link(page.path.stem, web.uri(page.path)), written)
             years.setdefault(week.year, []).append(row)
-    if not years:
-        lead = "还没有周报。用 rizhi week 写这一周的。"
-        return {"weekly/index.md": partial(Generated, "周报", (), (lead,))}
     uri = partial(_yearly_uri, "weekly/{}/index.md")
-    return _by_years("周报", uri, years, _weekly, web.today)
+    none = "还没有周报。用 rizhi week 写这一周的。"
+    return _by_years("周报", uri, years, _weekly, web.today, none)
 
 
 def _weekly(this_year: int, year: int, weeks: Sequence[Row]) -> list[Panel]:
@@ -115,7 +112,7 @@ def _week_row(week: Week, link: Link, written: int) -> Row:
 
 
 def _board(today: date, uris: Mapping[date, str], todos: Sequence[Todo]) -> Generated:
-    opened = still_open(todos)
+    opened = still_open(todo.as_of(today) for todo in todos)
     dated = [todo for todo in opened if todo.due]
     aged = sorted((todo for todo in opened if not todo.due), key=lambda todo: todo.born)
     week = week_of(today).days
@@ -171,10 +168,8 @@ def _tag(
     more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
     listed = Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)), more)
     first = (listed,) if notes else ()
-    if not days:
-        return {tag_uri(tag): partial(Generated, tag, first)}
     uri = partial(tag_uri, tag)
-    return _by_years(tag, uri, _by_year(days), _tagged, web.today, first, same_title=True)
+    return _by_years(tag, uri, _by_year(days), _tagged, web.today, "", first, same_title=True)
 
 
 def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
@@ -183,10 +178,9 @@ def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
 
 def _timeline(web: Web) -> dict[str, partial[Generated]]:
     years = _by_year(day for day in web.days if day.achieved)
-    if not years:
-        lead = "还没有成果。写在一天的「今日成果」里，这里就有。"
-        return {"timeline/index.md": partial(Generated, "时间线", (), (lead,))}
-    return _by_years("时间线", partial(_yearly_uri, "timeline/{}.md"), years, _lined, web.today)
+    uri = partial(_yearly_uri, "timeline/{}.md")
+    none = "还没有成果。写在一天的「今日成果」里，这里就有。"
+    return _by_years("时间线", uri, years, _lined, web.today, none)
 
 
 def _lined(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
@@ -214,7 +208,7 @@ def _notes(web: Web) -> partial[Generated]:
     ]
     if layers:
         rows = tuple(
-            Row((f"{n}　", *_joined(note_link(note, web) for note in layer)))
+            Row((f"{n}　", *joined(note_link(note, web) for note in layer)))
             for n, layer in enumerate(layers, 1)
         )
         order = Panel(
@@ -223,13 +217,6 @@ def _notes(web: Web) -> partial[Generated]:
         steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
         panels = [Panel("before", "先修图", steps), order, *panels]
     return partial(Generated, "笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
-
-
-def _joined(links: Iterable[Link]) -> list[Part]:
-    parts: list[Part] = []
-    for link in links:
-        parts += [link, "　"]
-    return parts
 
 
 def _lives(web: Web) -> dict[str, partial[Generated]]:
@@ -242,7 +229,7 @@ def _lives(web: Web) -> dict[str, partial[Generated]]:
         every = [Link(f"第 {n} 页", life_uri(note, n)) for n in range(1, len(chunks) + 1)]
         for link, chunk in zip(every, chunks, strict=True):
             others = [other for other in every if other != link]
-            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *_joined(others))
+            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *joined(others))
             plan[link.uri] = partial(_mentions, note.title, lead, chunk, web.today.year)
     return plan
 
@@ -264,15 +251,21 @@ def _by_years(
     years: Mapping[int, list[T]],
     panels: Callable[[int, int, Sequence[T]], list[Panel]],
     today: date,
+    none: str,
     first: tuple[Panel, ...] = (),
     same_title: bool = False,
 ) -> dict[str, partial[Generated]]:
-    """按年分页：最近一年是 index.md，`first` 在它的最前面；别的年份各一页。"""
+    """按年分页：最近一年是 index.md，`first` 在它的最前面；别的年份各一页。
+
+    一年也没有时，只有 index.md，导语是 `none`。
+    """
+    if not years:
+        return {uri(None): partial(Generated, title, first, (none,) if none else ())}
     latest, plan = max(years), {}
     uris = {year: uri(year if year != latest else None) for year in years}
     for year, listed in years.items():
         links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
-        lead: tuple[Part, ...] = ("别的年份：", *_joined(links)) if links else ()
+        lead: tuple[Part, ...] = ("别的年份：", *joined(links)) if links else ()
         named = title if year == latest or same_title else f"{year} 年的{title}"
         before = first if year == latest else ()
         plan[uris[year]] = partial(_year, panels, today.year, year, listed, named, lead, before)

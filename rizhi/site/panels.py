@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -42,10 +42,11 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
 
 
 def home(web: Web) -> list[Panel]:
-    """首页：今天、开着的事、最近几天、一年的热力图、这一周、笔记的地图。"""
+    """首页：今天、这一周、常看的笔记、开着的事、最近几天、一年的热力图、笔记的地图。"""
     return [
         _today(web),
         _week(web),
+        *_pinned(web),
         _open(web),
         Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web.today.year))),
         Panel("heat", "这一年", _year(web)),
@@ -156,6 +157,11 @@ def note_link(note: Note, web: Web) -> Link:
     return Link(note.title, web.uri(note.path))
 
 
+def joined(links: Iterable[Link]) -> list[Part]:
+    """几个链接写在一行里。"""
+    return [part for link in links for part in (link, "　")]
+
+
 def note_rows(notes: Iterable[Note], web: Web) -> tuple[Row, ...]:
     """每篇笔记一行。"""
     return tuple(
@@ -228,8 +234,15 @@ def _week(web: Web) -> Panel:
     return Panel("week", f"这一周（写了 {len(days)} 天）", rows, note)
 
 
+def _pinned(web: Web) -> Iterator[Panel]:
+    """标了 `pin: true` 的笔记；一篇也没有，就没有这一块。"""
+    links = tuple(joined(note_link(note, web) for note in web.notes if note.pin))
+    if links:
+        yield Panel("pinned", "后续常看", Rows((Row(links),)))
+
+
 def _open(web: Web) -> Panel:
-    every = still_open(web.todos)
+    every = still_open(todo.as_of(web.today) for todo in web.todos)
     ready = [todo for todo in every if not todo.parked(web.today)]
     rows = tuple(todo_row(todo, web.today, web.uris) for todo in ready[:SHOWN])
     parked = f"，另有 {len(every) - len(ready)} 件搁着" if len(ready) < len(every) else ""
@@ -245,12 +258,9 @@ def _year(web: Web) -> Heat:
 
 def _map(web: Web) -> Iterable[Row]:
     for name, notes in by_group(web.vault, web.notes):
-        parts: list[Part] = [f"{name}　"]
-        for note in notes[: 3 * SHOWN]:
-            parts += [note_link(note, web), "　"]
-        more = len(notes) - 3 * SHOWN
-        parts += [Link(f"等 {len(notes)} 篇", "notes/index.md")] if more > 0 else []
-        yield Row(tuple(parts))
+        parts = joined(note_link(note, web) for note in notes[: 3 * SHOWN])
+        more = [Link(f"等 {len(notes)} 篇", "notes/index.md")] if len(notes) > 3 * SHOWN else []
+        yield Row((f"{name}　", *parts, *more))
 
 
 def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:

@@ -1,16 +1,36 @@
-"""片段文件：百分号单元格，与一格的输出；普通的 Python 文件，编辑器与 Jupyter 都能逐格运行。"""
+"""片段文件：百分号单元格，与一格的输出；普通的 Python 文件，编辑器与 Jupyter 都能逐格运行。
+
+分格的写法是 VS Code、PyCharm 与 jupytext 共有的那一部分：`# %% 标题`、`#%%` 与 `# %%% 标题`。
+它们当中只有几家认的写法不猜，报出来；字符串里的是字符串，不是标记。
+"""
 
 import ast
+import io
 import re
-from collections.abc import Iterator
+import tokenize
+import warnings
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 from rizhi.errors import RizhiError
 from rizhi.vault import Vault, read_text, snippet_files
 
-_MARK = re.compile(r"^# %%.*$", re.M)
+_MARK = re.compile(r"#\s*%%+(?:\s(.*))?")
+# 有的工具会在这里分格、有的不会：没有空格、缩进了、全角的百分号，与旧的写法
+_ALMOST = re.compile(
+    r"#\s*(?:[%％]{2}|<(?:code|markdown)cell>|In\[[ \d]*\])|\s+#\s*(?:%%+|<codecell>)(?:\s|$)"
+)
+_KINDS = {"[markdown]": "markdown", "[md]": "markdown", "[raw]": "raw"}
+_QUOTED = re.compile(r"[rR]?(\"{3}|'{3})\n?(.*?)\n?\1", re.S)
+# 读不懂的源码，编译器除了 SyntaxError 还会抛的：NUL、嵌套太深
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+_quiet = Lock()  # catch_warnings 改的是全进程的设定
+
+_Fault = tuple[int, str]
 
 
 class SnippetError(RizhiError):
@@ -22,18 +42,19 @@ class Cell:
     """一个单元格；`line` 是内容第一行在文件里的行号。"""
 
     title: str
-    kind: str  # "code" 或 "markdown"
+    kind: str  # "code"、"markdown" 或 "raw"
     source: str
     line: int
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """一个片段文件。"""
+    """一个片段文件；`text` 是全文，没有 BOM。"""
 
     path: Path
     module: str
     cells: tuple[Cell, ...]
+    text: str
 
     @property
     def code_cells(self) -> tuple[Cell, ...]:
@@ -61,37 +82,43 @@ class CellOutput:
     error: str | None = None
     stderr: str = ""
 
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """打印的各样文字，比较时逐样看：消息里怎么称呼它 → 文字。"""
+        return {"": self.text, "（stderr）": self.stderr}
+
 
 def parse(path: Path) -> Snippet:
-    """读一个片段文件；一次列出全部毛病。
+    """读一个片段文件；代码单元格的源码与文件逐字相同，只去掉首尾的空行。
 
-    异常：读不懂、语法错误、单元格没有标题或重名，抛 SnippetError，写明行号。
+    异常：读不懂、语法错误、单元格没有标题或重名，抛 SnippetError，写明行号，一次列出全部毛病。
     """
-    import jupytext  # 半秒，只在真要读片段时才付
-
-    text = read_text(path)
+    text = _without_bom(read_text(path))
+    lines = text.split("\n")
     try:
-        notebook = jupytext.reads(text, fmt="py:percent")
-    except (ValueError, SyntaxError) as error:
-        raise SnippetError(f"不是百分号单元格的写法：{error}", path) from error
-    cells = tuple(_locate(text, notebook.cells))
-    problems = [*_syntax(cells), *_naming(cells)]
+        body = _tree(text).body
+    except _UNREADABLE as error:
+        at = _line_of(error)
+        raise SnippetError(f"{_cell_at(lines, at)}{_told(error)}", path, at) from error
+    marks, faults = _marks(text, lines, body)
+    cells, more = _split(lines, marks, body)
+    problems = sorted([*faults, *more, *_late_futures(body), *_naming(cells)])
     if problems:
         (line, first), *others = problems
-        more = "".join(f"；第 {at} 行{what}" for at, what in others)
-        raise SnippetError(f"{first}{more}。", path, line)
-    return Snippet(path, path.stem, cells)
+        rest = "".join(f"；第 {at} 行{what}" for at, what in others)
+        raise SnippetError(f"{first}{rest}。", path, line)
+    return Snippet(path, path.stem, cells, text)
 
 
 def syntax_tree(path: Path, source: str) -> ast.Module:
-    """`source` 的语法树；`path` 只用于消息。
+    """`source` 的语法树，只读；`path` 只用于消息。
 
     异常：语法错误，抛 SnippetError，写明行号。
     """
     try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise SnippetError(f"语法错误：{error.msg}。", path, error.lineno or 1) from error
+        return _tree(_without_bom(source))
+    except _UNREADABLE as error:
+        raise SnippetError(_told(error), path, _line_of(error)) from error
 
 
 def snippet_file(vault: Vault, module: str) -> Path:
@@ -106,27 +133,132 @@ def snippet_file(vault: Vault, module: str) -> Path:
     return path
 
 
-def _locate(text: str, cells: list[Any]) -> Iterator[Cell]:
-    """jupytext 不给行号：顺着标记往下找，跳过已认领的源码，字符串里的假标记就不会算数。"""
-    at = 0
-    for cell in cells:
-        mark = _MARK.search(text, at)
-        start = mark.end() if mark else at
-        start += len(text[start:]) - len(text[start:].lstrip("\r\n"))
-        line = text.count("\n", 0, start) + 1
-        source = cell.source.lstrip("\n")  # 标记下面的空行不算内容，行号才对得上
-        at = start + (len(source) if cell.cell_type == "code" else 0)
-        title = cell.metadata.get("title", "") if cell.cell_type == "code" else ""
-        yield Cell(title.strip(), cell.cell_type, source, line)
+def _without_bom(text: str) -> str:
+    return text.removeprefix("\ufeff")  # 文件开头的，Python 自己也不当它是源码
 
 
-def _syntax(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:
-    for cell in cells:
-        try:
-            ast.parse(cell.source if cell.kind == "code" else "")
-        except SyntaxError as error:
-            line = cell.line + (error.lineno or 1) - 1
-            yield line, f"单元格「{cell.title}」语法错误：{error.msg}"
+@lru_cache(maxsize=8)  # 分格、算指纹、找 import 的库，问的是同一份原文
+def _tree(text: str) -> ast.Module:
+    if lone := re.search(r"\r(?!\n)", text):
+        line = text.count("\n", 0, lone.start()) + 1
+        what = "有单独的回车符（\\r），各个工具数出的行号会不同，换成换行"
+        raise SyntaxError(what, ("", line, 0, ""))
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 运行的时候才说
+        return ast.parse(text)
+
+
+def _line_of(error: BaseException) -> int:
+    return getattr(error, "lineno", None) or 1
+
+
+def _told(error: BaseException) -> str:
+    return f"语法错误：{getattr(error, 'msg', '') or error or '嵌套太深'}。"
+
+
+def _late_futures(body: list[ast.stmt]) -> Iterator[_Fault]:
+    """整份文件是一个程序：`from __future__` 只能在最前面，第一格的文档字符串之后。"""
+    started = False
+    for number, node in enumerate(body):
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            if started:
+                yield node.lineno, "from __future__ 要写在整个文件的最前面：挪到第一格的开头"
+        elif number or not is_text(node):
+            started = True
+
+
+def is_text(node: ast.stmt) -> bool:
+    """一句只写了一个字符串：文档字符串，或说明。"""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _cell_at(lines: list[str], line: int) -> str:
+    """语法有错的文件里，某一行属于哪一格：往上找最近的标记。"""
+    for text in reversed(lines[:line]):
+        if mark := _MARK.fullmatch(text):
+            return f"单元格「{(mark[1] or '').strip()}」"
+    return ""
+
+
+def _span(node: ast.stmt) -> tuple[int, int]:
+    above = (one.lineno for one in getattr(node, "decorator_list", ()))
+    return min([node.lineno, *above]), node.end_lineno or node.lineno
+
+
+def _marks(
+    text: str, lines: list[str], body: list[ast.stmt]
+) -> tuple[list[tuple[int, str]], list[_Fault]]:
+    """各格的标记（行号与标记后面的字），与像标记、却不能算的。"""
+    likely = [(at, line) for at, line in enumerate(lines, 1) if _ALMOST.match(line)]
+    inner = {at for node in body for at in range(_span(node)[0] + 1, _span(node)[1] + 1)}
+    comments = _comments(text) if any(at in inner for at, _ in likely) else frozenset()
+    marks, faults = [], []
+    for at, line in likely:
+        mark = _MARK.fullmatch(line)
+        if at in inner and at not in comments:
+            continue  # 多行字符串里的文字
+        before = lines[at - 2].rstrip("\r") if at > 1 else ""
+        if at in inner or (before.endswith("\\") and "#" not in before):
+            faults.append((at, "分格的标记不能写在一条语句中间：挪到语句之外，或换个写法"))
+        elif mark is None:
+            faults.append((at, f"「{line.strip()}」有的工具会在这里分格：写成「# %% 标题」"))
+        else:
+            marks.append((at, (mark[1] or "").strip()))
+    return marks, faults
+
+
+def _comments(text: str) -> frozenset[int]:
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return frozenset(token.start[0] for token in tokens if token.type == tokenize.COMMENT)
+
+
+def _split(
+    lines: list[str], marks: list[tuple[int, str]], body: list[ast.stmt]
+) -> tuple[tuple[Cell, ...], list[_Fault]]:
+    """按标记切开；第一个标记之前只许注释，说明里只许注释或一个字符串。"""
+    starts = [_span(node)[0] for node in body]
+    ends = [*(at for at, _ in marks), len(lines) + 1][1:]
+    faults: list[_Fault] = []
+    if starts and (not marks or starts[0] < marks[0][0]):
+        faults.append((starts[0], "第一个标记之前有代码：在它上面写一行「# %% 标题」"))
+    cells = []
+    for (at, said), end in zip(marks, ends, strict=True):
+        first, last = at, end - 1  # 下标：标记的下一行，到下一个标记之前
+        while first < last and not lines[first].strip("\r"):
+            first += 1
+        source = "\n".join(lines[first:last]).rstrip("\r\n")
+        first = first if source else at
+        tag = next((tag for tag in _KINDS if tag in said), "")
+        if tag:
+            coded = bisect_left(starts, end) - bisect_left(starts, at)
+            shown = _prose(source, coded)
+            if shown is None:
+                faults.append((starts[bisect_left(starts, at)], f"{tag} 的一格里有代码：写成注释"))
+            elif len(re.findall("^(?:```|~~~)", shown, re.M)) % 2:
+                faults.append((at, "说明里的代码块没有关上：里面的「# %%」有的工具不当它是标记"))
+            cells.append(Cell("", _KINDS[tag], shown or "", first + 1))
+            continue
+        if odd := re.search(r"[={]|^\[", said):
+            faults.append((at, f"标题里有「{odd[0]}」，Jupyter 从那里起不当它是标题：换个写法"))
+        tail = source.rpartition("\n")[2]
+        if tail.endswith("\\") and "#" not in tail:
+            at = first + 1 + source.count("\n")
+            faults.append((at, "行末的反斜杠之后，这一格没有代码了：去掉它"))
+        cells.append(Cell(said, "code", source, first + 1))
+    return tuple(cells), faults
+
+
+def _prose(source: str, statements: int) -> str | None:
+    """说明一格的文字：去掉注释号，或三引号；里面有代码，是 None。"""
+    source = source.replace("\r\n", "\n")
+    if not statements:
+        return re.sub(r"^# ?", "", source, flags=re.M)
+    quoted = _QUOTED.fullmatch(source.strip()) if statements == 1 else None
+    return quoted[2] if quoted else None
 
 
 def _naming(cells: tuple[Cell, ...]) -> Iterator[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """片段的子进程里发生的事：定下种子与图，逐格运行。"""
 
+import errno
 import os
 import random
 import sys
@@ -10,47 +11,60 @@ from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from rizhi.snippets import figures, stream
+from rizhi.snippets import figures, guard, orphans, stream
 from rizhi.snippets.cells import Cell, CellOutput, Snippet
-from rizhi.snippets.guard import guard
-from rizhi.snippets.stream import MAX_OUTPUT, OutputRefused
+from rizhi.snippets.display import show
+from rizhi.snippets.environment import settle_zone
+from rizhi.snippets.program import Program
+from rizhi.snippets.stream import OutputRefused
 
 SEEDED = frozenset(("numpy", "torch"))
+BROKEN = 70  # 退出码：跑完一格，却送不回去
 
 
 def run_cells(
-    pipe: Connection, snippet: Snippet, root: str, folder: str, seeded: frozenset[str]
+    pipe: Connection,
+    snippet: Snippet,
+    root: str,
+    folder: str,
+    seeded: frozenset[str],
+    seconds: float,
 ) -> None:
-    """子进程的入口：准备好就说一声，然后跑一格送回一格；`seeded` 是用到的、要种下种子的库。"""
-    module = _prepare(snippet, root, folder)
-    _settle(seeded)
+    """子进程的入口：准备好就说一声，然后跑一格送回一格。
+
+    `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限。
+    """
+    orphans.end_with_command(folder)
+    _prepare(root, folder)
+    program = Program(snippet)
+    settle(seeded)
     take = stream.capture(Path(root))
-    sys.addaudithook(guard(Path(folder).resolve()))
+    guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
-        output = _run_cell(cell, module, take)
-        pipe.send(output)
+        try:
+            output = _run_cell(cell, program, take)
+            pipe.send(output)
+        except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
+            os._exit(BROKEN)
         if output.error:
             return
 
 
-def _prepare(snippet: Snippet, root: str, folder: str) -> ModuleType:
+def _prepare(root: str, folder: str) -> None:
     os.chdir(folder)
+    guard.settle_in(folder)
     if "fork" in get_all_start_methods():
         # tqdm 会建一把进程锁：按 fork 建的用完就没了，不会由 forkserver 的 tracker 报成泄漏
         set_start_method("fork", force=True)
+    settle_zone()
     sys.path.insert(0, root)
     sys.dont_write_bytecode = True
-    module = ModuleType(snippet.module)
-    module.__file__ = str(snippet.path)
-    sys.modules[snippet.module] = module
-    return module
 
 
-def _settle(seeded: frozenset[str]) -> None:
+def settle(seeded: frozenset[str]) -> None:
     """定下图的样子，固定种子与线程数；库要先载入才种得下，没装的等单元格自己去报。"""
     stream.prepare()
     figures.prepare()
@@ -69,21 +83,25 @@ def _library(name: str, wanted: frozenset[str]) -> Any:
     return None
 
 
-def _run_cell(cell: Cell, module: ModuleType, take: Callable[[], tuple[str, str]]) -> CellOutput:
-    source = "\n" * (cell.line - 1) + cell.source
+def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]]) -> CellOutput:
     try:
-        # 运行片段正是这里要做的事
-        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102
-        drawn = figures.collect()
+        value = program.run(cell)
+        show(value)
+        drawn = figures.collect(value)
+        if guard.wrote_too_much():
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         text, stderr = take()
     except BaseException as raised:  # SystemExit 与 KeyboardInterrupt 也算这一格出错
-        return CellOutput(cell.title, error=_explain(cell, raised, module))
+        return CellOutput(cell.title, error=_explain(cell, raised, Path(program.path)))
     return CellOutput(cell.title, text, drawn, stderr=stderr)
 
 
-def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
+_LONGEST = 2000
+
+
+def _explain(cell: Cell, error: BaseException, path: Path) -> str:
     """回溯只留片段与源码包里的几层，路径相对于知识库。"""
-    path = Path(str(module.__file__))
+    guard.relax()
     root = path.parent.parent
     frames = [
         frame
@@ -91,18 +109,23 @@ def _explain(cell: Cell, error: BaseException, module: ModuleType) -> str:
         if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
     ]
     frames = [frame for frame in frames if not frame.filename.startswith(str(root / "rizhi"))]
-    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), cell.line)
-    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_said(error)}\n"
+    own = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        own.append(error.lineno)
+    line = own[-1] if own else cell.line
+    head = f"snippets/{path.name}:{line} 单元格「{cell.title}」出错：{_say(error)}\n"
     shown = "".join(traceback.format_list(frames)).replace(f"{root}{os.sep}", "")
     return stream.readable(head + shown)
 
 
-def _said(error: BaseException) -> str:
-    """一个异常说的话，不太长。"""
+def _say(error: BaseException) -> str:
+    """一个异常说的话，不太长；自己的 `__str__` 会抛错的也说得出。"""
     try:
-        said = str(error)[:MAX_OUTPUT]
-    except Exception:
-        said = "（它的 __str__ 也出错）"
+        said = guard.over_limit(error) or str(error)
+    except BaseException as worse:  # 片段写的 __str__，抛什么都有可能
+        said = f"（它的 __str__ 又抛出 {type(worse).__name__}）"
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]}……（共 {len(said)} 个字符）"
     if isinstance(error, UnicodeEncodeError):
         said += "；写不成 UTF-8 的，换成它的 repr，或先去掉"
     kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "

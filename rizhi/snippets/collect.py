@@ -3,8 +3,11 @@
 知识库的 `snippets/conftest.py` 只有一行 import：pytest 由它认得这里的函数。
 """
 
+import os
 from collections.abc import Generator, Iterator
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, cached_property, partial
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,17 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.compare import compare
-from rizhi.snippets.run import Run, run
+from rizhi.snippets.run import Run, run, warm_up
 from rizhi.vault import Vault, find_vault, module_of, snippet_files
 
+# 再多，限了核的容器里就彼此拖慢，一个片段的时限便不作数
+_AT_ONCE = min(2, os.cpu_count() or 1)
+_POOL: pytest.StashKey[ThreadPoolExecutor] = pytest.StashKey()
 ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
 
 
 class SnippetFile(pytest.File):
-    """一个片段文件；第一个单元格要结果时才运行，只运行一次。"""
+    """一个片段文件；轮到第一个单元格时才运行，只运行一次。"""
 
     @cached_property
     def vault(self) -> Vault:
@@ -32,21 +38,29 @@ class SnippetFile(pytest.File):
     def loaded(self) -> records.Loaded:
         return records.load(self.vault, self.path)
 
-    @cached_property
+    @property
     def draft(self) -> bool:
-        notes = page.read_notes(self.vault)
-        return any(
-            note.draft and self.path.stem == (note.snippet or module_of(note.slug))
-            for note in notes
-        )
+        return self.path.stem in _drafts(self.vault)
 
     @cached_property
-    def outputs(self) -> Run:
-        return run(self.vault, self.path)
+    def running(self) -> Future[Run]:
+        """排上队的一次运行。"""
+        return _pool(self.config).submit(run, self.vault, self.path)
+
+    def setup(self) -> None:
+        """轮到第一个单元格：连同后面的文件一起排上队，结果在要用之前就备着。"""
+        if hasattr(self.config, "workerinput"):
+            return  # pytest -n：别的文件也许归别的进程，几个进程也已经用满了核
+        files = dict.fromkeys(item.parent for item in self.session.items)
+        for file in files:
+            if isinstance(file, SnippetFile) and not file.draft:
+                file.running  # noqa: B018 取一下就排上了队
 
     def collect(self) -> Iterator["CellItem"]:
         if self.loaded.snippet is None:
             raise self.CollectError(self.loaded.error)
+        if not self.config.option.collectonly:
+            warm_up(self.vault)  # 一边收集，一边载入外面的库
         for cell in self.loaded.snippet.code_cells:
             yield CellItem.from_parent(self, name=cell.title)
 
@@ -69,7 +83,7 @@ class CellItem(pytest.Item):
     def _complaint(self) -> str:
         """这一格哪里不对，没有则为空串。"""
         try:
-            result = self.parent.outputs
+            result = self.parent.running.result()
         except RizhiError as error:
             return error.within(self.parent.vault.root)
         outputs = (output for output in result.outputs if output.title == self.name)
@@ -77,6 +91,27 @@ class CellItem(pytest.Item):
         if output is None or output.error:
             return (output and output.error) or result.error
         return compare_with_record(self.parent.loaded, output)
+
+
+@cache  # 每个文件都要问，全部笔记只读一遍
+def _drafts(vault: Vault) -> frozenset[str]:
+    """草稿的片段。"""
+    notes = page.read_notes(vault)
+    return frozenset(note.snippet or module_of(note.slug) for note in notes if note.draft)
+
+
+def _pool(config: pytest.Config) -> ThreadPoolExecutor:
+    """一次会话里运行片段的队；会话结束时没跑完的不等。"""
+    if (pool := config.stash.get(_POOL, None)) is None:
+        pool = config.stash[_POOL] = ThreadPoolExecutor(_AT_ONCE)
+        config.add_cleanup(partial(_stop, pool))
+    return pool
+
+
+def _stop(pool: ThreadPoolExecutor) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+    for child in active_children():
+        child.kill()
 
 
 def compare_with_record(loaded: records.Loaded, output: CellOutput) -> str:
@@ -95,6 +130,9 @@ def compare_with_record(loaded: records.Loaded, output: CellOutput) -> str:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
     """点名一个片段文件时，pytest 还会把它当成普通的测试模块载入：换掉，而不是多收一份。"""
     collectors = yield
-    if file_path.resolve() in snippet_files(find_vault(file_path.parent)):
+    # 记录里的几百个文件不必每个都去找知识库
+    if file_path.suffix == ".py" and file_path.resolve() in snippet_files(
+        find_vault(file_path.parent)
+    ):
         return [SnippetFile.from_parent(parent, path=file_path)]
     return collectors

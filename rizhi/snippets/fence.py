@@ -188,7 +188,8 @@ def _cell(snippet: cells.Snippet, cell: cells.Cell, record: records.Record | Non
 def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
     upto = snippet.code_cells[: snippet.code_cells.index(cell) + 1]
-    return "\n\n".join(f"# %% {c.title}\n{c.source}" for c in upto) + "\n"
+    code = "\n\n".join(f"# %% {c.title}\n{c.source}" for c in upto) + "\n"
+    return code.replace("\r\n", "\n")
 
 
 def _output(output: cells.CellOutput, age: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rizhi.snippets import orphans
 from rizhi.snippets.stream import OutputRefused, refuse_control
 
 MAX_FIGURES = 20  # 一格里
@@ -50,7 +51,7 @@ def prepare() -> None:
     if find_spec("matplotlib") is None:
         return
     # 家目录里的字体缓存可能过期、写不进去，扫描系统的字体又慢：让它载入时两样都碰不到
-    with TemporaryDirectory(prefix="rizhi-") as folder:
+    with TemporaryDirectory(prefix=orphans.prefix()) as folder:
         os.environ |= {"MPLCONFIGDIR": folder, "MPL_IGNORE_SYSTEM_FONTS": "1"}
         import matplotlib as mpl
         from matplotlib import font_manager
@@ -72,27 +73,33 @@ def prepare() -> None:
     settings.update({**_STYLE, "font.family": families})
 
 
-def collect() -> tuple[str, ...]:
-    """这一格结束时还开着的图，存成确定的 SVG，然后关掉。
+def is_figure(value: object) -> bool:
+    """是不是 matplotlib 的一张图；没有载入 matplotlib 就不是。"""
+    module = sys.modules.get("matplotlib.figure")
+    return module is not None and isinstance(value, module.Figure)
+
+
+def collect(last: object = None) -> tuple[str, ...]:
+    """这一格结束时还开着的图，存成确定的 SVG，然后关掉；`last` 是这一格最后的值，是图也算一张。
 
     异常：图太多、太大，或没有 zhplot 带的字体，抛 OutputRefused。
     """
-    if "matplotlib.pyplot" not in sys.modules:
+    if "matplotlib.pyplot" not in sys.modules and not is_figure(last):
         return ()
     from matplotlib import pyplot
 
-    numbers = pyplot.get_fignums()
-    if numbers and font() is None:
+    shown: list[Any] = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    if is_figure(last) and last not in shown:  # 前面的格里画好、已经关掉的，再看一眼
+        shown.append(last)
+    if shown and font() is None:
         raise OutputRefused(
             "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
             "有 Makefile 的仓库里运行 make record，会先装好。"
         )
-    if len(numbers) > MAX_FIGURES:
-        raise OutputRefused(
-            f"一格有 {len(numbers)} 张图，至多 {MAX_FIGURES} 张；画在一张的几格里。"
-        )
+    if len(shown) > MAX_FIGURES:
+        raise OutputRefused(f"一格有 {len(shown)} 张图，至多 {MAX_FIGURES} 张；画在一张的几格里。")
     with _warnings_without_place():
-        drawn = tuple(_svg(pyplot.figure(number)) for number in numbers)
+        drawn = tuple(map(_svg, shown))
     pyplot.close("all")
     return drawn
 

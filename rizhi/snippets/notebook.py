@@ -35,4 +35,5 @@ def _notebook_cell(number: int, cell: Cell, record: Record | None) -> Any:
         if text
     ]
     drawn = [v4.new_output("display_data", {"image/svg+xml": svg}) for svg in output.figures]
-    return v4.new_code_cell(cell.source, id=name, outputs=[*printed, *drawn])
+    source = cell.source.replace("\r\n", "\n")  # .ipynb 里的换行一律是 \n
+    return v4.new_code_cell(source, id=name, outputs=[*printed, *drawn])

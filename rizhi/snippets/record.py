@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, 
 
 T = TypeVar("T")
 _STDERR = ".stderr.txt"
+_RUN = re.compile(r"(?:snippets/)?(runs/[^/\\\0]+\.jsonl)")
+_DAY = re.compile(r"(?:\d{4}-\d{2}-\d{2})?", re.A)
 _PLAIN = re.compile(r"[^/\\\0.][^/\\\0]*\.(?:txt|svg)")
 
 
@@ -76,8 +79,9 @@ class Loaded:
     record: Record | None
     key: str
     sources: tuple[str, ...]  # 用到的源码文件，相对于知识库
-    fault: RizhiError | None
+    fault: RizhiError | None  # 头一个读不懂的原因
     error: str  # `fault` 的整句话，路径相对于知识库；没有则为空串
+    damage: RizhiError | None = None  # 记录读不懂的原因
 
     @property
     def source(self) -> Snippet:
@@ -88,6 +92,11 @@ class Loaded:
         return self.snippet
 
     @property
+    def altered(self) -> bool:
+        """记录还读得懂，却不是当初记下的。"""
+        return self.state == "edited"
+
+    @property
     def state(self) -> str:
         """STATES 里的一种；`error` 不空就说不上来，是空串。"""
         if self.error:
@@ -96,7 +105,10 @@ class Loaded:
             return "missing"
         if not self.record.intact:
             return "edited"
-        return "fresh" if self.record.key == self.key else "stale"
+        if self.record.key != self.key:
+            return "stale"
+        cells = [cell.title for cell in self.source.code_cells]
+        return "fresh" if cells == [out.title for out in self.record.outputs] else "edited"
 
 
 def load(vault: Vault, path: Path) -> Loaded:
@@ -105,22 +117,34 @@ def load(vault: Vault, path: Path) -> Loaded:
 
 
 def fingerprint_of(vault: Vault, path: Path) -> tuple[tuple[str, Fingerprint], ...]:
-    """一个片段、它的记录与源码包各文件的指纹：都没变，由它们算出来的就还作数。"""
+    """一个片段、它的记录、源码包与运行的记录各文件的指纹：都没变，由它们算出来的就还作数。"""
     recorded = file_names(vault.outputs / path.stem)
-    names = (str(path), *recorded, *map(str, source_files(vault)))
+    runs = file_names(vault.snippets / "runs")
+    names = (str(path), *recorded, *runs, *map(str, source_files(vault)))
     return tuple((name, fingerprint(name)) for name in names)
 
 
 def key(vault: Vault, path: Path) -> str:
-    """片段与它用到的源码的指纹：片段按原文算，源码按语法树算，注释与文档字符串不算。
+    """片段与它用到的文件的指纹：片段按原文算，源码按语法树算，注释与文档字符串不算。
 
     异常：哪一个读不懂，抛 RizhiError。
     """
-    digest = hashlib.sha256(read_text(path).replace("\r\n", "\n").encode())
+    digest = hashlib.sha256(_unix(read_text(path)))
     for name in sources(vault, path):
         digest.update(name.encode())
         digest.update(_module(vault, name).canonical.encode())
+    for file in run_files(vault, path):
+        digest.update(file.name.encode())
+        digest.update(_unix(_read(file)))
     return digest.hexdigest()[:32]
+
+
+def run_files(vault: Vault, path: Path) -> list[Path]:
+    """片段点名的 `snippets/runs/名字.jsonl`：有一个字符串整个就是 `runs/名字.jsonl`。"""
+    nodes = ast.walk(syntax_tree(path, read_text(path)))
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    found = {match[1] for match in map(_RUN.fullmatch, texts) if match}
+    return [vault.snippets / name for name in sorted(found)]
 
 
 def sources(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -161,22 +185,32 @@ def untracked(vault: Vault, path: Path) -> list[tuple[int, str]]:
 def read_record(outputs: Path, module: str) -> Record | None:
     """读 `snippets/outputs/<module>/`；没有记录返回 None。
 
-    异常：记录的索引读不懂，抛 SnippetError。
+    异常：记录里有一个文件读不懂，抛 SnippetError，说出是哪个、怎么办。
     """
-    folder = outputs / module
-    index = folder / "key.json"
-    if not index.is_file():
-        return None
+    index = outputs / module / "key.json"
+    again = f"运行 rizhi record {module.replace('_', '-')} 重新记录。"
     try:
-        data = json.loads(read_text(index))
-        listed = [(str(cell["title"]), cell["files"]) for cell in data["cells"]]
-        files = {name: _read(_within(folder, name)) for _, names in listed for name in names}
-        intact = data["digest"] == _digest(files)
-        intact = intact and all("<svg" in t for n, t in files.items() if n.endswith(".svg"))
-        outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
-        return Record(data["key"], outs, intact, str(data.get("recorded", "")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnippetError(f"读不懂：{error!r}；用 rizhi record 重新记录。", index) from error
+        return _whole(index) if os.path.lexists(index) else None
+    except RizhiError as error:
+        path = error.path or index
+        first = "移走它，再" if path.is_dir() else ""
+        raise SnippetError(f"{error.message.partition('。')[0]}。{first}{again}", path) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SnippetError(f"读不懂：{error!r}。{again}", index) from error
+
+
+def _whole(index: Path) -> Record:
+    """异常：哪一个文件读不到，抛 RizhiError；索引不是该有的样子，抛 json 与取值的各种错。"""
+    data = json.loads(read_text(index))
+    listed = [(str(cell["title"]), cell["files"]) for cell in data["cells"]]
+    files = {name: _read(_within(index.parent, name)) for _, names in listed for name in names}
+    intact = data["digest"] == _digest(files)
+    intact = intact and all("<svg" in t for n, t in files.items() if n.endswith(".svg"))
+    outs = tuple(_restore(title, {n: files[n] for n in names}) for title, names in listed)
+    recorded = data.get("recorded", "")
+    if not _DAY.fullmatch(recorded):
+        raise ValueError(f"recorded 应是一个日期，现在是 {recorded!r}")
+    return Record(data["key"], outs, intact, recorded)
 
 
 def record_files(
@@ -210,7 +244,7 @@ def _load(vault: Vault, path: Path, _: object) -> Loaded:
     record, unread = _attempt(lambda: _recorded(vault.outputs, path.stem, recorded))
     fault = unparsed or unkeyed or unread
     error = fault.within(vault.root) if fault else ""
-    return Loaded(snippet, record, current or "", used or (), fault, error)
+    return Loaded(snippet, record, current or "", used or (), fault, error, unread)
 
 
 # 改一次源码，每个片段的指纹都变；片段与记录没变，还是同一个对象，不必每遍另留一份
@@ -332,8 +366,12 @@ def _within(folder: Path, name: object) -> Path:
 
 
 def _read(path: Path) -> str:
-    # 缺一个文件与改一个文件同样对待：内容对不上指纹
-    return read_text(path) if path.is_file() else ""
+    # 缺一个文件与改一个文件同样对待：内容对不上指纹；断了的链接、文件夹不是缺
+    return read_text(path) if os.path.lexists(path) else ""
+
+
+def _unix(text: str) -> bytes:
+    return text.replace("\r\n", "\n").encode()
 
 
 def _digest(files: Mapping[str, str]) -> str:

@@ -7,31 +7,34 @@ forkserver 只预先载入外面的库（torch、transformers、matplotlib），
 import ast
 import json
 import os
+import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
+from tempfile import TemporaryDirectory
+from threading import Lock, Thread
 from typing import Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
+from rizhi.snippets import orphans, repeat
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
-from rizhi.snippets.child import SEEDED, run_cells
+from rizhi.snippets.child import BROKEN, SEEDED, run_cells
+from rizhi.snippets.environment import settled
 from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
-_PRELOAD = "RIZHI_PRELOAD"
-# numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork。
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_Again = Callable[[Path], "Run"]
 
 
 @dataclass(frozen=True)
@@ -59,34 +62,32 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     if lacking:
         return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
     seeded = records.libraries(vault, path, deep=True) & SEEDED
-    context = _context(vault)
-    receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="rizhi-") as folder:
-        arguments = (sender, snippet, str(vault.root), folder, seeded)
-        child = context.Process(target=run_cells, args=arguments, daemon=True)
-        child.start()
-        sender.close()
-        try:
-            return _collect(snippet, vault.relative(path), receiver, seconds)
-        finally:
-            child.kill()
-            child.join()
+    return _run_in(_context(vault), vault, snippet, seeded, seconds)
 
 
 def record(vault: Vault, path: Path) -> int:
-    """运行一个片段，成功才替换它的记录；返回改了几个文件。
+    """运行一个片段，成功才替换它的记录；返回改了几个文件。能不能重复，只看文字里有没有地址。
 
-    异常：片段读不懂、缺库或运行出错，抛 RizhiError；旧记录没有动。
+    异常：片段读不懂、缺库、运行出错或打印了地址，抛 RizhiError；旧记录没有动。
     """
-    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
-    key = records.key(vault, path)
-    result = run(vault, path)
-    if result.error:
-        raise SnippetError(result.error)
-    folder = vault.outputs / path.stem
-    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
-    files["key.json"] = _dated(folder / "key.json", files["key.json"])
-    return _write(folder, files)
+    return _write(vault.outputs / path.stem, _fresh(vault, path))
+
+
+def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError | OSError]:
+    """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
+
+    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，多半用得着就先起。
+    """
+    changed = any(records.load(vault, path).state != "fresh" for path in paths)
+    begin = partial(warm_up, vault) if changed else None
+    with (
+        repeat.elsewhere(partial(run, vault), begin) as again,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
+            yield (
+                made if isinstance(made, RizhiError) else _written(vault.outputs / path.stem, made)
+            )
 
 
 def missing(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -112,6 +113,65 @@ def versions(vault: Vault, path: Path) -> dict[str, str]:
     return {name: version(name).partition("+")[0] for name in names}
 
 
+def _attempt(vault: Vault, again: _Again, path: Path) -> dict[str, bytes] | RizhiError:
+    try:
+        return _fresh(vault, path, again)
+    except RizhiError as error:
+        return error
+
+
+def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, bytes]:
+    """运行一个片段，得到它的记录该有的文件；`again` 再跑一遍，两遍要一样。"""
+    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
+    key = records.key(vault, path)
+    result = run(vault, path)
+    if result.error:
+        raise SnippetError(result.error)
+    snippet = records.load(vault, path).source
+    repeat.refuse_addresses(snippet, result.outputs)
+    recorded = records.load(vault, path).record
+    # 与从前录下的一样，就是在另一个解释器里跑过一遍了
+    if again and not (recorded and recorded.intact and recorded.outputs == result.outputs):
+        _until_next_second()
+        second = again(path)
+        if second.error:
+            raise SnippetError(f"再跑一遍就出错了：{second.error}")
+        repeat.refuse_differences(snippet, result.outputs, second.outputs)
+    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
+    return files | {"key.json": _dated(vault.outputs / path.stem / "key.json", files["key.json"])}
+
+
+def _until_next_second() -> None:
+    """打印到秒的时刻，同一秒里跑的两遍看不出来。"""
+    time.sleep(1 - time.time() % 1)
+
+
+def _run_in(
+    context: Any, vault: Vault, snippet: Snippet, seeded: frozenset[str], seconds: float
+) -> Run:
+    """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
+    receiver, sender = context.Pipe(duplex=False)
+    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
+    arguments = (sender, snippet, str(vault.root), folder.name, seeded, seconds)
+    child = context.Process(target=run_cells, args=arguments, daemon=True)
+    try:
+        _start(child, context)
+        sender.close()
+        return _collect(snippet, vault.relative(snippet.path), receiver, seconds, child)
+    finally:
+        # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
+        Thread(target=_bury, args=(child, receiver, folder)).start()
+
+
+def _bury(child: BaseProcess, pipe: Connection, folder: TemporaryDirectory[str]) -> None:
+    """结束子进程；它真的不在了，再删它的文件夹。"""
+    if child.pid is not None:  # 也许没有起来
+        child.kill()
+        child.join()
+    pipe.close()
+    folder.cleanup()
+
+
 def _installed(name: str) -> bool:
     return name in sys.modules or find_spec(name) is not None
 
@@ -124,12 +184,12 @@ def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
     )
 
 
-def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float) -> Run:
+def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float, child: Any) -> Run:
     outputs: list[CellOutput] = []
     fault = _wait_until_ready(pipe)
     until = time.monotonic() + seconds
     for cell in () if fault else snippet.code_cells:
-        output, why = _receive(pipe, until, seconds)
+        output, why = _receive(pipe, until, seconds, child)
         if output is None:
             fault = f"{name}:{cell.line} 单元格「{cell.title}」：{why}"
             break
@@ -139,14 +199,35 @@ def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float) -> R
     return Run(snippet.module, tuple(outputs), fault)
 
 
-def _receive(pipe: Connection, until: float, seconds: float) -> tuple[CellOutput | None, str]:
+def _receive(
+    pipe: Connection, until: float, seconds: float, child: Any
+) -> tuple[CellOutput | None, str]:
     """一格的输出，或没有等到它的原因。"""
     if not pipe.poll(max(until - time.monotonic(), 0)):
         return None, f"{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
     try:
         return pipe.recv(), ""
     except EOFError:
-        return None, "子进程突然结束（内存不足，或调用了 os._exit）。"
+        return None, _how_it_ended(child)
+
+
+# 子进程的退出码 → 是怎么回事；没有列出的信号只说名字
+_ENDS = {
+    "SIGKILL": "多半是整台机器的内存不够，把规模改小",
+    **dict.fromkeys(("SIGSEGV", "SIGBUS", "SIGABRT"), "C 代码出了错，或递归太深"),
+}
+
+
+def _how_it_ended(child: Any) -> str:
+    child.join(1)  # 管道关上了，退出码也许还没有送到
+    code = child.exitcode
+    if code in (None, BROKEN):
+        return "送不回结果，已停下：它关掉了不是自己打开的文件，或改坏了解释器自己的东西。"
+    if code >= 0:
+        return f"子进程突然结束（退出码 {code}）：多半是调用了 os._exit。"
+    name = signal.Signals(-code).name
+    why = _ENDS.get(name, "没有接住这个信号")
+    return f"子进程突然结束（{name}）：{why}。"
 
 
 def _wait_until_ready(pipe: Connection) -> str:
@@ -170,17 +251,24 @@ _starting = Lock()
 
 @cache
 def _forkserver(vault: Vault) -> Any:
-    """开起 forkserver；预载的清单与单线程的设定由环境变量带过去，本进程的环境不变。"""
+    """开起 forkserver；预载的清单也由环境变量带过去。"""
+    orphans.sweep()
+    orphans.keep_sockets()
     context = get_context("forkserver")
-    wanted = dict.fromkeys(_ONE_THREAD, "1")
-    wanted[_PRELOAD] = "\n".join(sorted(set(_outside_imports(vault))))
-    saved = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    context.set_forkserver_preload(["__main__", "rizhi.snippets.preload"])
-    forkserver.ensure_running()
-    for name, value in saved.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    context.set_forkserver_preload(["rizhi.snippets.preload"])
+    imports = "\n".join(sorted(set(_outside_imports(vault))))
+    with settled({"RIZHI_PRELOAD": imports, "RIZHI_COMMAND": str(os.getpid())}):
+        forkserver.ensure_running()
     return context
+
+
+def _start(child: Any, context: Any) -> None:
+    """forkserver 的环境已经定下；spawn 的，每次起来时定。"""
+    if context.get_start_method() == "spawn":
+        with settled():
+            child.start()
+    else:
+        child.start()
 
 
 def _outside_imports(vault: Vault) -> Iterator[str]:
@@ -196,16 +284,25 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
 def _dated(index: Path, new: bytes) -> bytes:
     """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
     try:
-        old, fresh = json.loads(index.read_bytes()), json.loads(new)
-    except (OSError, ValueError):
+        data = index.read_bytes()
+        old, fresh = json.loads(data), json.loads(new)
+    except (OSError, ValueError, RecursionError):  # 没有、坏了，正要换掉
         return new
     dated = isinstance(old, dict) and bool(old.get("recorded"))
-    return index.read_bytes() if dated and fresh | {"recorded": old["recorded"]} == old else new
+    return data if dated and fresh | {"recorded": old["recorded"]} == old else new
+
+
+def _written(folder: Path, files: dict[str, bytes]) -> int | OSError:
+    try:
+        return _write(folder, files)
+    except OSError as error:
+        return error
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> int:
     """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
-    old = {path.name for path in folder.glob("*.*")} if folder.is_dir() else set()
+    found = folder.glob("*.*") if folder.is_dir() else ()
+    old = {path.name for path in found if path.is_symlink() or not path.is_dir()}
     changed = sum(store.replace(folder / name, data) for name, data in files.items())
     for name in old - set(files):
         store.remove(folder / name)

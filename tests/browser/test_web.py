@@ -120,11 +120,14 @@ def test_late_is_told_by_the_day_of_reading(page: Page, root: str, hour: int, la
         """const long = todo.cloneNode(true);
           long.dataset.due = "2001-01-01", long.dataset.long = "1";
           todo.dataset.due = "2031-05-01", todo.dataset.probe = "1";
-          todo.after(long)""",
+          const parked = long.cloneNode(true);  // 搁到的那天不是期限
+          parked.dataset.parked = "", parked.dataset.long = "2";
+          todo.after(long, parked)""",
     )
     page.clock.set_fixed_time(datetime(2031, 5, 2, hour))
     page.goto(f"{root}/todos/index.html")
-    expect(page.locator("li[data-long]")).to_have_attribute("data-late", "1")  # 已经看过了期限
+    expect(page.locator("li[data-long='1']")).to_have_attribute("data-late", "1")  # 看过了期限
+    expect(page.locator("li[data-long='2']")).not_to_have_attribute("data-late", "1")
     todo = page.locator("li[data-probe]")
     assert todo.get_attribute("data-late") == ("1" if late else None)
     page.get_by_role("button", name="已逾期").click()

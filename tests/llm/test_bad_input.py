@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, StaticCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from llm.model import attention_mask, greedy_generate
+from llm.model import causal_mask, greedy_generate
 
 IDS = torch.arange(12).view(2, 6)
 
@@ -25,7 +25,7 @@ def _pairs(*shape: int, layers: int = 2) -> tuple:
         ({"attention_mask": torch.ones(6)}, r"attention_mask 的形状是 \(6,\)"),
         ({"attention_mask": torch.tensor(1)}, r"attention_mask 的形状是 \(\)"),
         ({"attention_mask": torch.ones(2, 1, 6, 6)}, r"attention_mask 的形状是 \(2, 1, 6, 6\)"),
-        ({"attention_mask": torch.ones(3, 6)}, "attention_mask 有 3 行，input_ids 有 2 行"),
+        ({"attention_mask": torch.ones(3, 6)}, "attention_mask 有 3 行，输入有 2 行"),
         ({"position_ids": torch.arange(6)}, r"position_ids 的形状是 \(6,\)，应为 \(2, 6\)"),
         ({"position_ids": torch.arange(5)[None]}, r"position_ids 的形状是 \(1, 5\)"),
         ({"position_ids": torch.arange(18).view(3, 6)}, r"position_ids 的形状是 \(3, 6\)"),
@@ -63,7 +63,7 @@ def test_a_mask_longer_than_seen_with_a_past(tiny) -> None:
 
 def test_the_mask_function_checks_too() -> None:
     with pytest.raises(ValueError, match=r"\(2, 4\)，应为 \(B, 3\) 或 \(B, 5\)"):
-        attention_mask(3, 2, torch.ones(2, 4))
+        causal_mask(3, 2, torch.ones(2, 4))
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])

@@ -15,7 +15,7 @@ from transformers import (
 
 from llm import LLMConfig, LLMForCausalLM, LLMModel
 from llm.config import PRESETS
-from llm.model import LLMPreTrainedModel
+from llm.hf import LLMPreTrainedModel
 
 IDS = torch.arange(14).view(2, 7)
 

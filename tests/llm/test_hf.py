@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
-from llm import LLMForCausalLM
+from llm import LLMConfig, LLMForCausalLM
 from llm.config import PRESETS
 from llm.hf import read_config
 from llm.model import greedy_generate
@@ -81,6 +81,41 @@ def test_reads_the_rope_base(saved, family, form) -> None:
         _as_4x(folder)
     config = _same(folder, theirs).config
     assert config.rope_theta == 5e5 and config.partial_rotary_factor == (0.25 if part else 1.0)
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+SCALINGS = {"llama3": LLAMA3, "linear": {"rope_type": "linear", "factor": 4.0}}
+
+
+@pytest.mark.parametrize("form", ["5.x", "4.x"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_reads_the_rope_scaling(saved, kind, family, form) -> None:
+    """放慢了的旋转：长到旋转表放得下的最后一个位置，也与 transformers 相等；存成我们的再读回不变。"""
+    scaling = SCALINGS[kind]
+    part = {"partial_rotary_factor": 0.5} if family.startswith("glm") else {}
+    rope = {**scaling, "rope_theta": 1e4, **part}
+    theirs, folder = saved(family, rope_parameters=rope)
+    if form == "4.x":
+        named = {"type" if name == "rope_type" else name: v for name, v in scaling.items()}
+        _edit(folder, rope_parameters=None, rope_theta=1e4, rope_scaling=named, **part)
+    ours = _same(folder, theirs)
+    ids = torch.randint(61, (2, 64))
+    logits = ours(ids).logits
+    torch.testing.assert_close(logits, theirs(ids).logits, rtol=0, atol=1e-5)
+    ours.save_pretrained(folder / "ours")
+    again = LLMForCausalLM.from_pretrained(folder / "ours")
+    assert again.config.rope_scaling == scaling and torch.equal(again(ids).logits, logits)
+    plain = LLMConfig(**{**ours.config.to_dict(), "rope_scaling": None})
+    unscaled = LLMForCausalLM(plain).eval()
+    unscaled.load_state_dict(ours.state_dict())
+    assert (unscaled(ids).logits - logits).abs().max() > 1e-3  # 真的放慢了
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -173,8 +208,8 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
         ("llama", {"model_type": None}, "model_type 是 None"),
         ("llama", {"rope_parameters": {**YARN, "rope_theta": 1e4}}, "RoPE 缩放 rope_type='yarn'"),
         ("qwen2", {"rope_parameters": None, "rope_scaling": YARN}, "RoPE 缩放 rope_type='yarn'"),
-        ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None},
-         "RoPE 缩放 rope_type='linear'"),
+        ("llama", {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None},
+         "RoPE 缩放 rope_type='dynamic'"),
         ("llama", {"mlp_bias": True}, "mlp_bias=True"),
         ("qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0,
                    "layer_types": None}, "滑动窗口"),

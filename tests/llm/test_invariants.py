@@ -224,25 +224,6 @@ def test_logits_to_keep(tiny) -> None:
 
 
 @every
-@both
-@pytest.mark.parametrize("replay", [False, True])
-def test_the_last_block_works_for_the_kept_positions_only(tiny, family, backend, replay) -> None:
-    """最后一块的前馈层只收到留下的位置；梯度与先算全部、再取末尾的相同，重跑时也一样。"""
-    model, ids, widths = tiny(family, attention_backend=backend).train(), _ids(), []
-    model(ids).logits[:, -2:].square().mean().backward()
-    expected = [parameter.grad.clone() for parameter in model.parameters()]
-    model.zero_grad()
-    if replay:
-        model.activation_checkpointing_enable()
-    for layer in model.model.layers:
-        layer.mlp.register_forward_pre_hook(lambda _, given: widths.append(given[0].shape[1]))
-    model(ids, logits_to_keep=2).logits.square().mean().backward()
-    assert widths == [9, 2, *([2, 9] if replay else [])]
-    for parameter, gradient in zip(model.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-5, atol=1e-6)
-
-
-@every
 def test_overfits_one_batch(family) -> None:
     """背得下一小批：从 ln V 附近降到几乎 0。"""
     config = LLMConfig.preset(

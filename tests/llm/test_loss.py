@@ -52,8 +52,9 @@ def test_weighting_by_tokens_equals_one_batch(tiny) -> None:
 
     def split(items) -> None:
         for row in range(4):
-            given = (ids[row, None], None, None, None, labels[row, None])
-            loss = model(*given, num_items_in_batch=items).loss
+            loss = model(
+                ids[row, None], labels=labels[row, None], num_items_in_batch=items
+            ).loss
             (loss if items else loss / 4).backward()
 
     whole = gradient(lambda: model(ids, labels=labels).loss.backward())
@@ -64,3 +65,15 @@ def test_weighting_by_tokens_equals_one_batch(tiny) -> None:
 def test_labels_must_line_up() -> None:
     with pytest.raises(ValueError, match=r"labels 的形状是 \(1, 5\)，应为 \(1, 2\)"):
         next_token_loss(torch.zeros(1, 2, 3), torch.zeros(1, 5, dtype=torch.long))
+
+
+def test_nothing_to_predict_costs_zero_with_a_graph(tiny) -> None:
+    """一个标签都不计：0 而不是 0 / 0，反向得到全 0 的梯度；总词元数是 0 时也一样。"""
+    model, ids = tiny(), torch.arange(12).view(2, 6)
+    ignored = torch.full_like(ids, -100)
+    for items in (None, 0, torch.tensor(0)):
+        model.zero_grad()
+        loss = model(ids, labels=ignored, num_items_in_batch=items).loss
+        assert loss.item() == 0
+        loss.backward()
+        assert all((p.grad == 0).all() for p in model.parameters())

@@ -16,7 +16,7 @@ from llm.model import (
     RotaryEmbedding,
     TransformerBlock,
     apply_rotary,
-    attention_mask,
+    causal_mask,
     attention_weights,
     repeat_kv,
 )
@@ -34,7 +34,7 @@ def test_one_file_in_reading_order() -> None:
     text = Path(model.__file__).read_text("utf-8")
     assert max(map(len, text.splitlines())) <= 100
     order = (
-        "class RMSNorm|class RotaryEmbedding|def apply_rotary|def attention_mask|def repeat_kv"
+        "class RMSNorm|class RotaryEmbedding|def apply_rotary|def causal_mask|def repeat_kv"
         "|class Attention|class FeedForward|class TransformerBlock|class LLMModel"
         "|class LLMForCausalLM|def greedy_generate"
     ).split("|")
@@ -149,23 +149,23 @@ def test_rotary_table_survives_to_empty() -> None:
 def test_mask_against_counting(T, past) -> None:
     """一格一格地数：不看将来，不看填充。"""
     padding = torch.randint(2, (3, past + T))
-    mask = attention_mask(T, past, padding)
+    mask = causal_mask(T, past, padding)
     assert mask.dtype == torch.bool and mask.shape == (3, 1, T, past + T)
     for row in range(3):
         for t in range(T):
             for s in range(past + T):
                 expected = s <= past + t and bool(padding[row, s])
                 assert mask[row, 0, t, s].item() is expected
-    no_padding = attention_mask(T, past)
+    no_padding = causal_mask(T, past)
     assert no_padding.shape == (1, 1, T, past + T)
-    assert torch.equal(no_padding, attention_mask(T, past, torch.ones(1, past + T)))
+    assert torch.equal(no_padding, causal_mask(T, past, torch.ones(1, past + T)))
 
 
 def test_mask_of_new_tokens_only() -> None:
     """只给新来的 T 个词元的掩码：过去的都算真词元。"""
     new = torch.tensor([[1, 0, 1]])
     whole = torch.tensor([[1, 1, 1, 0, 1]])
-    assert torch.equal(attention_mask(3, 2, new), attention_mask(3, 2, whole))
+    assert torch.equal(causal_mask(3, 2, new), causal_mask(3, 2, whole))
 
 
 def test_repeat_kv_gives_each_query_head_its_own_group() -> None:
@@ -180,7 +180,7 @@ def test_repeat_kv_gives_each_query_head_its_own_group() -> None:
 def test_attention_weights(dtype) -> None:
     """每行和为 1，看不见的键恰好是 0；整行都看不见就全 0，不是 NaN。"""
     q, k = torch.randn(2, 1, 2, 4, 8).to(dtype)
-    mask = attention_mask(4, 0, torch.tensor([[0, 1, 1, 0]]))
+    mask = causal_mask(4, 0, torch.tensor([[0, 1, 1, 0]]))
     weights = attention_weights(q, k, mask)
     assert weights.dtype == dtype and not weights.isnan().any()
     assert (weights[~mask.expand_as(weights)] == 0).all()

@@ -1,13 +1,16 @@
 """规则：每一条都有一个犯规的例子和一个不犯的例子，位置说得准。"""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
+import rizhi
 from rizhi import notes
 from rizhi.check import ACCOUNT, RULES, Scene, check_vault
 from rizhi.errors import Problem, RizhiError
@@ -16,9 +19,11 @@ from rizhi.page import Note
 from rizhi.site.export import added
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
-from rizhi.vault import Vault, find_vault
+from rizhi.vault import SETTINGS, Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
+from tests.vaults import ROOT
 
+Run = Callable[..., Result]
 Write = Callable[[str, str], Path]
 TODAY = date(2026, 11, 23)
 FULL = "# 题\n\n[掩码](../../notes/model/mask.md)\n\n## 思考\n\n- 形状是凑对的，要从头标一遍。\n"
@@ -73,6 +78,39 @@ def test_a_good_vault_has_only_a_missing_record(vault: Vault, write: Write) -> N
     _snippet(vault)
     write("2026-11-20", FULL)
     assert set(_found(vault)) == {"R402"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "line", "remedy"),
+    [
+        ("[tool.rizhi]\nday_ends = 4\nday_end = 5\n", "day_end", 3, "改成 day_ends"),
+        ("[tool.rizhi]\r\n\r\nDIMS = 'BTC'\r\n", "DIMS", 3, "改成 dims"),
+        ("[tool.rizhi]\nresume-leave-out = [\n  '健身',\n]", "resume-leave-out", 2, "改成 resume"),
+        ("[tool.rizhi]\n# group\n[tool.rizhi.group]\na = '甲'\n", "group", 3, "改成 groups"),
+        ("[tool]\nrizhi.edits = 'x'\n", "edits", 2, "改成 edit"),
+        ("[other]\ncolour = 1\n[tool.rizhi]\ncolour = 2\n", "colour", 4, "删掉它；认得的有"),
+    ],
+)
+def test_a_setting_that_nobody_reads(
+    vault: Vault, rz: Run, settings: str, key: str, line: int, remedy: str
+) -> None:
+    """只有 check 说它，带着行号与最像的名字；别的命令照常。"""
+    (vault.root / "pyproject.toml").write_text(settings, "utf-8", newline="")
+    (problem,) = _found(find_vault(vault.root))["R108"]
+    assert (problem.line, problem.level) == (line, "error") and key in problem.message
+    assert problem.remedy.startswith(remedy)
+    assert rz("todo").exit_code == 0 and not rz("todo").stderr
+
+
+def test_every_setting_that_the_code_reads_is_known_and_explained() -> None:
+    files = Path(rizhi.__file__).parent.rglob("*.py")
+    code = "".join(path.read_text("utf-8") for path in files)
+    read = sorted(set(re.findall(r'config\.get\("(\w+)"', code)))
+    guide = (ROOT / "docs/guide/conventions.md").read_text("utf-8")
+    listed = re.findall(
+        r"^\| `(\w+)` \|", guide.partition("### R108")[2].partition("\n## ")[0], re.M
+    )
+    assert read == sorted(SETTINGS) == sorted(listed)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +260,16 @@ def test_front_matter_that_is_no_mapping(vault: Vault, write: Write, head: str, 
     write("2026-11-20", head + FULL)
     found = _found(vault)
     assert set(found) == {"R101"} and [p.line for p in found["R101"]] == [line]
+
+
+@pytest.mark.parametrize("value", ["'true'", "1", "[]", "RoPE"])
+def test_a_pin_that_is_no_yes_or_no(vault: Vault, write: Write, value: str) -> None:
+    write("2026-11-20", FULL)
+    note = _note(vault, draft=True)
+    note.write_text(note.read_text("utf-8").replace("---\n", f"---\npin: {value}\n", 1), "utf-8")
+    (problem,) = _found(vault)["R101"]
+    assert (problem.path, problem.line) == (note, 2)
+    assert "pin" in problem.message and "true 或 false" in problem.remedy
 
 
 @pytest.mark.parametrize(
@@ -513,7 +561,9 @@ def test_flow_links_are_links(embedded: Vault) -> None:
     path = embedded.snippets / "mask.py"
     cell = CellOutput("构造", json.dumps({"links": {"a": "none.md", "b": "mask.md#x"}}))
     (embedded.outputs / "mask").mkdir(parents=True)
-    for name, data in record_files((cell,), key(embedded, path), {}, "").items():
+    for name, data in record_files(
+        (cell, CellOutput("检验 一")), key(embedded, path), {}, ""
+    ).items():
         (embedded.outputs / "mask" / name).write_bytes(data)
     found = _found(embedded)
     assert set(found) == {"R104"}
@@ -861,8 +911,10 @@ def test_a_record_that_cannot_be_judged_is_a_problem(vault: Vault) -> None:
     _snippet(vault)
     (vault.outputs / "mask").mkdir()
     (vault.outputs / "mask/key.json").write_text("{", "utf-8")
-    ((_, level, message),) = _said(vault, "R402")
-    assert level == "error" and message.startswith("snippets/outputs/mask/key.json 读不懂")
+    (problem,) = _found(vault)["R402"]
+    assert problem.level == "error" and problem.message.startswith("读不懂：JSONDecodeError")
+    assert vault.relative(problem.path) == "snippets/outputs/mask/key.json"
+    assert problem.remedy == "运行 rizhi record mask 重新记录"
 
 
 def test_without_a_source_package_nothing_is_moved_into_it(vault: Vault) -> None:

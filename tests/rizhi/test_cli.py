@@ -637,7 +637,8 @@ def test_the_settings_say_what_stays_out_of_the_resume(rz: Run, vault: Vault, wr
     assert [one["topic"] for one in data["achievements"]] == ["健身"]
     project.write_text('[tool.rizhi]\nresume_leaves_out = "读书"\n', "utf-8")
     result = rz("resume")
-    assert result.exit_code == 1 and "resume_leaves_out" in result.stderr
+    assert result.exit_code == 1 and "resume_leaves_out 应是一列主题" in result.stderr
+    assert "现在是 '读书'。" in result.stderr
 
 
 def test_that_day_shows_those_that_exist(rz: Run, write: Write) -> None:
@@ -667,6 +668,59 @@ def test_show_gives_the_parsed_day(rz: Run, write: Write) -> None:
     assert "待写的主题：attention_mask" in rz("show", "2026-11-23").stdout
     missing = rz("show", "2026-11-22")
     assert missing.exit_code == 1 and "不存在" in missing.stderr
+
+
+def test_the_terminal_gives_the_words_of_a_link(rz: Run, write: Write) -> None:
+    write(
+        "2026-11-23",
+        "# 题\n\n见[甲](a.md)，\n与[乙\n丙][r]。\n\n"
+        "## 今日成果\n\n1. 写完[`x` 层](../../notes/x.md)。\n"
+        "    见[那页](b.md)。\n\n    ```\n    [代码](c.md)\n    ```\n\n## 明日计划\n\n"
+        "- **【待办】画[数据流][r]，见 <https://example.org>。**\n- [ ] 画[图](a.md)\n\n"
+        "[r]: ../../notes/x.md\n",
+    )
+    assert rz("show", "2026-11-23").stdout.splitlines()[1:-1] == [
+        *("  见甲，", "  与乙", "  丙。", "今日成果（1 条）", "  - 写完`x` 层。见那页"),
+        *("    ```", "    [代码](c.md)", "    ```", "明日计划（2 条）"),
+        *("  [ ] 【待办】画数据流，见 <https://example.org>", "  [ ] 画图"),
+    ]
+    listed = rz("todo").stdout
+    assert "] 画数据流，见 <https://example.org>（自" in listed and "] 画图（自" in listed
+    data = json.loads(rz("todo", "--json").stdout)
+    assert [one["text"] for one in data] == [
+        "画[数据流](../../notes/x.md)，见 <https://example.org>",  # 别处没有那条定义
+        "画[图](a.md)",
+    ]
+    assert "] 画图（自" in rz("done", "画").stderr
+    assert rz("park", "图", "2026-11-30").stdout.startswith("搁到 2026-11-30：画图，")
+    assert rz("done", "图").stdout.startswith("完成：画图（")
+    walked = rz("resume", "--walk", input="q\n").stdout
+    assert "- 写完`x` 层。" in walked and "](" not in walked
+
+
+def test_a_linked_todo_keeps_its_link_wherever_it_goes(rz: Run, vault: Vault, write: Write) -> None:
+    note = vault.notes / "model/flow.md"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("---\ntitle: 数据流\ndraft: true\n---\n\n## 定义\n", "utf-8")
+    write(
+        "2026-12-31",
+        "# 2026-12-31 星期四\n\n## 今日成果\n\n1. LLM。写完[层][f]。\n\n## 明日计划\n\n"
+        "- **【待办】画出[维度图](../../notes/model/flow.md)。**\n- [ ] 补[推导][f]\n\n"
+        "[f]: ../../notes/model/flow.md#定义\n",
+    )
+    at = "2027-01-02 21:00"
+    assert rz("new", at=at).exit_code == 0
+    day = (vault.daily / "2027/2027-01-02.md").read_text("utf-8")
+    assert "[维度图](../../notes/model/flow.md)" in day
+    assert "[推导](../../notes/model/flow.md#定义)" in day
+    assert rz("done", "维度图", at=at).exit_code == 0
+    assert rz("week", at=at).exit_code == 0
+    week = (vault.weekly / "2026-W53.md").read_text("utf-8")
+    assert "- [x] 画出[维度图](../notes/model/flow.md)（自 2026-12-31）" in week
+    assert "- [ ] 补[推导](../notes/model/flow.md#定义)（自 2026-12-31）" in week
+    assert "写完[层](docs/notes/model/flow.md#定义)" in rz("resume", at=at).stdout
+    found = json.loads(rz("check", "--json", at=at).stdout)
+    assert found and [p for p in found if p["rule"] in ("R103", "R104")] == []
 
 
 def test_show_counts_lists_as_the_site_does(rz: Run, write: Write) -> None:
@@ -1018,3 +1072,38 @@ def test_recording_everything_leaves_drafts_alone(rz: Run, vault: Vault) -> None
     everything = rz("record")
     assert everything.exit_code == 0 and "half" not in everything.output
     assert "ValueError" in rz("record", "half").stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["todo", "--root", "{root}"],
+        ["show", "11-20", "--root", "{root}"],
+        ["show", "--root={root}", "11-20"],
+        ["done", "-1 的含义", "--root", "{root}"],
+        ["--root", "没有这里", "todo", "--root", "{root}"],
+    ],
+)
+def test_the_vault_may_be_named_after_the_command(
+    vault: Vault,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    command: list[str],
+) -> None:
+    """日期也按那里的设置来读：`11-20` 要先知道是哪个知识库。"""
+    write("2026-11-20", "## 明日计划\n\n- [ ] 写清 -1 的含义\n")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setattr("rizhi.vault.now", lambda: datetime(2026, 11, 23, 21, 30))
+    words = [word.format(root=vault.root) for word in command]
+    result = CliRunner().invoke(cli.main, words, prog_name="rizhi")
+    assert result.exit_code == 0 and "写清 -1 的含义" in result.stdout, result.output
+
+
+def test_each_command_that_needs_a_vault_lets_him_name_it_last() -> None:
+    without = {
+        name
+        for name, command in cli.main.commands.items()
+        if not any(option.name == "root" for option in command.params)
+    }
+    assert without == {"init", "completion"}

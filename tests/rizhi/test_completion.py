@@ -68,6 +68,7 @@ def test_the_vault_that_root_names(
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert offered("rename", "") == []
     assert offered("--root", str(vault.root), "rename", "r") == ["rope"]
+    assert offered("rename", "--root", str(vault.root), "r") == ["rope"]
 
 
 @pytest.mark.parametrize("settings", ["", "[tool.rizhi\n", "[tool.rizhi]\nday_ends = 99\n"])

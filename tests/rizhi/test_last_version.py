@@ -45,7 +45,7 @@ def test_what_to_record_again_is_listed(rz: Callable[..., Result], vault: Vault)
     said = json.loads(rz("check", "--json", at="2027-01-02 21:30").stdout)
     listed = {one["path"]: one["remedy"] for one in said if one["rule"] == "R402"}
     assert {path: remedy.split("rizhi record ")[1] for path, remedy in listed.items()} == {
-        "snippets/edited.py": "edited",
+        "snippets/outputs/edited/key.json": "edited",
         "snippets/scaling.py": "scaling",
         "snippets/unrecorded.py": "unrecorded",
     }

@@ -1,5 +1,6 @@
 """退回，与编辑器后来写进旧文件的字：放回页里，或说出两份各在哪里。"""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -36,6 +37,62 @@ def test_a_day_that_add_made_goes_with_its_line_and_picture(
     assert rz("add", "思考", "x", "--image", str(picture)).exit_code == 0
     assert len(snapshot()) == len(before) + 2
     assert rz("undo").exit_code == 0 and snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["new"],
+        ["new", "--date", "2027-01-01"],
+        ["note", "ring", "--title", "环", "--group", "shapes"],
+        ["add", "思考", "x", "--image", "{picture}"],
+        ["init", "{root}", "--example"],
+    ],
+)
+def test_the_folders_that_a_command_made_go_with_it(
+    rz: Run, vault: Vault, tmp_path_factory: pytest.TempPathFactory, command: list[str]
+) -> None:
+    picture = tmp_path_factory.mktemp("picture") / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n...")
+    if command[0] == "init":
+        (vault.root / "pyproject.toml").unlink()
+    (vault.docs / "daily/2025").mkdir(parents=True)  # 他自己建的，空着也是他的
+    before = _folders(vault)
+    words = [word.format(root=vault.root, picture=picture) for word in command]
+    assert rz(*words).exit_code == 0 and _folders(vault) > before
+    store.undo(vault.root)  # 退回 init 之后，这里不再是知识库
+    assert _folders(vault) == before
+
+
+def test_a_made_folder_with_something_of_his_in_it_stays(rz: Run, vault: Vault) -> None:
+    rz("note", "ring", "--title", "环", "--group", "shapes")
+    own = vault.notes / "shapes/草图.txt"
+    own.write_text("他的", "utf-8")
+    assert rz("undo").exit_code == 0 and own.read_text("utf-8") == "他的"
+    assert _folders(vault) >= {"docs/notes/shapes"}
+
+
+def test_a_change_that_failed_leaves_no_folder(vault: Vault) -> None:
+    before = _folders(vault)
+    (vault.root / "占住").write_bytes(b"x")
+    steps = [store.creation(vault.root / name, b"y") for name in ("新/里/甲.md", "占住/乙.md")]
+    with pytest.raises(NotADirectoryError):
+        store.change(vault.root, "试", steps)
+    assert _folders(vault) == before
+
+
+def test_a_record_of_the_last_version_names_no_folders(rz: Run, vault: Vault) -> None:
+    rz("new")
+    (log,) = vault.root.glob(".rizhi/undo/*/done.json")
+    data = json.loads(log.read_text("utf-8"))
+    assert data.pop("folders")
+    log.write_text(json.dumps(data), "utf-8")
+    assert rz("undo").exit_code == 0 and "docs/daily/2026" in _folders(vault)
+
+
+def _folders(vault: Vault) -> set[str]:
+    found = (path for path in vault.root.rglob("*") if path.is_dir() and ".rizhi" not in path.parts)
+    return {vault.relative(path) for path in found}
 
 
 def test_all_pages_of_one_done_come_back(rz: Run, write: Write, snapshot: Snapshot) -> None:

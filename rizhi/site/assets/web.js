@@ -75,9 +75,11 @@
     apply();
   }
 
-  // 逾期与否要看读的这一天，不看建站的那一天
+  // 逾期与否要看读的这一天，不看建站的那一天；搁到的那天不是期限
   async function markLate() {
-    const dated = document.querySelectorAll(".rz-todo[data-state=open][data-due]");
+    const dated = document.querySelectorAll(
+      ".rz-todo[data-state=open][data-due]:not([data-parked])",
+    );
     const now = dated.length ? await today() : "";
     for (const item of dated) if (item.dataset.due < now) item.dataset.late = "1";
   }

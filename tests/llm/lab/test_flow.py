@@ -20,7 +20,7 @@ from llm.lab.flow import (
     viewer_data,
 )
 from llm.lab.shapes import SIZES, evaluate, sizes, trace
-from rizhi.snippets.child import MAX_OUTPUT
+from rizhi.snippets.stream import MAX_OUTPUT
 
 SMALL = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 12}
 SMALL |= {"vocab_size": 50, "intermediate_size": 36, "num_hidden_layers": 2}

@@ -23,9 +23,18 @@ from llm.lab.shapes import PROBES, SIZES, Row, evaluate, sizes, trace, watch
 
 SOURCE = Path(llm.model.__file__)
 SHAPE = re.compile(r"\([^()]*\)")
-B, T, PAST, KEPT = 7, 13, 17, 3
+B, T, PAST = 7, 13, 17
 LAYERS = {"num_hidden_layers": 2}
-LAST = "model.layers.1.self_attn"
+SCALINGS: tuple[dict[str, Any], ...] = (
+    {"rope_type": "linear", "factor": 2.0},
+    {
+        "rope_type": "llama3",
+        "factor": 2.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -147,15 +156,13 @@ def generate(made: LLMConfig) -> set[Seen]:
     return executions(inside, sizes(made, B, T))
 
 
-def kept(made: LLMConfig) -> set[Seen]:
-    """只留末尾几个位置的一次前向：最后一块的注意力里，裁短之后的 T 是留下的个数。"""
+def packed(made: LLMConfig) -> set[Seen]:
+    """一行里首尾相接放了几篇：掩码由位置来。"""
     model = LLMForCausalLM(made).eval()
     ids = torch.arange(B * T).view(B, -1) % made.vocab_size
     with torch.no_grad(), watch(model) as rows:
-        model(ids, torch.ones(B, T), logits_to_keep=KEPT)
-    last = [r for r in rows if (r.module, r.function) == (LAST, "Attention.forward")]
-    (cut,) = (i for i, row in enumerate(last) if row.variable == "mask")
-    return executions(last[cut:], sizes(made, B, KEPT, T - KEPT))
+        model(ids, position_ids=torch.arange(T)[None].repeat(B, 1) % 5)
+    return executions(rows, sizes(made, B, T))
 
 
 @pytest.fixture
@@ -166,12 +173,13 @@ def seen() -> set[Seen]:
 
 @cache
 def every_run() -> set[Seen]:
-    """五个家族、两种后端、有没有过去、有没有填充、留不留全部位置，再加手写的生成。"""
-    found = generate(config("llama"))
+    """五个家族、两种后端、有没有过去、有没有填充，再加手写的生成、打包的行、放慢了的旋转。"""
+    found = generate(config("llama")) | packed(config("llama"))
+    for scaling in SCALINGS:
+        found |= forward(config("llama", rope_scaling=scaling), "", False)
     for family in PRESETS:
         for backend in ("sdpa", "manual"):
             made = config(family, backend)
-            found |= kept(made)
             for past, padded in (("", False), ("cache", False), ("tuple", True)):
                 found |= forward(made, past, padded)
     return found
@@ -284,7 +292,7 @@ def test_letters_are_the_ones_in_the_legend() -> None:
     assert named["Attention.forward", "q"] == "(B, H, T, D)"
     assert named["Attention.forward", "k"] == "(B, K, S, D)"
     assert named["Attention.forward", "weights"] == "(B, H, T, S)"
-    assert named["apply_rotary", "turned"] == "(B, H, T, R)"
+    assert named["apply_rotary", "turned"] == "(B, K, T, R)"  # 先 q 后 k，留下的是 k 的
     assert named["LLMForCausalLM.forward", "logits"] == "(B, T, V)"
     assert {r.dtype for r in rows} == {"int64", "float32", "bool"}
 

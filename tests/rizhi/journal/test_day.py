@@ -222,6 +222,29 @@ def test_a_heading_with_a_body_is_no_stub(body: str) -> None:
     assert _day(f"## 健身\n\n{body}\n").stubs == ()
 
 
+@pytest.mark.parametrize(
+    ("heading", "stub"),
+    [
+        ("[掩码](../../notes/mask.md)", False),
+        ("**[掩码](../../notes/mask.md#定义)**", False),
+        ("[掩码][m]", False),
+        ("[掩码](../../notes/none.md)", True),
+        ("[掩码](https://example.org/mask.md)", True),
+        ("![掩码](../../notes/mask.md)", True),
+        ("掩码", True),
+    ],
+)
+def test_a_topic_that_links_to_its_note_is_written(
+    tmp_path: Path, heading: str, stub: bool
+) -> None:
+    note = tmp_path / "notes/mask.md"
+    note.parent.mkdir()
+    note.write_text("# 掩码\n", "utf-8")
+    text = f"## {heading}\n\n- 加在哪？\n\n## 思考\n\n见[掩码](../../notes/mask.md)\n\n"
+    page = Day(tmp_path / "daily/2026/2026-11-23.md", f"{text}[m]: ../../notes/mask.md\n")
+    assert [one.name for one in page.stubs] == (["掩码"] if stub else [])
+
+
 def test_a_rule_under_a_paragraph_is_no_stub_but_a_near_miss() -> None:
     day = _day("## 思考\n\n写完了\n---\n\n- 甲\n")
     assert day.stubs == () and [miss.kind for miss in day.near_misses] == ["rule"]

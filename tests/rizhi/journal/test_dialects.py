@@ -52,6 +52,8 @@ def _fixed(text: str, *kinds: str) -> str:
         ("- 【】甲\n- ［］乙", "- [ ] 甲\n- [ ] 乙"),
         ("一句话三、明日计划\n1、甲", "一句话\n\n## 三、明日计划\n1. 甲"),
         ("甲\n---\n乙", "甲\n\n---\n乙"),
+        ("一段\n3. 丙\n4. 丁", "一段\n\n3. 丙\n4. 丁"),
+        ("> 一段\n> 3. 丙", "> 一段\n>\n> 3. 丙"),
     ],
 )
 def test_what_is_accepted_is_written_as_it_should_be(text: str, expected: str) -> None:

@@ -100,11 +100,11 @@ def test_the_body_is_kept_byte_for_byte(
 
 
 def test_the_report_says_what_was_recognised(rz: Run, tmp_path: Path) -> None:
-    text = BODY + "## 健身\n练背\n\n## attn_out 各头合并\n\n## 明日计划\n- [ ] 复习\n## 类型标注\n"
+    text = BODY + "## 健身\n练背\n\n## attn_out 各头合并\n\n## 明日计划\n- [ ] 复习\n## 类型提示\n"
     source = _source(tmp_path / "old", "2026-11-20.md", text)
     (one,) = json.loads(rz("import", str(source), "--dry-run", "--json").stdout)
     assert one["sections"] == ["今日成果", "明日计划"] and one["todos"] == 1
-    assert one["stubs"] == ["attention_mask", "attn_out 各头合并", "类型标注"]
+    assert one["stubs"] == ["attention_mask", "attn_out 各头合并", "类型提示"]
     assert one["own"] == ["健身"]
     assert one["commands"][0] == "rizhi note attention-mask --title attention_mask"
     shown = rz("import", str(source), "--dry-run").stdout

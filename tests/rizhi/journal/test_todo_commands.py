@@ -85,6 +85,21 @@ def test_a_parked_thing_comes_back_on_its_day(rz: Run, vault: Vault, write: Writ
     assert "[>] 模拟 📅 2026-11-24（已顺延" in carried and "    - [ ] 订教室" in carried
 
 
+def test_a_parked_thing_whose_day_has_come_is_an_ordinary_one(rz: Run, write: Write) -> None:
+    """搁到的那天不是期限：当天、过了几天，都同没有搁过的一样说、一样排。"""
+    write("2026-11-19", "## 明日计划\n\n- [ ] 老的\n- [ ] 到期 📅 2026-12-20\n")
+    write("2026-11-20", "## 明日计划\n\n- [>] 到日子的 📅 2026-11-24\n- [>] 搁着 📅 2026-12-30\n")
+    assert _open(rz, "2026-11-23 21:30") == ["到日子的", "到期", "搁着", "老的"]
+    for at in ("2026-11-24 21:30", "2026-11-29 21:30"):
+        assert _open(rz, at) == ["到期", "搁着", "老的", "到日子的"]
+        (line,) = (x for x in rz("todo", at=at).stdout.splitlines() if "到日子的" in x)
+        assert "[ ] 到日子的（自 2026-11-20" in line and "2026-11-24" not in line
+        found = json.loads(rz("todo", "--json", at=at).stdout)
+        assert [t["due"] for t in found] == ["2026-12-20", "2026-12-30", None, None]
+    several = rz("done", "到", at="2026-11-24 21:30").stderr
+    assert "[ ] 到日子的（" in several and "期限 2026-12-20 到期" in several
+
+
 @pytest.mark.parametrize("until", ["今天", "昨天", "2026-11-01"])
 def test_parking_into_the_past_is_refused(
     rz: Run, signs: Path, snapshot: Callable[[], dict[str, bytes]], until: str

@@ -11,6 +11,7 @@ from rizhi.journal import week
 from rizhi.journal.day import Day
 from rizhi.journal.lint import written
 from rizhi.journal.todo import lives, mentions
+from rizhi.journal.write import History
 
 NOTHING = re.compile(r"(?!)")
 
@@ -58,8 +59,10 @@ def test_a_week_counts_todos_by_what_happened_in_it() -> None:
         date(2026, 11, 25): "- [-] 新的",
         date(2026, 12, 1): "- [x] 下周做完",
     }
-    todos = lives((day, mentions(_day(str(day), text))) for day, text in pages.items())
-    counts = week._todos(Week(2026, 48), todos)
+    days = {day: _day(str(day), text) for day, text in pages.items()}
+    todos = lives((day, mentions(page)) for day, page in days.items())
+    history = History(list(days.values()), todos, ())
+    counts = week._todos(Week(2026, 48), history, Path("/v/docs/weekly/2026-W48.md"))
     assert {
         name: [line[: line.index("（")] for line in lines] for name, lines in counts.items()
     } == {

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
+from rizhi.mkdocs_plugin import nav
 from rizhi.mkdocs_plugin.plugin import RizhiPlugin
+from rizhi.page import Page, load
+from rizhi.vault import find_vault
 from tests import vaults
 from tests.conftest import Site
 from tests.rizhi.mkdocs_plugin.edits import differences
@@ -118,6 +122,31 @@ def test_his_own_files_and_settings_come_first(root: Path) -> None:
     assert styles[-3:] == ["assets/web.css", "assets/rizhi.css", "mine.css"]
     assert page.select_one("link[rel=icon]")["href"] == "mine.svg"
     assert not page.select('script[src*="iframe-worker"]')  # 只有 make offline 用得着
+
+
+def test_his_own_index_says_in_what_order_its_pages_are_read(root: Path) -> None:
+    """先写链接的排在前；首页没有提到的按文件名，在最后。"""
+    guide = root / "docs/guide"
+    for name in ("a", "b", "c", "d"):
+        (guide / f"{name}.md").write_text(f"# 页 {name}\n", encoding="utf-8")
+    for order in ("dba", "bda"):
+        links = "".join(f"- [读]({name}.md#某节)，再读[首页](../index.md)\n" for name in order)
+        (guide / "index.md").write_text(f"# 使用\n\n{links}- [又]({order[2]}.md)\n", "utf-8")
+        assert _guide(root) == ["使用", *(f"页 {name}" for name in order), "页 c"]
+    (guide / "index.md").unlink()
+    assert _guide(root) == ["页 a", "页 b", "页 c", "页 d"]
+
+
+def test_the_guide_is_read_in_the_order_of_a_first_week() -> None:
+    assert _guide(vaults.ROOT)[:4] == ["使用", "从零开始", "每天怎么用", "写一篇笔记"]
+
+
+def _guide(root: Path) -> list[str]:
+    """导航里「使用」一栏各页的标题。"""
+    vault = find_vault(root)
+    found = nav.nav(vault, [], partial(load, Page, vault), {})
+    (pages,) = [part["使用"] for part in found if "使用" in part]
+    return [title for page in pages for title in page]
 
 
 def test_offline_takes_the_worker_from_the_package(root: Path) -> None:

@@ -55,6 +55,7 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
         ("改正文", day, "## 今日总结\n\n", "## 今日总结\n\n先看形状，"),
         ("改标题", day, "星期三　", "星期三　改过的"),
         ("改笔记", "docs/notes/model/topic-2.md", "## 自测\n", "## 自测\n\n再想一遍。\n"),
+        ("想常看", "docs/notes/model/topic-2.md", "---\n", "---\npin: true\n"),
     ]
     run = _run("-c", ONE, str(tmp_path), json.dumps(steps))
     assert run.returncode == 0, run.stderr[-3000:]
@@ -65,4 +66,5 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
     assert {page, "daily/index.md", "daily/2026/2026-11-19.md"} <= set(found["改标题"])
     assert len(found["改标题"]) < found["全部"] / 3
     assert found["改笔记"] == ["notes/model/topic-2.md"]
+    assert set(found["想常看"]) == {"index.md", "notes/model/topic-2.md"}
     assert found["没改"] == []

@@ -306,6 +306,30 @@ def test_prerequisites_and_followers_and_leading_notes(make: Make) -> None:
     assert _find(panels.of_note(web, a)(), "leads") is None  # 链接到自己的不算
 
 
+def test_home_shows_the_pinned_notes(make: Make) -> None:
+    head = "---\ntitle: {}\npin: {}\n---\n"
+    notes = {
+        "model/rope": head.format("旋转", "true"),
+        "attention/mask": head.format("掩码", "true"),
+        "model/block": head.format("块", "false"),
+        "model/norm": head.format("归一化", "'true'"),  # 是文字，检查会说
+    }
+    found = panels.home(make({}, notes))
+    assert _rows(_find(found, "pinned")) == ["掩码　旋转　"]
+    assert _leads(_find(found, "pinned")) == ["notes/attention/mask.md", ROPE]
+    assert "[旋转](notes/model/rope.md)" in html.panels_markdown(found, "index.md")
+    assert _find(panels.home(make({}, dict.fromkeys(notes, "# 甲\n"))), "pinned") is None
+
+
+def test_a_link_in_a_todo_is_shown_by_its_words(make: Make) -> None:
+    day = "## 明日计划\n\n- **【待办】画[图][r]与[表](t.md)。**\n\n[r]: ../../notes/model/rope.md\n"
+    web = make({"2026-11-20": day})
+    board = overviews.pages(web)["todos/index.md"]
+    for found in (panels.home(web), board.panels):
+        assert _rows(_find(found, "open"))[0].startswith("画图与表　自 ")
+    assert _rows(_find(panels.of_day(web, date(2026, 11, 20))(), "born"))[0].startswith("画图与表")
+
+
 def test_home_shows_a_year_of_heat_and_a_map_of_notes(make: Make) -> None:
     days = {str(_day(n)): "## 思考\n\n写了三字\n" for n in (0, 364, 365)}
     notes = {f"model/n{n:02}": f"# 第{n}篇\n" for n in range(33)} | {"别组/a": "# 甲\n"}
@@ -365,8 +389,16 @@ def test_what_is_parked_waits_on_the_board_and_not_at_home(make: Make) -> None:
     opened = _find(panels.home(web), "open")
     assert [row.partition("　")[0] for row in _rows(opened)] == ["到日子的", "开着的"]
     assert opened is not None and _text(opened.note).startswith("共 2 件，另有 1 件搁着，")
-    board = _find(overviews.pages(web)["todos/index.md"].panels, "due")
-    assert [row.rpartition("，")[2] for row in _rows(board)] == [
-        "期限 2026-11-01",
-        "搁到 2026-12-20",
-    ]
+    board = overviews.pages(web)["todos/index.md"].panels
+    assert [row.rpartition("，")[2] for row in _rows(_find(board, "due"))] == ["搁到 2026-12-20"]
+    assert _rows(_find(board, "open")) == ["到日子的　自 11-20，3 天", "开着的　自 11-20，3 天"]
+
+
+def test_a_day_it_was_parked_until_is_no_deadline_to_be_late_for(make: Make) -> None:
+    """站点是早几天建的：读的那天已经过了，也不算逾期。"""
+    text = "- [>] 搁着的 📅 2026-12-20\n- [ ] 要交的 📅 2026-12-20\n"
+    board = overviews.pages(make({"2026-11-20": text}))["todos/index.md"].panels
+    due = _find(board, "due")
+    assert due is not None and isinstance(due.content, Rows)
+    parked, real = html.panel_html(due, "todos/index.md").split("<li ")[1:]
+    assert "data-parked" in parked and "data-parked" not in real

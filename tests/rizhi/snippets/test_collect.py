@@ -3,9 +3,16 @@
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+
+from rizhi.snippets import collect
+from rizhi.snippets.run import run
+from rizhi.vault import Vault
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = "# %% 一\nprint(1)\n# %% 检验 二\nassert 1 + 1 == 2\n"
@@ -60,3 +67,25 @@ def test_drafts_are_skipped_and_unreadable_snippets_named(own: Path) -> None:
     assert "snippets/good.py:2 单元格没有标题" in said and "Traceback" not in said
     (own / "snippets/good.py").unlink()
     assert "1 skipped" in (said := _pytest(own)) and "笔记还是草稿" in said
+
+
+def test_files_run_ahead_and_each_only_once(own: Path) -> None:
+    for name in "abcd":
+        (own / f"snippets/{name}.py").write_text(GOOD, encoding="utf-8")
+    _python(own, "rizhi", "record")
+    assert "10 passed" in _pytest(own)
+    (own / "snippets/c.py").write_text("# %% 一\n1 / 0\n# %% 二\nx = 1\n", encoding="utf-8")
+    said = _pytest(own)
+    assert "2 failed, 8 passed" in said and said.count("snippets/c.py:2 单元格「一」出错") == 2
+
+
+def test_what_still_runs_when_the_session_ends_is_stopped(vault: Vault) -> None:
+    path = vault.snippets / "topic.py"
+    path.write_text("# %% 一\nwhile True:\n    pass\n", encoding="utf-8")
+    pool, before = ThreadPoolExecutor(1), active_children()
+    running, waiting = (pool.submit(run, vault, path) for _ in range(2))
+    while not set(active_children()) - set(before):
+        time.sleep(0.01)
+    collect._stop(pool)
+    error = running.result().error
+    assert error and "没有跑完" not in error and waiting.cancelled()

@@ -1,18 +1,27 @@
-"""片段：单元格的行号、指纹、记录、比较。"""
+"""片段：单元格的行号、指纹、记录。"""
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from rizhi.check import check_vault
 from rizhi.errors import RizhiError
-from rizhi.snippets import cells
+from rizhi.site import expand
+from rizhi.snippets import fence
 from rizhi.snippets import record as records
+from rizhi.snippets import run as runner
 from rizhi.snippets.cells import CellOutput, SnippetError
-from rizhi.snippets.compare import compare
+from rizhi.snippets.collect import compare_with_record
 from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault, find_vault, source_files
+from tests import vaults
 
 SOURCE = '''# %% [markdown]
 # # 标题
@@ -38,36 +47,6 @@ def path(vault: Vault) -> Path:
     found = vault.snippets / "topic.py"
     found.write_text(SOURCE, encoding="utf-8")
     return found
-
-
-def test_cells_carry_true_lines(path: Path) -> None:
-    found = cells.parse(path).cells
-    assert [(c.title, c.kind, c.line) for c in found] == [
-        ("", "markdown", 2),
-        ("一", "code", 5),
-        ("检验 二", "code", 12),
-    ]
-    lines = SOURCE.splitlines()
-    assert all(lines[c.line - 1] == c.source.splitlines()[0] for c in found if c.kind == "code")
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("# %% 坏\nx = (\n", r"topic.py:2 单元格「坏」语法错误"),
-        ("# %%\nx = 1\n", r"topic.py:2 单元格没有标题"),
-        ("# %% a\nx = 1\n# %% a\ny = 1\n", r"topic.py:4 单元格「a」重名"),
-    ],
-)
-def test_bad_cells_name_their_line(path: Path, source: str, message: str) -> None:
-    path.write_text(source, encoding="utf-8")
-    with pytest.raises(SnippetError, match=message):
-        cells.parse(path)
-
-
-def test_unknown_cell_lists_what_exists(path: Path) -> None:
-    with pytest.raises(SnippetError, match="没有单元格「三」；现有：一、检验 二"):
-        cells.parse(path).cell("三")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +149,51 @@ def test_states(vault: Vault, path: Path) -> None:
     assert "rizhi record" in broken.error and broken.state == "" and broken.snippet
 
 
+RUN = '{"command": "python -m llm.train"}\n{"step": 1, "loss": 2.5}\n'
+
+
+@pytest.mark.parametrize(
+    ("named", "counts"),
+    [
+        ('"runs/curve.jsonl"', True),
+        ("'snippets/runs/curve.jsonl'", True),
+        ('"runs" "/curve.jsonl"', True),  # 还是一个字符串
+        ('"见 runs/curve.jsonl"', False),
+        ('"runs/other.jsonl"', False),
+        ('"runs/../curve.jsonl"', False),
+        ('"curve.jsonl"  # runs/curve.jsonl', False),
+    ],
+)
+def test_a_run_that_the_snippet_names_counts(
+    vault: Vault, path: Path, named: str, counts: bool
+) -> None:
+    path.write_text(f"# %% 一\nfrom pathlib import Path\nfile = {named}\n", "utf-8")
+    run = vault.snippets / "runs/curve.jsonl"
+    run.parent.mkdir()
+    run.write_text(RUN, "utf-8")
+    before, loaded = records.key(vault, path), records.load(vault, path)
+    run.write_text(RUN.replace("2.5", "2.75"), "utf-8")
+    assert (records.key(vault, path) != before) is counts
+    assert (records.load(vault, path).key != loaded.key) is counts
+    run.unlink()
+    assert (records.key(vault, path) != before) is counts
+
+
 @pytest.mark.parametrize(
     "name",
-    ["snippets/topic.py", "llm/model.py", "llm/later.py", "snippets/outputs/topic/01-一.txt"],
+    [
+        "snippets/topic.py",
+        "llm/model.py",
+        "llm/later.py",
+        "snippets/outputs/topic/01-一.txt",
+        "snippets/runs/curve.jsonl",
+    ],
 )
 def test_load_is_read_again_when_any_file_changes(vault: Vault, path: Path, name: str) -> None:
     _save(vault, path, OUTPUTS)
     before = records.load(vault, path)
     assert records.load(vault, path) is before and before.state == "fresh"
+    (vault.root / name).parent.mkdir(exist_ok=True)
     (vault.root / name).write_text("# %% 换了\n", encoding="utf-8")
     assert records.load(vault, path) is not before
 
@@ -237,6 +253,143 @@ def test_a_figure_that_is_no_svg_is_as_good_as_lost(vault: Vault, path: Path) ->
     assert loaded.state == "edited"
 
 
+SAMPLE = vaults.SAMPLE / "snippets/outputs/attention_mask"
+DAY = date(2026, 11, 23)
+
+
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _mangle(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\xff")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _dangle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("gone")
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Vault:
+    """样例知识库，一条毛病也没有。"""
+    found = find_vault(vaults.make(tmp_path, DAY))
+    assert not [problem for problem in check_vault(found, DAY) if problem.level == "error"]
+    return found
+
+
+@pytest.mark.parametrize("draft", [False, True], ids=["finished", "draft"])
+@pytest.mark.parametrize("damage", [_cut_short, _mangle, _folder, _dangle, _empty, Path.unlink])
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLE.iterdir()))
+def test_no_damage_to_a_record_goes_unsaid(
+    sample: Vault, name: str, damage: Callable[[Path], None], draft: bool
+) -> None:
+    path = sample.snippets / "attention_mask.py"
+    good = records.load(sample, path).record
+    folder = sample.outputs / "attention_mask"
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    note = sample.notes / "attention/attention-mask.md"
+    if draft:
+        note.write_text(note.read_text("utf-8").replace("---\n", "---\ndraft: true\n", 1), "utf-8")
+    damage(folder / name)
+    loaded = records.load(sample, path)
+    gone = name == "key.json" and not (folder / name).exists() and damage is Path.unlink
+    said = [p for p in check_vault(sample, DAY) if p.rule == "R402"]
+    assert len(said) == (0 if gone and draft else 1), said  # 草稿可以还没有记录
+    for problem in said:
+        assert problem.level == "error" and "rizhi record attention-mask" in problem.remedy
+        assert problem.path == path if gone else problem.path.parent == folder
+        assert "移走它" in problem.remedy if damage is _folder else "移走" not in problem.remedy
+    assert good and all(compare_with_record(loaded, output) for output in good.outputs)
+    assert "rizhi record attention-mask" in fence.trouble_of(loaded)
+    shown = fence.fences(fence.Context(sample))["snippet"]("attention_mask")
+    assert "rz-trouble" in shown and "def " not in loaded.error
+    uri = "notes/attention/attention-mask.md"
+    assert "rizhi record" in expand.page(sample, uri, note.read_text("utf-8"))
+    assert to_notebook(loaded.source, loaded.record)
+    healed = runner._written(folder, files)  # 再录一次就好了；文件夹要先移走
+    if damage is _folder:
+        assert isinstance(healed, OSError)
+    else:
+        assert healed == 1 and records.load(sample, path).state == "fresh"
+
+
+def test_the_build_and_pytest_name_every_damaged_record(sample: Vault) -> None:
+    damages: list[Callable[[Path], None]]
+    damages = [_cut_short, _mangle, _folder, _dangle, _empty, Path.unlink]
+    drafts = {"tensor_flow"}  # pytest 跳过草稿
+    modules = sorted({folder.name for folder in sample.outputs.iterdir()} - drafts)
+    for number, (module, damage) in enumerate(zip(modules, damages, strict=True)):
+        names = sorted((sample.outputs / module).iterdir(), reverse=bool(number % 2))
+        damage(names[0])
+    for command in (("mkdocs", "build", "-d", "site"), ("pytest", "-q", "snippets")):
+        ran = subprocess.run(
+            [sys.executable, "-m", *command], cwd=sample.root, capture_output=True, text=True
+        )
+        said = ran.stdout + ran.stderr
+        assert "Traceback" not in said and "INTERNALERROR" not in said, said
+        assert ran.returncode == (command[0] == "pytest"), said
+        lacking = [m for m in modules if f"rizhi record {m.replace('_', '-')}" not in said]
+        # 还没有记录、被改动过的，pytest 的话里不带名字，单元格的名字说出是哪个文件
+        assert not [m for m in lacking if f"snippets/{m}.py" not in said], said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        "[" * 100_000,
+        '{"cells": []}',
+        '{"cells": 5, "digest": "", "key": ""}',
+        '{"cells": [{"title": "一", "files": 5}], "digest": "", "key": ""}',
+        '{"cells": [{"title": "一", "files": ["\\ud800.txt"]}], "digest": "", "key": ""}',
+    ],
+)
+def test_an_index_of_another_shape_is_named(vault: Vault, path: Path, text: str) -> None:
+    index = _save(vault, path, OUTPUTS) / "key.json"
+    index.write_text(text, "utf-8")
+    loaded = records.load(vault, path)
+    assert loaded.error.startswith("snippets/outputs/topic/key.json 读不懂")
+    assert loaded.error.endswith("运行 rizhi record topic 重新记录。")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recorded": "<b>昨天</b>"},
+        {"recorded": 5},
+        {"recorded": "\ud800"},
+        {"cells": [], "digest": records._digest({})},
+        {"digest": None},
+    ],
+)
+def test_an_index_that_was_changed_is_not_trusted(
+    vault: Vault, path: Path, change: dict[str, object]
+) -> None:
+    index = _save(vault, path, OUTPUTS) / "key.json"
+    index.write_text(json.dumps(json.loads(index.read_text("utf-8")) | change), "utf-8")
+    loaded = records.load(vault, path)
+    assert loaded.error or loaded.altered
+
+
+def test_a_record_without_its_snippet_is_named(sample: Vault) -> None:
+    shutil.copytree(sample.outputs / "rope", sample.outputs / "rotary")
+    (sample.outputs / "empty").mkdir()
+    (problem,) = [p for p in check_vault(sample, DAY) if p.rule == "R402"]
+    assert problem.path == sample.outputs / "rotary"
+    assert "没有片段 snippets/rotary.py" in problem.message
+
+
 def test_the_words_for_a_state_are_in_one_place() -> None:
     """各处要说的话都来自同一张表：别处没有人另写一张。"""
     root = Path(records.__file__).parents[2]
@@ -249,51 +402,3 @@ def test_the_words_for_a_state_are_in_one_place() -> None:
 def _words(state: str) -> tuple[str, ...]:
     words = records.STATES[state]
     return words.panel, words.box, words.check, words.test
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("tensor([0.1234])", "tensor([0.1235])", True),  # 末位之差
-        ("tensor([0.1234])", "tensor([0.1239])", False),
-        ("1.0e-07", "1.0e-07", True),
-        ("shape (2, 3)", "shape (2, 4)", False),  # 整数逐字比
-        ("True", "False", False),
-        ("1.5 2.5", "1.5", False),
-        ("-0.5000", "0.5000", False),
-        ("123456.0", "123457.0", True),  # 相对万分之一以内
-    ],
-)
-def test_compare_text(old: str, new: str, same: bool) -> None:
-    difference = compare(CellOutput("a", old), CellOutput("a", new))
-    assert (difference == "") is same
-    if not same:
-        assert f"-{old}" in difference and f"+{new}" in difference
-
-
-def test_compare_counts_figures() -> None:
-    assert "记录 1 张，实际 0 张" in compare(CellOutput("a", "", ("<svg/>",)), CellOutput("a"))
-    assert compare(None, CellOutput("a")) == ""
-
-
-def test_notebook_holds_source_and_output(vault: Vault, path: Path) -> None:
-    import nbformat
-
-    _save(vault, path, OUTPUTS)
-    record = records.read_record(vault.outputs, "topic")
-    text = to_notebook(cells.parse(path), record)
-    to_notebook.cache_clear()
-    assert text == to_notebook(cells.parse(path), record)
-    book = nbformat.reads(text, as_version=4)
-    nbformat.validate(book)
-    assert [cell.cell_type for cell in book.cells] == ["markdown", "code", "code"]
-    assert [cell.id for cell in book.cells] == ["cell-1", "cell-2", "cell-3"]
-    kinds = [out["output_type"] for out in json.loads(text)["cells"][1]["outputs"]]
-    assert kinds == ["stream", "display_data", "display_data"]
-
-
-@pytest.mark.parametrize("kind", ["markdown", "raw"])
-def test_cells_that_are_no_code_stay_what_they_are(path: Path, kind: str) -> None:
-    path.write_text(f"# %% [{kind}]\n# 一句\n", encoding="utf-8")
-    (cell,) = json.loads(to_notebook(cells.parse(path), None))["cells"]
-    assert (cell["cell_type"], cell["source"]) == (kind, ["一句"])

@@ -1,6 +1,9 @@
 """运行片段：每次都是新的进程，管住死循环、刷屏、上网与乱写。"""
 
+import subprocess
+import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -8,6 +11,16 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import record
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault, find_vault
+
+PROGRAM = """
+from pathlib import Path
+from rizhi.snippets.run import run
+from rizhi.vault import find_vault
+
+print("载入", flush=True)
+if __name__ == "__main__":
+    print(run(find_vault(Path.cwd()), Path("snippets/topic.py").resolve()).outputs[0].text)
+"""
 
 
 @pytest.fixture
@@ -73,6 +86,33 @@ def test_bad_behaviour_is_stopped_and_named(
 def test_endless_loop_is_killed(vault: Vault, path: Path) -> None:
     run = _run(vault, path, "while True:\n    pass", seconds=1.0)
     assert "1 秒没有跑完，已停下" in run.error and "topic.py:2" in run.error
+
+
+def test_the_result_does_not_wait_for_the_child_to_be_gone(
+    vault: Vault, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, bury = Event(), runner._bury
+    monkeypatch.setattr(runner, "_bury", lambda *given: (let_go.wait(), bury(*given)))
+    try:
+        assert _run(vault, path, "print(1)").outputs[0].text == "1\n"
+    finally:
+        let_go.set()
+
+
+def test_nothing_of_the_runner_is_seen_inside(vault: Vault, path: Path) -> None:
+    body = (
+        "import os, threading\nprint(threading.active_count())\n"
+        "print([name for name in os.environ if name.startswith('RIZHI')])"
+    )
+    assert _run(vault, path, body).outputs[0].text == "1\n[]\n"
+
+
+def test_the_program_that_runs_a_snippet_is_not_loaded_again(vault: Vault, path: Path) -> None:
+    path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
+    (vault.root / "program.py").write_text(PROGRAM, encoding="utf-8")
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=vault.root, capture_output=True, text=True)
+    assert done.stdout == "载入\n1\n\n", done.stderr
 
 
 def test_writing_in_its_own_folder_is_fine(vault: Vault, path: Path) -> None:

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(3.2, 2.7))
 ax.imshow(mask[0, 0], cmap="Blues", vmin=0, vmax=1.6)
-ax.set(title="因果", xlabel="键 S", ylabel="查询 T")
+ax.set(title="因果", xlabel="键 S", ylabel="查询 T");
 
 # %% 检验 与 torch.tril 相同
 import torch
