@@ -6,14 +6,13 @@
 import torch
 
 from llm import LLMConfig
-from llm.model import RMSNorm, RotaryEmbedding, apply_rotary, attention_weights
+from llm.model import RMSNorm, RotaryEmbedding, apply_rotary, attention_weights, causal_mask
 
 torch.manual_seed(0)
 B, H, T, D = 2, 4, 3, 8
 config = LLMConfig(hidden_size=H * D, num_attention_heads=H)
 q, k = torch.randn(B, H, T, D), torch.randn(B, H, T, D)
-key, query = torch.arange(T), torch.arange(T)[:, None]  # (S,)，(T, 1)
-mask = (key <= query)[None, None]  # (1, 1, T, S)：先是一行对一列，两两比较
+mask = causal_mask(T)  # (1, 1, T, S)：键的 (S,) 与查询的 (T, 1) 两两比较得来
 weights = attention_weights(q, k, mask)
 print("掩码:", tuple(mask.shape), "对分数", tuple(weights.shape))
 cos, sin = RotaryEmbedding(config)(torch.arange(T).expand(B, T), q.dtype)
@@ -153,6 +152,19 @@ for seed in range(3):
             share = np.exp(scores - scores.max())
             wanted = np.append(share / share.sum(), np.zeros(T - 1 - t))  # 看不见的恰好是 0
             np.testing.assert_allclose(weights[b, h, t], wanted, rtol=1e-4, atol=1e-6)
+
+# %% 检验 掩码逐格与定义相同
+from llm.model import document_mask
+
+real = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]])  # (B, S)，第 0 行左边是填充
+both = causal_mask(3, past=2, padding=real)  # (B, 1, T, S)
+for b, t, s in np.ndindex(2, 3, 5):
+    assert bool(both[b, 0, t, s]) == (s <= 2 + t and bool(real[b, s]))
+starts = torch.tensor([[0, 1, 0, 1, 2], [0, 1, 2, 3, 0]])  # (B, T)，位置归零就是新的一篇
+same = document_mask(starts)  # (B, 1, T, T)
+articles = [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1]]
+for b, t, s in np.ndindex(2, 5, 5):
+    assert bool(same[b, 0, t, s]) == (s <= t and articles[b][s] == articles[b][t])
 
 # %% 检验 反向就是沿广播的维求和
 push = torch.randn(B, T, H * D)

@@ -352,6 +352,36 @@ leaky = attend(packed_x, positions, causal_mask(8))  # 只有因果掩码
 torch.testing.assert_close(leaky[:, :5], alone[0])
 assert not leaky[:, 5:].allclose(alone[1], atol=1e-3)  # 第二条看见了第一条
 
+# %% 检验 整个模型，几条一行
+from llm import LLMForCausalLM
+from llm.model import document_mask
+
+assert document_mask(torch.tensor([[0, 1, 2, 0, 1]]))[0, 0].int().tolist() == [
+    [1, 0, 0, 0, 0],
+    [1, 1, 0, 0, 0],
+    [1, 1, 1, 0, 0],
+    [0, 0, 0, 1, 0],  # 第二条从头开始，看不见第一条
+    [0, 0, 0, 1, 1],
+]
+for seed in range(3):
+    torch.manual_seed(seed)
+    small = LLMConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=4,
+    )  # fmt: skip
+    model = LLMForCausalLM(small).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.5)  # 权重大些，漏看才显得出来
+    lengths = [random.randint(2, 6) for _ in range(3)]
+    rows = [torch.randint(32, (1, n)) for n in lengths]
+    restart = torch.tensor([[t for n in lengths for t in range(n)]])
+    with torch.no_grad():
+        one_row = torch.cat(rows, dim=1)
+        packed_logits = model(one_row, position_ids=restart).logits
+        wanted = torch.cat([model(row).logits for row in rows], dim=1)
+        torch.testing.assert_close(packed_logits, wanted, rtol=1e-4, atol=1e-4)
+        assert not model(one_row).logits.allclose(wanted, atol=0.1)  # 位置一路数，就当成一条
+
 # %% 坏 有负数还用滑动窗口
 from bisect import bisect_left
 
