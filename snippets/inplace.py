@@ -172,6 +172,9 @@ a = torch.tensor([1.0, -2.0], requires_grad=True)
 matrix = torch.ones(2, 2, requires_grad=True)
 assert errs(lambda: torch.zeros(2, dtype=torch.int64).add_(0.5))  # 类型不能变
 assert errs(lambda: torch.zeros(2).add_(torch.zeros(3, 2)))  # 形状不能变
+square = torch.zeros(2, 3)
+assert square.t_().shape == (3, 2) and square.unsqueeze_(0).shape == (1, 3, 2)  # 换的是读法
+assert square._version == 2
 assert errs(lambda: a.exp().add_(1).sum().backward())  # exp 存了输出，被加法改了
 assert not errs(lambda: (a + 1).exp_().sum().backward())  # 加法什么也没存
 assert errs(lambda: a.sigmoid().relu_().sum().backward())

@@ -307,6 +307,9 @@ assert pairs[0].flatten().tolist() == [0, 2, 4, 6, 8, 10]
 
 # %% 检验 报错的几种
 for attempt in (
+    lambda: torch.zeros(2, 3).view(4),  # 个数对不上
+    lambda: torch.zeros(2, 3).reshape(4, -1),  # 6 不能被 4 整除
+    lambda: torch.zeros(2, 3, 4).permute(1, 0),  # 没有写全
     lambda: torch.zeros(2, 3).expand(4, 3),  # 只有长度为 1 的维能扩
     lambda: torch.zeros(3).expand(-1, 3),  # 新添的维没有原来的长度，不能写 -1
     lambda: torch.zeros(2, 3).transpose(0, 1).view(6),
