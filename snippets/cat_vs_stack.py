@@ -97,7 +97,7 @@ for (k_grown, v_grown), (k_whole, v_whole) in zip(grown, whole, strict=True):
 # %% 检验 交错配对就是复数乘法
 angle = torch.randn(1, 1, 1, 3)
 turned = apply_rotary(x, angle.cos(), angle.sin(), interleaved=True)
-pairs = torch.view_as_complex(x.unflatten(-1, (3, 2)))  # (a₀ + i b₀, a₁ + i b₁, …)
+pairs = torch.view_as_complex(x.unflatten(-1, (3, 2)))  # a 是实部，b 是虚部
 expected = torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(-2)
 torch.testing.assert_close(turned, expected)
 halves = apply_rotary(x[..., [0, 2, 4, 1, 3, 5]], angle.cos(), angle.sin())  # a 在前，b 在后
