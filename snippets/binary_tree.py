@@ -348,6 +348,26 @@ for _ in range(400):
     yes += is_search_tree(some)
 assert 20 < yes < 380  # 是的与不是的都考到了
 assert not is_search_tree(Node(1, Node(1)))  # 相等不算
+
+
+def allows_equal(node: Node | None, low: float = -math.inf, high: float = math.inf) -> bool:
+    """Cormen 等的定义：小于、大于都带等号。"""
+    if node is None:
+        return True
+    return (
+        low <= node.value <= high
+        and allows_equal(node.left, low, node.value)
+        and allows_equal(node.right, node.value, high)
+    )
+
+
+for _ in range(400):
+    some = grow(random.randint(0, 5))
+    for node in walk_nodes(some):
+        node.value //= 2  # 有的相等
+    order = walk(some, "中序")
+    assert allows_equal(some) == (order == sorted(order))
+    assert is_search_tree(some) == all(a < b for a, b in itertools.pairwise(order))
 right = 0
 for some in map(label, shapes(5)):
     nodes = walk_nodes(some)
@@ -405,6 +425,12 @@ def rebuild_fast(before: list[int], middle: list[int]) -> Node | None:
 leaning = Node(1, Node(2)), Node(1, None, Node(2))  # 前序、后序都相同，却是两棵树
 assert all(walk(one, "前序") == [1, 2] and walk(one, "后序") == [2, 1] for one in leaning)
 assert leaning[0] != leaning[1]
+for count in range(1, 7):
+    every = [label(shape) for shape in shapes(count)]  # 前序都是 0、1、2、…
+    after = [tuple(walk(some, "后序")) for some in every]
+    for some, order in zip(every, after, strict=True):
+        lonely = any((node.left is None) != (node.right is None) for node in walk_nodes(some))
+        assert (after.count(order) == 1) == (not lonely)  # 有一个独子，就还有别的树
 for _ in range(200):
     some = grow(random.randint(0, 14))
     assert depth_and_diameter(some) == (len(levels(some)), diameter(some))
