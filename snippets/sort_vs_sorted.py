@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 array = np.array([3, 1, 2])
+print("np.sort(a):", np.sort(array).tolist(), " 原来的不变:", array.tolist())
 print("ndarray.sort():", array.sort(), array.tolist())  # 与列表相同：就地，返回 None
 logits = torch.tensor([0.2, 3.0, 1.0])
 values, indices = logits.sort(descending=True)  # 张量的 sort 不就地，返回（值, 下标）
