@@ -54,7 +54,23 @@ class Anything(metaclass=Meta):
     pass
 
 
+class Never(type):
+    """总是答假。"""
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return False
+
+
+class Nothing(metaclass=Never):
+    pass
+
+
+class Below(Nothing):
+    """子类；元类跟着继承。"""
+
+
 print("写在类里:", isinstance(3, Loose), " 写在元类里:", isinstance(3, Anything))
+print("元类总是答假:", isinstance(Below(), Nothing), " 恰好同类，不问它:", isinstance(Nothing(), Nothing))
 ones = torch.ones(1)  # torch 真的用到了：FloatTensor 不在继承链上，它的元类另有规则
 print("torch.FloatTensor:", isinstance(ones, torch.FloatTensor), end=" ")
 print("在继承链上:", torch.FloatTensor in type(ones).__mro__)
@@ -103,7 +119,7 @@ class Counter:
 x, y = Counter(), Counter()
 Counter.step = 5
 print("改类:", x.step, y.step)
-x.step = 9  # 等号左边的 x.step 总是写到 x 自己身上，从此遮住类变量
+x.step = 9  # 普通的属性，等号左边的 x.step 写到 x 自己身上，从此遮住类变量
 print("改实例:", x.step, y.step, Counter.step, vars(x), vars(y))
 
 # %% 方法是绑在实例上的函数
@@ -268,6 +284,15 @@ x_norm, y_norm = RMSNorm(4, 1e-6), RMSNorm(4, 1e-6)
 assert x_norm != y_norm and x_norm.weight.equal(y_norm.weight)
 assert type(model.lm_head) is nn.Linear and type(model.model.embed_tokens) is nn.Embedding
 assert isinstance(x_norm.weight, torch.Tensor) and type(x_norm.weight) is not torch.Tensor
+
+
+class Stand:
+    """替身：__class__ 说自己是整数，真正的类不变。"""
+
+    __class__ = property(lambda self: int)
+
+
+assert isinstance(Stand(), int) and type(Stand()) is Stand and int not in Stand.__mro__
 
 # %% 坏 一个实例放了三次
 shared = nn.ModuleList([TransformerBlock(config)] * 3)  # 乘的是引用，不是块
