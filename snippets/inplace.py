@@ -181,6 +181,24 @@ assert errs(lambda: a.sigmoid().relu_().sum().backward())
 assert not errs(lambda: (matrix @ a).relu_().sum().backward())  # 矩阵乘存的是输入
 assert errs(lambda: (a * made).sum().backward())  # 推理模式里造的，不能存下来
 assert not (a - 0.1).is_leaf and a.is_leaf
+for write in (  # 写进去的转成左边的类型，不报错
+    lambda n: n.fill_(2.7),
+    lambda n: n.copy_(torch.tensor([2.7, 2.7])),
+    lambda n: n.masked_fill_(n.eq(0), 2.7),
+    lambda n: n.__setitem__(slice(None), 2.7),
+):
+    whole = torch.zeros(2, dtype=torch.int64)
+    write(whole)
+    assert whole.tolist() == [2, 2]
+leaf = torch.ones(2, requires_grad=True)
+leaf.detach().mul_(3)  # 不记录，叶子也改得
+assert leaf.tolist() == [3, 3] and leaf.is_leaf and leaf._version == 1
+import warnings
+
+with warnings.catch_warnings(record=True) as said, torch.autograd.set_detect_anomaly(True):
+    warnings.simplefilter("always")
+    assert errs(lambda: a.exp().add_(1).sum().backward())
+assert any("a.exp().add_(1)" in str(one.message) for one in said)  # 指出前向的那一行
 
 
 # %% 检验 llm 的前向不改输入与参数
