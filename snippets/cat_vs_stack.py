@@ -19,6 +19,16 @@ try:
 except RuntimeError as error:
     print(error)
 
+ids = torch.tensor([5, 16_777_217])  # 词元编号，int64
+joined = torch.cat([torch.empty(0), ids])
+print("类型仍算在内:", joined.dtype, [int(n) for n in joined])
+scalars = [torch.tensor(1), torch.tensor(2.5)]
+print("标量 stack:", torch.stack(scalars).tolist(), end="，")
+try:
+    torch.cat(scalars)
+except RuntimeError as error:
+    print("cat:", error)
+
 # %% 键值缓存用 cat
 from llm import LLMConfig, LLMModel
 
