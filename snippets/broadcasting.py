@@ -91,6 +91,8 @@ total += 1.0  # 标量是 0 维，与谁都对得上
 print("标量:", total.tolist())
 left, right = torch.zeros(5, 1, 2, 3), torch.zeros(4, 3, 6)
 print("矩阵乘只广播前面的维:", tuple((left @ right).shape))  # 最后两维照矩阵乘的规矩
+flat = torch.zeros(3)
+print("一边是一维:", tuple((left @ flat).shape), tuple((flat @ right).shape), tuple((flat @ flat).shape))
 
 # %% 检验 规则与 NumPy、torch 相同
 import itertools
@@ -205,6 +207,14 @@ for batch in (1, 2, 3):  # T 是 3
     right = attention_weights(q, k, mask & real[:, None, None, :])
     same = [bool(w.allclose(r)) for w, r in zip(wrong, right, strict=True)]
     print(f"B = {batch}: 不报错，形状 {tuple(wrong.shape)}，各行对不对 {same}")
+real = torch.tensor([[0, 0, 1], [1, 1, 1]]).bool()  # (B, S)，B = 2，T = 1：逐步生成
+one, keys = torch.randn(2, H, 1, D), torch.randn(2, H, 3, D)
+wrong = causal_mask(1, 2) & real  # (1, 1, B, S)
+print(f"T = 1: manual 不报错，权重 {tuple(attention_weights(one, keys, wrong).shape)}", end="；")
+try:
+    torch.nn.functional.scaled_dot_product_attention(one, keys, keys, wrong)
+except RuntimeError:
+    print("SDPA 报错")
 
 # %% 坏 cos 少了给头的那一维
 for batch in (1, 2, 4):  # H 是 4
@@ -228,6 +238,8 @@ wrong = square * torch.rsqrt(square.square().mean(-1))  # (1, 4)：对上的是 
 print("形状相同:", wrong.shape == right.shape, " 每个词元的均方:", end=" ")
 print([round(v, 2) for v in right.square().mean(-1)[0].tolist()], end=" 与 ")
 print([round(v, 2) for v in wrong.square().mean(-1)[0].tolist()])
+step = torch.randn(3, 1, 8)  # T = 1，逐步生成的一步
+print("T = 1:", tuple(step.shape), "→", tuple((step * step.square().mean(-1).rsqrt()).shape))
 
 # %% 坏 每行的权重乘到了每个位置上
 losses = torch.arange(9.0).view(3, 3)  # (B, T)，恰好 B = T
