@@ -76,6 +76,8 @@ print("contiguous().view 拷贝:", not shares(part.contiguous(), big), end=" ")
 print(" reshape 拷贝:", not shares(part.reshape(2, 4, 15), big))
 
 # %% 拆头与合头
+from llm.model import apply_rotary
+
 B, T, H, D = 2, 4, 3, 5
 h = torch.randn(B, T, H * D)  # 投影的输出
 heads = h.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
@@ -86,6 +88,13 @@ print("手写的，合头:", tuple(merged.shape), "拷贝了:", not shares(merge
 y = torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)  # (B, H, T, D)
 merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
 print("SDPA 的，步长同 q:", y.stride() == heads.stride(), " 拷贝了:", not shares(merged, y))
+angle = torch.randn(1, 1, T, 2)
+for length in (T, 1):
+    q = heads[:, :, :length, :4]
+    q = apply_rotary(q, angle[:, :, :length].cos(), angle[:, :, :length].sin())  # 里面有 cat
+    y = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    merged = y.transpose(1, 2).reshape(B, length, -1)
+    print(f"先转过的，T = {length}: q 连续 {q.is_contiguous()}，拷贝了: {not shares(merged, y)}")
 
 # %% chunk 与 split
 row = torch.arange(7)
@@ -315,11 +324,14 @@ for attempt in (
     lambda: torch.zeros(2, 3).transpose(0, 1).view(6),
     lambda: torch.zeros(7).split([5, 1]),  # 长度之和要等于 7
     lambda: torch.zeros(2, 3).repeat(2),  # repeat 的个数不能少于维数
+    lambda: torch.zeros(2, 3).expand(3),  # expand 的也不能
+    lambda: torch.zeros(2, 3).flatten(1, 0),
+    lambda: torch.zeros(2, 3).chunk(0),
 ):
     try:
         attempt()
     except RuntimeError as error:
-        print(str(error).split(".")[0].split(" (input")[0][:100])
+        print(str(error).split(". ")[0].split(" (input")[0][:100])
     else:
         raise AssertionError("应当报错")
 
