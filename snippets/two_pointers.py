@@ -384,6 +384,7 @@ for seed in range(3):
 
 # %% 坏 有负数还用滑动窗口
 from bisect import bisect_left
+from itertools import accumulate
 
 
 def longest_any_sign(xs: list[int], limit: int) -> int:
@@ -400,6 +401,18 @@ def longest_any_sign(xs: list[int], limit: int) -> int:
     return best
 
 
+def longest_linear(xs: list[int], limit: int) -> int:
+    """同上，O(n)：lowest[i] 是 i 往后最小的前缀和，不减，所以右指针也不用退。"""
+    prefix = list(accumulate(xs, initial=0))
+    lowest = list(accumulate(reversed(prefix), min))[::-1]
+    best = right = 0
+    for left, start in enumerate(prefix):
+        while right < len(lowest) and lowest[right] - start <= limit:
+            right += 1
+        best = max(best, right - 1 - left)  # 停在 right，恰好 prefix[right - 1] 自己是最小的
+    return best
+
+
 def brute(xs: list[int], limit: int) -> int:
     """枚举每一段。"""
     return max((b - a for a, b in spans(len(xs)) if sum(xs[a:b]) <= limit), default=0)
@@ -412,8 +425,10 @@ for seed in range(10):
     random.seed(seed)
     cases = [[random.randint(-5, 5) for _ in range(6)] for _ in range(500)]
     wrong.append(sum(longest_within(case, 2) != brute(case, 2) for case in cases))
-    assert all(longest_any_sign(case, 2) == brute(case, 2) for case in cases)
-print(f"10 个种子，各随机 500 例：窗口错 {min(wrong)} 到 {max(wrong)} 例，前缀和加二分错 0 例")
+    for case in cases:
+        for limit in (-3, 0, 2):
+            assert longest_any_sign(case, limit) == longest_linear(case, limit) == brute(case, limit)
+print(f"10 个种子，各随机 500 例：窗口错 {min(wrong)} 到 {max(wrong)} 例，另两种错 0 例")
 
 # %% 坏 没有排序就相向
 print("没排序:", pair_with_sum([3, 9, 8, 1], 11), " 排了序:", pair_with_sum([1, 3, 8, 9], 11))
