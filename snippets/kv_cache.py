@@ -85,10 +85,10 @@ with_cache = [step_flops(S, True) for S in lengths]
 without = [step_flops(S, False) for S in lengths]
 for S, few, many in zip(lengths, with_cache, without, strict=True):
     hidden = layers * 4 * H * D * S * (S - 1) // 2  # 其中花在看不见的键上的
-    print(f"S = {S:3}：有缓存 {few:9,}  没有 {many:11,}  {many / few:5.1f} 倍，", end="")
-    print(f"不算看不见的那一半 {(many - hidden) / few:5.1f} 倍")
+    print(f"S = {S:3}：有缓存 {few:7,}，没有 {many:11,}")
+    print(f"    {many / few:.0f} 倍；不算看不见的那一半，{(many - hidden) / few:.1f} 倍")
 
-# %% 用钟量
+# %% 量用时
 from time import process_time
 
 torch.set_num_threads(1)  # 几个线程互相等着，也算进 CPU 秒
@@ -125,8 +125,8 @@ released = {  # 层数、键值头数、头宽、查询头数：各检查点 con
 per_token = {}
 for name, (deep, kv, width, heads) in released.items():
     per_token[name] = 2 * deep * kv * width * 2  # k 与 v；bf16 两字节
-    print(f"{name}：2 × {deep} 层 × {kv} 头 × {width} 维 × 2 字节 = {per_token[name]:,}，", end="")
-    print(f"是 MHA 的 {kv}/{heads}；4096 个词元 {per_token[name] * 4096 / 2**30:.2f} GiB")
+    print(f"{name}：2 × {deep} 层 × {kv} 头 × {width} 维 × 2 字节 = {per_token[name]:,}")
+    print(f"    是 MHA 的 {kv}/{heads}；4096 个词元 {per_token[name] * 4096 / 2**30:.2f} GiB")
 
 # %% 图
 import matplotlib.pyplot as plt

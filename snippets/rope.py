@@ -147,8 +147,8 @@ def speeds(R: int, **fields: object) -> Tensor:
 for name, (base, R, context) in released.items():
     period = 2 * torch.pi / speeds(R, rope_theta=base)  # (R/2,)，转一圈要几步
     slow = int((period > context).sum())
-    print(f"{name}：底数 {base:.0e}，最慢的一对 {period[-1]:.1e} 步一圈，", end="")
-    print(f"上下文 {context}，转不满一圈的 {slow}/{R // 2} 对")
+    print(f"{name}：底数 {base:.0e}，最慢的一对 {period[-1]:.1e} 步一圈")
+    print(f"    上下文 {context}，转不满一圈的 {slow}/{R // 2} 对")
 
 # %% 放长上下文
 plain = speeds(128, rope_theta=5e5)
