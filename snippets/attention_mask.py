@@ -285,3 +285,29 @@ for column, name in enumerate(
     smallest, middle, largest = table[:, column].quantile(torch.tensor([0, 0.5, 1])).tolist()
     print(f"{name:20}logits 最多差：最小 {smallest:.1f}，中位 {middle:.1f}，最大 {largest:.1f}")
 assert table[:, [0, 2, 3]].max() < 1e-4 < 0.3 < table[:, 1].min()
+
+# %% 坏 打包时还开着缓存
+gaps = {"use_cache=False": [], "use_cache=True（默认）": [], "又给了全 1 的掩码": []}
+for seed in range(12):
+    torch.manual_seed(seed)
+    theirs = LlamaForCausalLM(LlamaConfig(**sizes)).eval().requires_grad_(False)
+    for parameter in theirs.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    one, two = torch.randint(64, (1, 4)), torch.randint(64, (1, 5))
+    row = torch.cat([one, two], dim=1)
+    apart = torch.cat([theirs(one).logits, theirs(two).logits], dim=1)
+    ones = torch.ones_like(row)
+    options = ({"use_cache": False}, {}, {"use_cache": False, "attention_mask": ones})
+    for values, option in zip(gaps.values(), options, strict=True):
+        out = theirs(row, position_ids=torch.tensor([[*range(4), *range(5)]]), **option).logits
+        values.append((out - apart).abs().max())
+for name, values in gaps.items():
+    low_gap, middle, high = torch.stack(values).quantile(torch.tensor([0, 0.5, 1])).tolist()
+    print(f"{name}：最小 {low_gap:.1f}，中位 {middle:.1f}，最大 {high:.1f}")
+for option in ({"use_cache": True}, {"attention_mask": ones}):
+    try:
+        model(row, position_ids=torch.tensor([[*range(4), *range(5)]]), **option)
+    except ValueError as error:
+        print("llm：" + str(error).split("：")[0])
+    else:
+        raise AssertionError("分不清各篇，应当拒绝")

@@ -166,14 +166,9 @@ from llm import LLMForCausalLM
 from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["gqa_repeat"].text)
-small = LLMConfig(
-    vocab_size=32,
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-)
+sizes = {"vocab_size": 32, "hidden_size": 32, "intermediate_size": 64}
+sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+small = LLMConfig(**sizes)
 gaps, changed = [], []
 for seed in range(20):
     torch.manual_seed(seed)
@@ -196,3 +191,11 @@ for kv in (1, 4):
         f"K = {kv}：repeat 与 repeat_interleave 相同:",
         same.repeat(1, 4 // kv, 1, 1).equal(repeat_kv(same, 4 // kv)),
     )
+for kv in (1, 4):
+    blind = LLMForCausalLM(LLMConfig(**{**sizes, "num_key_value_heads": kv}))
+    try:
+        mutate(blind, "gqa_repeat")
+    except ValueError as error:
+        print(f"K = {kv}：", str(error).split("（")[0])
+    else:
+        raise AssertionError("看不出来的配置，mutate 应当拒绝")

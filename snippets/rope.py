@@ -315,6 +315,13 @@ closed += [(q[i] * k[i + 4] - q[i + 4] * k[i]) * torch.sin(3 * theta[i]) for i i
 torch.testing.assert_close(score(3, 0), torch.stack(closed).sum())  # 推导里的闭式
 assert (score(3, 1) - score(1, 3)).abs() > 0.1  # 看得出方向：m − n 与 n − m 不同
 
+try:
+    LLMConfig(rope_scaling={"rope_type": "yarn", "factor": 2.0})
+except ValueError as error:
+    print(error)
+else:
+    raise AssertionError("yarn 没有实现，应当拒绝，而不是不理它")
+
 # %% 检验 换行序就是 permute，q_norm 的权重也要换
 rows = torch.arange(4 * HEAD * 3.0).view(4 * HEAD, 3)
 assert to_half(rows).equal(rows.view(4, HEAD // 2, 2, 3).transpose(1, 2).reshape(4 * HEAD, 3))
