@@ -219,6 +219,7 @@ for B, S in ((1, 5), (3, 8)):
     assert stored == 2 * layers * B * K * S * D * 4  # fp32 四字节；与 H 无关
 assert filled.layers[0].keys.shape == (3, K, 8, D)
 
+
 # %% 检验 旧的键值不因新词元而变
 def keys_of(length: int, causal: bool) -> list[Tensor]:
     """前 length 个词元从头算一遍，各层的键。"""
@@ -262,6 +263,7 @@ except ValueError as error:
     print(str(error).replace("；", "；\n"))
 else:
     raise AssertionError("存成了 H 个头，应当报错")
+
 
 # %% 坏 有缓存还送整段
 def spread(values: list[Tensor]) -> str:

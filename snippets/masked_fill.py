@@ -21,7 +21,7 @@ filled = grid.masked_fill(~mask, float("-inf"))  # 掩码要能广播到 grid �
 print(filled[1, 1])
 
 # %% 在 softmax 之前填
-from llm.model import causal_mask, attention_weights
+from llm.model import attention_weights, causal_mask
 
 torch.manual_seed(0)
 q = torch.randn(1, 1, 3, 4)  # (B, H, T, D)

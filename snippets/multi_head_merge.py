@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llm import LLMConfig
-from llm.model import Attention, causal_mask, attention_weights
+from llm.model import Attention, attention_weights, causal_mask
 
 torch.manual_seed(0)
 B, T, C, H, D = 1, 3, 8, 2, 4

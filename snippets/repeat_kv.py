@@ -28,7 +28,7 @@ from collections.abc import Callable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from llm.model import causal_mask, attention_weights
+from llm.model import attention_weights, causal_mask
 
 mask = causal_mask(T)  # (1, 1, T, S)
 by_hand = attention_weights(q, repeat_kv(k, H // K), mask) @ repeat_kv(v, H // K)  # (B, H, T, D)

@@ -152,11 +152,11 @@ for name, (base, R, context) in released.items():
 
 # %% 放长上下文
 plain = speeds(128, rope_theta=5e5)
-linear = speeds(128, rope_theta=5e5, rope_scaling={"rope_type": "linear", "factor": 8.0})
+linear = speeds(128, rope_theta=5e5, rope_frequency_scaling={"rope_type": "linear", "factor": 8.0})
 llama3 = speeds(
     128,
     rope_theta=5e5,
-    rope_scaling={  # Llama-3.1-8B 的 config.json
+    rope_frequency_scaling={  # Llama-3.1-8B 的 config.json
         "rope_type": "llama3",
         "factor": 8.0,
         "low_freq_factor": 1.0,
@@ -244,7 +244,9 @@ torch.testing.assert_close(apply_rotary(x, cos, sin, interleaved=True), by_compl
 
 # %% 检验 与 transformers 相同
 from transformers.models.glm.modeling_glm import apply_rotary_pos_emb as glm_rotary
-from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as llama_rotary
+from transformers.models.llama.modeling_llama import (
+    apply_rotary_pos_emb as llama_rotary,
+)
 
 full = [torch.cat([part, part], dim=-1)[:, 0] for part in (cos, sin)]  # 那边的表有 R 列
 torch.testing.assert_close(apply_rotary(x, cos, sin), llama_rotary(x, x, *full)[0])
@@ -272,7 +274,9 @@ for scaling in scalings:
         torch.manual_seed(seed)
         asked = {"rope_theta": 100.0, **scaling}
         theirs = LlamaForCausalLM(LlamaConfig(**sizes, rope_parameters=asked)).eval()
-        ours = LLMForCausalLM(LLMConfig(**sizes, rope_theta=100.0, rope_scaling=scaling)).eval()
+        ours = LLMForCausalLM(
+            LLMConfig(**sizes, rope_theta=100.0, rope_frequency_scaling=scaling)
+        ).eval()
         bare = LLMForCausalLM(LLMConfig(**sizes, rope_theta=100.0)).eval()
         for parameter in theirs.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -286,9 +290,12 @@ for scaling in scalings:
 
 # %% 检验 linear 就是位置除以 factor
 stretched = LLMConfig(
-    hidden_size=D, num_attention_heads=1, rope_scaling={"rope_type": "linear", "factor": 2.0}
+    hidden_size=D,
+    num_attention_heads=1,
+    rope_frequency_scaling={"rope_type": "linear", "factor": 2.0},
 )
-torch.testing.assert_close(RotaryEmbedding(stretched).cos[::2], rope.cos[:1024])  # 第 2m 行即原第 m 行
+slowly = RotaryEmbedding(stretched).cos
+torch.testing.assert_close(slowly[::2], rope.cos[:1024])  # 第 2m 行就是原来的第 m 行
 assert torch.allclose(plain / linear, torch.tensor(8.0))
 kept, slowed = turns > 4, turns < 1  # llama3：转 4 圈以上的不动，不足 1 圈的除以 8
 assert torch.allclose(llama3[kept], plain[kept]) and torch.allclose(llama3[slowed], linear[slowed])
@@ -316,7 +323,7 @@ torch.testing.assert_close(score(3, 0), torch.stack(closed).sum())  # 推导里�
 assert (score(3, 1) - score(1, 3)).abs() > 0.1  # 看得出方向：m − n 与 n − m 不同
 
 try:
-    LLMConfig(rope_scaling={"rope_type": "yarn", "factor": 2.0})
+    LLMConfig(rope_frequency_scaling={"rope_type": "yarn", "factor": 2.0})
 except ValueError as error:
     print(error)
 else:
