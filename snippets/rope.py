@@ -244,9 +244,7 @@ torch.testing.assert_close(apply_rotary(x, cos, sin, interleaved=True), by_compl
 
 # %% 检验 与 transformers 相同
 from transformers.models.glm.modeling_glm import apply_rotary_pos_emb as glm_rotary
-from transformers.models.llama.modeling_llama import (
-    apply_rotary_pos_emb as llama_rotary,
-)
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as llama_rotary
 
 full = [torch.cat([part, part], dim=-1)[:, 0] for part in (cos, sin)]  # 那边的表有 R 列
 torch.testing.assert_close(apply_rotary(x, cos, sin), llama_rotary(x, x, *full)[0])
@@ -301,6 +299,12 @@ kept, slowed = turns > 4, turns < 1  # llama3：转 4 圈以上的不动，不�
 assert torch.allclose(llama3[kept], plain[kept]) and torch.allclose(llama3[slowed], linear[slowed])
 between = llama3[~kept & ~slowed]
 assert (between < plain[~kept & ~slowed]).all() and (between > linear[~kept & ~slowed]).all()
+try:
+    LLMConfig(rope_frequency_scaling={"rope_type": "yarn", "factor": 2.0})
+except ValueError as error:
+    print(error)
+else:
+    raise AssertionError("yarn 没有实现，应当拒绝，而不是不理它")
 
 # %% 检验 长度不变，位置 0 不动
 for interleaved in (False, True):
@@ -321,13 +325,6 @@ closed = [(q[i] * k[i] + q[i + 4] * k[i + 4]) * torch.cos(3 * theta[i]) for i in
 closed += [(q[i] * k[i + 4] - q[i + 4] * k[i]) * torch.sin(3 * theta[i]) for i in range(4)]
 torch.testing.assert_close(score(3, 0), torch.stack(closed).sum())  # 推导里的闭式
 assert (score(3, 1) - score(1, 3)).abs() > 0.1  # 看得出方向：m − n 与 n − m 不同
-
-try:
-    LLMConfig(rope_frequency_scaling={"rope_type": "yarn", "factor": 2.0})
-except ValueError as error:
-    print(error)
-else:
-    raise AssertionError("yarn 没有实现，应当拒绝，而不是不理它")
 
 # %% 检验 换行序就是 permute，q_norm 的权重也要换
 rows = torch.arange(4 * HEAD * 3.0).view(4 * HEAD, 3)

@@ -104,9 +104,8 @@ assert see.equal(~hide)
 x = torch.randn(1, 4, 8)
 _, weights = nn.MultiheadAttention(8, 1, batch_first=True)(x, x, x, attn_mask=hide)  # True = 遮住
 assert weights.triu(1).eq(0).all() and weights.diagonal(dim1=1, dim2=2).gt(0).all()
-seen = sdpa(
-    x[None], x[None], torch.eye(4)[None, None], see
-)  # True = 看得见；值取单位阵，输出就是权重
+one_hot = torch.eye(4)[None, None]  # 值取单位阵，输出就是权重
+seen = sdpa(x[None], x[None], one_hot, see)  # True = 看得见
 assert seen.gt(0)[0, 0].equal(see)
 
 # %% 检验 名字、类型与维数
