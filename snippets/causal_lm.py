@@ -237,14 +237,14 @@ def spread(values: list[float]) -> str:
 
 print(f"ln 1000 = {torch.tensor(1000.0).log():.2f}；8 个种子的第一个损失:")
 for name, flag in {"各自一份": False, "绑定": True}.items():
-    first = {"错了一位（对）": [], "忘了错位": []}
+    first = {"错开一位（对）": [], "忘了错位": []}
     for seed in range(8):
         torch.manual_seed(seed)
         fresh = LLMForCausalLM(LLMConfig(**wide, tie_word_embeddings=flag))
         random = torch.randint(1000, (4, 32))
         with torch.no_grad():
             scores = fresh(random).logits
-        first["错了一位（对）"].append(next_token_loss(scores, random).item())
+        first["错开一位（对）"].append(next_token_loss(scores, random).item())
         first["忘了错位"].append(unshifted(scores, random).item())
     for loss_name, values in first.items():
         print(f"{name}，{loss_name}: {spread(values)}")
@@ -268,7 +268,7 @@ def play(seed: int, criterion: Callable[[Tensor, Tensor], Tensor], steps: int = 
 honest = [play(seed, next_token_loss) for seed in range(5)]
 leaking = [play(seed, unshifted) for seed in range(5)]
 print(f"ln 16 = {torch.tensor(16.0).log():.2f}；60 步之后，5 个种子:")
-print("错了一位（对）:", spread(honest))
+print("错开一位（对）:", spread(honest))
 print("忘了错位:      ", spread(leaking))
 assert min(honest) > 2.7 and max(leaking) < 0.5
 
