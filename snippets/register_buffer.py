@@ -52,6 +52,10 @@ optimizer.step()
 assert scale.fixed.equal(torch.ones(2, dtype=torch.float64))
 assert scale.learned.equal(torch.full((2,), 0.5, dtype=torch.float64))
 assert scale.fixed.grad is None
+tracked = nn.Module()
+tracked.register_buffer("odd", torch.ones(1, requires_grad=True))
+(2 * tracked.odd).sum().backward()
+assert tracked.odd.grad == 2 and not list(tracked.parameters())  # 有梯度，优化器却看不见它
 
 # %% 检验 表的值
 position = torch.arange(16.0)[:, None]
