@@ -103,10 +103,13 @@ torch.testing.assert_close(zero.grad, torch.full((1, 4), 1e-6**-0.5))
 probe = torch.randn(3, 16, dtype=torch.float64, requires_grad=True)
 weights = torch.randn(3, 16, dtype=torch.float64)
 scale = probe.pow(2).mean(-1, keepdim=True).rsqrt()
-(gradient,) = torch.autograd.grad((RMSNorm(16, 1e-12)(probe) * weights).sum(), probe)
+plain = RMSNorm(16, 1e-12)
+gradient, learned = torch.autograd.grad((plain(probe) * weights).sum(), [probe, plain.weight])
 assert (gradient * probe).sum(-1).abs().max() < 1e-5  # 放大 x 不改变输出，所以沿 x 的导数是 0
 hand = scale * (weights - probe * scale**2 * (weights * probe).mean(-1, keepdim=True))
 torch.testing.assert_close(gradient, hand.detach(), rtol=1e-5, atol=1e-6)
+by_weight = (weights * probe * scale).sum(0).float().detach()  # 权重的梯度：各位置相加
+torch.testing.assert_close(learned, by_weight, rtol=1e-5, atol=1e-6)
 
 
 # %% 坏 eps 加在根号外
