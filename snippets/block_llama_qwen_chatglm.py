@@ -401,6 +401,34 @@ def score(m: int, n: int) -> torch.Tensor:
 torch.testing.assert_close(score(9, 4), score(105, 100), rtol=1e-4, atol=1e-5)
 assert not torch.isclose(score(9, 4), score(9, 5))
 
+# %% 检验 GLM 改排行，就能用前后两半的配对
+adjacent, halves = build("glm"), build("glm", rope_interleaved=False)
+weights_by_name, R = adjacent.state_dict(), adjacent.config.rotary_dim
+order = torch.cat([torch.arange(0, R, 2), torch.arange(1, R, 2), torch.arange(R, 32)])  # (D,)
+for name, weight in weights_by_name.items():
+    if "q_proj" in name or "k_proj" in name:  # 权重与偏置一起，每个头里排一遍
+        weights_by_name[name] = weight.unflatten(0, (-1, 32))[:, order].flatten(0, 1)
+halves.load_state_dict(weights_by_name, strict=True)
+with torch.no_grad():
+    torch.testing.assert_close(halves(ids).logits, adjacent(ids).logits, rtol=0, atol=1e-5)
+
+# %% 检验 换一家读权重
+biased, plain = build("qwen2"), build("llama")
+try:
+    plain.load_state_dict(biased.state_dict(), strict=True)
+except RuntimeError as error:
+    assert "self_attn.q_proj.bias" in str(error)
+else:
+    raise AssertionError("偏置多出来了，strict=True 应当报错")
+missing, unexpected = plain.load_state_dict(biased.state_dict(), strict=False)
+assert not missing and len(unexpected) == 2 * 3  # 两层的 q、k、v 偏置，悄悄丢了
+with torch.no_grad():
+    assert not plain(ids).logits.allclose(biased(ids).logits, atol=1e-2)
+slow, fast = build("qwen2", rope_theta=1e6), build("qwen2")  # 权重相同，只有底数不同
+fast.load_state_dict(slow.state_dict(), strict=True)  # 不报错
+with torch.no_grad():
+    assert not fast(ids).logits.allclose(slow(ids).logits, atol=1e-3)
+
 # %% 检验 不认识的家族
 try:
     LLMConfig.preset("chatglm-6b")

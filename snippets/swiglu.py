@@ -158,6 +158,18 @@ with torch.no_grad():
 torch.testing.assert_close(fused(x), mlp(x))
 assert count(fused) == count(mlp) == 3 * 8 * 4
 
+# %% 检验 打乱单元的次序
+order = torch.tensor([2, 0, 3, 1])
+shuffled, partly = FeedForward(config), FeedForward(config)
+with torch.no_grad():
+    for each in (shuffled, partly):
+        each.gate_proj.weight.copy_(mlp.gate_proj.weight[order])
+        each.up_proj.weight.copy_(mlp.up_proj.weight[order])
+    shuffled.down_proj.weight.copy_(mlp.down_proj.weight[:, order])
+    partly.down_proj.weight.copy_(mlp.down_proj.weight)  # 忘了跟着换列
+torch.testing.assert_close(shuffled(x), mlp(x))
+assert not partly(x).allclose(mlp(x), atol=1e-2)
+
 # %% 检验 中间维度与 transformers 的默认相符
 from transformers import (
     DeepseekV3Config,
