@@ -150,18 +150,23 @@ assert norm(sentence)[0, 0].equal(norm(louder)[0, 0])  # 正确的写法里，�
 from llm import LLMConfig, LLMForCausalLM
 from llm.lab.mutations import mutate
 
-torch.manual_seed(3)
 config = LLMConfig(
     vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2
 )
-model, ids = LLMForCausalLM(config).eval(), torch.randint(32, (1, 6))
-for state in ("刚初始化，权重全是 1", "权重扰动之后"):
-    gap = (mutate(model, "norm_weight_ignored")(ids).logits - model(ids).logits).abs().max()
-    print(f"{state}: 差 {gap.item():.4f}")
+gaps = {"刚初始化，权重全是 1": [], "权重扰动之后": []}
+for seed in range(8):
+    torch.manual_seed(seed)
+    model, ids = LLMForCausalLM(config).eval(), torch.randint(32, (1, 6))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name:
-                parameter.add_(torch.randn_like(parameter), alpha=0.5)
+        for values in gaps.values():
+            wrong = mutate(model, "norm_weight_ignored")(ids).logits
+            values.append((wrong - model(ids).logits).abs().max().item())
+            for name, parameter in model.named_parameters():
+                if "norm" in name:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.5)
+for state, values in gaps.items():
+    print(f"{state}，8 个种子，logits 最多差 {min(values):.4f} 到 {max(values):.4f}")
+assert min(gaps["权重扰动之后"]) > 1e-3
 
 # %% 坏 eps 抄错了一位
 changes, flips = [], []
