@@ -95,17 +95,16 @@ class Released:
     eps: float
     theta: float
     positions: int
-    vocab: int
 
 
 RELEASED = {
-    "Llama-2-7B": Released("llama", 4096, 32, 32, 32, 128, 11008, 1e-5, 1e4, 4096, 32000),
-    "Llama-3-8B": Released("llama", 4096, 32, 32, 8, 128, 14336, 1e-5, 5e5, 8192, 128256),
-    "Qwen2.5-7B": Released("qwen2", 3584, 28, 28, 4, 128, 18944, 1e-6, 1e6, 131072, 152064),
-    "Qwen3-0.6B": Released("qwen3", 1024, 28, 16, 8, 128, 3072, 1e-6, 1e6, 40960, 151936),
-    "Qwen3-8B": Released("qwen3", 4096, 36, 32, 8, 128, 12288, 1e-6, 1e6, 40960, 151936),
-    "GLM-4-9B-Chat": Released("glm", 4096, 40, 32, 2, 128, 13696, 1.5625e-7, 5e6, 131072, 151552),
-    "GLM-4-32B-0414": Released("glm4", 6144, 61, 48, 2, 128, 23040, 1e-5, 1e4, 32768, 151552),
+    "Llama-2-7B": Released("llama", 4096, 32, 32, 32, 128, 11008, 1e-5, 1e4, 4096),
+    "Llama-3-8B": Released("llama", 4096, 32, 32, 8, 128, 14336, 1e-5, 5e5, 8192),
+    "Qwen2.5-7B": Released("qwen2", 3584, 28, 28, 4, 128, 18944, 1e-6, 1e6, 131072),
+    "Qwen3-0.6B": Released("qwen3", 1024, 28, 16, 8, 128, 3072, 1e-6, 1e6, 40960),
+    "Qwen3-8B": Released("qwen3", 4096, 36, 32, 8, 128, 12288, 1e-6, 1e6, 40960),
+    "GLM-4-9B-Chat": Released("glm", 4096, 40, 32, 2, 128, 13696, 1.5625e-7, 5e6, 131072),
+    "GLM-4-32B-0414": Released("glm4", 6144, 61, 48, 2, 128, 23040, 1e-5, 1e4, 32768),
 }
 print(f"{'':15}{'H/K':>6}{'I/C':>6}{'eps':>11}{'底数':>6}{'位置':>8}  o_proj        每词元缓存")
 for name, it in RELEASED.items():

@@ -209,7 +209,9 @@ with torch.no_grad():
         right = body(ids[:, 4:], past_key_values=past).last_hidden_state
         past = body(ids[:, :4], use_cache=True).past_key_values
         wrong = getattr(broken, name)(ids[:, 4:], past_key_values=past).last_hidden_state
-        print(f"{name}：与原来的模型相同: {wrong.allclose(right, atol=1e-6)}")
+        same = wrong.allclose(right, atol=1e-6)
+        print(f"{name}：与原来的模型相同: {same}")
+        assert same == (name == "forward")
 
 
 # %% 坏 忘了 super().__init__()
