@@ -134,6 +134,17 @@ for ours, theirs in (
 ):
     assert ours.shape == theirs.shape and (ours.numpy() == theirs).all()
 
+import warnings
+
+for index, shape, other in (  # 两处旧规矩，PyTorch 与 NumPy 不同
+    (torch.tensor([0, 1], dtype=torch.uint8), (1, 3, 4, 5), (2, 3, 4, 5)),
+    ([[0, 1], [1, 0]], (2, 4, 5), (2, 2, 3, 4, 5)),
+):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert big[index].shape == shape
+    assert len(caught) == 1 and big.numpy()[np.asarray(index)].shape == other
+
 # %% 检验 跑到前面的维
 for a in range(2):  # 前两维是下标的形状 (2, 3)，后两维是没有下标的第 0、2 维
     for b in range(3):
@@ -170,6 +181,7 @@ assert logits.gather(1, torch.tensor([[2]])).tolist() == [[3.0]]  # 别的维可
 for name, wrong in {
     "少一维": target,
     "别的维更长": torch.zeros(3, 1, dtype=torch.int64),
+    "负的": torch.tensor([[-1], [0]]),
 }.items():
     try:
         logits.gather(1, wrong)

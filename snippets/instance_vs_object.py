@@ -55,6 +55,24 @@ class Anything(metaclass=Meta):
 
 
 print("写在类里:", isinstance(3, Loose), " 写在元类里:", isinstance(3, Anything))
+
+
+class Never(type):
+    """一律答否；`type(x) is A` 的它管不到。"""
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return False
+
+
+class Nothing(metaclass=Never):
+    pass
+
+
+class Less(Nothing):
+    pass
+
+
+print("一律答否的，本类:", isinstance(Nothing(), Nothing), " 子类:", isinstance(Less(), Nothing))
 ones = torch.ones(1)  # torch 真的用到了：FloatTensor 不在继承链上，它的元类另有规则
 print("torch.FloatTensor:", isinstance(ones, torch.FloatTensor), end=" ")
 print("在继承链上:", torch.FloatTensor in type(ones).__mro__)
@@ -185,6 +203,11 @@ for value in values:
         chain = any(parent is kind for parent in type(value).__mro__)
         assert isinstance(value, kind) == chain, (value, kind)
 
+
+from unittest.mock import Mock
+
+fake = Mock(spec=RMSNorm)  # 另报一个 __class__
+assert isinstance(fake, RMSNorm) and RMSNorm not in type(fake).__mro__
 
 # %% 检验 取属性：先实例，后类
 def look_up(thing: object, name: str) -> object:

@@ -264,6 +264,9 @@ assert reads(longest_within, [9] * 50, 5) == 100  # 个个超过：一进就出�
 
 
 # %% 检验 自测里的说法
+import itertools
+
+
 def shortest_at_least(xs: list[int], target: int) -> int:
     """正数里，和至少为 target 的最短一段有多长；没有则 0。"""
     left = total = best = 0
@@ -286,9 +289,29 @@ def count_exact(xs: list[int], target: int) -> int:
     return found
 
 
+def longest_two_ends(xs: list[int], limit: int) -> int:
+    """有负数、和不超过 limit 的最长一段，O(n)：左端看往前的最高，右端看往后的最低。"""
+    sums = [0, *itertools.accumulate(xs)]
+    highs = list(itertools.accumulate(sums, max))  # 不减
+    lows = list(itertools.accumulate(reversed(sums), min))[::-1]  # 不减
+    left = right = best = 0
+    while right <= len(xs):
+        if lows[right] - highs[left] <= limit:
+            best = max(best, right - left)
+            right += 1
+        else:
+            left += 1
+            right = max(left, right)
+    return best
+
+
 for seed in range(200):
     random.seed(seed)
     n, target = random.randint(0, 8), random.randint(1, 12)
+    for limit in (-target, 0, target):
+        mixed = [random.randint(-5, 5) for _ in range(n)]
+        fitting = [b - a for a, b in spans(n) if sum(mixed[a:b]) <= limit]
+        assert longest_two_ends(mixed, limit) == max(fitting, default=0)
     signed = [random.randint(-4, 6) for _ in range(n)]
     positive = [abs(x) + 1 for x in signed]
     long_enough = [b - a for a, b in spans(n) if sum(positive[a:b]) >= target]

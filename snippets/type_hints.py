@@ -169,6 +169,9 @@ def start(past: Optional[DynamicCache] = None) -> DynamicCache:
 given = DynamicCache()
 used = start(given)
 print("真假:", bool(given), " 用的是给的那个:", used is given)
+planned = DynamicCache(config=config)  # 先摆好了各层，一个词元也没有
+print("带 config 的:", bool(planned), len(planned), "层", planned.get_seq_length(), "个词元", end="，")
+print("用的是给的那个:", start(planned) is planned)
 print("给的里有", given.get_seq_length(), "个词元，用的里有", used.get_seq_length(), "个")
 
 # %% 坏 多了一个逗号
