@@ -106,7 +106,7 @@ class RotaryEmbedding(nn.Module):
         self.sin = angle.sin()  # (P, R/2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """`.to(bf16)` 会把表转窄（有效数字只剩 8 位），`to_empty` 会给一块脏内存：一律重填。"""
+        """`.to(bf16)` 会把表转窄（有效数字只剩 8 位二进制），`to_empty` 会给一块脏内存：一律重填。"""
         super()._apply(fn, recurse)
         self.fill()
         return self
@@ -171,7 +171,7 @@ def document_mask(position_ids: Tensor) -> Tensor:
     （transformers 也这样认）。
 
     形状：(B, T) → (B, 1, T, T)。
-    来源：Raffel et al. 2020, T5, §3.5.2（打包）；transformers 的 `find_packed_sequence_indices`。
+    来源：Raffel et al. 2020, T5, §3.1.2（打包）；transformers 的 `find_packed_sequence_indices`。
     """
     starts = F.pad(position_ids.diff(dim=-1) != 1, (1, 0))  # (B, T)
     document = starts.cumsum(-1)  # (B, T)

@@ -140,7 +140,7 @@ print(is_search_tree(tree), is_search_tree(Node(4, Node(2, Node(1), Node(3)), No
 
 # %% 递归有多深，一层有多宽
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 def deepest(run: Callable[[], object], name: str) -> int:
@@ -422,6 +422,19 @@ def rebuild_fast(before: list[int], middle: list[int]) -> Node | None:
     return build(0, len(middle))
 
 
+def with_blanks(node: Node | None) -> list[int | None]:
+    """前序，空的孩子写成 None。"""
+    if node is None:
+        return [None]
+    return [node.value, *with_blanks(node.left), *with_blanks(node.right)]
+
+
+def from_blanks(coming: Iterator[int | None]) -> Node | None:
+    """只凭带空位的前序还原。"""
+    value = next(coming)
+    return None if value is None else Node(value, from_blanks(coming), from_blanks(coming))
+
+
 leaning = Node(1, Node(2)), Node(1, None, Node(2))  # 前序、后序都相同，却是两棵树
 assert all(walk(one, "前序") == [1, 2] and walk(one, "后序") == [2, 1] for one in leaning)
 assert leaning[0] != leaning[1]
@@ -435,6 +448,9 @@ for _ in range(200):
     some = grow(random.randint(0, 14))
     assert depth_and_diameter(some) == (len(levels(some)), diameter(some))
     assert rebuild_fast(walk(some, "前序"), walk(some, "中序")) == some
+    for node in walk_nodes(some):
+        node.value %= 3  # 值重复也行
+    assert from_blanks(iter(with_blanks(some))) == some
 
 
 # %% 坏 只和孩子比

@@ -50,7 +50,7 @@ TOKENS = {"vocab_size": 97, "pad_token_id": None, "bos_token_id": None, "eos_tok
 
 
 def facts(family: str) -> dict[str, object]:
-    """从 transformers 的配置缺省值与真的模块里读出来，不凭记忆。"""
+    """从 transformers 的配置默认值与真的模块里读出来，不凭记忆。"""
     config_class, model_class = THEIRS[family]
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
     block = model_class(config_class(**sizes, **TOKENS, num_hidden_layers=1)).model.layers[0]
@@ -65,6 +65,7 @@ def facts(family: str) -> dict[str, object]:
         "旋转的部分": default.rope_parameters.get("partial_rotary_factor", 1.0),
         "gate 与 up 合一": hasattr(block.mlp, "gate_up_proj"),
         "eps": default.rms_norm_eps,
+        "RoPE 的底数": f"{default.rope_parameters['rope_theta']:g}",
         "共用词嵌入": default.tie_word_embeddings,
     }
 
@@ -76,6 +77,56 @@ for name in table["llama"]:
     shown = ("+" if c is True else "-" if c is False else str(c) for c in cells)
     print("".join(f"{cell:>12}" for cell in shown), " ", name)
 
+# %% 释出的模型
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Released:
+    """一个释出检查点的 config.json 里的数；出处见「来源」。"""
+
+    family: str
+    C: int
+    layers: int
+    H: int
+    K: int
+    D: int
+    inner: int
+    eps: float
+    theta: float
+    positions: int
+
+
+RELEASED = {
+    "Llama-2-7B": Released("llama", 4096, 32, 32, 32, 128, 11008, 1e-5, 1e4, 4096),
+    "Llama-3-8B": Released("llama", 4096, 32, 32, 8, 128, 14336, 1e-5, 5e5, 8192),
+    "Qwen2.5-7B": Released("qwen2", 3584, 28, 28, 4, 128, 18944, 1e-6, 1e6, 131072),
+    "Qwen3-0.6B": Released("qwen3", 1024, 28, 16, 8, 128, 3072, 1e-6, 1e6, 40960),
+    "Qwen3-8B": Released("qwen3", 4096, 36, 32, 8, 128, 12288, 1e-6, 1e6, 40960),
+    "GLM-4-9B-Chat": Released("glm", 4096, 40, 32, 2, 128, 13696, 1.5625e-7, 5e6, 131072),
+    "GLM-4-32B-0414": Released("glm4", 6144, 61, 48, 2, 128, 23040, 1e-5, 1e4, 32768),
+}
+print(f"{'':15}{'H/K':>6}{'I/C':>6}{'eps':>11}{'底数':>6}{'位置':>8}  o_proj        每词元缓存")
+for name, it in RELEASED.items():
+    default = THEIRS[it.family][0]()
+    theta = default.rope_parameters["rope_theta"]
+    differs = [
+        label
+        for label, ours, library in (
+            ("键值头", it.H // it.K, default.num_attention_heads // default.num_key_value_heads),
+            ("eps", it.eps, default.rms_norm_eps),
+            ("底数", it.theta, theta),
+        )
+        if ours != library
+    ]
+    shape = f"{it.C} × {it.H * it.D}"
+    cached = 2 * it.layers * it.K * it.D * 2 / 1024  # bf16，键与值
+    print(
+        f"{name:15}{it.H:>3}/{it.K:<2}{it.inner / it.C:>6.2f}{it.eps:>11g}{it.theta:>7.0e}"
+        f"{it.positions:>8}  {shape:12}{cached:>6.0f} KiB  "
+        f"不同于库的默认: {'、'.join(differs) or '无'}"
+    )
+
 # %% 差别一 归一化与残差
 from collections.abc import Callable
 
@@ -85,9 +136,9 @@ SMALL = {"vocab_size": 97, "hidden_size": 64, "intermediate_size": 96, "num_hidd
 SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
 
 
-def build(family: str, **overrides: object) -> LLMForCausalLM:
+def build(family: str, seed: int = 0, **overrides: object) -> LLMForCausalLM:
     """一个小模型，每个参数都扰动过：默认的偏置是 0、归一化权重是 1，差别看不出来。"""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = LLMForCausalLM(LLMConfig.preset(family, **{**SMALL, **overrides})).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -159,13 +210,23 @@ for family in ("llama", "qwen3"):
 from llm.lab.flow import cache_bytes, parameters
 from llm.lab.shapes import evaluate, sizes
 
-for family in ("llama", "qwen3", "glm"):
-    config = LLMConfig.preset(family)
+for name, it in RELEASED.items():
+    config = LLMConfig.preset(
+        it.family,
+        hidden_size=it.C,
+        intermediate_size=it.inner,
+        num_hidden_layers=it.layers,
+        num_attention_heads=it.H,
+        num_key_value_heads=it.K,
+        head_dim=it.D,
+    )
     letters = sizes(config, 1, 1)
     named = parameters(config)["model.layers.0.self_attn.o_proj.weight"]
     o_proj = tuple(evaluate(text, letters) for text in named)
-    kilobytes = cache_bytes(config, B=1, S=1024) // 1024
-    print(f"{family:6}o_proj ({', '.join(named)}) = {o_proj}，1024 个词元的缓存 {kilobytes} KiB")
+    megabytes = cache_bytes(config, B=1, S=1024, itemsize=2) / 2**20
+    square = "方阵" if o_proj[0] == o_proj[1] else "不是方阵"
+    print(f"{name:15}o_proj ({', '.join(named)}) = {o_proj}，{square}；", end="")
+    print(f"1024 个词元的缓存 {megabytes:.0f} MiB")
 
 # %% 差别三 旋转
 rotation = ("rope_interleaved", "partial_rotary_factor")
@@ -241,6 +302,21 @@ axes.flat[-1].text(0.5, -5, note, ha="center", fontsize=7, color="#7a8a94")
 axes.flat[-1].set(xlim=(0, 1), ylim=(-14.8, 1))
 axes.flat[-1].axis("off")
 figure.tight_layout()
+
+# %% MoE 只换前馈层
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+moe = Qwen3MoeForCausalLM(
+    Qwen3MoeConfig(
+        **{**SMALL, **TOKENS}, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=16
+    )
+)
+dense = Qwen3ForCausalLM(Qwen3Config(**{**SMALL, **TOKENS}))
+names = [{n: tuple(p.shape) for n, p in each.named_parameters()} for each in (dense, moe)]
+changed = sorted({name for name, _ in names[0].items() ^ names[1].items() if ".layers.0." in name})
+for name in changed:
+    print(name.removeprefix("model.layers.0."), *(each.get(name, "–") for each in names), sep="  ")
+assert all(".mlp." in name for name in changed)  # 注意力、归一化、嵌入一个不变
 
 # %% ChatGLM-6B 的残差
 layers = 28
@@ -324,6 +400,34 @@ def score(m: int, n: int) -> torch.Tensor:
 torch.testing.assert_close(score(9, 4), score(105, 100), rtol=1e-4, atol=1e-5)
 assert not torch.isclose(score(9, 4), score(9, 5))
 
+# %% 检验 GLM 改排行，就能用前后两半的配对
+adjacent, halves = build("glm"), build("glm", rope_interleaved=False)
+weights_by_name, R = adjacent.state_dict(), adjacent.config.rotary_dim
+order = torch.cat([torch.arange(0, R, 2), torch.arange(1, R, 2), torch.arange(R, 32)])  # (D,)
+for name, weight in weights_by_name.items():
+    if "q_proj" in name or "k_proj" in name:  # 权重与偏置一起，每个头里排一遍
+        weights_by_name[name] = weight.unflatten(0, (-1, 32))[:, order].flatten(0, 1)
+halves.load_state_dict(weights_by_name, strict=True)
+with torch.no_grad():
+    torch.testing.assert_close(halves(ids).logits, adjacent(ids).logits, rtol=0, atol=1e-5)
+
+# %% 检验 换一家读权重
+biased, plain = build("qwen2"), build("llama")
+try:
+    plain.load_state_dict(biased.state_dict(), strict=True)
+except RuntimeError as error:
+    assert "self_attn.q_proj.bias" in str(error)
+else:
+    raise AssertionError("偏置多出来了，strict=True 应当报错")
+missing, unexpected = plain.load_state_dict(biased.state_dict(), strict=False)
+assert not missing and len(unexpected) == 2 * 3  # 两层的 q、k、v 偏置，悄悄丢了
+with torch.no_grad():
+    assert not plain(ids).logits.allclose(biased(ids).logits, atol=1e-2)
+slow, fast = build("qwen2", rope_theta=1e6), build("qwen2")  # 权重相同，只有底数不同
+fast.load_state_dict(slow.state_dict(), strict=True)  # 不报错
+with torch.no_grad():
+    assert not fast(ids).logits.allclose(slow(ids).logits, atol=1e-3)
+
 # %% 检验 不认识的家族
 try:
     LLMConfig.preset("chatglm-6b")
@@ -338,10 +442,12 @@ from llm.lab.mutations import MUTATIONS, mutate
 cases = {"qwen2": "k_bias_dropped", "qwen3": "q_norm_weight_ignored"}
 cases |= {"glm": "rope_pairing", "glm4": "post_norms_skipped"}
 for family, name in cases.items():
-    model = build(family)
-    with torch.no_grad():
-        gap = (mutate(model, name)(ids).logits - model(ids).logits).abs().max().item()
-    print(f"{family:6}{MUTATIONS[name].text}: logits 最多差 {gap:.1f}")
+    gaps = []
+    for seed in range(5):
+        model = build(family, seed)
+        with torch.no_grad():
+            gaps.append((mutate(model, name)(ids).logits - model(ids).logits).abs().max().item())
+    print(f"{family:6}{MUTATIONS[name].text}: logits 最多差 {min(gaps):.2f} 到 {max(gaps):.2f}")
 
 # %% 坏 没训练过的权重看不出来
 fresh = LLMForCausalLM(LLMConfig.preset("qwen2", **SMALL)).eval()  # 偏置全是 0

@@ -193,6 +193,8 @@ assert shape_or_error((4, 6), (4,)) is None and shape_or_error((4, 4), (4,)) == 
 assert shape_or_error((4, 1), (4,)) == (4, 4) and shape_or_error((4, 6), (4, 1)) == (4, 6)
 assert shape_or_error((2, 4, 3, 3), (2, 1, 3)) is None  # real[:, None, :]，对上的是 H
 assert shape_or_error((4, 4, 3, 3), (4, 1, 3)) == (4, 4, 3, 3)  # B = H，不报错
+assert all(shape_or_error((n, 1), (n,)) == (n, n) for n in (2, 5, 7))  # 自己带着 1 的，总不报错
+assert (torch.zeros(5, 2, 3) @ torch.zeros(3)).shape == (5, 2)  # 一维的当作向量
 assert shape_or_error((2, 4, 3, 4), (1, 2, 3, 4)) is None  # cos.unsqueeze(0)
 
 # %% 坏 填充掩码少了两维
@@ -205,14 +207,15 @@ for batch in (1, 2, 3):  # T 是 3
         print(f"B = {batch}: RuntimeError，{str(error).split(' at ')[0]}")
         continue
     right = attention_weights(q, k, mask & real[:, None, None, :])
-    same = [bool(w.allclose(r)) for w, r in zip(wrong, right, strict=True)]
-    print(f"B = {batch}: 不报错，形状 {tuple(wrong.shape)}，各行对不对 {same}")
-real = torch.tensor([[0, 0, 1], [1, 1, 1]]).bool()  # (B, S)，B = 2，T = 1：逐步生成
-one, keys = torch.randn(2, H, 1, D), torch.randn(2, H, 3, D)
-wrong = causal_mask(1, 2) & real  # (1, 1, B, S)
-print(f"T = 1: manual 不报错，权重 {tuple(attention_weights(one, keys, wrong).shape)}", end="；")
+    same = torch.isclose(wrong, right).all(-1).all(1).int()  # (B, T)：每个查询对不对
+    assert same.diagonal().all()  # 第 b 条的第 b 个查询用的正是自己的填充
+    print(f"B = {batch}: 不报错，形状 {tuple(wrong.shape)}，对不对 {same.tolist()}")
+real = torch.tensor([[0, 1, 1], [1, 1, 1]]).bool()  # (B, S)；逐词元解码，T 是 1
+q, k = torch.randn(2, H, 1, D), torch.randn(2, H, 3, D)
+wrong = attention_weights(q, k, causal_mask(1, past=2) & real)  # 掩码 (1, 1, B, S)
+print(f"B = 2、T = 1: 不报错，形状 {tuple(wrong.shape)}，应是 {(2, H, 1, 3)}", end="；")
 try:
-    torch.nn.functional.scaled_dot_product_attention(one, keys, keys, wrong)
+    torch.nn.functional.scaled_dot_product_attention(q, k, k, causal_mask(1, past=2) & real)
 except RuntimeError:
     print("SDPA 报错")
 
@@ -227,7 +230,9 @@ for batch in (1, 2, 4):  # H 是 4
             wrong = apply_rotary(q, cos.squeeze(1), sin.squeeze(1))  # (B, T, R/2)
         except RuntimeError:
             break
-        worst.append((wrong - apply_rotary(q, cos, sin)).abs().max().item())
+        right = apply_rotary(q, cos, sin)
+        assert batch == 1 or all(wrong[b, b].allclose(right[b, b]) for b in range(H))  # 碰巧对的
+        worst.append((wrong - right).abs().max().item())
     ending = f"不报错，最大差 {min(worst):.1f} 到 {max(worst):.1f}（10 个种子）" if worst else "报错"
     print(f"B = {batch}: {ending}")
 

@@ -14,14 +14,12 @@ for dim in (0, 1, 2, -1):
 
 # %% cat 的一个例外
 print("一维的空张量被跳过:", tuple(torch.cat([torch.zeros(0), a]).shape))
+joined = torch.cat([torch.empty(0), torch.tensor([5, 16_777_217])])  # 后者是 int64
+print("类型照样提升:", joined.dtype, [int(n) for n in joined])
 try:
     torch.cat([torch.zeros(0, 5), a])  # 二维的空张量不跳过，宽度仍要相等
 except RuntimeError as error:
     print(error)
-
-ids = torch.tensor([5, 16_777_217])  # 词元编号，int64
-joined = torch.cat([torch.empty(0), ids])
-print("类型仍算在内:", joined.dtype, [int(n) for n in joined])
 scalars = [torch.tensor(1), torch.tensor(2.5)]
 print("标量 stack:", torch.stack(scalars).tolist(), end="，")
 try:
@@ -122,6 +120,12 @@ for step in range(1000):
     out = torch.cat([out, torch.tensor([float(step)])])
     moved += len(out)  # 结果有多长，就写了多少个
 assert moved == 1000 * 1001 // 2 and out.tolist() == list(range(1000))
+try:
+    torch.stack([torch.zeros(0), torch.zeros(2)])
+except RuntimeError as error:
+    assert "equal size" in str(error)  # stack 没有 (0,) 的例外
+else:
+    raise AssertionError("应当报错")
 assert torch.cat([torch.zeros(2, 7), torch.zeros(3, 7)]).shape == (5, 7)
 
 # %% 坏 接错了维
@@ -142,3 +146,7 @@ for past, fresh in ((1, 1), (3, 3), (3, 2)):  # 过去几个词元，新来几�
     except RuntimeError:
         ending = "报错"
     print(f"过去 {past}，新来 {fresh}，cat dim=1: {ending}")
+q = torch.randn(1, 4, 1, 4)  # 四个查询头，本来配两个键值头
+twice = torch.cat([torch.randn(1, 2, 1, 4)] * 2, dim=1)  # (1, 4, 1, 4)，本该是 (1, 2, 2, 4)
+attend = torch.nn.functional.scaled_dot_product_attention
+print("SDPA 也不报错:", tuple(attend(q, twice, twice, enable_gqa=True).shape))

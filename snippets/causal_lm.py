@@ -3,6 +3,8 @@
 # 来源：Vaswani et al. 2017, §3.4；transformers 文档 *Causal language modeling*
 
 # %% 从隐藏状态到 logits
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -74,21 +76,41 @@ for keep in (0, 1):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(ids, logits_to_keep=keep)
     counts.append(counter.get_flop_counts())
-block = "model.layers.0"  # 只有一层，它就是最后一块
-for path in (f"{block}.self_attn.k_proj", f"{block}.self_attn.q_proj", f"{block}.mlp", "lm_head"):
+for path in ("model", "lm_head"):
     every, one = (sum(count[f"LLMForCausalLM.{path}"].values()) for count in counts)
-    print(f"{path.split('.')[-1]:8}{every:7,} → {one:6,} 次运算")
+    print(f"{path:8}{every:8,} → {one:7,} 次运算")  # 主体一次不少，省下的只是头
+gigabytes = 8192 * 151_936 * 4 / 2**30
+print(f"词表 151,936、8,192 个位置的 logits，fp32: {gigabytes:.1f} GiB")
+
+# %% 困惑度
+with torch.no_grad():
+    loss = model(ids, labels=ids).loss
+print(f"损失 {loss:.4f}  困惑度 exp(损失) = {loss.exp():.2f}，词表 16")
+print("每个答案的概率都是 1/16:", next_token_loss(torch.zeros(2, 6, 16), ids).exp())
+batches = {"10 个词元": (10, 1.0), "1,000 个词元": (1000, 3.0)}  # 计入的个数，各自的平均损失
+total = sum(count * mean for count, mean in batches.values())
+whole = torch.tensor(total / sum(count for count, _ in batches.values()))
+apart = torch.tensor([mean for _, mean in batches.values()]).exp().mean()
+print(f"先按词元合并损失，再取 exp: {whole.exp():.2f}  各自的困惑度再平均: {apart:.2f}")
+for V, width in ((256, 1), (65_536, 2)):  # 一个词元一个字节，或两个字节；都均匀地猜
+    guess = next_token_loss(torch.zeros(1, 9, V), torch.zeros(1, 9, dtype=torch.long))
+    bits = guess / torch.tensor(2.0).log() / width
+    print(f"V = {V:,}：困惑度 {guess.exp():,.0f}  每个字节 {bits:.2f} 比特")
 
 # %% 图
 import matplotlib.pyplot as plt
 
 
-def train(model: LLMForCausalLM, ids: Tensor, shift: bool = True, steps: int = 60) -> float:
-    """反复学同一句，返回最后的损失；`shift=False` 是故意写错的损失。"""
+def train(
+    model: LLMForCausalLM,
+    ids: Tensor,
+    criterion: Callable[[Tensor, Tensor], Tensor] = next_token_loss,
+    steps: int = 60,
+) -> float:
+    """反复学同一句，返回最后的损失。"""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(steps):
-        logits = model(ids).logits
-        loss = next_token_loss(logits, ids) if shift else F.cross_entropy(logits[0], ids[0])
+        loss = criterion(model(ids).logits, ids)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -131,6 +153,19 @@ torch.testing.assert_close(
 certain = F.one_hot(text, 16).float().roll(-1, dims=1) * 100.0  # 每个位置都押对下一个
 assert next_token_loss(certain, text) < 1e-6
 
+# %% 检验 损失在 fp32 里算
+errors = {"转成 fp32": [], "全程 bf16": []}
+for seed in range(8):
+    torch.manual_seed(seed)
+    rough, answer = (2 * torch.randn(1, 33, 6400)).bfloat16(), torch.randint(6400, (1, 33))
+    exact = F.cross_entropy(rough[0, :-1].double(), answer[0, 1:])
+    inside = F.cross_entropy(rough[0, :-1], answer[0, 1:])
+    for name, each in zip(errors, (next_token_loss(rough, answer), inside), strict=True):
+        errors[name].append((each.double() - exact).abs().item())
+for name, each in errors.items():
+    print(f"{name}，与 fp64 最多差 {max(each):.0e}")
+assert max(errors["转成 fp32"]) < 1e-5 < 1e-2 < max(errors["全程 bf16"])
+
 # %% 检验 不计的位置
 graded = logits.detach().requires_grad_(True)
 next_token_loss(graded, labels).backward()
@@ -139,7 +174,10 @@ print(silent.int())  # 1 = 没有梯度：位置 t 看的是 t+1 的标签；最
 expected = torch.zeros(2, 6, dtype=torch.bool)
 expected[0, 0] = expected[:, -1] = True
 assert silent.equal(expected)
-assert next_token_loss(flat, torch.full((2, 5), -100)) == 0  # 一个都不计：0，不是 0 / 0
+nothing = model(ids, labels=torch.full((2, 6), -100)).loss  # 一个都不计
+nothing.backward()  # 是 0，带着图：换成 0 / 0，一个全是提示的小批就把 NaN 送进所有参数
+assert nothing == 0 and all((p.grad == 0).all() for p in model.parameters())
+assert F.cross_entropy(flat[0], torch.full((5,), -100)).isnan()  # 内建的 mean 正是 0 / 0
 
 # %% 检验 按词元数合并
 short, long = labels[:1], labels[1:]  # 前者 4 个答案，后者 5 个
@@ -183,9 +221,60 @@ except ValueError as error:
 else:
     raise AssertionError("labels 与 logits 不对齐，应当报错")
 
+# %% 第一个损失看不出泄漏
+wide = {**SHAPE, "vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2}
+
+
+def unshifted(logits: Tensor, labels: Tensor) -> Tensor:
+    """错：每个位置的答案就是它自己，忘了错一位。"""
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
+def spread(values: list[float]) -> str:
+    """最小与最大。"""
+    return f"{min(values):.2f} 到 {max(values):.2f}"
+
+
+print(f"ln 1000 = {torch.tensor(1000.0).log():.2f}；8 个种子的第一个损失:")
+for name, flag in {"各自一份": False, "绑定": True}.items():
+    first = {"错开一位（对）": [], "忘了错位": []}
+    for seed in range(8):
+        torch.manual_seed(seed)
+        fresh = LLMForCausalLM(LLMConfig(**wide, tie_word_embeddings=flag))
+        random = torch.randint(1000, (4, 32))
+        with torch.no_grad():
+            scores = fresh(random).logits
+        first["错开一位（对）"].append(next_token_loss(scores, random).item())
+        first["忘了错位"].append(unshifted(scores, random).item())
+    for loss_name, values in first.items():
+        print(f"{name}，{loss_name}: {spread(values)}")
+
+
+# %% 检验 新鲜的随机词元学不会
+def play(seed: int, criterion: Callable[[Tensor, Tensor], Tensor], steps: int = 60) -> float:
+    """每步都抽新的均匀随机词元，返回最后的损失；没有规律可学，谁也不该低于 ln V。"""
+    torch.manual_seed(seed)
+    model = LLMForCausalLM(LLMConfig(**SHAPE))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        fresh = torch.randint(16, (16, 16))
+        optimizer.zero_grad()
+        loss = criterion(model(fresh).logits, fresh)
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+honest = [play(seed, next_token_loss) for seed in range(5)]
+leaking = [play(seed, unshifted) for seed in range(5)]
+print(f"ln 16 = {torch.tensor(16.0).log():.2f}；60 步之后，5 个种子:")
+print("错开一位（对）:", spread(honest))
+print("忘了错位:      ", spread(leaking))
+assert min(honest) > 2.7 and max(leaking) < 0.5
+
 # %% 坏 忘了错位
 copier = LLMForCausalLM(LLMConfig(**SHAPE))
-loss = train(copier, sentence, shift=False)
+loss = train(copier, sentence, unshifted)
 guess = copier(sentence).logits.argmax(-1)  # (1, T)
 print("损失小于 0.1:", loss < 0.1)
 print("输入:", sentence[0].tolist())

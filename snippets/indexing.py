@@ -134,27 +134,29 @@ for ours, theirs in (
 ):
     assert ours.shape == theirs.shape and (ours.numpy() == theirs).all()
 
+import warnings
+
+for index, shape, other in (  # 两处旧规矩，PyTorch 与 NumPy 不同
+    (torch.tensor([0, 1], dtype=torch.uint8), (1, 3, 4, 5), (2, 3, 4, 5)),
+    ([[0, 1], [1, 0]], (2, 4, 5), (2, 2, 3, 4, 5)),
+):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert big[index].shape == shape
+    assert len(caught) == 1 and big.numpy()[np.asarray(index)].shape == other
+
 # %% 检验 跑到前面的维
 for a in range(2):  # 前两维是下标的形状 (2, 3)，后两维是没有下标的第 0、2 维
     for b in range(3):
         assert big[:, j, :, n][a, b].equal(big[:, j[0, b], :, n[a, 0]])
 
 # %% 检验 与 NumPy 不同的几处
-import warnings
-
 k = torch.tensor([0, 1, 1, 0, 1, 1])  # (6,)
 assert big[:, k, None, k].shape == big.numpy()[:, k.numpy(), None, k.numpy()].shape == (6, 2, 1, 5)
 assert big[k, ..., k].shape == big.numpy()[k.numpy(), ..., k.numpy()].shape == (6, 3, 4)
 assert big[:, :, k, ..., k].shape == (2, 3, 6)  # ... 一维也没补：PyTorch 仍算挨着
 assert big.numpy()[:, :, k.numpy(), ..., k.numpy()].shape == (6, 2, 3)
 assert big[0, :, k].shape == (3, 6, 5) and big.numpy()[0, :, k.numpy()].shape == (6, 3, 5)
-nested = [[0, 1], [1, 0]]
-with warnings.catch_warnings(record=True) as said:
-    warnings.simplefilter("always")
-    assert x[nested].equal(x[[0, 1], [1, 0]])  # 套着的列表当成两个下标
-    assert x[0, 0][torch.tensor([0, 1, 0, 0, 1], dtype=torch.uint8)].tolist() == [1, 4]  # 当布尔看
-assert len(said) == 2 and all("deprecated" in str(one.message) for one in said)
-assert x[torch.tensor(nested)].shape == x.numpy()[nested].shape == (2, 2, 3, 5)
 assert x[:, 1:99].equal(x[:, 1:]) and x[:, 99:].shape == (2, 0, 5)  # 切片截到头
 
 # %% 检验 gather 就是交叉熵要的那一个
@@ -188,6 +190,7 @@ assert logits.gather(1, torch.tensor([[2]])).tolist() == [[3.0]]  # 别的维可
 for name, wrong in {
     "少一维": target,
     "别的维更长": torch.zeros(3, 1, dtype=torch.int64),
+    "负的": torch.tensor([[-1], [0]]),
 }.items():
     try:
         logits.gather(1, wrong)

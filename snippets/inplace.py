@@ -118,6 +118,10 @@ for times in range(5):
         subject.add(1), subject.exp(), subject.view(3, 1)  # 都不算
         subject[0] = 1.0  # 等号左边的下标，算
     assert subject._version == times
+picked = torch.zeros(3)
+picked[picked == 0] += 1  # 布尔下标取出的是拷贝，只在写回时数一次
+picked[torch.tensor([0, 2])] += 1
+assert picked._version == 2 and picked.tolist() == [2, 1, 2]
 shared = torch.zeros(2, 3)
 shared.t().unsqueeze(0).flatten(0, 1)[0].fill_(1.0)  # 视图的视图，还是同一个计数
 assert shared._version == 1 and shared[:, 0].eq(1).all()
@@ -325,17 +329,23 @@ for how in ("不改", "clamp", ".data", "NumPy"):
     print("梯度", [round(v, 4) for v in leaf.grad.tolist()])
 
 # %% 坏 反向之前先走了一步
-weight = torch.tensor([1.0, 2.0], requires_grad=True)
-optimizer = torch.optim.SGD([weight], lr=0.1)
-first, second = (weight**2).sum(), (weight**3).sum()
-first.backward()
-optimizer.step()  # 就地改了 weight，而 second 的反向还要用旧值
-try:
-    second.backward()
-except RuntimeError as error:
-    print(str(error).split("operation: ")[1].split(". Hint")[0])
-else:
-    raise AssertionError("应当因为版本号变了而报错")
+for kind in (torch.optim.SGD, torch.optim.AdamW):
+    for fused in (False, True):
+        weight = torch.tensor([1.0, 2.0], requires_grad=True)
+        optimizer = kind([weight], lr=0.1, fused=fused)
+        first, second = (weight**2).sum(), (weight**3).sum()
+        first.backward()
+        before = weight._version
+        optimizer.step()  # 就地改了 weight，而 second 的反向还要用旧值
+        optimizer.zero_grad()
+        print(f"{kind.__name__} fused={fused}: 版本号加 {weight._version - before}，", end="")
+        try:
+            second.backward()
+        except RuntimeError as error:
+            print("报错：" + str(error).split("operation: ")[1].split(". Hint")[0])
+        else:
+            assert not weight.grad.allclose(torch.tensor([3.0, 12.0]))
+            print("不报错，梯度", [round(g, 2) for g in weight.grad.tolist()], "应是 [3.0, 12.0]")
 
 
 # %% 坏 存下来的隐藏状态全一样

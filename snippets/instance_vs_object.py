@@ -54,8 +54,11 @@ class Anything(metaclass=Meta):
     pass
 
 
+print("写在类里:", isinstance(3, Loose), " 写在元类里:", isinstance(3, Anything))
+
+
 class Never(type):
-    """总是答假。"""
+    """一律答否；`type(x) is A` 的它管不到。"""
 
     def __instancecheck__(cls, thing: object) -> bool:
         return False
@@ -65,12 +68,11 @@ class Nothing(metaclass=Never):
     pass
 
 
-class Below(Nothing):
-    """子类；元类跟着继承。"""
+class Less(Nothing):
+    pass
 
 
-print("写在类里:", isinstance(3, Loose), " 写在元类里:", isinstance(3, Anything))
-print("元类总是答假:", isinstance(Below(), Nothing), " 恰好同类，不问它:", isinstance(Nothing(), Nothing))
+print("一律答否的，本类:", isinstance(Nothing(), Nothing), " 子类:", isinstance(Less(), Nothing))
 ones = torch.ones(1)  # torch 真的用到了：FloatTensor 不在继承链上，它的元类另有规则
 print("torch.FloatTensor:", isinstance(ones, torch.FloatTensor), end=" ")
 print("在继承链上:", torch.FloatTensor in type(ones).__mro__)
@@ -202,6 +204,11 @@ for value in values:
         assert isinstance(value, kind) == chain, (value, kind)
 
 
+from unittest.mock import Mock
+
+fake = Mock(spec=RMSNorm)  # 另报一个 __class__
+assert isinstance(fake, RMSNorm) and RMSNorm not in type(fake).__mro__
+
 # %% 检验 取属性：先实例，后类
 def look_up(thing: object, name: str) -> object:
     """普通属性的规则：先看实例自己的字典，再顺着继承链看各个类的。"""
@@ -284,15 +291,6 @@ x_norm, y_norm = RMSNorm(4, 1e-6), RMSNorm(4, 1e-6)
 assert x_norm != y_norm and x_norm.weight.equal(y_norm.weight)
 assert type(model.lm_head) is nn.Linear and type(model.model.embed_tokens) is nn.Embedding
 assert isinstance(x_norm.weight, torch.Tensor) and type(x_norm.weight) is not torch.Tensor
-
-
-class Stand:
-    """替身：__class__ 说自己是整数，真正的类不变。"""
-
-    __class__ = property(lambda self: int)
-
-
-assert isinstance(Stand(), int) and type(Stand()) is Stand and int not in Stand.__mro__
 
 # %% 坏 一个实例放了三次
 shared = nn.ModuleList([TransformerBlock(config)] * 3)  # 乘的是引用，不是块

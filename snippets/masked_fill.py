@@ -4,6 +4,7 @@
 
 # %% 两种写法
 import torch
+from torch import Tensor
 
 scores = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 hidden = torch.tensor([[False, True, True], [False, False, True]])  # True = 要填的地方
@@ -20,7 +21,7 @@ filled = grid.masked_fill(~mask, float("-inf"))  # 掩码要能广播到 grid �
 print(filled[1, 1])
 
 # %% 在 softmax 之前填
-from llm.model import causal_mask, attention_weights
+from llm.model import attention_weights, causal_mask
 
 torch.manual_seed(0)
 q = torch.randn(1, 1, 3, 4)  # (B, H, T, D)
@@ -74,30 +75,114 @@ except RuntimeError as error:
 else:
     raise AssertionError("就地操作不能把张量变大")
 
+# %% 检验 值的范围与类型
+one = torch.tensor([True, False])
+for dtype in (torch.float16, torch.bfloat16):
+    try:
+        torch.zeros(2, dtype=dtype).masked_fill(one, torch.finfo(torch.float32).min)
+    except RuntimeError as error:
+        print(f"{dtype}：{str(error).splitlines()[0]}")
+    else:
+        raise AssertionError("fp32 的最小有限数放不进半精度，应当报错")
+    assert torch.zeros(2, dtype=dtype).masked_fill(one, float("-inf")).isinf()[0]  # -inf 放得下
+whole = torch.zeros(2, dtype=torch.long).masked_fill(one, 1.7)
+assert whole.dtype == torch.long and whole.tolist() == [1, 0]  # 类型不变，小数部分丢了
+assert torch.zeros(2).masked_fill(one, torch.tensor(3.0)).tolist() == [3.0, 0.0]  # 零维张量也行
+try:
+    torch.zeros(2).masked_fill(one, torch.tensor([3.0]))
+except RuntimeError as error:
+    print(error)
+else:
+    raise AssertionError("一维的 value 应当报错")
+
 # %% 检验 权重
 hand = (q @ k.transpose(-2, -1) / 2.0).masked_fill(~causal_mask(3), float("-inf")).softmax(-1)
 torch.testing.assert_close(weights, hand)
 assert (weights.masked_select(~causal_mask(3)) == 0).all()
 
+# %% 检验 全遮的一行是 0
+import numpy as np
+
+padded = causal_mask(3, padding=torch.tensor([[0, 1, 1]]))  # 第 0 个查询一个键也看不见
+got = attention_weights(q, k, padded)[0, 0]
+assert got[0].tolist() == [0.0, 0.0, 0.0]  # 不是 NaN，也不是三分之一
+for t in (1, 2):  # 其余各行：numpy 只对看得见的键做 softmax
+    seen = padded[0, 0, t].numpy()
+    raised = np.exp(q[0, 0, t].double().numpy() @ k[0, 0].double().numpy()[seen].T / 2.0)
+    np.testing.assert_allclose(got[t].numpy()[seen], raised / raised.sum(), rtol=1e-5)
+    assert (got[t].numpy()[~seen] == 0).all()
+
+# %% 检验 半精度
+for seed in range(5):
+    torch.manual_seed(seed)
+    for dtype in (torch.float16, torch.bfloat16):
+        small_q, small_k = torch.randn(2, 1, 2, 4, 8).mul(3).to(dtype)  # 各 (B, H, T, D)
+        half = attention_weights(small_q, small_k, causal_mask(4))
+        assert half.dtype == dtype
+        scores = small_q @ small_k.mT * 8**-0.5  # 矩阵乘还在原来的类型里
+        wide = scores.double().masked_fill(~causal_mask(4), float("-inf")).softmax(-1)
+        step = torch.finfo(dtype).eps * wide + torch.finfo(dtype).smallest_normal
+        assert ((half - wide).abs() <= step).all()  # 只在最后转回时舍入一次
+        many = torch.randn(50, 300).mul(3).to(dtype)
+        inside = many.softmax(-1) != many.float().softmax(-1).to(dtype)
+        assert inside.float().mean() < 0.001  # PyTorch 的半精度 softmax，里面也是按 fp32 算的
+
+# %% 检验 中间也没有 NaN
+import warnings
+
+
+def gradient(low: float) -> Tensor:
+    """按 llm 的两步填法，第一次填 low，对 q 求导。"""
+    leaf = q.clone().requires_grad_()
+    scores = (leaf @ k.mT / 2.0).masked_fill(~padded, low)
+    scores.softmax(-1).masked_fill(~padded, 0.0).pow(2).sum().backward()
+    return leaf.grad
+
+
+finite, infinite = gradient(torch.finfo(torch.float32).min), gradient(float("-inf"))
+assert finite.isfinite().all() and finite.equal(infinite)  # 两次都填了，结果看不出差别
+with torch.autograd.set_detect_anomaly(True):  # 反向的每一步都查 NaN
+    leaf = q.clone().requires_grad_()
+    attention_weights(leaf, k, padded).pow(2).sum().backward()  # 真的函数，查不出
+    torch.testing.assert_close(leaf.grad, finite)
+    with warnings.catch_warnings(action="ignore"):  # 它还会打印出错的那一步前向的调用栈
+        try:
+            gradient(float("-inf"))
+        except RuntimeError as error:
+            print(str(error).splitlines()[0])
+        else:
+            raise AssertionError("填 -inf，softmax 的反向应当有 NaN")
+
+# %% 检验 softmax 之前可以就地填
+grads = []
+for fill in (Tensor.masked_fill, Tensor.masked_fill_):
+    leaf = q.clone().requires_grad_()
+    scores = leaf @ k.mT  # 矩阵乘的梯度只用 q 与 k，不用它自己的输出
+    fill(scores, ~causal_mask(3), -1e4).softmax(-1).pow(2).sum().backward()
+    grads.append(leaf.grad)
+assert grads[0].equal(grads[1])
+
 # %% 坏 fp16 里的 -1e9
 half = torch.tensor([0.5, 0.25], dtype=torch.float16)
 print("fp16 最小的有限数:", torch.finfo(torch.float16).min)
 causal = torch.tensor([0.0, -1e9]).half()  # 溢出成 -inf
-padded = torch.tensor([-1e9, 0.0]).half()
-print("加到分数上:", (half + causal + padded).tolist())
-print("softmax:", (half + causal + padded).softmax(-1).tolist())
+padding = torch.tensor([-1e9, 0.0]).half()
+print("只加因果的:", (half + causal).softmax(-1).tolist())  # 有一个 -inf 没事
+print("两张都加:  ", (half + causal + padding).tolist())
+print("softmax:   ", (half + causal + padding).softmax(-1).tolist())  # 整行都是 -inf 才是 NaN
 try:
     half.masked_fill(torch.tensor([True, False]), -1e9)
 except RuntimeError as error:
     print("masked_fill:", str(error).splitlines()[0])
 
 # %% 坏 就地改了反向要用的值
-leaf = torch.tensor([1.0, 2.0], requires_grad=True)
-y = leaf.exp()  # exp 的梯度要用它自己的输出
-y.masked_fill_(torch.tensor([True, False]), 0.0)
-try:
-    y.sum().backward()
-except RuntimeError as error:
-    print("version" in str(error), "modified by an inplace operation" in str(error))
-else:
-    raise AssertionError("应当因为版本号变了而报错")
+for name in ("exp", "softmax", "sigmoid"):
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = leaf.softmax(0) if name == "softmax" else getattr(leaf, name)()  # 梯度要用它自己的输出
+    y.masked_fill_(torch.tensor([True, False]), 0.0)
+    try:
+        y.sum().backward()
+    except RuntimeError as error:
+        print(f"{name}：{'modified by an inplace operation' in str(error)}")
+    else:
+        raise AssertionError("应当因为版本号变了而报错")

@@ -36,9 +36,13 @@ after.remove()
 print("实例自己的 __dict__ 里有 eps:   ", "eps" in vars(norm))
 print("实例自己的 __dict__ 里有 weight:", "weight" in vars(norm))
 print("登记在 _parameters 里:", list(norm._parameters))
+norm.register_buffer("seen", torch.zeros(1))
+print(
+    "登记过的缓冲区在 __dict__ 里:", "seen" in vars(norm), " 在 _buffers 里:", list(norm._buffers)
+)
 norm.extra = nn.Linear(4, 4)  # 赋值时 __setattr__ 看它是什么，再决定登记到哪
 print("登记在 _modules 里:   ", list(norm._modules))
-del norm.extra
+del norm.extra, norm.seen
 
 # %% 用钩子看数据流
 from llm import LLMConfig, LLMForCausalLM
@@ -101,6 +105,37 @@ ax.set(xlim=(-0.6, 5.2), ylim=(-0.4, 1.4))
 ax.axis("off")
 figure.tight_layout()
 
+# %% 检验 一个块就是这样拼起来的
+block, caught = model.model.layers[0], {}
+
+
+def catch(name: str, module: nn.Module) -> None:
+    """记下这个模块的输入与输出；注意力的输出不只一样，记第一样。"""
+
+    def note(_: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+        caught[name] = (args[0], output[0] if isinstance(output, tuple) else output)
+
+    hooks.append(module.register_forward_hook(note))
+
+
+for hook in hooks:
+    hook.remove()
+hooks.clear()
+for name, module in [("block", block), *block.named_children()]:
+    catch(name, module)
+model(ids)
+for hook in hooks:
+    hook.remove()
+x_in, x_out = caught["block"]
+attended, fed = caught["self_attn"][1], caught["mlp"][1]
+torch.testing.assert_close(x_out, x_in + attended + fed)  # 两次残差
+middle = x_in + attended
+for name, source in {"input_layernorm": x_in, "post_attention_layernorm": middle}.items():
+    torch.testing.assert_close(caught[name][0], source)
+    torch.testing.assert_close(caught[name][1], nn.functional.rms_norm(source, (8,), None, 1e-6))
+assert caught["self_attn"][0].equal(caught["input_layernorm"][1])
+assert caught["mlp"][0].equal(caught["post_attention_layernorm"][1])
+
 # %% 检验 没有钩子时相同
 torch.testing.assert_close(norm(x), norm.forward(x), rtol=0, atol=0)
 torch.testing.assert_close(norm(x), type(norm).__call__(norm, x), rtol=0, atol=0)
@@ -114,6 +149,19 @@ shift = norm.register_forward_pre_hook(lambda module, args: (args[0] + 1.0,))
 torch.testing.assert_close(norm(x), norm.forward(x + 1.0))
 shift.remove()
 torch.testing.assert_close(norm(x), norm.forward(x), rtol=0, atol=0)  # 拿走之后恢复原样
+seen: list[dict] = []
+
+
+def look(module: nn.Module, args: tuple, kwargs: dict) -> None:
+    """with_kwargs=True 的前置钩子多收一个字典。"""
+    seen.append(kwargs)
+
+
+for flag, hook in {False: lambda module, args: seen.append(args), True: look}.items():
+    handle = norm.register_forward_pre_hook(hook, with_kwargs=flag)
+    norm(x=x)  # 按名字给：没有 with_kwargs 的钩子看不见它
+    handle.remove()
+assert seen[0] == () and list(seen[1]) == ["x"]
 
 # %% 检验 实例各有各的状态
 one, two = RMSNorm(4, eps=1e-6), RMSNorm(4, eps=1e-5)
@@ -161,7 +209,9 @@ with torch.no_grad():
         right = body(ids[:, 4:], past_key_values=past).last_hidden_state
         past = body(ids[:, :4], use_cache=True).past_key_values
         wrong = getattr(broken, name)(ids[:, 4:], past_key_values=past).last_hidden_state
-        print(f"{name}：与原来的模型相同: {wrong.allclose(right, atol=1e-6)}")
+        same = wrong.allclose(right, atol=1e-6)
+        print(f"{name}：与原来的模型相同: {same}")
+        assert same == (name == "forward")
 
 
 # %% 坏 忘了 super().__init__()

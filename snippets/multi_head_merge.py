@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llm import LLMConfig
-from llm.model import Attention, causal_mask, attention_weights
+from llm.model import Attention, attention_weights, causal_mask
 
 torch.manual_seed(0)
 B, T, C, H, D = 1, 3, 8, 2, 4
@@ -121,6 +121,24 @@ order = torch.tensor([1, 0])
 columns = weight[:, order].reshape(C, H * D)  # 头换了次序，o_proj 的列跟着换
 torch.testing.assert_close(merge(y[:, order]) @ columns.T, whole)
 assert not attention.o_proj(merge(y[:, order])).allclose(whole, atol=1e-3)  # 只换一边就错
+
+# %% 检验 v 与 o 能并成一个矩阵
+rows = attention.v_proj.weight.split(D)  # 每个头的 (D, C)
+probabilities = attention_weights(
+    *(p(x).view(B, T, H, D).transpose(1, 2) for p in (attention.q_proj, attention.k_proj)),
+    causal_mask(T),
+)  # (B, H, T, T)
+fused = [blocks[h] @ rows[h] for h in range(H)]  # 每个头 (C, C)
+folded = sum(probabilities[:, h] @ x @ fused[h].T for h in range(H))
+torch.testing.assert_close(folded, whole)
+assert all(torch.linalg.matrix_rank(each) <= D < C for each in fused)
+
+# %% 检验 拆头也要 transpose
+flat = (10 * torch.arange(T)[:, None] + torch.arange(H * D)).view(1, T, H * D)  # 十位是词元
+head_0 = flat.view(1, T, H, D).transpose(1, 2)[0, 0]
+assert head_0.tolist() == [[10 * t + d for d in range(D)] for t in range(T)]
+mixed = flat.view(1, H, T, D)[0, 0]  # 省掉 transpose：头 0 里混进了别的
+assert not mixed.equal(head_0) and mixed[1].tolist() == [D, D + 1, D + 2, D + 3]
 
 # %% 坏 忘了 transpose
 label = torch.tensor([[[100 * h + 10 * t + d for d in range(2)] for t in range(3)] for h in (1, 2)])

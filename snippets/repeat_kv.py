@@ -23,9 +23,12 @@ print(tuple(k.shape), "→", tuple(wide.shape))
 print("字节:", k.nbytes, "→", wide.nbytes)
 
 # %% 两条路
+from collections.abc import Callable
+
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from llm.model import causal_mask, attention_weights
+from llm.model import attention_weights, causal_mask
 
 mask = causal_mask(T)  # (1, 1, T, S)
 by_hand = attention_weights(q, repeat_kv(k, H // K), mask) @ repeat_kv(v, H // K)  # (B, H, T, D)
@@ -33,19 +36,22 @@ by_flag = sdpa(q, k, v, mask, enable_gqa=True)  # 键值不必先变宽
 print("两条路相同:", by_hand.allclose(by_flag, atol=1e-6))
 
 # %% 缓存省多少
-from transformers import GlmConfig, LlamaConfig, PretrainedConfig
+from transformers import GlmConfig, LlamaConfig, Qwen3Config
 
-
-def bytes_per_token(config: PretrainedConfig, kv_heads: int, size: int = 2) -> int:
-    """每个词元的键与值，全部层，单位字节；size = 2 是 bf16。"""
-    return 2 * config.num_hidden_layers * kv_heads * config.head_dim * size
-
-
-for name, config in {"Llama-2-7b": LlamaConfig(), "glm-4-9b": GlmConfig()}.items():
-    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-    used, mha = bytes_per_token(config, kv_heads), bytes_per_token(config, heads)
-    share = "就是 MHA" if used == mha else f"若是 MHA 要 {mha // 1024} KiB，省到 1/{mha // used}"
-    print(f"{name}：H = {heads}，K = {kv_heads}，每词元 {used // 1024} KiB；{share}")
+for kind in (LlamaConfig, Qwen3Config, GlmConfig):
+    print(f"transformers 的默认，{kind.__name__}：", end="")
+    print(f"H = {kind().num_attention_heads}，K = {kind().num_key_value_heads}")
+released = {  # 层数、H、K、D：各检查点 config.json 里写的
+    "Llama-2-7b": (32, 32, 32, 128),
+    "Llama-3-8B": (32, 32, 8, 128),
+    "Qwen3-0.6B": (28, 16, 8, 128),
+    "Qwen2.5-7B": (28, 28, 4, 128),
+    "glm-4-9b-chat": (40, 32, 2, 128),
+}
+for name, (deep, query, kv, width) in released.items():
+    used = 2 * deep * kv * width * 2  # k 与 v；bf16 两字节
+    print(f"{name}：H = {query}，K = {kv}，每词元 {used // 1024} KiB，", end="")
+    print("就是 MHA" if kv == query else f"若是 MHA 要 {used * query // kv // 1024} KiB")
 
 # %% 图
 import matplotlib.pyplot as plt
@@ -78,6 +84,34 @@ from transformers.models.llama.modeling_llama import repeat_kv as theirs
 
 for groups in (1, 2, 4):
     assert repeat_kv(k, groups).equal(theirs(k, groups))
+
+# %% 检验 SDPA 自己分组时抄不抄
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Calls(TorchDispatchMode):
+    """记下其间调用的算子与键的头数。"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.key_heads: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        self.names.append(func.name())
+        if "attention" in func.name():
+            self.key_heads.append(args[1].shape[1])
+        return func(*args, **(kwargs or {}))
+
+
+with Calls() as flash:
+    sdpa(q, k, v, is_causal=True, enable_gqa=True)
+assert flash.key_heads == [K] and "aten::clone" not in flash.names  # 这里（CPU）：键仍是 K 个头
+with sdpa_kernel(SDPBackend.MATH), Calls() as maths:
+    sdpa(q, k, v, is_causal=True, enable_gqa=True)
+assert maths.key_heads == [] and "aten::clone" in maths.names  # 通用的那条路：还是先抄宽
 
 # %% 检验 两头的极限
 from llm import LLMConfig
@@ -116,31 +150,14 @@ torch.testing.assert_close(shared.grad, copies.grad.view(B, K, H // K, T, D).sum
 
 
 # %% 检验 怎样才不抄
-from collections.abc import Callable
-
-from torch.utils._python_dispatch import TorchDispatchMode
-
-
-class Copies(TorchDispatchMode):
-    """数一数其间整块复制了几次。"""
-
-    count = 0
-
-    def __torch_dispatch__(
-        self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None
-    ) -> object:
-        self.count += func is torch.ops.aten.clone.default
-        return func(*args, **(kwargs or {}))
-
-
 grouped = k[:, :, None].expand(B, K, H // K, T, D)  # 步长 0，还是 k 的内存
 assert grouped.data_ptr() == k.data_ptr() and grouped.stride(2) == 0
 assert grouped.reshape(B, H, T, D).data_ptr() != k.data_ptr()  # 并成四维就抄了
-with Copies() as five:  # 留着五维去乘：matmul 内部还是抄了一份
+with Calls() as five:  # 留着五维去乘：matmul 内部还是抄了一份
     scores = q.view(B, K, H // K, T, D) @ grouped.mT  # (B, K, groups, T, S)
-with Copies() as folded:  # 把 groups 并进 T：k 原样用，一次也不抄
+with Calls() as folded:  # 把 groups 并进 T：k 原样用，一次也不抄
     flat = q.view(B, K, H // K * T, D) @ k.mT  # (B, K, groups*T, S)
-assert (five.count, folded.count) == (1, 0)
+assert five.names.count("aten::clone") == 1 and "aten::clone" not in folded.names
 for each in (scores, flat):
     torch.testing.assert_close(each.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
 
@@ -149,25 +166,23 @@ from llm import LLMForCausalLM
 from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["gqa_repeat"].text)
-small = LLMConfig(
-    vocab_size=32,
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-)
-torch.manual_seed(0)
-model = LLMForCausalLM(small).eval()
-for parameter in model.parameters():
-    parameter.data += 0.1 * torch.randn_like(parameter)
-ids = torch.randint(32, (1, 8))
-with torch.no_grad():
+sizes = {"vocab_size": 32, "hidden_size": 32, "intermediate_size": 64}
+sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+small = LLMConfig(**sizes)
+gaps, changed = [], []
+for seed in range(20):
+    torch.manual_seed(seed)
+    model = LLMForCausalLM(small).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    ids = torch.randint(32, (1, 8))
     right, wrong = model(ids).logits, mutate(model, "gqa_repeat")(ids).logits
-print(
-    "形状相同:", right.shape == wrong.shape, " logits 最多差:", f"{(right - wrong).abs().max():.2f}"
-)
-print("改了几个位置的预测:", int((right.argmax(-1) != wrong.argmax(-1)).sum()), "/ 8")
+    assert right.shape == wrong.shape
+    gaps.append((right - wrong).abs().max())
+    changed.append(int((right.argmax(-1) != wrong.argmax(-1)).sum()))
+low, middle, high = torch.stack(gaps).quantile(torch.tensor([0, 0.5, 1])).tolist()
+print(f"二十个种子，logits 最多差：最小 {low:.2f}，中位 {middle:.2f}，最大 {high:.2f}")
+print("8 个位置里改了几个预测:", sorted(changed))
 
 # %% 坏 K 是 1 或 H 时看不出来
 for kv in (1, 4):
@@ -176,3 +191,11 @@ for kv in (1, 4):
         f"K = {kv}：repeat 与 repeat_interleave 相同:",
         same.repeat(1, 4 // kv, 1, 1).equal(repeat_kv(same, 4 // kv)),
     )
+for kv in (1, 4):
+    blind = LLMForCausalLM(LLMConfig(**{**sizes, "num_key_value_heads": kv}))
+    try:
+        mutate(blind, "gqa_repeat")
+    except ValueError as error:
+        print(f"K = {kv}：", str(error).split("（")[0])
+    else:
+        raise AssertionError("看不出来的配置，mutate 应当拒绝")

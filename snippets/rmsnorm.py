@@ -13,8 +13,9 @@ x = torch.tensor([[3.0, 4.0, 0.0, 0.0], [30.0, 40.0, 0.0, 0.0]])  # (2, 4)，第
 norm = RMSNorm(4, eps=1e-6)
 y = norm(x)  # (2, 4)
 print("均方根:", x.pow(2).mean(-1).sqrt().tolist())
-print(y.detach())  # 两行几乎相同：长度被除掉了，方向留着
+print(y.detach())  # 两行几乎相同：大小被除掉了
 print("输出的均方根:", y.detach().pow(2).mean(-1).sqrt())
+print("输出的长度:", y.detach().norm(dim=-1), "即 √4")  # 均方根是 1，长度是 √n
 
 # %% 与 LayerNorm 比
 torch.manual_seed(0)
@@ -76,7 +77,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 torch.manual_seed(2)
 ours, theirs = RMSNorm(32, 1e-6), LlamaRMSNorm(32, 1e-6)
 with torch.no_grad():
-    ours.weight.copy_(torch.randn(32))  # 缺省全是 1，忘了乘也看不出来
+    ours.weight.copy_(torch.randn(32))  # 默认全是 1，忘了乘也看不出来
     theirs.weight.copy_(ours.weight)
 batch = torch.randn(2, 5, 32)  # (B, T, C)
 torch.testing.assert_close(ours(batch), F.rms_norm(batch, (32,), ours.weight, 1e-6))
@@ -102,10 +103,13 @@ torch.testing.assert_close(zero.grad, torch.full((1, 4), 1e-6**-0.5))
 probe = torch.randn(3, 16, dtype=torch.float64, requires_grad=True)
 weights = torch.randn(3, 16, dtype=torch.float64)
 scale = probe.pow(2).mean(-1, keepdim=True).rsqrt()
-(gradient,) = torch.autograd.grad((RMSNorm(16, 1e-12)(probe) * weights).sum(), probe)
+plain = RMSNorm(16, 1e-12)
+gradient, learned = torch.autograd.grad((plain(probe) * weights).sum(), [probe, plain.weight])
 assert (gradient * probe).sum(-1).abs().max() < 1e-5  # 放大 x 不改变输出，所以沿 x 的导数是 0
 hand = scale * (weights - probe * scale**2 * (weights * probe).mean(-1, keepdim=True))
 torch.testing.assert_close(gradient, hand.detach(), rtol=1e-5, atol=1e-6)
+by_weight = (weights * probe * scale).sum(0).float().detach()  # 权重的梯度：各位置相加
+torch.testing.assert_close(learned, by_weight, rtol=1e-5, atol=1e-6)
 
 
 # %% 坏 eps 加在根号外
@@ -146,15 +150,36 @@ assert norm(sentence)[0, 0].equal(norm(louder)[0, 0])  # 正确的写法里，�
 from llm import LLMConfig, LLMForCausalLM
 from llm.lab.mutations import mutate
 
-torch.manual_seed(3)
 config = LLMConfig(
     vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2
 )
-model, ids = LLMForCausalLM(config).eval(), torch.randint(32, (1, 6))
-for state in ("刚初始化，权重全是 1", "权重扰动之后"):
-    gap = (mutate(model, "norm_weight_ignored")(ids).logits - model(ids).logits).abs().max()
-    print(f"{state}: 差 {gap.item():.4f}")
+gaps = {"刚初始化，权重全是 1": [], "权重扰动之后": []}
+for seed in range(8):
+    torch.manual_seed(seed)
+    model, ids = LLMForCausalLM(config).eval(), torch.randint(32, (1, 6))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name:
-                parameter.add_(torch.randn_like(parameter), alpha=0.5)
+        for values in gaps.values():
+            wrong = mutate(model, "norm_weight_ignored")(ids).logits
+            values.append((wrong - model(ids).logits).abs().max().item())
+            for name, parameter in model.named_parameters():
+                if "norm" in name:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.5)
+for state, values in gaps.items():
+    print(f"{state}，8 个种子，logits 最多差 {min(values):.4f} 到 {max(values):.4f}")
+assert min(gaps["权重扰动之后"]) > 1e-3
+
+# %% 坏 eps 抄错了一位
+changes, flips = [], []
+for seed in range(8):
+    torch.manual_seed(seed)
+    small = LLMConfig(vocab_size=1000, hidden_size=128, intermediate_size=352, num_hidden_layers=4)
+    model, ids = LLMForCausalLM(small).eval(), torch.randint(1000, (1, 64))
+    with torch.no_grad():
+        right, wrong = model(ids).logits, mutate(model, "wrong_eps")(ids).logits
+        embedded = model.model.embed_tokens(ids).pow(2).mean().sqrt().item()
+    changes.append(((wrong - right).norm() / right.norm()).item())
+    flips.append((wrong.argmax(-1) != right.argmax(-1)).sum().item())
+print(f"刚初始化，词嵌入的均方根 {embedded:.3f}，均方 {embedded**2:.0e}，只比 1e-5 大四十倍")
+print(f"8 个种子，logits 的相对改变: {min(changes):.2%} 到 {max(changes):.2%}")
+print("64 个位置里，最大的那个词元换了的:", sorted(flips), "个")
+assert min(changes) > 1e-3

@@ -1,6 +1,7 @@
 # %% [markdown]
 # # RoPE：把 q、k 的每一对分量按位置转一个角度
-# 来源：Su et al. 2021, RoFormer, §3.2、§3.4
+# 来源：Su et al. 2021, RoFormer, §3.2、§3.4；Chen et al. 2023, Position Interpolation, §2；
+# transformers 5.23 的 `modeling_rope_utils.py`
 
 # %% 一对分量就是一个平面向量
 import torch
@@ -42,11 +43,18 @@ for m, n in ((3, 1), (13, 11), (1003, 1001), (3, 2), (1, 3)):
     print(f"m = {m:4}, n = {n:4}, m − n = {m - n:2}：{score(m, n).item():.4f}")
 
 # %% 两种配对
+from transformers.models.glm.modeling_glm import rotate_half as glm_rotate_half
+from transformers.models.llama.modeling_llama import rotate_half
+
 ramp = torch.arange(1.0, 9.0).view(1, 1, 1, 8)
 quarter = torch.zeros(1, 1, 1, 4), torch.ones(1, 1, 1, 4)  # cos = 0，sin = 1：都转 90 度
+by_half = apply_rotary(ramp, *quarter)
+by_pair = apply_rotary(ramp, *quarter, interleaved=True)
 print("原来:    ", ramp.flatten().int().tolist())
-print("前后两半:", apply_rotary(ramp, *quarter).flatten().int().tolist())
-print("相邻两个:", apply_rotary(ramp, *quarter, interleaved=True).flatten().int().tolist())
+print("前后两半:", by_half.flatten().int().tolist())
+print("相邻两个:", by_pair.flatten().int().tolist())
+print("与 Llama 的 rotate_half 相同:", by_half.equal(rotate_half(ramp)))
+print("与 GLM 的 rotate_half 相同:  ", by_pair.equal(glm_rotate_half(ramp)))
 glm = LLMConfig.preset("glm", hidden_size=256, num_attention_heads=2)
 print("GLM 头宽", glm.head_dim, "只转前", glm.rotary_dim)
 
@@ -55,18 +63,21 @@ from copy import deepcopy
 
 from llm import LLMForCausalLM
 
+HEAD = 8
 
-def make(interleaved: bool) -> LLMForCausalLM:
-    """一个小的 Qwen2（q、k 有偏置），参数都扰动过。"""
-    torch.manual_seed(0)
+
+def make(seed: int, interleaved: bool = False, family: str = "qwen2") -> LLMForCausalLM:
+    """一个小模型，参数都扰动过；种子相同，权重就相同。"""
+    torch.manual_seed(seed)
     config = LLMConfig.preset(
-        "qwen2",
+        family,
         vocab_size=32,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=HEAD,
         rope_interleaved=interleaved,
     )
     model = LLMForCausalLM(config).eval().requires_grad_(False)
@@ -75,22 +86,91 @@ def make(interleaved: bool) -> LLMForCausalLM:
     return model
 
 
-def to_half(rows: Tensor, head_dim: int) -> Tensor:
+def to_half(rows: Tensor) -> Tensor:
     """q、k 投影的行（或偏置）：每个头内，先取偶数行，再取奇数行。"""
-    order = torch.cat([torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)])
-    return rows.view(-1, head_dim, *rows.shape[1:])[:, order].reshape(rows.shape)
+    order = torch.cat([torch.arange(0, HEAD, 2), torch.arange(1, HEAD, 2)])
+    return rows.view(-1, HEAD, *rows.shape[1:])[:, order].reshape(rows.shape)
 
 
-pairs, half = make(True), make(False)  # 权重相同，配对不同
-ids = torch.randint(32, (1, 12))
-expected = pairs(ids).logits
-print("不换行序，最多差:", f"{(half(ids).logits - expected).abs().max():.2f}")
-for block in half.model.layers:
-    for projection in (block.self_attn.q_proj, block.self_attn.k_proj):
-        projection.weight.copy_(to_half(projection.weight, 8))
-        projection.bias.copy_(to_half(projection.bias, 8))
-print("换了行序，相同:", half(ids).logits.allclose(expected, atol=1e-5))
-print("8 行的新次序:", to_half(torch.arange(8), 8).tolist())
+def spread(values: list[Tensor]) -> str:
+    """若干个种子得到的数，写成最小、中位、最大。"""
+    low, middle, high = torch.stack(values).quantile(torch.tensor([0, 0.5, 1])).tolist()
+    return f"最小 {low:.2f}，中位 {middle:.2f}，最大 {high:.2f}"
+
+
+def gap(a: Tensor, b: Tensor) -> Tensor:
+    """两份 logits 最多差多少。"""
+    return (a - b).abs().max()
+
+
+def reorder(model: LLMForCausalLM) -> LLMForCausalLM:
+    """q、k 投影换行序之后的一份。"""
+    model = deepcopy(model)
+    for block in model.model.layers:
+        for projection in (block.self_attn.q_proj, block.self_attn.k_proj):
+            for name, parameter in projection.named_parameters():  # 权重；Qwen2 还有偏置
+                getattr(projection, name).copy_(to_half(parameter))
+    return model
+
+
+before, after = [], []
+for seed in range(20):
+    pairs, half = make(seed, interleaved=True), make(seed)  # 权重相同，配对不同
+    ids = torch.randint(32, (1, 12))
+    expected = pairs(ids).logits
+    before.append(gap(half(ids).logits, expected))
+    after.append(gap(reorder(half)(ids).logits, expected))
+print("不换行序，logits 最多差:", spread(before))
+print("换了行序，都相同:", max(after).item() < 1e-5)
+print("8 行的新次序:", to_half(torch.arange(HEAD)).tolist())
+
+# %% 底数
+from transformers import GlmConfig, LlamaConfig, Qwen3Config
+
+defaults = [c().rope_parameters["rope_theta"] for c in (LlamaConfig, Qwen3Config, GlmConfig)]
+print("transformers 的默认底数，Llama、Qwen3、Glm:", defaults)
+released = {  # 各检查点 config.json 里的底数、每个头旋转的宽度 R、上下文
+    "Llama-2-7b": (1e4, 128, 4096),
+    "Llama-3-8B": (5e5, 128, 8192),
+    "Qwen3-0.6B": (1e6, 128, 40960),
+    "glm-4-9b-chat": (5e6, 64, 131072),
+}
+
+
+def speeds(R: int, **fields: object) -> Tensor:
+    """各对的 θ_i (R/2,)：位置 1 的角度。"""
+    config = LLMConfig(hidden_size=R, num_attention_heads=1, max_position_embeddings=2, **fields)
+    table = RotaryEmbedding(config)
+    return torch.atan2(table.sin[1], table.cos[1])
+
+
+for name, (base, R, context) in released.items():
+    period = 2 * torch.pi / speeds(R, rope_theta=base)  # (R/2,)，转一圈要几步
+    slow = int((period > context).sum())
+    print(f"{name}：底数 {base:.0e}，最慢的一对 {period[-1]:.1e} 步一圈")
+    print(f"    上下文 {context}，转不满一圈的 {slow}/{R // 2} 对")
+
+# %% 放长上下文
+plain = speeds(128, rope_theta=5e5)
+linear = speeds(128, rope_theta=5e5, rope_frequency_scaling={"rope_type": "linear", "factor": 8.0})
+llama3 = speeds(
+    128,
+    rope_theta=5e5,
+    rope_frequency_scaling={  # Llama-3.1-8B 的 config.json
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+)
+turns = 8192 * plain / (2 * torch.pi)  # 在原来的上下文里转几圈
+for pair in (0, 16, 28, 30, 32, 34, 36, 48, 63):
+    print(
+        f"第 {pair:2} 对，原来转 {turns[pair]:8.3f} 圈："
+        f"linear 放慢到 1/{plain[pair] / linear[pair]:.0f}，"
+        f"llama3 放慢到 1/{plain[pair] / llama3[pair]:.1f}"
+    )
 
 # %% 图 角度
 import matplotlib.pyplot as plt
@@ -131,6 +211,26 @@ ax.legend()
 ax.grid(True)
 figure.tight_layout()
 print("距离 0、1、10、100、1000:", [round(same[d].item(), 2) for d in (0, 1, 10, 100, 1000)])
+near, far = [], []
+for seed in range(200):
+    torch.manual_seed(seed)
+    one, other = torch.randn(2, 128)
+    turned = apply_rotary(one.expand(1, 1, 2048, 128), *wide(distance[None], torch.float32))
+    scores = turned[0, 0] @ other
+    near.append(scores[1])
+    far.append(scores[1000])
+more = sum(bool(f > n) for n, f in zip(near, far, strict=True))
+print(f"200 对随机的 q、k：距离 1000 的分数比距离 1 的大的有 {more} 对")
+
+# %% 检验 没有位置就没有次序
+from torch.nn.functional import scaled_dot_product_attention as sdpa
+
+torch.manual_seed(1)
+x, y, z = torch.randn(3, 1, 2, 6, D)
+order = torch.randperm(6)
+torch.testing.assert_close(sdpa(x, y[:, :, order], z[:, :, order]), sdpa(x, y, z))  # 一起打乱
+assert flat.cos[44] > 0.999 and flat.sin[44] < 0.02  # 只有一个速度：44 步约等于转 7 圈，又回来了
+assert rope.cos[44, 1] < 0  # 别的对这时不在原处
 
 # %% 检验 与复数乘法相同
 torch.manual_seed(1)
@@ -149,6 +249,62 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as lla
 full = [torch.cat([part, part], dim=-1)[:, 0] for part in (cos, sin)]  # 那边的表有 R 列
 torch.testing.assert_close(apply_rotary(x, cos, sin), llama_rotary(x, x, *full)[0])
 torch.testing.assert_close(apply_rotary(x, cos, sin, interleaved=True), glm_rotary(x, x, *full)[0])
+as_written = x * full[0][:, None] + rotate_half(x) * full[1][:, None]  # 那边的写法
+torch.testing.assert_close(apply_rotary(x, cos, sin), as_written)
+
+# %% 检验 放长上下文与 transformers 相同
+from transformers import LlamaForCausalLM
+
+scalings = [
+    {"rope_type": "linear", "factor": 4.0},
+    {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    },
+]
+sizes = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 32, "num_hidden_layers": 2}
+sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+for scaling in scalings:
+    for seed in range(3):
+        torch.manual_seed(seed)
+        asked = {"rope_theta": 100.0, **scaling}
+        theirs = LlamaForCausalLM(LlamaConfig(**sizes, rope_parameters=asked)).eval()
+        ours = LLMForCausalLM(
+            LLMConfig(**sizes, rope_theta=100.0, rope_frequency_scaling=scaling)
+        ).eval()
+        bare = LLMForCausalLM(LLMConfig(**sizes, rope_theta=100.0)).eval()
+        for parameter in theirs.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        for each in (ours, bare):
+            each.load_state_dict(theirs.state_dict())
+        ids = torch.randint(32, (1, 100))
+        with torch.no_grad():
+            wanted = theirs(ids).logits
+            torch.testing.assert_close(ours(ids).logits, wanted, rtol=1e-4, atol=1e-4)
+            assert not bare(ids).logits.allclose(wanted, atol=1e-2)  # 不放慢就不同
+
+# %% 检验 linear 就是位置除以 factor
+stretched = LLMConfig(
+    hidden_size=D,
+    num_attention_heads=1,
+    rope_frequency_scaling={"rope_type": "linear", "factor": 2.0},
+)
+slowly = RotaryEmbedding(stretched).cos
+torch.testing.assert_close(slowly[::2], rope.cos[:1024])  # 第 2m 行就是原来的第 m 行
+assert torch.allclose(plain / linear, torch.tensor(8.0))
+kept, slowed = turns > 4, turns < 1  # llama3：转 4 圈以上的不动，不足 1 圈的除以 8
+assert torch.allclose(llama3[kept], plain[kept]) and torch.allclose(llama3[slowed], linear[slowed])
+between = llama3[~kept & ~slowed]
+assert (between < plain[~kept & ~slowed]).all() and (between > linear[~kept & ~slowed]).all()
+try:
+    LLMConfig(rope_frequency_scaling={"rope_type": "yarn", "factor": 2.0})
+except ValueError as error:
+    print(error)
+else:
+    raise AssertionError("yarn 没有实现，应当拒绝，而不是不理它")
 
 # %% 检验 长度不变，位置 0 不动
 for interleaved in (False, True):
@@ -170,7 +326,22 @@ closed += [(q[i] * k[i + 4] - q[i + 4] * k[i]) * torch.sin(3 * theta[i]) for i i
 torch.testing.assert_close(score(3, 0), torch.stack(closed).sum())  # 推导里的闭式
 assert (score(3, 1) - score(1, 3)).abs() > 0.1  # 看得出方向：m − n 与 n − m 不同
 
+# %% 检验 换行序就是 permute，q_norm 的权重也要换
+rows = torch.arange(4 * HEAD * 3.0).view(4 * HEAD, 3)
+assert to_half(rows).equal(rows.view(4, HEAD // 2, 2, 3).transpose(1, 2).reshape(4 * HEAD, 3))
+for seed in range(3):
+    normed = make(seed, interleaved=True, family="qwen3")  # 有 q_norm、k_norm
+    moved = reorder(make(seed, family="qwen3"))  # 先只换投影
+    ids = torch.randint(32, (1, 12))
+    assert gap(moved(ids).logits, normed(ids).logits) > 1e-2
+    for block in moved.model.layers:
+        for norm in (block.self_attn.q_norm, block.self_attn.k_norm):
+            norm.weight.copy_(to_half(norm.weight))
+    torch.testing.assert_close(moved(ids).logits, normed(ids).logits, rtol=1e-4, atol=1e-5)
+
 # %% 检验 逐步解码与整段前向相同
+half = make(0)
+ids = torch.randint(32, (1, 12))
 right = half(ids).logits
 past = half(ids[:, :8], use_cache=True).past_key_values  # 过去 8 个
 steps = []
@@ -200,25 +371,39 @@ else:
 from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["rope_off_by_one"].text)
-broken = mutate(half, "rope_off_by_one")
-print("整段前向相同:", broken(ids).logits.equal(right))
-late = half(ids, position_ids=torch.arange(1, 13)[None]).logits  # 全部位置一起加一
-print("全部加一，仍相同:", late.allclose(right, atol=1e-5))
-backwards = mutate(half, "rope_backwards")(ids).logits
-print(f"对照：转反了，整段前向就最多差 {(backwards - right).abs().max():.2f}")
-past = broken(ids[:, :8], use_cache=True).past_key_values
-gap = torch.tensor([[*range(8), *range(9, 13)]])  # 第 8 个之前空出一位
-whole = torch.ones_like(ids)  # 说明是一篇：没有掩码时，位置跳了就当作打包的另一篇
-as_gap = half(ids, attention_mask=whole, position_ids=gap).logits
-for t in range(8, 12):
-    logits = broken(ids[:, t : t + 1], past_key_values=past, use_cache=True).logits[:, 0]
-    print(
-        f"解码第 {t} 个：最多差 {(logits - right[:, t]).abs().max():.2f}，",
-        "等于空出一位的整段前向:",
-        logits.allclose(as_gap[:, t], atol=1e-5),
-    )
+hole = torch.tensor([[*range(8), *range(9, 13)]])  # 第 8 个之前空出一位
+first, last, backwards = [], [], []
+whole_same, shift_same, hole_same = [], [], []
+for seed in range(20):
+    half = make(seed)
+    ids = torch.randint(32, (1, 12))
+    right = half(ids).logits
+    broken = mutate(half, "rope_off_by_one")
+    whole_same.append(broken(ids).logits.equal(right))
+    late = half(ids, position_ids=torch.arange(1, 13)[None]).logits  # 全部位置一起加一
+    shift_same.append(gap(late, right) < 1e-5)
+    backwards.append(gap(mutate(half, "rope_backwards")(ids).logits, right))
+    one = torch.ones(1, 12)  # 给了掩码，位置跳一格才不会被当成换了一篇
+    with_hole = half(ids, attention_mask=one, position_ids=hole).logits
+    past = broken(ids[:, :8], use_cache=True).past_key_values
+    for t in range(8, 12):
+        logits = broken(ids[:, t : t + 1], past_key_values=past, use_cache=True).logits[:, 0]
+        hole_same.append(gap(logits, with_hole[:, t]) < 1e-5)
+        if t in (8, 11):
+            (first if t == 8 else last).append(gap(logits, right[:, t]))
+print("二十个种子，整段前向都相同:", all(whole_same))
+print("全部加一，都相同:", all(shift_same))
+print("解码第一个，logits 最多差:", spread(first))
+print("解码第四个，logits 最多差:", spread(last))
+print("都等于空出一位的整段前向:", all(hole_same))
+print("对照：转反了，整段前向最多差:", spread(backwards))
 
 # %% 坏 每一步都从 0 数
-past = half(ids[:, :8], use_cache=True).past_key_values
-zero = half(ids[:, 8:9], position_ids=torch.tensor([[0]]), past_key_values=past).logits
-print(f"与整段前向最多差 {(zero[:, 0] - right[:, 8]).abs().max():.2f}")
+zero = []
+for seed in range(20):
+    half = make(seed)
+    ids = torch.randint(32, (1, 12))
+    past = half(ids[:, :8], use_cache=True).past_key_values
+    logits = half(ids[:, 8:9], position_ids=torch.tensor([[0]]), past_key_values=past).logits
+    zero.append(gap(logits[:, 0], half(ids).logits[:, 8]))
+print("与整段前向最多差:", spread(zero))

@@ -83,20 +83,56 @@ for C in (512, 4096):
 from transformers import LlamaConfig
 
 llama, ours = LlamaConfig(), LLMConfig()
-for name, shape, multiple in (("LLaMA-7B", llama, 256), ("llm 缺省", ours, 128)):
+for name, shape, multiple in (("LLaMA-7B", llama, 256), ("llm 默认", ours, 128)):
     C, inner = shape.hidden_size, shape.intermediate_size
     rounded = -(-(8 * C // 3) // multiple) * multiple  # 向上取整
     print(f"{name}: 8C/3 = {8 * C / 3:.1f}，取到 {multiple} 的倍数是 {rounded}，配置里是 {inner}")
 
+
+# %% 开源模型怎样选
+def meta_width(C: int, multiplier: float, multiple: int) -> int:
+    """Meta 的 llama3 代码里的算法：8C/3 乘一个倍数，再向上取整。"""
+    return -(-int(multiplier * int(8 * C / 3)) // multiple) * multiple
+
+
+RELEASED = {  # 释出模型的 C、每个（专家的）I、每个词元用几个专家；出处见「来源」
+    "GPT-2": ("GELU，没有门", 768, 3072, 1),
+    "LLaMA-7B": ("SwiGLU", 4096, 11008, 1),
+    "Llama-2-70B": ("SwiGLU", 8192, 28672, 1),
+    "Llama-3-8B": ("SwiGLU", 4096, 14336, 1),
+    "Qwen2.5-7B": ("SwiGLU", 3584, 18944, 1),
+    "Qwen3-8B": ("SwiGLU", 4096, 12288, 1),
+    "GLM-4-9B": ("SwiGLU", 4096, 13696, 1),
+    "Gemma-7B": ("GeGLU", 3072, 24576, 1),
+    "Mixtral-8x7B": ("SwiGLU，8 选 2", 4096, 14336, 2),
+    "Qwen3-30B-A3B": ("SwiGLU，128 选 8", 2048, 768, 8),
+    "DeepSeek-V3": ("SwiGLU，256 选 8 + 1 个共享", 7168, 2048, 9),
+}
+for name, (kind, C, inner, active) in RELEASED.items():
+    matrices = 2 if "没有门" in kind else 3
+    times = matrices * inner * active / (8 * C)  # 同宽、没有门、I = 4C 的是 8C²
+    print(f"{name:14}I/C = {inner * active / C:5.2f}  用到的参数是 8C² 的 {times:.2f} 倍  {kind}")
+print("LLaMA-7B：", meta_width(4096, 1.0, 256), " Llama-2-70B：", meta_width(8192, 1.3, 4096))
+print("Llama-3-8B：", meta_width(4096, 1.3, 1024))
+
 # %% 占一个块的多少
 from llm.model import TransformerBlock
 
-with torch.device("meta"):
-    block = TransformerBlock(ours)
-parts = {"注意力": block.self_attn, "前馈层": block.mlp, "归一化": block.input_layernorm}
-for name, part in parts.items():
-    number = count(part) * (2 if name == "归一化" else 1)
-    print(f"{name} {number:>9,}  {number / count(block):.1%}")
+
+def block_parts(**overrides: int) -> dict[str, int]:
+    """一个块里注意力、前馈层、归一化各有多少参数。"""
+    with torch.device("meta"):
+        block = TransformerBlock(LLMConfig(**overrides))
+    norms = count(block.input_layernorm) + count(block.post_attention_layernorm)
+    return {"注意力": count(block.self_attn), "前馈层": count(block.mlp), "归一化": norms}
+
+
+parts = block_parts()
+for name, number in parts.items():
+    print(f"{name} {number:>9,}  {number / sum(parts.values()):.1%}")
+for heads in (4, 8, 16):  # 头宽 D = C/H：头多了就窄，参数一个不多
+    print(f"{heads:2} 个头: {sum(block_parts(num_attention_heads=heads).values()):,}")
+print(" 8 个查询头、2 个键值头:", f"{sum(block_parts(num_key_value_heads=2).values()):,}")
 
 # %% 检验 与手算、transformers 相同
 from transformers.models.llama.modeling_llama import LlamaMLP
@@ -122,9 +158,53 @@ with torch.no_grad():
 torch.testing.assert_close(fused(x), mlp(x))
 assert count(fused) == count(mlp) == 3 * 8 * 4
 
+# %% 检验 打乱单元的次序
+order = torch.tensor([2, 0, 3, 1])
+shuffled, partly = FeedForward(config), FeedForward(config)
+with torch.no_grad():
+    for each in (shuffled, partly):
+        each.gate_proj.weight.copy_(mlp.gate_proj.weight[order])
+        each.up_proj.weight.copy_(mlp.up_proj.weight[order])
+    shuffled.down_proj.weight.copy_(mlp.down_proj.weight[:, order])
+    partly.down_proj.weight.copy_(mlp.down_proj.weight)  # 忘了跟着换列
+torch.testing.assert_close(shuffled(x), mlp(x))
+assert not partly(x).allclose(mlp(x), atol=1e-2)
+
+# %% 检验 中间维度与 transformers 的默认相符
+from transformers import (
+    DeepseekV3Config,
+    GemmaConfig,
+    GlmConfig,
+    GPT2Config,
+    MixtralConfig,
+)
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
+
+for name, default in {  # 这几家的库默认就是那个释出的模型
+    "LLaMA-7B": LlamaConfig(),
+    "GLM-4-9B": GlmConfig(),
+    "Gemma-7B": GemmaConfig(),
+    "Mixtral-8x7B": MixtralConfig(),
+}.items():
+    _, C, inner, _ = RELEASED[name]
+    assert (C, inner) == (default.hidden_size, default.intermediate_size), name
+assert GemmaConfig().hidden_act == "gelu_pytorch_tanh"  # 门是 GELU：GeGLU
+deepseek = DeepseekV3Config()
+active = deepseek.num_experts_per_tok + deepseek.n_shared_experts
+assert deepseek.first_k_dense_replace == 3  # 前 3 层是普通的前馈层
+assert RELEASED["DeepSeek-V3"][1:] == (deepseek.hidden_size, deepseek.moe_intermediate_size, active)
+gpt2 = GPT2Config()
+with torch.device("meta"):
+    classic = GPT2MLP(4 * gpt2.n_embd if gpt2.n_inner is None else gpt2.n_inner, gpt2)
+assert gpt2.activation_function == "gelu_new" and not hasattr(classic, "gate_proj")
+assert classic.c_fc.weight.shape == RELEASED["GPT-2"][1:3]  # Conv1D 的权重是 (进, 出)
+assert meta_width(4096, 1.0, 256) == 11008 and meta_width(4096, 1.3, 1024) == 14336
+assert meta_width(8192, 1.3, 4096) == 28672
+assert len({sum(block_parts(num_attention_heads=heads).values()) for heads in (2, 4, 8, 16)}) == 1
+
 # %% 检验 参数量相等
 assert gated(48, 128) == plain(48, 4 * 48)  # 48 是 3 的倍数，8C/3 = 128 恰好是整数
-assert gated(512, 4 * 512) * 2 == plain(512, 4 * 512) * 3  # 不缩小内宽，就多出一半
+assert gated(512, 4 * 512) * 2 == plain(512, 4 * 512) * 3  # 不缩小中间维度，就多出一半
 
 # %% 检验 SiLU 的闭式与极限
 points = torch.linspace(-30, 30, 1001, dtype=torch.float64, requires_grad=True)
@@ -163,21 +243,21 @@ with torch.no_grad():
 from llm import LLMForCausalLM
 from llm.lab.mutations import MUTATIONS, mutate
 
-torch.manual_seed(1)
-model = LLMForCausalLM(
-    LLMConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=24,
-        num_hidden_layers=1, num_attention_heads=2,
-    )
-).eval()  # fmt: skip
-with torch.no_grad():
-    for parameter in model.parameters():
-        parameter.add_(torch.randn_like(parameter), alpha=0.1)
-ids = torch.randint(32, (1, 6))
-broken = mutate(model, "gate_up_swapped")
 print(MUTATIONS["gate_up_swapped"].text)
-print("参数个数相同:", count(broken) == count(model))
-print("logits 最大差:", f"{(broken(ids).logits - model(ids).logits).abs().max().item():.3f}")
+small = LLMConfig(
+    vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2
+)
+gaps = []
+for seed in range(8):
+    torch.manual_seed(seed)
+    model, ids = LLMForCausalLM(small).eval(), torch.randint(32, (1, 6))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        broken = mutate(model, "gate_up_swapped")
+        gaps.append((broken(ids).logits - model(ids).logits).abs().max().item())
+    assert count(broken) == count(model)  # 参数个数相同，形状相同
+print(f"8 个种子，logits 最多差 {min(gaps):.3f} 到 {max(gaps):.3f}")
 
 
 # %% 坏 忘了 SiLU

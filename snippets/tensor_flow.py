@@ -97,6 +97,24 @@ assert sum(t.nbytes for kv in cache.layers for t in (kv.keys, kv.values)) == cac
     config, 2, 5
 )
 
+# %% 检验 两种前向的数与 transformers 相同
+from transformers import LlamaConfig, LlamaForCausalLM
+
+names = "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads head_dim"
+shared = {name: getattr(config, name) for name in (*names.split(), "num_key_value_heads")}
+theirs = LlamaForCausalLM(LlamaConfig(**shared)).eval()
+with torch.no_grad():
+    for parameter in model.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    theirs.load_state_dict(model.state_dict(), strict=True)
+    words = torch.randint(config.vocab_size, (2, 6))
+    whole = theirs(words).logits  # (B, T, V)，六个词元一次送进
+    first = model(words[:, :5], use_cache=True)
+    second = model(words[:, 5:], past_key_values=first.past_key_values)
+torch.testing.assert_close(first.logits, whole[:, :5], rtol=0, atol=1e-5)
+torch.testing.assert_close(second.logits, whole[:, 5:], rtol=0, atol=1e-5)
+assert first.logits.equal(model.lm_head(model.model(words[:, :5]).last_hidden_state))
+
 # %% 检验 超出旋转表就报错
 try:
     trace(LLMConfig(**{**config.to_dict(), "max_position_embeddings": 6}), B=2, T=2, past=5)

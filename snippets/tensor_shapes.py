@@ -85,16 +85,12 @@ print("拆头:", tuple(heads.shape), heads.stride(), "共享:", shares(heads, h)
 y = heads.contiguous()  # 手写的注意力算完，是一块新的、连续的内存
 merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
 print("手写的，合头:", tuple(merged.shape), "拷贝了:", not shares(merged, y))
-y = torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)  # (B, H, T, D)
-merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
-print("SDPA 的，步长同 q:", y.stride() == heads.stride(), " 拷贝了:", not shares(merged, y))
-angle = torch.randn(1, 1, T, 2)
-for length in (T, 1):
-    q = heads[:, :, :length, :4]
-    q = apply_rotary(q, angle[:, :, :length].cos(), angle[:, :, :length].sin())  # 里面有 cat
-    y = torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    merged = y.transpose(1, 2).reshape(B, length, -1)
-    print(f"先转过的，T = {length}: q 连续 {q.is_contiguous()}，拷贝了: {not shares(merged, y)}")
+still = apply_rotary(heads, torch.ones(1, 1, T, 2), torch.zeros(1, 1, T, 2))  # 转 0 度，值不变
+for name, q in {"没有转过": heads, "转过，像 llm": still}.items():
+    y = torch.nn.functional.scaled_dot_product_attention(q, q, q)  # (B, H, T, D)
+    merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
+    print(f"SDPA，q {name}：{q.stride()}，步长同 q {y.stride() == q.stride()}，", end="")
+    print("拷贝了", not shares(merged, y))
 
 # %% chunk 与 split
 row = torch.arange(7)
@@ -228,6 +224,7 @@ for _ in range(2000):
     answers[fits, y.is_contiguous()] += 1
 assert answers[False, True] == 0  # 连续的总合得起来
 assert answers[True, False] > 100 and answers[False, False] > 100  # 不连续的两种都考到了
+assert torch.zeros(2, 2, 0).transpose(0, 1).view(0).numel() == 0  # 没有元素的，规则不管
 print("不连续的里面，合得起来", answers[True, False], "例，合不起来", answers[False, False], "例")
 
 # %% 检验 拆了再合等于没动
@@ -240,7 +237,7 @@ for head in range(H):
 import math
 
 from llm import LLMConfig
-from llm.model import Attention, RotaryEmbedding, apply_rotary
+from llm.model import Attention, RotaryEmbedding
 
 config = LLMConfig(hidden_size=16, num_attention_heads=4, num_key_value_heads=2)  # D = 4
 rope = RotaryEmbedding(config)
@@ -273,6 +270,12 @@ def one_by_one(layer: Attention, x: np.ndarray) -> np.ndarray:
 
 
 x = torch.randn(2, 5, 16)
+q = Attention(config).q_proj(x).view(2, 5, 4, 4).transpose(1, 2)  # (B, H, T, D)，还没有转
+assert not q.is_contiguous()
+for interleaved in (False, True):  # cat、flatten 都给一块连续的，所以 SDPA 之后合头要拷贝
+    for R in (2, 4):
+        turned = apply_rotary(q, cos[..., : R // 2], sin[..., : R // 2], interleaved)
+        assert turned.is_contiguous()
 for backend in ("sdpa", "manual"):
     config.attention_backend = backend
     layer = Attention(config)
@@ -321,6 +324,7 @@ for attempt in (
     lambda: torch.zeros(2, 3, 4).permute(1, 0),  # 没有写全
     lambda: torch.zeros(2, 3).expand(4, 3),  # 只有长度为 1 的维能扩
     lambda: torch.zeros(3).expand(-1, 3),  # 新添的维没有原来的长度，不能写 -1
+    lambda: torch.zeros(2, 3).expand(3),  # 个数不能少于维数
     lambda: torch.zeros(2, 3).transpose(0, 1).view(6),
     lambda: torch.zeros(7).split([5, 1]),  # 长度之和要等于 7
     lambda: torch.zeros(2, 3).repeat(2),  # repeat 的个数不能少于维数
@@ -352,6 +356,7 @@ writes: dict[str, Callable[[torch.Tensor], object]] = {
     "mask[0].fill_(1)": lambda m: m[0].fill_(1.0),
     "mask.zero_()": lambda m: m.zero_(),
     "mask.masked_fill_(hide, 1)": lambda m: m.masked_fill_(hide, 1.0),
+    "mask[hide] = 1": lambda m: m.__setitem__(hide, 1.0),
     "mask.copy_(…)": lambda m: m.copy_(hide.float()),
     "mask.add_(1)": lambda m: m.add_(1.0),
 }

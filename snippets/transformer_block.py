@@ -51,23 +51,40 @@ def batch(rows: int = 32, length: int = 8) -> Tensor:
     return (start + step * torch.arange(length)) % 16
 
 
-torch.manual_seed(1)
-model = LLMForCausalLM(config)
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
-losses = []
-for _ in range(60):
-    ids = batch()
-    loss = model(ids, labels=ids).loss
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    losses.append(loss.item())
+def learn(seed: int) -> tuple[LLMForCausalLM, list[float]]:
+    """从这个种子起学 60 步，返回模型与每步的损失。"""
+    torch.manual_seed(seed)
+    model = LLMForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    losses = []
+    for _ in range(60):
+        ids = batch()
+        loss = model(ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return model, losses
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """最小与最大。"""
+    return f"{min(values):.{digits}f} 到 {max(values):.{digits}f}"
+
+
+runs = [learn(seed) for seed in range(5)]
+models = [model for model, _ in runs]
 print("例子:", batch(1)[0].tolist())
-print("损失降到一半以下:", losses[-1] < losses[0] / 2)
-for index, layer in enumerate(model.model.layers):
-    pair = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-    gap = (pair[0] - pair[1]).abs().max().item()
-    print(f"第 {index} 块：两者仍然相等: {pair[0].equal(pair[1])}  最大差超过 0.1: {gap > 0.1}")
+print("5 个种子，损失从", spread([losses[0] for _, losses in runs]), end="")
+print(" 降到", spread([losses[-1] for _, losses in runs]))
+for index in range(2):
+    gaps = []
+    for each in models:
+        layer = each.model.layers[index]
+        pair = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+        gaps.append((pair[0] - pair[1]).abs().max().item())
+    print(f"第 {index} 块，两个归一化的权重最多差: {spread(gaps)}")
+model = models[0]
 
 # %% 图
 import matplotlib.pyplot as plt
@@ -86,30 +103,28 @@ axes[1].legend(fontsize=8, loc="lower left")
 figure.tight_layout()
 
 # %% 残差流
-stream = []
-hooks = [
-    layer.register_forward_hook(lambda _, args, out: stream.append(out[0]))
-    for layer in model.model.layers
-]
-sizes = {}
-with torch.no_grad():
-    ids = batch()
-    sizes["词嵌入"] = model.model.embed_tokens(ids)
-    final = model.model(ids).last_hidden_state
-for hook in hooks:
-    hook.remove()
-sizes |= {"第 0 块之后": stream[0], "第 1 块之后": stream[1]}
-lengths = [part.pow(2).mean().sqrt().item() for part in sizes.values()]
-print("越往后越大:", lengths == sorted(lengths))
-print("末尾再归一化一次:", model.model.norm(stream[1]).equal(final))
+sizes = []
+for each in models:
+    stream = []
+    hooks = [
+        layer.register_forward_hook(lambda _, args, out: stream.append(out[0]))
+        for layer in each.model.layers
+    ]
+    with torch.no_grad():
+        ids = batch()
+        stream.append(each.model.embed_tokens(ids))
+        final = each.model(ids).last_hidden_state
+    for hook in hooks:
+        hook.remove()
+    sizes.append([part.pow(2).mean().sqrt().item() for part in stream])
+    assert each.model.norm(stream[2]).equal(final)  # 末尾再归一化一次
+for name, values in zip(("词嵌入", "第 0 块之后", "第 1 块之后"), zip(*sizes), strict=True):
+    print(f"{name:6} 的均方根，5 个种子: {spread(values)}")
 
 
 # %% 三种接法
-def deep(kind: str, depth: int = 16) -> list[float]:
-    """刚初始化的 16 个块首尾相接，各块 down_proj 的梯度有多大；三种接法用同样的权重。"""
-    torch.manual_seed(2)
-    blocks = [TransformerBlock(config) for _ in range(depth)]
-    h = torch.randn(1, 5, 32)  # (B, T, C)
+def through(kind: str, blocks: list[TransformerBlock], h: Tensor) -> Tensor:
+    """h 依次走过这些块；同样的权重，三种接法。形状：(B, T, C) → (B, T, C)。"""
     for each in blocks:
         attend, norm_1 = each.self_attn, each.input_layernorm
         feed, norm_2 = each.mlp, each.post_attention_layernorm
@@ -120,16 +135,30 @@ def deep(kind: str, depth: int = 16) -> list[float]:
             h = norm_2(h + feed(h))
         else:  # 没有残差
             h = feed(norm_2(attend(norm_1(h), cos, sin)[0]))
-    (h * torch.randn_like(h)).sum().backward()
-    return [each.mlp.down_proj.weight.grad.norm().item() for each in blocks]
+    return h
 
 
-gradients = {kind: deep(kind) for kind in ("前置", "后置", "没有残差")}
+gradients = {"前置": [], "后置": [], "没有残差": []}
+for seed in range(60):
+    torch.manual_seed(seed)
+    blocks = [TransformerBlock(config) for _ in range(16)]  # 刚初始化的 16 个块
+    h, direction = torch.randn(1, 5, 32), torch.randn(1, 5, 32)  # (B, T, C)，随便取的损失
+    weights = [each.mlp.down_proj.weight for each in blocks]
+    for kind, rows in gradients.items():
+        found = torch.autograd.grad((through(kind, blocks, h) * direction).sum(), weights)
+        rows.append(torch.stack([part.norm() for part in found]))  # (16,)
+
 figure, ax = plt.subplots(figsize=(7, 2.8))
-for (kind, norms), color in zip(gradients.items(), ("#3f7fbf", "#5a9e6f", "#d9822b"), strict=True):
-    ax.semilogy(norms, "o-", color=color, markersize=4, label=kind)
-    print(f"{kind}：首尾两块的梯度相差 50 倍以上: {norms[0] / norms[-1] > 50}")
-ax.set(xlabel="第几块", ylabel="梯度的长度", title="刚初始化时，各块的梯度差多少")
+quarters = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+for (kind, rows), color in zip(gradients.items(), ("#3f7fbf", "#5a9e6f", "#d9822b"), strict=True):
+    norms = torch.stack(rows)  # (60, 16)
+    low, middle, high = norms.quantile(quarters[1:4], dim=0)
+    ax.semilogy(middle, "o-", color=color, markersize=4, label=kind)
+    ax.fill_between(range(16), low, high, color=color, alpha=0.2)
+    ratio = (norms[:, 0] / norms[:, -1]).quantile(quarters).tolist()
+    shown = "、".join(f"{part:.1f}" if part < 10 else f"{part:.0f}" for part in ratio)
+    print(f"{kind}：第 0 块的梯度是末块的几倍（最小、四分位、最大）: {shown}")
+ax.set(xlabel="第几块", ylabel="梯度的长度", title="刚初始化，60 个种子的中位数与四分位")
 ax.legend()
 ax.grid(True)
 figure.tight_layout()
@@ -142,7 +171,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRot
 shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 llama = LlamaConfig(**shared, attn_implementation="sdpa")
 theirs = LlamaDecoderLayer(llama, 0)
-with torch.no_grad():  # 缺省的权重全是 1，两个归一化互换了也看不出来
+with torch.no_grad():  # 默认的权重全是 1，两个归一化互换了也看不出来
     for norm in (first, second):
         norm.weight.add_(torch.randn(32), alpha=0.3)
 theirs.load_state_dict(block.state_dict(), strict=True)
@@ -192,16 +221,18 @@ from llm.lab.mutations import MUTATIONS, mutate
 
 print(MUTATIONS["swapped_norms"].text)
 ids = batch(256)
-with torch.no_grad():
-    for state, each in {"刚初始化": LLMForCausalLM(config), "训练 60 步之后": model}.items():
-        broken = mutate(each, "swapped_norms")
-        right, wrong = each(ids, labels=ids), broken(ids, labels=ids)
-        gap = (wrong.logits - right.logits).abs().max().item()
-        rise = (wrong.loss - right.loss).item()
-        print(
-            f"{state}：logits 相同: {gap == 0}  差超过 0.1: {gap > 0.1}  损失变大 0.1: {rise > 0.1}"
-        )
-assert gap > 0.1
+for state, several in {
+    "刚初始化": [LLMForCausalLM(config) for _ in range(5)],
+    "训练 60 步之后": models,
+}.items():
+    gaps, rises = [], []
+    with torch.no_grad():
+        for each in several:
+            right, wrong = each(ids, labels=ids), mutate(each, "swapped_norms")(ids, labels=ids)
+            gaps.append((wrong.logits - right.logits).abs().max().item())
+            rises.append((wrong.loss - right.loss).item())
+    print(f"{state}：logits 最多差 {spread(gaps)}  损失变大 {spread(rises, 4)}")
+assert min(gaps) > 0.1
 
 
 # %% 坏 共用一个归一化

@@ -52,6 +52,13 @@ draw(axes[0, 3], wide.tril(3), "T=2, S=5：tril(3)", "#3f7fbf")
 draw(axes[1, 3], wide.triu(4), "它的补：triu(4)", "#d9822b")
 figure.tight_layout()
 
+# %% 滑动窗口
+window = 2  # 每个查询只看自己与前一个
+band = causal_mask(5)[0, 0] & torch.ones(5, 5, dtype=torch.bool).triu(1 - window)
+print(band.int())
+by_rule = [[0 <= t - s < window for s in range(5)] for t in range(5)]  # 距离在 0 与 window 之间
+print("与逐格写的不等式相同:", band.tolist() == by_rule)
+
 # %% 检验 逐格按定义
 for T, S in ((1, 1), (3, 3), (2, 5), (5, 2)):
     full = torch.arange(1, T * S + 1).view(T, S)  # 没有 0，留没留看得出来
@@ -80,8 +87,31 @@ assert torch.ones(3, 5).tril(4).all()  # diagonal = 列数 − 1：全留
 step = torch.ones(1, 8, dtype=torch.bool).tril(7)  # 逐词元解码：T = 1，S = 8
 assert step.all() and step.equal(causal_mask(1, past=7)[0, 0])
 
-# %% 检验 名字与维数
+# %% 检验 与 llm 的掩码相同
+for past, T in ((0, 4), (3, 2), (7, 1)):
+    S = past + T
+    ones = torch.ones(T, S, dtype=torch.bool)
+    assert ones.tril(past).equal(causal_mask(T, past)[0, 0])
+    assert ones.triu(past + 1).equal(~causal_mask(T, past)[0, 0])  # 要遮住的
+    assert ones.tril(S - T).equal(ones.tril(past))  # 对齐右下角，是一回事
+
+# %% 检验 两种极性
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention as sdpa
+
+see, hide = torch.ones(4, 4, dtype=torch.bool).tril(), torch.ones(4, 4, dtype=torch.bool).triu(1)
+assert see.equal(~hide)
+x = torch.randn(1, 4, 8)
+_, weights = nn.MultiheadAttention(8, 1, batch_first=True)(x, x, x, attn_mask=hide)  # True = 遮住
+assert weights.triu(1).eq(0).all() and weights.diagonal(dim1=1, dim2=2).gt(0).all()
+one_hot = torch.eye(4)[None, None]  # 值取单位阵，输出就是权重
+seen = sdpa(x[None], x[None], one_hot, see)  # True = 看得见
+assert seen.gt(0)[0, 0].equal(see)
+
+# %% 检验 名字、类型与维数
 assert not hasattr(torch, "trilu")
+for dtype in (torch.bool, torch.int64, torch.bfloat16):
+    assert torch.ones(2, 2, dtype=dtype).tril().dtype == dtype
 try:
     torch.ones(3).tril()
 except RuntimeError as error:
@@ -93,6 +123,9 @@ else:
 wrong = torch.ones(2, 5, dtype=torch.bool).tril()  # 对齐左上角，过去只看得见一两个
 print(wrong.int())
 print("看得见自己吗:", [bool(wrong[t, 3 + t]) for t in range(2)])
+query, keys = torch.randn(1, 1, 2, 8), torch.randn(1, 1, 5, 8)
+used = sdpa(query, keys, torch.eye(5)[None, None], is_causal=True)[0, 0] > 0
+print("SDPA 的 is_causal 正是这张表:", used.equal(wrong))
 
 # %% 坏 遮住未来时写成 triu(0)
 scores = torch.zeros(3, 3)

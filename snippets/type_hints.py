@@ -160,7 +160,7 @@ except RuntimeError as error:
 
 # %% 坏 长度为 0 的缓存被换掉
 def start(past: Optional[DynamicCache] = None) -> DynamicCache:
-    """错的写法：刚造好的 DynamicCache 一层也没有，长度是 0，也算假。"""
+    """错的写法：空的 DynamicCache 长度是 0，也算假。"""
     past = past or DynamicCache()
     past.update(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4), 0)  # (B, K, S, D)
     return past
@@ -169,9 +169,10 @@ def start(past: Optional[DynamicCache] = None) -> DynamicCache:
 given = DynamicCache()
 used = start(given)
 print("真假:", bool(given), " 用的是给的那个:", used is given)
+planned = DynamicCache(config=config)  # 先摆好了各层，一个词元也没有
+print("带 config 的:", bool(planned), len(planned), "层", planned.get_seq_length(), "个词元", end="，")
+print("用的是给的那个:", start(planned) is planned)
 print("给的里有", given.get_seq_length(), "个词元，用的里有", used.get_seq_length(), "个")
-built = DynamicCache(config=LLMConfig(num_hidden_layers=2))  # 照配置先把层建好
-print(f"照配置造的: {bool(built)}，长度 {len(built)}，词元 {built.get_seq_length()} 个")
 
 # %% 坏 多了一个逗号
 def last_hidden(x: torch.Tensor) -> torch.Tensor:

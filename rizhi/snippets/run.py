@@ -35,6 +35,7 @@ from rizhi.vault import Vault, read_text, snippet_files, source_files, today
 SECONDS = 30.0
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 _Again = Callable[[Path], "Run"]
+_Enough = Callable[[CellOutput], bool]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ class Run:
         return next((output.error for output in self.outputs if output.error), self.fault)
 
 
-def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
+def run(
+    vault: Vault, path: Path, seconds: float = SECONDS, enough: _Enough = lambda output: False
+) -> Run:
     """在新的子进程里逐格运行一个片段；第一处错误之后的单元格不再运行，缺了库就不运行。
+
+    `enough` 看过一格的输出，说后面的要不要再跑。
 
     单位：`seconds` 是秒，整个文件的时限。
     异常：片段或它用到的源码读不懂，抛 RizhiError；运行中的错误写在结果里。
@@ -62,7 +67,7 @@ def run(vault: Vault, path: Path, seconds: float = SECONDS) -> Run:
     if lacking:
         return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
     seeded = records.libraries(vault, path, deep=True) & SEEDED
-    return _run_in(_context(vault), vault, snippet, seeded, seconds)
+    return _run_in(_context(vault), vault, snippet, seeded, seconds, enough)
 
 
 def record(vault: Vault, path: Path) -> int:
@@ -147,7 +152,12 @@ def _until_next_second() -> None:
 
 
 def _run_in(
-    context: Any, vault: Vault, snippet: Snippet, seeded: frozenset[str], seconds: float
+    context: Any,
+    vault: Vault,
+    snippet: Snippet,
+    seeded: frozenset[str],
+    seconds: float,
+    enough: _Enough,
 ) -> Run:
     """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
     receiver, sender = context.Pipe(duplex=False)
@@ -157,7 +167,8 @@ def _run_in(
     try:
         _start(child, context)
         sender.close()
-        return _collect(snippet, vault.relative(snippet.path), receiver, seconds, child)
+        name = vault.relative(snippet.path)
+        return _collect(snippet, name, receiver, seconds, child, enough)
     finally:
         # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
         Thread(target=_bury, args=(child, receiver, folder)).start()
@@ -184,7 +195,9 @@ def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
     )
 
 
-def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float, child: Any) -> Run:
+def _collect(
+    snippet: Snippet, name: str, pipe: Connection, seconds: float, child: Any, enough: _Enough
+) -> Run:
     outputs: list[CellOutput] = []
     fault = _wait_until_ready(pipe)
     until = time.monotonic() + seconds
@@ -194,7 +207,7 @@ def _collect(snippet: Snippet, name: str, pipe: Connection, seconds: float, chil
             fault = f"{name}:{cell.line} 单元格「{cell.title}」：{why}"
             break
         outputs.append(output)
-        if output.error:
+        if output.error or enough(output):
             break
     return Run(snippet.module, tuple(outputs), fault)
 

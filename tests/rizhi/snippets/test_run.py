@@ -40,6 +40,12 @@ def test_cells_share_names_and_output_is_split(vault: Vault, path: Path) -> None
     assert [out.text for out in run.outputs] == ["3\n", "4\n"] and run.error == ""
 
 
+def test_stops_after_the_cell_that_is_enough(vault: Vault, path: Path) -> None:
+    path.write_text("# %% 一\nprint(1)\n# %% 二\nprint(2)\n# %% 三\nprint(3)\n", encoding="utf-8")
+    run = runner.run(vault, path, enough=lambda output: output.text == "2\n")
+    assert [out.title for out in run.outputs] == ["一", "二"] and run.error == ""
+
+
 def test_prints_inside_llm_are_caught(vault: Vault, path: Path) -> None:
     (vault.root / "llm/model.py").write_text("def f():\n    print('在里面')\n", encoding="utf-8")
     run = _run(vault, path, "from llm.model import f\nf()")
