@@ -106,7 +106,7 @@ class RotaryEmbedding(nn.Module):
         self.sin = angle.sin()  # (P, R/2)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """`.to(bf16)` 会把表转窄（有效数字只剩 8 位二进制），`to_empty` 会给一块脏内存：一律重填。"""
+        """`.to(bf16)` 会把表转窄（只剩 8 位二进制有效数字），`to_empty` 给的是脏内存：一律重填。"""
         super()._apply(fn, recurse)
         self.fill()
         return self
