@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.snippets import fence
+from rizhi.snippets import fence, recording
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.snippets.cells import parse
@@ -176,7 +176,7 @@ def test_a_figure_at_the_end_is_shown_once(vault: Vault) -> None:
 def test_comments_that_look_like_magic_are_comments(vault: Vault) -> None:
     path = vault.snippets / "magic_words.py"
     shutil.copy(CASES / "magic_words.py", path)
-    runner.record(vault, path)
+    recording.record(vault, path)
     loaded = records.load(vault, path)
     assert loaded.state == "fresh" and loaded.record
     assert loaded.record.outputs[0].text == "[1, 2]\n"

@@ -13,7 +13,7 @@ from fontTools.ttLib import TTFont
 from matplotlib import font_manager, get_data_path
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import figures
+from rizhi.snippets import figures, recording
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
@@ -173,7 +173,7 @@ def test_a_figure_that_cannot_be_recorded_is_refused_with_its_cell(
     error = runner.run(vault, drawing).error
     assert error.startswith("snippets/topic.py:2 单元格「图」出错：") and re.search(message, error)
     with pytest.raises(RizhiError, match=message):
-        runner.record(vault, drawing)
+        recording.record(vault, drawing)
     assert not (vault.outputs / "topic").exists()
 
 

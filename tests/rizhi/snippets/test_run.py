@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import record
+from rizhi.snippets import record, recording
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault, find_vault
 
@@ -129,20 +129,20 @@ def test_traceback_shows_only_our_frames(vault: Vault, path: Path) -> None:
 
 def test_failures_are_never_recorded(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    assert runner.record(vault, path) == 2
+    assert recording.record(vault, path) == 2
     assert record.load(vault, path).state == "fresh"
     before = {p.name: p.read_bytes() for p in (vault.outputs / "topic").iterdir()}
     path.write_text("# %% 一\nprint(2)\n1 / 0\n", encoding="utf-8")
     with pytest.raises(RizhiError, match="ZeroDivisionError"):
-        runner.record(vault, path)
+        recording.record(vault, path)
     assert {p.name: p.read_bytes() for p in (vault.outputs / "topic").iterdir()} == before
 
 
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """这台机器像是没有装 torch。"""
-    installed = runner._installed
-    monkeypatch.setattr(runner, "_installed", lambda name: name != "torch" and installed(name))
+    installed = runner.installed
+    monkeypatch.setattr(runner, "installed", lambda name: name != "torch" and installed(name))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_missing_library_is_named_before_anything_runs(
     assert run.outputs == () and run.error.startswith("snippets/topic.py 要用 torch，这里没有装")
     assert "pip install torch" in run.error and "make record" in run.error
     with pytest.raises(RizhiError, match="要用 torch"):
-        runner.record(vault, path)
+        recording.record(vault, path)
     assert record.load(vault, path).state == "missing"
 
 
@@ -183,7 +183,7 @@ def test_what_needs_no_torch_runs_without_it(
 ) -> None:
     (vault.root / "llm/model.py").write_text("import torch\n", encoding="utf-8")
     assert _run(vault, path, body).error == ""
-    assert runner.record(vault, path) and record.load(vault, path).state == "fresh"
+    assert recording.record(vault, path) and record.load(vault, path).state == "fresh"
 
 
 def test_a_library_of_the_vault_itself_is_not_missing(vault: Vault, path: Path) -> None:
@@ -193,16 +193,16 @@ def test_a_library_of_the_vault_itself_is_not_missing(vault: Vault, path: Path) 
 
 def test_versions_name_what_is_used_and_installed(vault: Vault, path: Path, no_torch: None) -> None:
     path.write_text("# %% 一\nimport numpy\nimport torch\n", encoding="utf-8")
-    assert set(runner.versions(vault, path)) == {"numpy"}
+    assert set(recording.versions(vault, path)) == {"numpy"}
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    assert runner.versions(vault, path) == {}
+    assert recording.versions(vault, path) == {}
 
 
 def test_without_a_source_package_snippets_run(vault: Vault, path: Path) -> None:
     (vault.root / "pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
     bare = find_vault(vault.root)
     assert _run(bare, path, "print(1)").outputs[0].text == "1\n"
-    assert runner.record(bare, path) and record.load(bare, path).sources == ()
+    assert recording.record(bare, path) and record.load(bare, path).sources == ()
 
 
 def test_preloaded_is_what_comes_from_outside(vault: Vault, path: Path) -> None:
@@ -214,9 +214,9 @@ def test_preloaded_is_what_comes_from_outside(vault: Vault, path: Path) -> None:
 
 def test_recording_drops_files_of_removed_cells(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n# %% 二\nprint(2)\n", encoding="utf-8")
-    runner.record(vault, path)
+    recording.record(vault, path)
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
-    runner.record(vault, path)
+    recording.record(vault, path)
     assert {p.name for p in (vault.outputs / "topic").iterdir()} == {"01-一.txt", "key.json"}
 
 

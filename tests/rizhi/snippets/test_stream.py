@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import fence, record
+from rizhi.snippets import fence, record, recording
 from rizhi.snippets import run as runner
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.compare import compare
@@ -240,7 +240,7 @@ def test_what_cannot_be_recorded_is_refused_with_its_line(
     where = f"snippets/topic.py:{line} 单元格「第 1 格」出错："
     assert run.error.startswith(where) and re.search(message, run.error), run.error
     with pytest.raises(RizhiError, match=re.escape(where)):
-        runner.record(vault, path)
+        recording.record(vault, path)
     assert record.load(vault, path).state == "missing"
 
 
@@ -263,7 +263,7 @@ def test_what_an_error_says_can_be_shown(vault: Vault, path: Path, body: str) ->
 )
 def test_odd_letters_are_read_back_as_printed(vault: Vault, path: Path, letters: str) -> None:
     path.write_text(f"# %% 一\nprint({letters!a})\n", encoding="utf-8")
-    assert runner.record(vault, path)
+    assert recording.record(vault, path)
     loaded = record.load(vault, path)
     assert loaded.state == "fresh" and loaded.record
     assert loaded.record.outputs[0].text == f"{letters}\n"
@@ -275,7 +275,7 @@ def test_stderr_is_recorded_shown_and_offered_apart(
     path.write_text(
         "# %% 一\nimport sys\nprint('正文')\nprint('<警告>', file=sys.stderr)\n", encoding="utf-8"
     )
-    runner.record(vault, path)
+    recording.record(vault, path)
     folder = vault.outputs / "topic"
     assert (folder / "01-一.stderr.txt").read_text("utf-8") == "<警告>\n"
     loaded = record.load(vault, path)
