@@ -74,7 +74,7 @@ class Snippet:
 
 @dataclass(frozen=True)
 class CellOutput:
-    """一个单元格的输出：打印的文字、SVG 图、标准错误（警告、日志），或出错时的回溯。"""
+    """一个单元格的输出：打印的文字、SVG 图与标准错误（警告、日志）；出错时是出错之前的，加上回溯。"""
 
     title: str
     text: str = ""

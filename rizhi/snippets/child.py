@@ -6,6 +6,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, set_start_method
@@ -40,12 +41,15 @@ def run_cells(
     _prepare(root, folder)
     program = Program(snippet)
     settle(seeded)
-    take = stream.capture(Path(root))
+    take, so_far = stream.capture(Path(root))
     guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
         try:
             output = _run_cell(cell, program, take)
+            if output.error:
+                text, stderr = so_far()
+                output = replace(output, text=text, stderr=stderr)
             pipe.send(output)
         except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
             os._exit(BROKEN)

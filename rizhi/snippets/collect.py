@@ -88,8 +88,12 @@ class CellItem(pytest.Item):
             return error.within(self.parent.vault.root)
         outputs = (output for output in result.outputs if output.title == self.name)
         output = next(outputs, None)
-        if output is None or output.error:
-            return (output and output.error) or result.error
+        if output is None:
+            return result.error
+        if output.error:
+            self.add_report_section("call", "stdout", output.text)
+            self.add_report_section("call", "stderr", output.stderr)
+            return output.error
         return compare_with_record(self.parent.loaded, output)
 
 

@@ -297,3 +297,29 @@ def test_compare_tells_stderr_apart() -> None:
     difference = compare(CellOutput("a", stderr="旧\n"), CellOutput("a", stderr="新\n"))
     assert "--- 记录（stderr）" in difference and "+新" in difference
     assert compare(CellOutput("a", stderr="1.00000\n"), CellOutput("a", stderr="1.00001\n")) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "stderr"),
+    [
+        ("import os\nprint('到这里')\nos.write(2, '警'.encode())\n1 / 0", "到这里\n", "警"),
+        ("print('有\\x1b[31m色\\x1b[0m')\nprint('\\0')", "有色\n", ""),
+        ("import os\nos.write(1, b'ok\\xff\\0\\n');", "ok\ufffd\\x00\n", ""),
+        ("import os\nprint('好')\nos.write(2, b'\\xff');", "好\n", "\ufffd"),
+        ("import sys\nprint(1)\nsys.stdout.close()\n1 / 0", "1\n", ""),
+        ("class Odd(Exception):\n    def __str__(self):\n        print('说')\nraise Odd", "说\n", ""),
+    ],
+)
+def test_an_error_comes_with_what_was_printed_before_it(
+    vault: Vault, path: Path, body: str, text: str, stderr: str
+) -> None:
+    before, failed = _run(vault, path, "print('前一格')", body).outputs
+    assert before.text == "前一格\n" and before.error is None
+    assert failed.error and (failed.text, failed.stderr) == (text, stderr)
+
+
+def test_of_what_was_too_long_the_end_is_kept(vault: Vault, path: Path) -> None:
+    (failed,) = _run(vault, path, "for i in range(99_999):\n    print(i)").outputs
+    assert failed.error and failed.text.startswith("……") and len(failed.text) < MAX_OUTPUT / 4
+    numbers = [int(line) for line in failed.text.splitlines()[1:]]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
