@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -101,6 +102,13 @@ def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]])
 
 
 _LONGEST = 2000
+# 单看消息不知道怎么办的几类：异常、消息里有什么、怎么办
+_REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (UnicodeEncodeError, "", "写不成 UTF-8 的，换成它的 repr，或先去掉"),
+    (SyntaxError, "^'?a(?:wait|sync).* outside", "顶层的 await 只有 Jupyter 许：用 asyncio.run()"),
+    (SystemExit, "", '片段里不退出：去掉 exit()；unittest.main 写上 argv=[""], exit=False'),
+    (OSError, "huggingface.co", "片段不许上网：由配置造一个小模型，不读预训练的"),
+)
 
 
 def _explain(cell: Cell, error: BaseException, path: Path) -> str:
@@ -130,7 +138,8 @@ def _say(error: BaseException) -> str:
         said = f"（它的 __str__ 又抛出 {type(worse).__name__}）"
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]}……（共 {len(said)} 个字符）"
-    if isinstance(error, UnicodeEncodeError):
-        said += "；写不成 UTF-8 的，换成它的 repr，或先去掉"
+    for cause, pattern, remedy in _REMEDIES:
+        if isinstance(error, cause) and re.search(pattern, said):
+            said += f"；{remedy}"
     kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "
     return f"{kind}{said}"

@@ -72,8 +72,9 @@ def capture(root: Path) -> tuple[_Take, _Take]:
     def take() -> tuple[str, str]:
         _flush([sys.stdout, sys.stderr, *former])
         flush_c()
-        printed = shorten(out.read()), shorten(err.read())
-        out.advance(), err.advance()
+        printed = shorten(out.text()), shorten(err.text())
+        out.advance()
+        err.advance()
         return printed
 
     def so_far() -> tuple[str, str]:
@@ -128,7 +129,7 @@ class _Descriptor(io.FileIO):
                 raise self._refuse(_too_long(self._what))
         return written
 
-    def read(self) -> str:
+    def text(self) -> str:
         """这一格写下的，整理过。"""
         if self._refused:  # 片段把它吞掉了
             raise self._refused

@@ -187,3 +187,32 @@ def test_comments_that_look_like_magic_are_comments(vault: Vault) -> None:
     assert "# cat 不新建维度，stack 新建一维" in html and "# %matplotlib 开头的注释" in html
     assert "# cat 不新建维度" in to_notebook(parse(path), loaded.record)
     ast.parse(fence.runnable(loaded.source, first))
+
+
+# 别人的习惯里有的，这里许的或不许的；不许的说出怎么办
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import asyncio\nawait asyncio.sleep(0)", "topic.py:3 .*asyncio.run"),
+        ("x = [i async for i in y]", "topic.py:2 .*asyncio.run"),
+        ("import sys\nsys.exit(0)", "topic.py:3 .*去掉 exit"),
+        ("import unittest\nunittest.main()", "topic.py:3 .*exit=False"),
+        ("import sys\nsys.stdin.readline()", "topic.py:3 .*没有人打字"),
+        ("import sys\nfor line in sys.stdin:\n    print(line)", "topic.py:3 .*没有人打字"),
+        ("import pdb\npdb.set_trace()\nx = 1", "topic.py:.*断点去掉"),
+        (
+            "from transformers import AutoTokenizer\nAutoTokenizer.from_pretrained('bert-base')",
+            "(?s)topic.py:3 .*由配置造一个小模型",
+        ),
+    ],
+)
+def test_what_a_snippet_may_not_do_comes_with_a_remedy(
+    vault: Vault, body: str, message: str
+) -> None:
+    error = _run(vault, f"# %% 一\n{body}\n").error
+    assert re.search(message, error), error
+
+
+def test_a_typed_answer_may_be_given_by_the_snippet_itself(vault: Vault) -> None:
+    body = "import io, sys\nsys.stdin = io.StringIO('1 2')\nprint(next(sys.stdin).split())"
+    assert _texts(vault, f"# %% 一\n{body}\n") == ["['1', '2']\n"]

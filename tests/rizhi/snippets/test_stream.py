@@ -307,7 +307,11 @@ def test_compare_tells_stderr_apart() -> None:
         ("import os\nos.write(1, b'ok\\xff\\0\\n');", "ok\ufffd\\x00\n", ""),
         ("import os\nprint('好')\nos.write(2, b'\\xff');", "好\n", "\ufffd"),
         ("import sys\nprint(1)\nsys.stdout.close()\n1 / 0", "1\n", ""),
-        ("class Odd(Exception):\n    def __str__(self):\n        print('说')\nraise Odd", "说\n", ""),
+        (
+            "class Odd(Exception):\n    def __str__(self):\n        print('说')\nraise Odd",
+            "说\n",
+            "",
+        ),
     ],
 )
 def test_an_error_comes_with_what_was_printed_before_it(
