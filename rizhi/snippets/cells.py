@@ -96,13 +96,7 @@ def parse(path: Path) -> Snippet:
     """
     text = _without_bom(read_text(path))
     lines = text.split("\n")
-    try:
-        body = _tree(text).body
-    except _UNREADABLE as error:
-        at = _line_of(error)
-        raise SnippetError(
-            f"{_cell_at(lines, at)}{_told(error, lines[at - 1])}", path, at
-        ) from error
+    body = syntax_tree(path, text).body
     marks, faults = _marks(text, lines, body)
     cells, more = _split(lines, marks, body)
     problems = sorted([*faults, *more, *_late_futures(body), *_naming(cells)])
@@ -116,12 +110,15 @@ def parse(path: Path) -> Snippet:
 def syntax_tree(path: Path, source: str) -> ast.Module:
     """`source` 的语法树，只读；`path` 只用于消息。
 
-    异常：语法错误，抛 SnippetError，写明行号。
+    异常：语法错误，抛 SnippetError，写明行号；是片段，还有哪一格。
     """
+    text = _without_bom(source)
     try:
-        return _tree(_without_bom(source))
+        return _tree(text)
     except _UNREADABLE as error:
-        raise SnippetError(_told(error), path, _line_of(error)) from error
+        lines, at = text.split("\n"), getattr(error, "lineno", None) or 1
+        where = _cell_at(lines, at)
+        raise SnippetError(f"{where}{_told(error, lines[at - 1])}", path, at) from error
 
 
 def snippet_file(vault: Vault, module: str) -> Path:
@@ -151,11 +148,7 @@ def _tree(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _line_of(error: BaseException) -> int:
-    return getattr(error, "lineno", None) or 1
-
-
-def _told(error: BaseException, line: str = "") -> str:
+def _told(error: BaseException, line: str) -> str:
     if _MAGIC.match(line):
         return f"有 Jupyter 的命令「{line.strip()}」，Python 里没有它：删掉，或写成注释。"
     return f"语法错误：{getattr(error, 'msg', '') or error or '嵌套太深'}。"

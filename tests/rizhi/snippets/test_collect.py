@@ -68,6 +68,8 @@ def test_drafts_are_skipped_and_unreadable_snippets_named(own: Path) -> None:
     assert "snippets/good.py:2 单元格没有标题" in said and "Traceback" not in said
     (own / "snippets/good.py").unlink()
     assert "1 skipped" in (said := _pytest(own)) and "笔记还是草稿" in said
+    (own / "snippets/draft.py").write_text("# %% 一\n写到一半(\n", encoding="utf-8")
+    assert "1 skipped" in (said := _pytest(own)) and "error" not in said
 
 
 def test_files_run_ahead_and_each_only_once(own: Path) -> None:
