@@ -216,3 +216,15 @@ def test_what_a_snippet_may_not_do_comes_with_a_remedy(
 def test_a_typed_answer_may_be_given_by_the_snippet_itself(vault: Vault) -> None:
     body = "import io, sys\nsys.stdin = io.StringIO('1 2')\nprint(next(sys.stdin).split())"
     assert _texts(vault, f"# %% 一\n{body}\n") == ["['1', '2']\n"]
+
+
+def test_seed_is_fixed(vault: Vault) -> None:
+    body = "# %% 一\nimport random, torch\nprint(random.random(), torch.rand(1).item())"
+    assert _run(vault, body) == _run(vault, body)
+
+
+def test_traceback_shows_only_our_frames(vault: Vault) -> None:
+    (vault.root / "llm/model.py").write_text("def f():\n    raise ValueError('形状')\n", "utf-8")
+    error = _run(vault, "# %% 一\nfrom llm.model import f\nf()\n").error
+    assert 'File "llm/model.py", line 2' in error and str(vault.root) not in error
+    assert "child.py" not in error

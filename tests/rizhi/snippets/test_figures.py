@@ -241,3 +241,11 @@ def test_a_chinese_font_of_another_system_is_the_packaged_one(
     drawing.write_text(f"{DRAWING}{body}", encoding="utf-8")
     (out,) = runner.run(vault, drawing).outputs
     assert "NotoSansSC-Regular" in out.figures[0] and out.stderr == ""
+
+
+def test_figures_are_deterministic_and_closed(vault: Vault, drawing: Path) -> None:
+    drawing.write_text(f"{DRAWING}# %% 二\nx = 1\n", encoding="utf-8")
+    first, second = runner.run(vault, drawing), runner.run(vault, drawing)
+    assert first.outputs[0].figures == second.outputs[0].figures
+    assert len(first.outputs[0].figures) == 1 and first.outputs[1].figures == ()
+    assert "<svg" in first.outputs[0].figures[0] and "<dc:date>" not in first.outputs[0].figures[0]

@@ -232,3 +232,8 @@ def test_a_message_that_cannot_be_shown_is_still_named(
 ) -> None:
     run = _run(vault, body)
     assert re.search(message, _said(run)) and run.error.encode()
+
+
+def test_writing_in_its_own_folder_is_fine(vault: Vault) -> None:
+    body = "from pathlib import Path\nPath('a').write_text('1')\nprint(Path('a').read_text())"
+    assert _run(vault, body).outputs[0].text == "1\n"

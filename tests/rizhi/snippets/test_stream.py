@@ -15,7 +15,6 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import fence, record, recording
 from rizhi.snippets import run as runner
 from rizhi.snippets.cells import CellOutput
-from rizhi.snippets.compare import compare
 from rizhi.snippets.notebook import to_notebook
 from rizhi.snippets.stream import MAX_OUTPUT
 from rizhi.vault import Vault
@@ -293,12 +292,6 @@ def test_stderr_is_recorded_shown_and_offered_apart(
     assert record.load(vault, path).state == "edited"
 
 
-def test_compare_tells_stderr_apart() -> None:
-    difference = compare(CellOutput("a", stderr="旧\n"), CellOutput("a", stderr="新\n"))
-    assert "--- 记录（stderr）" in difference and "+新" in difference
-    assert compare(CellOutput("a", stderr="1.00000\n"), CellOutput("a", stderr="1.00001\n")) == ""
-
-
 @pytest.mark.parametrize(
     ("body", "text", "stderr"),
     [
@@ -327,3 +320,11 @@ def test_of_what_was_too_long_the_end_is_kept(vault: Vault, path: Path) -> None:
     assert failed.error and failed.text.startswith("……") and len(failed.text) < MAX_OUTPUT / 4
     numbers = [int(line) for line in failed.text.splitlines()[1:]]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+def test_prints_inside_llm_are_caught(vault: Vault, path: Path) -> None:
+    (vault.root / "llm/model.py").write_text("def f():\n    print('在里面')\n", encoding="utf-8")
+    run = _run(vault, path, "from llm.model import f\nf()")
+    assert run.outputs[0].text == "在里面\n"
+    (vault.root / "llm/model.py").write_text("def f():\n    print('改了')\n", encoding="utf-8")
+    assert runner.run(vault, path).outputs[0].text == "改了\n"  # 永远是当前的 llm
