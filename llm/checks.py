@@ -6,13 +6,15 @@
 from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache
 
 from llm.config import LLMConfig
 
-# 只有 transformers 的记录装置与返回方式要的参数；值为 None 等于没给
-_OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
+# `forward` 的签名之外还认的关键字，值为 None 等于没给：要记录什么、怎样返回，与打包的边界
+_RECORDED = ("output_hidden_states", "output_attentions", "return_dict")
+_PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 
 
 def past_length(past: Optional[object]) -> int:
@@ -29,22 +31,50 @@ def past_length(past: Optional[object]) -> int:
     return pairs[0][0].shape[-2] if pairs and pairs[0][0].dim() == 4 else 0
 
 
-def check_options(config: LLMConfig, options: Mapping[str, Any]) -> None:
+def check_options(
+    config: LLMConfig, position_ids: Optional[Tensor], options: Mapping[str, Any]
+) -> None:
     """`forward` 的签名之外的关键字：做得到的放行，做不到的说清楚，一个也不装作没看见。
 
-    异常：不认识的关键字，或 sdpa 给不出的注意力权重，抛 ValueError。
+    异常：不认识的关键字、与位置不合的打包边界、sdpa 给不出的注意力权重，抛 ValueError。
     """
-    unknown = sorted(k for k, v in options.items() if k not in _OPTIONS and v is not None)
+    given = {name: value for name, value in options.items() if value is not None}
+    known = _RECORDED + _PACKING
+    unknown = sorted(name for name in given if name not in known)
     if unknown:
         raise ValueError(
-            f"forward 没有这些参数：{'、'.join(unknown)}；签名之外只认 {'、'.join(_OPTIONS)}。"
+            f"forward 没有这些参数：{'、'.join(unknown)}；签名之外只认 {'、'.join(known)}。"
             "新词元的位置由 position_ids 说，不给就接着缓存往下数。"
         )
-    if options.get("output_attentions", config.output_attentions):
+    _check_boundaries(position_ids, {name: v for name, v in given.items() if name in _PACKING})
+    if given.get("output_attentions", config.output_attentions):
         if config.attention_backend != "manual":
             raise ValueError(
                 "output_attentions=True：SDPA 不把权重算出来；"
                 '要看权重，建配置时写 attention_backend="manual"。'
+            )
+
+
+def _check_boundaries(position_ids: Optional[Tensor], given: Mapping[str, Any]) -> None:
+    """TRL 与 transformers 打包时，把各篇的边界另外再说几遍；这里由位置隔开，几处要说得一样。"""
+    if not given or torch.compiler.is_compiling():
+        return
+    if position_ids is None:
+        raise ValueError(f"给了 {'、'.join(given)}，却没有 position_ids：各篇由位置隔开。")
+    jumps = F.pad(position_ids.diff(dim=-1) != 1, (1, 0), value=True)  # (B, T)
+    starts = jumps.flatten().nonzero().flatten()  # 每篇从哪里开始，各行首尾相接
+    ends = torch.cat([starts, starts.new_tensor([position_ids.numel()])])
+    said = {
+        "cu_seq_lens": ends,
+        "max_length": ends.diff().max(),
+        "seq_idx": jumps.cumsum(-1) - 1,
+    }
+    for name, value in given.items():
+        expected = said[name.removesuffix("_q").removesuffix("_k")]
+        value = torch.as_tensor(value, device=expected.device)
+        if value.shape != expected.shape or (value != expected).any():
+            raise ValueError(
+                f"{name} 是 {value.tolist()}，由 position_ids 数出来却是 {expected.tolist()}。"
             )
 
 
@@ -114,8 +144,9 @@ def _check_full_mask(mask: Tensor, full: Tuple[int, int, int, int]) -> None:
     fits = mask.shape[2:] == full[2:] and mask.shape[0] in (1, full[0])
     if mask.dtype != torch.bool or not fits or mask.shape[1] not in (1, full[1]):
         raise ValueError(
-            f"四维的 attention_mask 是 {mask.dtype}、{tuple(mask.shape)}，应为布尔（True = 看得见）、"
-            f"(B, H, T, S) = {full}，前两维可以是 1；加到分数上的那种，先写 mask == 0。"
+            f"四维的 attention_mask 的形状是 {tuple(mask.shape)}、类型是 {mask.dtype}，"
+            f"应为布尔（True = 看得见）的 (B, H, T, S) = {full}，前两维可以是 1；"
+            "加到分数上的那种，先写 mask == 0。"
         )
 
 
@@ -156,7 +187,8 @@ def _check_restarts(position_ids: Tensor, padding: Optional[Tensor], past: int) 
     if (real[:, 1:] & (position_ids[:, 1:] <= before)).any():
         raise ValueError(
             "position_ids 中途往回走：一行里打包了几篇，却又给了 attention_mask 或缓存，"
-            "各篇会互相看见。打包时不要给 attention_mask，也不要带缓存；只是填充，位置就一路往上数。"
+            "各篇会互相看见。打包时不要给 attention_mask，也不要带缓存；"
+            "只是填充，位置就一路往上数。"
         )
 
 
@@ -220,5 +252,6 @@ def check_keep(logits_to_keep: Union[int, Tensor]) -> None:
     """
     if isinstance(logits_to_keep, Tensor) and logits_to_keep.dim() != 1:
         raise ValueError(
-            f"logits_to_keep 的形状是 {tuple(logits_to_keep.shape)}，应为整数或一维：各行取同样的位置。"
+            f"logits_to_keep 的形状是 {tuple(logits_to_keep.shape)}，"
+            "应为整数或一维：各行取同样的位置。"
         )

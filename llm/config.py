@@ -65,7 +65,7 @@ _FLAGS = (
     "use_cache",
 )
 _BACKENDS = ("sdpa", "manual")
-# rope_scaling 认得的几种 rope_type，与各自还要的字段
+# rope_frequency_scaling 认得的几种 rope_type，与各自还要的字段
 SCALING_FIELDS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
     {
         "linear": ("factor",),
@@ -108,7 +108,8 @@ class LLMConfig(PretrainedConfig):
     max_position_embeddings: int = 2048
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
-    rope_scaling: Optional[Dict[str, Any]] = None  # 放长上下文：{"rope_type": "linear", "factor": 2}
+    # 放长上下文，例如 {"rope_type": "linear", "factor": 2.0}；HF 弃用了 rope_scaling 这个名字
+    rope_frequency_scaling: Optional[Dict[str, Any]] = None
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
     use_cache: bool = True
@@ -186,7 +187,7 @@ class LLMConfig(PretrainedConfig):
         ]
         if self.attention_backend not in _BACKENDS:
             found.append(f"attention_backend={self.attention_backend!r}：只能是 sdpa 或 manual")
-        return found + self._impossible_heads() + _wrong_scaling(self.rope_scaling)
+        return found + self._impossible_heads() + _wrong_scaling(self.rope_frequency_scaling)
 
     def _impossible_heads(self) -> List[str]:
         """头数、头宽与旋转宽度之间说不通的地方。"""
@@ -210,22 +211,22 @@ class LLMConfig(PretrainedConfig):
 
 
 def _wrong_scaling(scaling: Optional[Dict[str, Any]]) -> List[str]:
-    """rope_scaling 里说不通的地方。"""
+    """rope_frequency_scaling 里说不通的地方。"""
     if scaling is None:
         return []
     kind = scaling.get("rope_type") if isinstance(scaling, dict) else None
     if kind not in SCALING_FIELDS:
-        return [f"rope_scaling={scaling!r}：rope_type 只能是 {'、'.join(SCALING_FIELDS)}"]
+        return [f"rope_frequency_scaling={scaling!r}：rope_type 只能是 {'、'.join(SCALING_FIELDS)}"]
     names = SCALING_FIELDS[kind]
     if set(scaling) != {"rope_type", *names}:
-        return [f"rope_scaling={scaling!r}：{kind} 要且只要 {'、'.join(names)}"]
+        return [f"rope_frequency_scaling={scaling!r}：{kind} 要且只要 {'、'.join(names)}"]
     found = [
-        f"rope_scaling 的 {name}={scaling[name]!r}：应为大于 0 的有限数"
+        f"rope_frequency_scaling 的 {name}={scaling[name]!r}：应为大于 0 的有限数"
         for name in names
         if not _is_positive(scaling[name])
     ]
     if not found and kind == "llama3" and scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
-        found.append("rope_scaling 的 low_freq_factor 应小于 high_freq_factor")
+        found.append("rope_frequency_scaling 的 low_freq_factor 应小于 high_freq_factor")
     return found
 
 

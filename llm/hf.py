@@ -12,10 +12,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
+from llm.checks import check_cache
 from llm.config import NOT_DISTRIBUTED, PRESETS, SCALING_FIELDS, LLMConfig
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
+_PARALLEL = ("tp_plan", "tp_size", "distributed_config")
 _SAME_NAME = (
     "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads"
     " num_key_value_heads max_position_embeddings rms_norm_eps initializer_range"
@@ -39,23 +41,43 @@ class LLMPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """旋转表不随权重保存，from_pretrained 读回的是没有初始化的内存：在此重填。"""
         super()._init_weights(module)
-        if hasattr(module, "fill"):  # llm.model.RotaryEmbedding；导入它就成环了
-            module.fill()
+        fill = getattr(module, "fill", None)  # llm.model.RotaryEmbedding 的；导入它就成环了
+        if callable(fill):
+            fill()
+
+    @classmethod
+    def from_pretrained(cls: Type[Model], *args: Any, **kwargs: Any) -> Model:
+        """读存下的文件夹；要张量并行而没有切分方案时，transformers 会悄悄每张卡各放一整份。"""
+        asked = [name for name in _PARALLEL if kwargs.get(name) is not None]
+        if asked:
+            raise ValueError(f"{'、'.join(asked)}：没有张量并行的切分方案；多卡请用 DDP 或 FSDP。")
+        return super().from_pretrained(*args, **kwargs)
 
     def _check_and_adjust_attn_implementation(
         self, attn_implementation: Optional[str], *args: Any, **kwargs: Any
     ) -> str:
         """建模型与 `set_attn_implementation` 都先问这里；配置在这之后才改，拒绝就一个字不变。"""
-        if attn_implementation not in (None, "sdpa"):
+        backend = self.config.attention_backend
+        ours = "eager" if backend == "manual" else "sdpa"  # 我们的写法，用 transformers 的名字说
+        if attn_implementation not in (None, ours):
             raise ValueError(
-                f"attn_implementation={attn_implementation!r}：注意力的写法由配置的 "
-                'attention_backend 选，"sdpa" 快，"manual" 一步一步写出来（即 eager）。'
+                f"attn_implementation={attn_implementation!r} 与 attention_backend={backend!r} "
+                '不合：注意力的写法由 attention_backend 选，"sdpa" 快，'
+                '"manual"（即 eager）一步一步写出来。'
             )
-        return "sdpa"
+        return ours
 
     def _can_set_attn_implementation(self) -> bool:  # type: ignore[override]
         """交给上面那个方法去判；否则 transformers 只记一条日志，不拒绝。"""
         return True
+
+    def wants_cache(self, use_cache: Optional[bool], past: Optional[object], packed: bool) -> bool:
+        """没说要不要缓存就照配置；梯度检查点与打包的行不用缓存，明说要就报错。"""
+        replay = bool(self.gradient_checkpointing) and self.training
+        if use_cache is None:
+            use_cache = self.config.use_cache and not replay and not packed
+        check_cache(use_cache, past, replay, packed)
+        return use_cache
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> NoReturn:
@@ -150,7 +172,7 @@ def _translate(family: str, theirs: PretrainedConfig) -> LLMConfig:
     fields["rope_theta"] = rope["rope_theta"]
     if rope["rope_type"] != "default":
         names = ("rope_type", *SCALING_FIELDS[rope["rope_type"]])
-        fields["rope_scaling"] = {name: rope[name] for name in names}
+        fields["rope_frequency_scaling"] = {name: rope[name] for name in names}
     if family in ("glm", "glm4"):  # 其余三家即使写了，transformers 也不看
         fields["partial_rotary_factor"] = rope.get("partial_rotary_factor", 1.0)
     if family != "qwen2":  # Qwen2 的偏置写死在代码里，配置里没有这个字段

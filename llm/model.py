@@ -27,7 +27,6 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from llm.checks import (
-    check_cache,
     check_inputs,
     check_keep,
     check_options,
@@ -101,7 +100,7 @@ class RotaryEmbedding(nn.Module):
         P, R = self.config.max_position_embeddings, self.config.rotary_dim
         count = partial(torch.arange, dtype=torch.float32, device=self.cos.device)
         frequency = 1.0 / self.config.rope_theta ** (count(0, R, 2) / R)  # (R/2,)
-        frequency = scale_frequency(frequency, self.config.rope_scaling)  # (R/2,)
+        frequency = scale_frequency(frequency, self.config.rope_frequency_scaling)  # (R/2,)
         angle = count(P)[:, None] * frequency  # (P, R/2)
         self.cos = angle.cos()  # (P, R/2)
         self.sin = angle.sin()  # (P, R/2)
@@ -267,7 +266,7 @@ class Attention(nn.Module):
             weights = attention_weights(q, repeat_kv(k, self.groups), mask)  # (B, H, T, S)
             y = self.weights(weights) @ repeat_kv(v, self.groups)  # (B, H, T, D)
         else:
-            is_causal = mask is None and T > 1
+            is_causal = T > 1 and mask is None
             shared = self.groups > 1
             y = F.scaled_dot_product_attention(
                 q, k, v, mask, is_causal=is_causal, enable_gqa=shared
@@ -385,16 +384,13 @@ class LLMModel(LLMPreTrainedModel):
         抛 ValueError。
         """
         past = past_length(past_key_values)
-        check_options(self.config, options)
+        check_options(self.config, position_ids, options)
         check_inputs(
             self.config, input_ids, inputs_embeds, attention_mask, position_ids, past_key_values
         )
         only_positions = position_ids is not None and attention_mask is None and past == 0
         packed = only_positions and is_packed(position_ids)
-        replay = self.gradient_checkpointing and self.training
-        if use_cache is None:
-            use_cache = self.config.use_cache and not replay and not packed
-        check_cache(use_cache, past_key_values, replay, packed)
+        use_cache = self.wants_cache(use_cache, past_key_values, packed)
         x = inputs_embeds
         if x is None:
             x = self.embed_tokens(input_ids)  # (B, T, C)
@@ -415,7 +411,7 @@ class LLMModel(LLMPreTrainedModel):
         by_layer = isinstance(past_key_values, (tuple, list))
         all_presents: List[KeyValue] = []
         for index, block in enumerate(self.layers[: self.config.num_hidden_layers]):
-            layer_past = past_key_values
+            layer_past: Any = past_key_values  # 共用的 Cache，或（元组时）这一层那一对
             if by_layer:
                 layer_past = past_key_values[index]
             x, present = block(x, cos, sin, mask, layer_past)
@@ -476,7 +472,7 @@ class LLMForCausalLM(LLMPreTrainedModel, GenerationMixin):
             **options,
         )
         check_keep(logits_to_keep)
-        keep = logits_to_keep
+        keep: Union[int, slice, Tensor] = logits_to_keep
         if isinstance(keep, int):
             keep = slice(-keep, None)
         logits = self.lm_head(out.last_hidden_state[:, keep, :])  # (B, T, V)

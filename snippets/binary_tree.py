@@ -40,7 +40,7 @@ def walk(root: Node | None, when: str) -> list[int]:
     def visit(node: Node | None) -> None:
         if node is None:
             return
-        if when == "先序":
+        if when == "前序":
             out.append(node.value)
         visit(node.left)
         if when == "中序":
@@ -53,7 +53,7 @@ def walk(root: Node | None, when: str) -> list[int]:
     return out
 
 
-for when in ("先序", "中序", "后序"):
+for when in ("前序", "中序", "后序"):
     print(when, walk(tree, when))
 
 
@@ -71,7 +71,7 @@ def walk_by_stack(root: Node | None, when: str) -> list[int]:
             continue
         me, left, right = (node, True), (node.left, False), (node.right, False)
         order = {
-            "先序": (me, left, right),
+            "前序": (me, left, right),
             "中序": (left, me, right),
             "后序": (left, right, me),
         }[when]
@@ -79,7 +79,7 @@ def walk_by_stack(root: Node | None, when: str) -> list[int]:
     return out
 
 
-for when in ("先序", "中序", "后序"):
+for when in ("前序", "中序", "后序"):
     print(when, walk_by_stack(tree, when))
 
 # %% 层序
@@ -138,9 +138,43 @@ def is_search_tree(node: Node | None, low: float = -math.inf, high: float = math
 print(is_search_tree(tree), is_search_tree(Node(4, Node(2, Node(1), Node(3)), Node(6))))
 
 
-# %% 从先序与中序还原
+# %% 递归有多深，一层有多宽
+import sys
+from collections.abc import Callable
+
+
+def deepest(run: Callable[[], object], name: str) -> int:
+    """run 里名叫 name 的函数，最多同时有几层没返回。"""
+    depth = most = 0
+
+    def watch(frame, event, arg):
+        nonlocal depth, most
+        if frame.f_code.co_name == name:
+            depth += (event == "call") - (event == "return")
+            most = max(most, depth)
+
+    sys.setprofile(watch)
+    run()
+    sys.setprofile(None)
+    return most
+
+
+def full(height: int) -> Node | None:
+    """满二叉树：每一层都排满。"""
+    return Node(0, full(height - 1), full(height - 1)) if height else None
+
+
+line = None
+for value in range(200):
+    line = Node(value, line)
+for name, some in {"满的 7 层": full(7), "200 个的链": line}.items():
+    calls = {when: deepest(lambda w=when: walk(some, w), "visit") for when in ("前序", "中序", "后序")}
+    widest = max(map(len, levels(some)))
+    print(f"{name}: {size(some)} 个节点，层数 {len(levels(some))}，最宽的一层 {widest}，递归 {calls}")
+
+# %% 从前序与中序还原
 def rebuild(before: list[int], middle: list[int]) -> Node | None:
-    """值互不相同。先序的头是根；根在中序里的位置，把左右子树分开。"""
+    """值互不相同。前序的头是根；根在中序里的位置，把左右子树分开。"""
     if not before:
         return None
     cut = middle.index(before[0])
@@ -171,7 +205,7 @@ import matplotlib.pyplot as plt
 
 spots = {1: (3.0, 2), 2: (1.2, 1), 3: (4.8, 1), 4: (0.4, 0), 5: (2.0, 0), 6: (5.6, 0)}
 edges = [(1, 2), (1, 3), (2, 4), (2, 5), (3, 6)]
-orders = {when: walk(tree, when) for when in ("先序", "中序", "后序")}
+orders = {when: walk(tree, when) for when in ("前序", "中序", "后序")}
 orders["层序"] = [value for level in levels(tree) for value in level]
 figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.1))
 figure.suptitle("圈里是第几个被收下", fontsize=9, y=0.06)
@@ -211,8 +245,8 @@ def paths(node: Node | None, path: str = "") -> dict[int, str]:
     return {node.value: path, **left, **right}
 
 
-# 旁证：给路的末尾添一个字母，按字典序排。"" < L 是先序；L < M < R 是中序；R < Z 是后序。
-ENDINGS = {"先序": "", "中序": "M", "后序": "Z"}
+# 旁证：给路的末尾添一个字母，按字典序排。"" < L 是前序；L < M < R 是中序；R < Z 是后序。
+ENDINGS = {"前序": "", "中序": "M", "后序": "Z"}
 random.seed(0)
 for _ in range(300):
     some = grow(random.randint(0, 20))
@@ -223,7 +257,7 @@ for _ in range(300):
     flat = [value for level in levels(some) for value in level]
     assert flat == sorted(road, key=lambda value: (len(road[value]), road[value]))
     assert size(some) == len(road)
-    assert rebuild(walk(some, "先序"), walk(some, "中序")) == some
+    assert rebuild(walk(some, "前序"), walk(some, "中序")) == some
 
 
 # %% 检验 每一种形状
@@ -239,9 +273,34 @@ def shapes(count: int) -> list[Node | None]:
     ]
 
 
+def label(root: Node | None) -> Node | None:
+    """同样的形状，值互不相同。"""
+    values = iter(range(100))
+
+    def copy(node: Node | None) -> Node | None:
+        return node and Node(next(values), copy(node.left), copy(node.right))
+
+    return copy(root)
+
+
 for count in range(8):
-    assert len(shapes(count)) == math.comb(2 * count, count) // (count + 1)  # 卡特兰数
-print([len(shapes(count)) for count in range(8)])
+    every = [label(shape) for shape in shapes(count)]
+    assert len(every) == math.comb(2 * count, count) // (count + 1)  # 卡特兰数
+    for some in every:
+        road = paths(some)
+        for when, end in ENDINGS.items():
+            expected = sorted(road, key=lambda value: road[value] + end)
+            assert walk(some, when) == walk_by_stack(some, when) == expected
+        rows: dict[int, list[int]] = {}
+        for value in sorted(road, key=lambda value: road[value]):
+            rows.setdefault(len(road[value]), []).append(value)
+        assert levels(some) == [rows[depth] for depth in range(len(rows))]
+        assert size(some) == count
+        assert rebuild(walk(some, "前序"), walk(some, "中序")) == some
+        height, widest = len(rows), max(map(len, rows.values()), default=0)
+        for when in ENDINGS:
+            assert deepest(lambda w=when, s=some: walk(s, w), "visit") == height + 1  # 连空的那层
+print("每个节点数有几种形状:", [len(shapes(count)) for count in range(8)])
 
 
 # %% 检验 直径
@@ -269,11 +328,18 @@ def graph_diameter(root: Node) -> int:
     return far
 
 
-for _ in range(200):
-    some = grow(random.randint(1, 14))
+for some in (*shapes(6), *shapes(7), *(grow(random.randint(1, 14)) for _ in range(200))):
     assert diameter(some) == graph_diameter(some)
 
 # %% 检验 搜索树就是中序递增
+import itertools
+
+
+def walk_nodes(node: Node | None) -> list[Node]:
+    """全部节点，次序不论。"""
+    return [node, *walk_nodes(node.left), *walk_nodes(node.right)] if node else []
+
+
 yes = 0
 for _ in range(400):
     some = grow(random.randint(0, 5))
@@ -282,9 +348,20 @@ for _ in range(400):
     yes += is_search_tree(some)
 assert 20 < yes < 380  # 是的与不是的都考到了
 assert not is_search_tree(Node(1, Node(1)))  # 相等不算
+right = 0
+for some in map(label, shapes(5)):
+    nodes = walk_nodes(some)
+    for values in itertools.permutations(range(5)):
+        for node, value in zip(nodes, values, strict=True):
+            node.value = value
+        right += is_search_tree(some)
+assert right == len(shapes(5))  # 每种形状恰有一种填法是搜索树
 
 
-# %% 检验 modules 是先序
+# %% 检验 modules 是前序
+from llm.lab.mutations import _parts
+
+
 def preorder(module: nn.Module) -> list[nn.Module]:
     """自己，再依次走每个孩子；孩子不止两个，模板一样。"""
     return [module, *(below for child in module.children() for below in preorder(child))]
@@ -292,6 +369,13 @@ def preorder(module: nn.Module) -> list[nn.Module]:
 
 assert all(a is b for a, b in zip(preorder(model), model.modules(), strict=True))
 assert "model.layers.0.mlp.gate_proj.weight" in model.state_dict()
+for kind in (nn.Linear, nn.Module, nn.Conv1d):
+    wanted = tuple(module for module in preorder(model) if isinstance(module, kind))
+    assert _parts(model, kind) == wanted
+assert len(_parts(model, nn.Linear)) == 2 * 7 + 1 and _parts(model, nn.Conv1d) == ()
+twice = nn.ModuleList([block, nn.ModuleList([block])])  # 同一个模块挂了两处
+assert len(preorder(twice)) == 2 + 2 * len(preorder(block))
+assert len(list(twice.modules())) == 2 + len(preorder(block))  # modules 只列一次
 
 
 # %% 检验 自测里的说法
@@ -303,12 +387,28 @@ def depth_and_diameter(node: Node | None) -> tuple[int, int]:
     return 1 + max(left[0], right[0]), max(left[1], right[1], left[0] + right[0])
 
 
-leaning = Node(1, Node(2)), Node(1, None, Node(2))  # 先序、后序都相同，却是两棵树
-assert all(walk(one, "先序") == [1, 2] and walk(one, "后序") == [2, 1] for one in leaning)
+def rebuild_fast(before: list[int], middle: list[int]) -> Node | None:
+    """O(n)：字典记位置，传下标不切片。"""
+    at = {value: i for i, value in enumerate(middle)}
+    coming = iter(before)
+
+    def build(low: int, high: int) -> Node | None:
+        if low == high:
+            return None
+        root = next(coming)
+        left = build(low, at[root])
+        return Node(root, left, build(at[root] + 1, high))
+
+    return build(0, len(middle))
+
+
+leaning = Node(1, Node(2)), Node(1, None, Node(2))  # 前序、后序都相同，却是两棵树
+assert all(walk(one, "前序") == [1, 2] and walk(one, "后序") == [2, 1] for one in leaning)
 assert leaning[0] != leaning[1]
 for _ in range(200):
     some = grow(random.randint(0, 14))
     assert depth_and_diameter(some) == (len(levels(some)), diameter(some))
+    assert rebuild_fast(walk(some, "前序"), walk(some, "中序")) == some
 
 
 # %% 坏 只和孩子比
@@ -355,13 +455,11 @@ except RecursionError:
 else:
     raise AssertionError("两万层应当超过递归的上限")
 print("自己管栈:", len(walk_by_stack(root, "中序")), "个")
-while root:  # 一节一节拆开，免得释放时也一层套一层
-    root = root.right
 
 
-# %% 坏 缺省的列表只有一个
+# %% 坏 默认值的列表只有一个
 def gather(node: Node | None, out: list[int] = []) -> list[int]:  # noqa: B006
-    """错的写法：缺省值在定义时造一次，每次调用共用。"""
+    """错的写法：默认值在定义时造一次，每次调用共用。"""
     if node is not None:
         gather(node.left, out)
         out.append(node.value)

@@ -9,8 +9,15 @@ a = torch.zeros(2, 3)
 b = torch.ones(2, 3)
 for dim in (0, 1):
     print(f"cat   dim={dim}", tuple(torch.cat([a, b], dim=dim).shape))
-for dim in (0, 1, 2):
+for dim in (0, 1, 2, -1):
     print(f"stack dim={dim}", tuple(torch.stack([a, b], dim=dim).shape))
+
+# %% cat 的一个例外
+print("一维的空张量被跳过:", tuple(torch.cat([torch.zeros(0), a]).shape))
+try:
+    torch.cat([torch.zeros(0, 5), a])  # 二维的空张量不跳过，宽度仍要相等
+except RuntimeError as error:
+    print(error)
 
 # %% 键值缓存用 cat
 from llm import LLMConfig, LLMModel
@@ -70,13 +77,42 @@ joined = torch.cat(parts, dim=1)
 for index, part in enumerate(parts):
     assert joined[:, 3 * index : 3 * index + 3].equal(part)
     assert torch.stack(parts, dim=1)[:, index].equal(part)
-assert joined.data_ptr() not in {part.data_ptr() for part in parts}  # 两者都复制数据
+
+# %% 检验 两者都拷贝，不共享
+for together in (torch.cat, torch.stack):
+    for given in (parts, parts[:1]):  # 只给一个，也拷贝
+        made = together(given)
+        before = made.clone()
+        assert all(made.untyped_storage().data_ptr() != p.untyped_storage().data_ptr() for p in given)
+        for part in given:
+            part.add_(1.0)  # 改原来的
+        assert made.equal(before)
 
 # %% 检验 缓存等于一次算完
 whole = model(ids, past_key_values=empty, use_cache=True).past_key_values
 for (k_grown, v_grown), (k_whole, v_whole) in zip(grown, whole, strict=True):
     torch.testing.assert_close(k_grown, k_whole, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(v_grown, v_whole, rtol=1e-5, atol=1e-6)
+
+# %% 检验 交错配对就是复数乘法
+angle = torch.randn(1, 1, 1, 3)
+turned = apply_rotary(x, angle.cos(), angle.sin(), interleaved=True)
+pairs = torch.view_as_complex(x.unflatten(-1, (3, 2)))  # a 是实部，b 是虚部
+expected = torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(-2)
+torch.testing.assert_close(turned, expected)
+halves = apply_rotary(x[..., [0, 2, 4, 1, 3, 5]], angle.cos(), angle.sin())  # a 在前，b 在后
+torch.testing.assert_close(halves[..., [0, 3, 1, 4, 2, 5]], expected)
+
+# %% 检验 自测里的说法
+four = [torch.randn(2, 3) for _ in range(4)]
+side, joined = torch.stack(four, dim=1), torch.cat(four, dim=1)
+assert side.shape == (2, 4, 3) and joined.shape == (2, 12) and side.reshape(2, 12).equal(joined)
+out, moved = torch.zeros(0), 0
+for step in range(1000):
+    out = torch.cat([out, torch.tensor([float(step)])])
+    moved += len(out)  # 结果有多长，就写了多少个
+assert moved == 1000 * 1001 // 2 and out.tolist() == list(range(1000))
+assert torch.cat([torch.zeros(2, 7), torch.zeros(3, 7)]).shape == (5, 7)
 
 # %% 坏 接错了维
 old, new = torch.zeros(1, 2, 5, 4), torch.ones(1, 2, 1, 4)  # (B, K, S, D)
@@ -89,5 +125,10 @@ for name, make in {
         print(f"{name}:", tuple(make().shape))
     except RuntimeError as error:
         print(f"{name}: {str(error).split('.')[0]}")
-same = torch.zeros(1, 2, 1, 4)  # 过去恰好也只有一个词元时，接错维不会报错
-print("过去只有 1 个，cat dim=1 不报错:", tuple(torch.cat([same, new], dim=1).shape))
+for past, fresh in ((1, 1), (3, 3), (3, 2)):  # 过去几个词元，新来几个
+    old, new = torch.zeros(1, 2, past, 4), torch.ones(1, 2, fresh, 4)
+    try:
+        ending = f"不报错，{tuple(torch.cat([old, new], dim=1).shape)}"
+    except RuntimeError:
+        ending = "报错"
+    print(f"过去 {past}，新来 {fresh}，cat dim=1: {ending}")

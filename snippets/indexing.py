@@ -14,6 +14,7 @@ shapes = {
     "x[:, [-1]]    列表：换成它的形状": x[:, [-1]],
     "x[-1]         只写一个，是第 0 维": x[-1],
     "x[:, :, -1]   最后一维": x[:, :, -1],
+    "x[..., None]  等于 unsqueeze(-1)": x[..., None],
 }
 for code, result in shapes.items():
     print(tuple(result.shape), code)
@@ -74,6 +75,7 @@ for code, result in {
     "x[:, None]": x[:, None],
     "x[..., 0::2]": x[..., 0::2],
     "x[:, [-1]]": x[:, [-1]],
+    "x[:, 零维张量]": x[:, torch.tensor(-1)],  # 零维的整数张量当整数看
     "x[x > 3]": x[x > 3],
     "x[rows, last]": x[rows, last],
 }.items():
@@ -156,14 +158,74 @@ except IndexError as error:
 else:
     raise AssertionError("整数下标越界应当报错")
 assert rope.cos[5000:6000].shape == (0, 2)  # 切片越界不报错，给一个空的
-
-# %% 检验 gather 的下标要同样多维
 try:
-    logits.gather(1, target)
-except RuntimeError as error:
-    print("RuntimeError:", error)
+    rope.cos[::-1]
+except ValueError as error:
+    print("ValueError:", error)
 else:
-    raise AssertionError("下标少一维应当报错")
+    raise AssertionError("负的间隔应当报错")
+
+# %% 检验 gather 的下标多大才行
+assert logits.gather(1, torch.tensor([[2]])).tolist() == [[3.0]]  # 别的维可以短
+for name, wrong in {
+    "少一维": target,
+    "别的维更长": torch.zeros(3, 1, dtype=torch.int64),
+}.items():
+    try:
+        logits.gather(1, wrong)
+    except RuntimeError as error:
+        print(f"{name}:", str(error).split(" apart")[0])
+    else:
+        raise AssertionError("应当报错")
+kept = torch.full((2, 3), 7.0).scatter(1, target[:, None], 1.0)
+assert kept.tolist() == [[7, 7, 1], [1, 7, 7]]  # 没写到的地方照旧
+assert torch.zeros(1, 3).scatter_add(1, torch.tensor([[0, 0, 2]]), torch.ones(1, 3)).tolist() == [
+    [2, 0, 1]
+]
+
+# %% 检验 llm 里的几处
+from llm import LLMForCausalLM
+from llm.model import greedy_generate
+
+for seed in range(3):
+    torch.manual_seed(seed)
+    model = LLMForCausalLM(
+        LLMConfig(
+            vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+            num_attention_heads=4,
+        )
+    ).eval()  # fmt: skip
+    ids = torch.randint(32, (2, 6))
+    with torch.no_grad():
+        full = model(ids).logits  # (B, T, V)
+        for n, places in ((0, range(6)), (1, [5]), (2, [4, 5])):
+            ends = model(ids, logits_to_keep=n).logits
+            torch.testing.assert_close(ends, torch.stack([full[:, t] for t in places], dim=1))
+        picked = model(ids, logits_to_keep=torch.tensor([3, 0])).logits
+        torch.testing.assert_close(picked, torch.stack([full[:, 3], full[:, 0]], dim=1))
+        real = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])  # 第 0 行左边是填充
+        padded = model(ids, attention_mask=real).logits
+        torch.testing.assert_close(padded[:1, 2:], model(ids[:1, 2:]).logits)  # 只剩相对位置
+        torch.testing.assert_close(padded[1], full[1])
+        grown = ids.tolist()
+        for _ in range(4):  # 旁证：没有缓存，逐行用 Python 的 max 挑
+            for row in grown:
+                scores = model(torch.tensor([row])).logits.tolist()[0][-1]
+                row.append(max(range(32), key=lambda v: scores[v]))
+    assert greedy_generate(model, ids, 4).tolist() == grown
+
+# %% 检验 自测里的说法
+hidden, ends = torch.randn(2, 3, 4), torch.tensor([3, 1])  # (B, T, C)，每行的长度
+last_real = hidden[torch.arange(2), ends - 1]
+assert last_real.equal(torch.stack([hidden[0, 2], hidden[1, 0]]))
+assert hidden[:, ends - 1].shape == (2, 2, 4)
+assert y[:, i, :, i].movedim(0, 1).shape == (2, 6, 4)
+for write, changed in ((lambda a: a[:, 1:].zero_(), True), (lambda a: a[:, [1, 2]].zero_(), False)):
+    whole = torch.ones(2, 3)
+    write(whole)
+    assert (not whole.eq(1).all()) == changed
+whole[:, [1, 2]] = 0  # 下标在等号左边
+assert whole.tolist() == [[1, 0, 0], [1, 0, 0]]
 
 # %% 坏 少一维，广播补成了方阵
 answers = torch.tensor([1, 2, 0, 2])  # (B,)

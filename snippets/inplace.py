@@ -26,6 +26,19 @@ history.append(base._version)
 data.add_(1)  # .data 另起一个计数：改了内存，base 的版本号不知道
 print("版本:", history, "→", base._version, " 值:", base.tolist())
 
+# %% 一句话数几次
+from itertools import pairwise
+
+one = torch.zeros(3)
+counts = [one._version]
+one[0] = 1.0
+counts.append(one._version)
+one += 1
+counts.append(one._version)
+one[0] += 1  # 取出视图 v = one[0]，v += 1，再写回 one[0] = v：改了两次
+counts.append(one._version)
+print("one[0] = 1、one += 1、one[0] += 1 各加:", [new - old for old, new in pairwise(counts)])
+
 # %% 谁存了什么
 from collections.abc import Callable
 
@@ -159,6 +172,9 @@ a = torch.tensor([1.0, -2.0], requires_grad=True)
 matrix = torch.ones(2, 2, requires_grad=True)
 assert errs(lambda: torch.zeros(2, dtype=torch.int64).add_(0.5))  # 类型不能变
 assert errs(lambda: torch.zeros(2).add_(torch.zeros(3, 2)))  # 形状不能变
+square = torch.zeros(2, 3)
+assert square.t_().shape == (3, 2) and square.unsqueeze_(0).shape == (1, 3, 2)  # 换的是读法
+assert square._version == 2
 assert errs(lambda: a.exp().add_(1).sum().backward())  # exp 存了输出，被加法改了
 assert not errs(lambda: (a + 1).exp_().sum().backward())  # 加法什么也没存
 assert errs(lambda: a.sigmoid().relu_().sum().backward())
@@ -168,6 +184,8 @@ assert not (a - 0.1).is_leaf and a.is_leaf
 
 
 # %% 检验 llm 的前向不改输入与参数
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from llm import LLMConfig, LLMForCausalLM
 from llm.lab.mutations import mutate
 
@@ -183,20 +201,95 @@ def versions() -> list[int]:
     return [ids._version, *(t._version for t in (*model.parameters(), *model.buffers()))]
 
 
+class Writes(TorchDispatchMode):
+    """记下所有会改写参数的底层运算，不管它是从哪里调用的。"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func._schema.is_mutable:
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+with Writes() as writes:
+    torch.zeros(2).add_(1.0)  # 先看它真的认得出
+assert writes.seen == ["aten.add_.Tensor"]
 before = versions()
-model(ids, labels=ids).loss.backward()
+for backend in ("sdpa", "manual"):
+    for block in model.model.layers:
+        block.self_attn.manual = backend == "manual"
+    with Writes() as writes:
+        past = model(ids, use_cache=True).past_key_values
+        model(ids, past_key_values=past, use_cache=True)  # 接着过去再走一步
+        loss = model(ids, labels=ids).loss
+    assert not writes.seen, writes.seen  # 前向里一个就地运算也没有
+    loss.backward()
 assert versions() == before
 torch.optim.SGD(model.parameters(), lr=0.1).step()
 count = 1 + len(list(model.parameters()))  # 第 0 个是输入
 assert all(new > old for new, old in zip(versions()[1:count], before[1:count], strict=True))
 assert versions()[count:] == before[count:]  # 缓冲不训练
 
+# %% 检验 llm 的两段照定义算
+import math
+
+import numpy as np
+
+from llm.model import attention_weights
+
+q, k = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 4)  # (B, H, T, D)
+see = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0]]).bool()[None, None]  # 最后一行什么也看不见
+got, kept = attention_weights(q, k, see), (q.clone(), k.clone())
+for h, t in np.ndindex(2, 3):
+    powers = [math.exp(float(q[0, h, t] @ k[0, h, s]) / 2) * see[0, 0, t, s] for s in range(3)]
+    wanted = torch.stack(powers) / max(sum(powers), 1e-30)  # 整行看不见时全是 0
+    torch.testing.assert_close(got[0, h, t], wanted)
+assert q.equal(kept[0]) and k.equal(kept[1])
+block, x = model.model.layers[0], torch.randn(2, 5, 8)
+cos, sin = model.model.rotary_emb(torch.arange(5)[None], x.dtype)
+kept = x.clone()
+middle = x + block.self_attn(block.input_layernorm(x), cos, sin)[0]
+wanted = middle + block.mlp(block.post_attention_layernorm(middle))
+torch.testing.assert_close(block(x, cos, sin)[0], wanted)
+assert x.equal(kept) and x._version == 0  # 残差没有写成 x += …
+
 # %% 检验 改坏的是副本
+from copy import deepcopy
+
+from llm.lab.mutations import _gate_and_up_swapped
+
 frozen, weights = versions(), [p.clone() for p in model.parameters()]
 broken = mutate(model, "gate_up_swapped")
 assert versions() == frozen
 assert all(p.equal(old) for p, old in zip(model.parameters(), weights, strict=True))
 assert not broken(ids).logits.allclose(model(ids).logits)
+old, new = model.model.layers[0].mlp, broken.model.layers[0].mlp
+assert new.gate_proj.weight.equal(old.up_proj.weight)  # 分开存的，换模块，没有就地改
+assert new.gate_proj.weight._version == 0 and new.up_proj.weight.equal(old.gate_proj.weight)
+
+config.fused_mlp = True  # 合在一个矩阵里的，才轮到 copy_
+fused = LLMForCausalLM(config)
+old = fused.model.layers[0].mlp.gate_up_proj.weight  # (2I, C)
+start, values = old._version, old.clone()
+new = mutate(fused, "gate_up_swapped").model.layers[0].mlp.gate_up_proj.weight
+assert new._version == 1 and new.is_leaf  # 副本的计数从 0 起，copy_ 数了一次
+assert new.equal(torch.cat([values[16:], values[:16]])) and not new.equal(values)
+assert old._version == start and old.equal(values)
+assert errs(lambda: _gate_and_up_swapped(deepcopy(fused)))  # 没有 no_grad：叶子不许就地改
+
+# %% 检验 自测里的说法
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+(w**2).sum().backward()
+same = w
+assert errs(lambda: w.sub_(0.1 * w.grad))
+with torch.no_grad():
+    w -= 0.1 * w.grad
+assert w is same and w.is_leaf
+w = w - 0.1 * same.grad
+assert w is not same and not w.is_leaf  # 优化器手里的还是 same
 
 # %% 坏 用 data 改，梯度悄悄错了
 for how in ("不改", "clamp", ".data", "NumPy"):

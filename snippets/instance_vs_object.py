@@ -35,6 +35,30 @@ print("isinstance(norm, nn.Module):", isinstance(norm, nn.Module))
 print("isinstance(True, int):", isinstance(True, int))  # bool 是 int 的子类
 print("llm 里的正整数:", {repr(value): _is_size(value) for value in (8, True, 8.0)})
 
+# %% isinstance 也能由元类改
+class Loose:
+    """写在类自己里，管的是它的实例，不管 isinstance。"""
+
+    def __instancecheck__(self, thing: object) -> bool:
+        return True
+
+
+class Meta(type):
+    """写在元类里，才管以它为元类的那些类。"""
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return True
+
+
+class Anything(metaclass=Meta):
+    pass
+
+
+print("写在类里:", isinstance(3, Loose), " 写在元类里:", isinstance(3, Anything))
+ones = torch.ones(1)  # torch 真的用到了：FloatTensor 不在继承链上，它的元类另有规则
+print("torch.FloatTensor:", isinstance(ones, torch.FloatTensor), end=" ")
+print("在继承链上:", torch.FloatTensor in type(ones).__mro__)
+
 # %% 同一个，还是相等
 one, two = [1, 2], [1, 2]
 print("列表:", one == two, one is two)
@@ -88,6 +112,40 @@ print(type(RMSNorm.forward).__name__, type(norm.forward).__name__)
 print("self 就是它:", norm.forward.__self__ is norm)
 print("两种叫法相同:", norm.forward(data).equal(RMSNorm.forward(norm, data)))
 
+# %% classmethod 与 staticmethod
+from llm.model import repeat_kv
+
+
+class Tiny(LLMConfig):
+    """LLMConfig 的子类，什么也没改。"""
+
+
+print("preset 绑着的是类:", LLMConfig.preset.__self__ is LLMConfig)
+print("从子类调用，造出的是:", type(Tiny.preset("llama")).__name__)  # cls 是 Tiny
+
+
+class Heads:
+    """同一个函数，两种放法。"""
+
+    plain = repeat_kv  # 类体里的函数，从实例取出来就绑上实例
+    free = staticmethod(repeat_kv)  # 取出来就是原来的函数
+
+
+kv = torch.randn(1, 2, 3, 4)
+print("staticmethod:", tuple(Heads().free(kv, 2).shape), Heads().free is repeat_kv)
+try:
+    Heads().plain(kv, 2)
+except TypeError as error:
+    print("没有 staticmethod:", error)
+print("property 优先于实例的字典:", end=" ")
+sized = LLMConfig(hidden_size=16, num_attention_heads=4)
+vars(sized)["rotary_dim"] = 999  # 绕过赋值，硬写进字典
+print(sized.rotary_dim)
+try:
+    sized.rotary_dim = 999
+except AttributeError as error:
+    print("写也由它管:", error)
+
 # %% 图
 import matplotlib.pyplot as plt
 
@@ -116,6 +174,10 @@ ax.set(xlim=(0, 8.2), ylim=(0, 2.8))
 ax.set_axis_off()
 
 # %% 检验 isinstance 就是在继承链里找
+import math
+
+from llm.model import TransformerBlock
+
 values = [3, True, None, "a", norm, model, RMSNorm, type, len, torch.ones(1), first.weight]
 kinds = [int, bool, str, object, type, nn.Module, RMSNorm, torch.Tensor, torch.Size]
 for value in values:
@@ -142,6 +204,28 @@ for thing, names in {
     for name in names:
         assert look_up(thing, name) is getattr(thing, name)
 
+# %% 检验 llm 里的几个类
+for family in ("llama", "glm4"):
+    made = TransformerBlock(
+        LLMConfig.preset(family, hidden_size=8, num_attention_heads=2, intermediate_size=16)
+    )
+    norms = [module for module in made.modules() if type(module) is RMSNorm]
+    assert len(norms) == len({id(n) for n in norms}) == (4 if family == "glm4" else 2)
+    assert made.input_layernorm in norms and made.post_attention_layernorm in norms
+    assert all(n.weight.shape == (8,) for n in norms)
+assert [_is_size(value) for value in (8, 1, 0, -1, True, False, 8.0, "8", None)] == [
+    True, True, *[False] * 7
+]  # fmt: skip
+assert type(model).config_class is LLMConfig and type(model.config) is LLMConfig
+assert model.base_model is model.model  # base_model_prefix 说主体叫什么
+model.gradient_checkpointing_enable()  # supports_gradient_checkpointing 为假时会拒绝
+assert model.is_gradient_checkpointing
+model.gradient_checkpointing_disable()
+rotary = model.model.rotary_emb
+rotary.cos = torch.zeros_like(rotary.cos)
+model._init_weights(rotary)  # 旋转表不保存，读回之后由它重填
+assert rotary.cos[0].eq(1).all() and math.isclose(rotary.cos[1, 0], math.cos(1), rel_tol=1e-6)
+
 # %% 检验 各学各的
 before = second.weight.detach().clone()
 model(torch.randint(16, (2, 5)), labels=torch.randint(16, (2, 5))).loss.backward()
@@ -155,17 +239,37 @@ assert "model.embed_tokens.weight" in listed and "lm_head.weight" not in listed 
 assert model.model.embed_tokens.weight.equal(model.lm_head.weight)  # 同一个，一起变
 
 # %% 检验 换了类，还是那个实例
-from llm.lab.mutations import mutate
+from llm.lab.mutations import _parts, mutate
+from llm.model import RotaryEmbedding
 
-broken = mutate(model, "norm_weight_ignored")  # 给副本的实例换一个类，权重不动
-swapped = broken.model.layers[0].input_layernorm
-assert type(swapped) is not RMSNorm and isinstance(swapped, RMSNorm)
-assert swapped.weight.equal(first.weight) and swapped is not first
-assert type(first) is RMSNorm and not swapped(torch.ones(1, 8)).equal(first(torch.ones(1, 8)))
+assert _parts(model, RMSNorm) == tuple(m for m in model.modules() if type(m) is RMSNorm)
+assert len(_parts(model, RMSNorm)) == 7 and len(_parts(model, nn.Linear)) == 3 * 7 + 1
+sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 16}
+qwen = LLMForCausalLM(LLMConfig.preset("qwen3", intermediate_size=16, **sizes))
+ids = torch.randint(16, (2, 5))
+for name, whole, kind, find in (  # 三处换类的
+    ("norm_weight_ignored", model, RMSNorm, lambda m: m.model.layers[0].input_layernorm),
+    ("q_norm_weight_ignored", qwen, RMSNorm, lambda m: m.model.layers[0].self_attn.q_norm),
+    ("rope_backwards", model, RotaryEmbedding, lambda m: m.model.rotary_emb),
+):
+    with torch.no_grad():
+        for weight in whole.parameters():
+            weight.add_(torch.randn_like(weight) * 0.5)  # 刚造好的归一化权重全是 1，乘不乘看不出
+    broken = mutate(whole, name)
+    mine, swapped = find(whole), find(broken)
+    assert type(mine) is kind and type(swapped) is not kind and isinstance(swapped, kind)
+    assert swapped is not mine  # 副本里的另一个实例
+    for key, weight in whole.state_dict().items():
+        assert broken.state_dict()[key].equal(weight), key  # 权重一个也没动
+    assert not broken(ids).logits.allclose(whole(ids).logits, atol=1e-4), name
+
+# %% 检验 自测里的说法
+x_norm, y_norm = RMSNorm(4, 1e-6), RMSNorm(4, 1e-6)
+assert x_norm != y_norm and x_norm.weight.equal(y_norm.weight)
+assert type(model.lm_head) is nn.Linear and type(model.model.embed_tokens) is nn.Embedding
+assert isinstance(x_norm.weight, torch.Tensor) and type(x_norm.weight) is not torch.Tensor
 
 # %% 坏 一个实例放了三次
-from llm.model import TransformerBlock
-
 shared = nn.ModuleList([TransformerBlock(config)] * 3)  # 乘的是引用，不是块
 separate = nn.ModuleList(TransformerBlock(config) for _ in range(3))
 for name, layers in {"[块] * 3": shared, "构造三次": separate}.items():

@@ -27,8 +27,8 @@ ids = torch.randint(V, (1, 9))
 past = tuple((torch.zeros(1, K, 0, D),) * 2 for _ in range(layers))  # 空的缓存：每层一对 (k, v)
 for start, end in ((0, 6), (6, 7), (7, 9)):
     past = model(ids[:, start:end], past_key_values=past, use_cache=True).past_key_values
-    shapes = {tuple(part.shape) for pair in past for part in pair}
-    print(f"送进 {end - start} 个：{len(past)} 层，每层 k、v 都是 {shapes}")  # (B, K, S, D)
+    for layer, (k, v) in enumerate(past):  # 这一步收齐的 all_presents：每层一对，各 (B, K, S, D)
+        print(f"送进 {end - start} 个，第 {layer} 层：k {tuple(k.shape)}，v {tuple(v.shape)}")
 
 # %% 两种缓存
 from transformers import DynamicCache

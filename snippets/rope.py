@@ -208,7 +208,8 @@ backwards = mutate(half, "rope_backwards")(ids).logits
 print(f"对照：转反了，整段前向就最多差 {(backwards - right).abs().max():.2f}")
 past = broken(ids[:, :8], use_cache=True).past_key_values
 gap = torch.tensor([[*range(8), *range(9, 13)]])  # 第 8 个之前空出一位
-as_gap = half(ids, position_ids=gap).logits
+whole = torch.ones_like(ids)  # 说明是一篇：没有掩码时，位置跳了就当作打包的另一篇
+as_gap = half(ids, attention_mask=whole, position_ids=gap).logits
 for t in range(8, 12):
     logits = broken(ids[:, t : t + 1], past_key_values=past, use_cache=True).logits[:, 0]
     print(

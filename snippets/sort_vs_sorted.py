@@ -25,17 +25,49 @@ try:
 except ValueError as error:
     print(error)
 
-# %% torch.sort 是第三种
+# %% 同名的还有两种
+import numpy as np
 import torch
 
+array = np.array([3, 1, 2])
+print("ndarray.sort():", array.sort(), array.tolist())  # 与列表相同：就地，返回 None
 logits = torch.tensor([0.2, 3.0, 1.0])
-values, indices = torch.sort(logits, descending=True)  # 返回两个张量，logits 不变
-print(values.tolist(), indices.tolist())
-print(logits.sort() is None, type(logits.sort()).__name__)
+values, indices = logits.sort(descending=True)  # 张量的 sort 不就地，返回（值, 下标）
+print("Tensor.sort():", values.tolist(), indices.tolist(), " 原来的不变:", logits.tolist())
+
+# %% 比了几次
+import math
+import random
+
+
+class Counted:
+    """一个数，每比一次大小就记一笔。"""
+
+    times = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __lt__(self, other: "Counted") -> bool:
+        Counted.times += 1
+        return self.value < other.value
+
+
+def comparisons(values: list[float]) -> int:
+    """sorted 排这一串比了多少次。"""
+    Counted.times = 0
+    sorted(map(Counted, values))
+    return Counted.times
+
+
+n = 1024
+shuffled = [comparisons(random.Random(seed).sample(range(n), n)) for seed in range(20)]
+print("已有序:", comparisons(list(range(n))), " 全倒序:", comparisons(list(range(n))[::-1]))
+print(f"打乱的，20 个种子: {min(shuffled)} 到 {max(shuffled)}，", end="")
+print("任何比较排序平均至少 log2(n!) =", math.ceil(math.lgamma(n + 1) / math.log(2)))
 
 # %% 检验 与蛮力相同
 import itertools
-import random
 
 random.seed(0)
 for _ in range(200):
@@ -54,8 +86,36 @@ assert by_first == sorted(pairs)  # 第二项本就递增，稳定排序等于�
 again = sorted(pairs, key=lambda pair: pair[0], reverse=True)
 assert all(a[0] > b[0] or (a[0] == b[0] and a[1] < b[1]) for a, b in itertools.pairwise(again))
 
-# %% 检验 torch
+# %% 检验 多级排序与前 k 大
+import heapq
+
+words = ["".join(random.choice("abc") for _ in range(random.randint(0, 4))) for _ in range(200)]
+one_key = sorted(words, key=lambda w: (-len(w), w))
+assert one_key == sorted(sorted(words), key=len, reverse=True)  # 先次要，后主要
+for k in range(5):
+    assert heapq.nlargest(k, words) == sorted(words, reverse=True)[:k]
+assert sorted([1, 2])[-0:] == [1, 2]  # k = 0 时 [-k:] 是全部
+
+# %% 检验 NumPy 与 torch
 assert values.equal(logits[indices]) and values.tolist() == sorted(logits.tolist(), reverse=True)
+for seed in range(5):
+    torch.manual_seed(seed)
+    ties = torch.randint(4, (500,))
+    order = sorted(range(500), key=lambda i: int(ties[i]))  # Python 的稳定排序
+    assert ties.sort(stable=True).indices.tolist() == order
+    assert np.argsort(ties.numpy(), kind="stable").tolist() == order
+grid = torch.tensor([[3, 1], [2, 4]])
+assert grid.sort().values.tolist() == np.sort(grid.numpy()).tolist() == [[1, 3], [2, 4]]  # 沿最后一维
+
+# %% 检验 llm 报错的次序固定
+for names in itertools.permutations(["zebra", "apple", "mango"]):
+    try:
+        LLMConfig(**dict.fromkeys(names, 1))
+    except ValueError as error:
+        places = [str(error).index(name) for name in ("apple", "mango", "zebra")]
+        assert places == sorted(places)
+    else:
+        raise AssertionError("不认识的字段应当报错")
 
 # %% 坏 接住了 None
 data = [3, 1, 2]
@@ -81,4 +141,6 @@ try:
     sorted([3, "1", 2])
 except TypeError as error:
     print("TypeError:", error)
-print(sorted([2.0, float("nan"), 1.0]))  # nan 与谁都比不出大小，结果没有排好
+holed = [2.0, float("nan"), 1.0]
+print("sorted:", sorted(holed))  # nan 与谁都比不出大小，结果没有排好
+print("NumPy: ", np.sort(holed).tolist(), " torch:", torch.tensor(holed).sort().values.tolist())

@@ -30,17 +30,34 @@ methods: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "permute(2, 0, 1)": lambda y: y.permute(2, 0, 1),
     "squeeze(0)": lambda y: y.squeeze(0),
     "unsqueeze(1)": lambda y: y.unsqueeze(1),
+    "unsqueeze(-1)": lambda y: y.unsqueeze(-1),
     "expand(2, -1, -1)": lambda y: y.expand(2, -1, -1),
     "flatten(1)": lambda y: y.flatten(1),
     "chunk(2, dim=-1)[1]": lambda y: y.chunk(2, dim=-1)[1],
     "split([1, 3], -1)[1]": lambda y: y.split([1, 3], dim=-1)[1],
     "repeat(2, 1, 1)": lambda y: y.repeat(2, 1, 1),
 }
-print(f"{'base':22}{tuple(base.shape)!s:14}{base.stride()}")
+print(f"{'base':22}{tuple(base.shape)!s:14}{base.stride()!s:15}起点 0")
 for name, method in methods.items():
     y = method(base)
     facts = f"连续 {'是' if y.is_contiguous() else '否'} 共享 {'是' if shares(y, base) else '否'}"
-    print(f"{name:22}{tuple(y.shape)!s:14}{y.stride()!s:15}{facts}")
+    print(f"{name:22}{tuple(y.shape)!s:14}{y.stride()!s:15}起点 {y.storage_offset()} {facts}")
+
+# %% 负的维数从右边数
+chosen = torch.zeros(2)  # (B,)
+print("unsqueeze(-1):", tuple(chosen.unsqueeze(-1).shape), " 等于 unsqueeze(1):", end=" ")
+print(tuple(chosen.unsqueeze(1).shape))  # 插入之后有 2 维，-1 是新的最后一维
+print("unsqueeze(-2):", tuple(chosen.unsqueeze(-2).shape), " 等于 unsqueeze(0)")
+cube = torch.zeros(2, 3, 4)
+print("transpose(-2, -1):", tuple(cube.transpose(-2, -1).shape), " 原来有几维都行")
+for name, attempt in {
+    "unsqueeze(4)": lambda: cube.unsqueeze(4),
+    "transpose(0, 3)": lambda: cube.transpose(0, 3),
+}.items():
+    try:
+        attempt()
+    except IndexError as error:
+        print(f"{name}:", error)
 
 # %% view 要什么
 wide = torch.arange(24).view(4, 6).transpose(0, 1)  # (6, 4)，步长 (1, 6)，不连续
@@ -49,18 +66,26 @@ try:
     wide.view(24)
 except RuntimeError as error:
     print("合并两维:", str(error).split("(")[0])
-print("reshape 复制了:", not shares(wide.reshape(24), wide))
+print("reshape 拷贝了:", not shares(wide.reshape(24), wide))
 print("contiguous 之后:", wide.contiguous().stride(), tuple(wide.contiguous().view(24).shape))
-print("本就连续，contiguous 不复制:", base.contiguous() is base)
+print("本就连续，contiguous 不拷贝:", base.contiguous() is base)
+big = torch.arange(2 * 6 * 3 * 5).view(2, 6, 3, 5)
+part = big[:, :4]  # (B, T, H, D)：每行只要前 4 个词元，行与行之间空着一截
+print("不连续，却合得起来:", part.is_contiguous(), part.stride(), part.view(2, 4, 15).stride())
+print("contiguous().view 拷贝:", not shares(part.contiguous(), big), end=" ")
+print(" reshape 拷贝:", not shares(part.reshape(2, 4, 15), big))
 
 # %% 拆头与合头
 B, T, H, D = 2, 4, 3, 5
 h = torch.randn(B, T, H * D)  # 投影的输出
 heads = h.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
 print("拆头:", tuple(heads.shape), heads.stride(), "共享:", shares(heads, h))
-y = heads.contiguous()  # 算完注意力，常是一块新的、连续的内存
+y = heads.contiguous()  # 手写的注意力算完，是一块新的、连续的内存
 merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
-print("合头:", tuple(merged.shape), "复制了:", not shares(merged, y))
+print("手写的，合头:", tuple(merged.shape), "拷贝了:", not shares(merged, y))
+y = torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)  # (B, H, T, D)
+merged = y.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
+print("SDPA 的，步长同 q:", y.stride() == heads.stride(), " 拷贝了:", not shares(merged, y))
 
 # %% chunk 与 split
 row = torch.arange(7)
@@ -111,8 +136,32 @@ def from_memory(y: torch.Tensor) -> torch.Tensor:
 for method in methods.values():
     y = method(base)
     assert from_memory(y).equal(y)
-    strides = tuple(n // y.element_size() for n in y.numpy().strides)  # NumPy 按字节数
-    assert strides == y.stride()
+
+# %% 检验 NumPy 自己造的，步长相同
+flat = np.arange(12).reshape(1, 3, 4)  # 不从 torch 来
+theirs = {
+    "view(3, 4)": flat.reshape(3, 4),
+    "transpose(1, 2)": flat.swapaxes(1, 2),
+    "permute(2, 0, 1)": flat.transpose(2, 0, 1),
+    "squeeze(0)": flat.squeeze(0),
+    "unsqueeze(1)": np.expand_dims(flat, 1),
+    "unsqueeze(-1)": np.expand_dims(flat, -1),
+    "expand(2, -1, -1)": np.broadcast_to(flat, (2, 3, 4)),
+    "flatten(1)": flat.reshape(1, 12),
+    "chunk(2, dim=-1)[1]": np.array_split(flat, 2, axis=-1)[1],
+    "split([1, 3], -1)[1]": np.split(flat, [1], axis=-1)[1],
+    "repeat(2, 1, 1)": np.tile(flat, (2, 1, 1)),
+}
+assert theirs.keys() == methods.keys()
+for name, other in theirs.items():
+    y = methods[name](base)
+    assert tuple(y.shape) == other.shape and (y.numpy() == other).all(), name
+    assert shares(y, base) == np.shares_memory(other, flat), name
+    for length, ours, size in zip(y.shape, y.stride(), other.strides, strict=True):
+        assert length == 1 or ours == size // other.itemsize, name  # NumPy 按字节数
+    if shares(y, base):
+        start = other.__array_interface__["data"][0] - flat.__array_interface__["data"][0]
+        assert y.storage_offset() == start // other.itemsize, name
 
 # %% 检验 与逐元素的定义相同
 r = torch.randn(2, 3, 4)
@@ -131,12 +180,46 @@ assert [part.tolist() for part in row.chunk(3)] == [
     part.tolist() for part in (row[:3], row[3:6], row[6:])
 ]
 
-# %% 检验 共享的一起变，复制的不变
+# %% 检验 共享的一起变，拷贝的不变
 for name, method in methods.items():
     source = torch.zeros(1, 3, 4)
     y = method(source)
     source.fill_(1.0)
     assert y.eq(1.0).all() if name != "repeat(2, 1, 1)" else y.eq(0.0).all()
+
+# %% 检验 合得起来的条件
+import random
+
+
+def mergeable(y: torch.Tensor, first: int, last: int) -> bool:
+    """第 first 到 last 维能不能合成一维：相邻两维之间，外面的步长 = 里面的步长 × 里面的长度。"""
+    dims = [d for d in range(first, last + 1) if y.shape[d] != 1]  # 长度为 1 的维不算数
+    return all(
+        y.stride(outer) == y.stride(inner) * y.shape[inner]
+        for outer, inner in zip(dims, dims[1:], strict=False)
+    )
+
+
+random.seed(0)
+answers = {(fits, whole): 0 for fits in (True, False) for whole in (True, False)}
+for _ in range(2000):
+    y = torch.zeros([random.randint(1, 4) for _ in range(4)])
+    y = y.permute(random.sample(range(4), 4))
+    y = y[tuple(slice(0, random.randint(1, n), random.randint(1, 2)) for n in y.shape)]
+    if random.random() < 0.3:
+        y = y[..., :1, :].expand(-1, -1, 3, -1)
+    first, last = sorted(random.sample(range(4), 2))
+    wanted = [*y.shape[:first], y.shape[first : last + 1].numel(), *y.shape[last + 1 :]]
+    try:
+        y.view(wanted)
+        fits = True
+    except RuntimeError:
+        fits = False
+    assert fits == mergeable(y, first, last)
+    answers[fits, y.is_contiguous()] += 1
+assert answers[False, True] == 0  # 连续的总合得起来
+assert answers[True, False] > 100 and answers[False, False] > 100  # 不连续的两种都考到了
+print("不连续的里面，合得起来", answers[True, False], "例，合不起来", answers[False, False], "例")
 
 # %% 检验 拆了再合等于没动
 for y in (heads, heads.contiguous()):  # 两种内存布局，结果一样
@@ -144,23 +227,91 @@ for y in (heads, heads.contiguous()):  # 两种内存布局，结果一样
 for head in range(H):
     assert heads[:, head].equal(h[..., head * D : (head + 1) * D])  # 第 h 个头是连着的 D 列
 
-# %% 检验 llm 里的几处
-from llm import LLMConfig
-from llm.model import RotaryEmbedding, apply_rotary
+# %% 检验 llm 里的拆头与合头
+import math
 
-cos, sin = RotaryEmbedding(LLMConfig(hidden_size=16, num_attention_heads=4))(
-    torch.arange(5).expand(2, 5), torch.float32
-)
+from llm import LLMConfig
+from llm.model import Attention, RotaryEmbedding, apply_rotary
+
+config = LLMConfig(hidden_size=16, num_attention_heads=4, num_key_value_heads=2)  # D = 4
+rope = RotaryEmbedding(config)
+cos, sin = rope(torch.arange(5).expand(2, 5), torch.float32)
 assert cos.shape == sin.shape == (2, 1, 5, 2)  # unsqueeze(1) 留出的 1 对着头
-q = torch.randn(2, 3, 5, 4)  # (B, N, T, D)，三个头共用一张表
-shared = apply_rotary(q, cos, sin)
-for head in range(3):
-    alone = apply_rotary(q[:, head : head + 1], cos, sin)
-    torch.testing.assert_close(shared[:, head : head + 1], alone, rtol=0, atol=0)
+theta = 10000.0 ** (-np.arange(2) / 2)  # (R/2,)
+for t, i in np.ndindex(5, 2):
+    assert math.isclose(cos[0, 0, t, i], math.cos(t * theta[i]), abs_tol=1e-6)
+    assert math.isclose(sin[1, 0, t, i], math.sin(t * theta[i]), abs_tol=1e-6)
+
+
+def turn(v: np.ndarray, t: int) -> np.ndarray:
+    """把一个头的向量 (D,) 转 tθ：前一半是实部，后一半是虚部，乘 exp(i tθ)。"""
+    z = (v[:2] + 1j * v[2:]) * np.exp(1j * t * theta)
+    return np.concatenate([z.real, z.imag])
+
+
+def one_by_one(layer: Attention, x: np.ndarray) -> np.ndarray:
+    """不改任何形状：第 h 个头就是投影的第 h*D 到 (h+1)*D 列，逐头、逐词元用 NumPy 算。"""
+    weight = {name: p.detach().numpy().T for name, p in layer.named_parameters()}
+    q, k, v = (x @ weight[f"{name}_proj.weight"] for name in "qkv")
+    y = np.zeros_like(q)
+    for h in range(4):
+        mine, its = slice(4 * h, 4 * h + 4), slice(4 * (h // 2), 4 * (h // 2) + 4)
+        for t in range(len(x)):
+            scores = [turn(q[t, mine], t) @ turn(k[s, its], s) / 2 for s in range(t + 1)]
+            share = np.exp(scores) / np.exp(scores).sum()
+            y[t, mine] = share @ v[: t + 1, its]
+    return y @ weight["o_proj.weight"]
+
+
+x = torch.randn(2, 5, 16)
+for backend in ("sdpa", "manual"):
+    config.attention_backend = backend
+    layer = Attention(config)
+    got, (k, v) = layer(x, cos, sin)
+    assert k.shape == v.shape == (2, 2, 5, 4)  # (B, K, S, D)
+    for b in range(2):
+        np.testing.assert_allclose(
+            got[b].detach(), one_by_one(layer, x[b].numpy()), rtol=1e-4, atol=1e-6
+        )
+
+# %% 检验 llm 里的切两半与合并
+from llm.loss import next_token_loss
+from llm.model import FeedForward
+
+
+def silu(z: np.ndarray) -> np.ndarray:
+    """z · sigmoid(z)。"""
+    return z / (1 + np.exp(-z))
+
+
+mlp = FeedForward(LLMConfig(hidden_size=16, intermediate_size=6, fused_mlp=True))
+both = x.numpy() @ mlp.gate_up_proj.weight.detach().numpy().T  # (B, T, 2I)
+hidden = silu(both[..., :6]) * both[..., 6:]  # 前一半 gate，后一半 up
+np.testing.assert_allclose(
+    mlp(x).detach(), hidden @ mlp.down_proj.weight.detach().numpy().T, rtol=1e-4, atol=1e-6
+)
+logits, labels = torch.randn(2, 5, 7), torch.randint(7, (2, 5))
+losses = [
+    math.log(sum(math.exp(z) for z in logits[b, t])) - logits[b, t, labels[b, t + 1]].item()
+    for b in range(2)
+    for t in range(4)  # 每行最后一个位置没有下一个
+]
+assert math.isclose(next_token_loss(logits, labels), sum(losses) / len(losses), rel_tol=1e-5)
+
+# %% 检验 自测里的说法
+assert [len(piece) for piece in torch.arange(6).tensor_split(4)] == [2, 2, 1, 1]
+fused = torch.arange(12).view(1, 1, 12)  # (B, T, 2I)
+halves, pairs = fused.chunk(2, dim=-1), fused.view(1, 1, 6, 2).unbind(-1)
+assert [h.shape for h in halves] == [h.shape for h in pairs] and not halves[0].equal(pairs[0])
+assert pairs[0].flatten().tolist() == [0, 2, 4, 6, 8, 10]
 
 # %% 检验 报错的几种
 for attempt in (
+    lambda: torch.zeros(2, 3).view(4),  # 个数对不上
+    lambda: torch.zeros(2, 3).reshape(4, -1),  # 6 不能被 4 整除
+    lambda: torch.zeros(2, 3, 4).permute(1, 0),  # 没有写全
     lambda: torch.zeros(2, 3).expand(4, 3),  # 只有长度为 1 的维能扩
+    lambda: torch.zeros(3).expand(-1, 3),  # 新添的维没有原来的长度，不能写 -1
     lambda: torch.zeros(2, 3).transpose(0, 1).view(6),
     lambda: torch.zeros(7).split([5, 1]),  # 长度之和要等于 7
     lambda: torch.zeros(2, 3).repeat(2),  # repeat 的个数不能少于维数
@@ -168,7 +319,7 @@ for attempt in (
     try:
         attempt()
     except RuntimeError as error:
-        print(str(error).split(".")[0][:88])
+        print(str(error).split(".")[0].split(" (input")[0][:100])
     else:
         raise AssertionError("应当报错")
 
@@ -181,15 +332,30 @@ print("合头，对:", out.transpose(1, 2).reshape(1, 4, -1)[0].tolist())
 print("合头，错:", out.reshape(1, 4, -1)[0].tolist(), "← 第 0 行混进了词元 1")
 
 # %% 坏 写进 expand 的结果
-mask = torch.zeros(1, 3).expand(2, 3)
-mask[0, 0] = 1.0  # 想只改第 0 行
-print(mask.tolist())
-try:
-    mask.add_(1.0)
-except RuntimeError as error:
-    print("整个就地加:", str(error).split(".")[0])
-else:
-    raise AssertionError("几个元素共用一格内存时，整个就地写应当报错")
+import warnings
+
+hide = torch.tensor([[True, False, False], [False, True, False]])  # 每行想遮的不同
+writes: dict[str, Callable[[torch.Tensor], object]] = {
+    "mask[0, 0] = 1": lambda m: m.__setitem__((0, 0), 1.0),
+    "mask[0].fill_(1)": lambda m: m[0].fill_(1.0),
+    "mask.zero_()": lambda m: m.zero_(),
+    "mask.masked_fill_(hide, 1)": lambda m: m.masked_fill_(hide, 1.0),
+    "mask.copy_(…)": lambda m: m.copy_(hide.float()),
+    "mask.add_(1)": lambda m: m.add_(1.0),
+}
+for name, write in writes.items():
+    whole = torch.zeros(1, 3)
+    mask = whole.expand(2, 3)  # 两行是同一行
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            write(mask)
+            ending = f"{mask.tolist()}{'，只有一句警告' if caught else ''}"
+        except RuntimeError:
+            ending = "RuntimeError"
+    print(f"{name:28}{ending}")
+own = torch.zeros(1, 3).expand(2, 3).clone()  # 先拷贝一份，两行才各有各的
+print("先 clone()：", own.masked_fill_(hide, 1.0).tolist())
 
 # %% 坏 squeeze 不写维数
 for batch in (2, 1):

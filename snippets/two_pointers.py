@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 双指针：每走一步，就永远丢掉一批候选
+# # 双指针：每走一步，就排除一批候选
 # 来源：Cormen et al., *Introduction to Algorithms*, 4th ed., §2.1（循环不变式）；Knuth, *TAOCP*
 # vol. 2, §3.1 习题 6（Floyd 判圈）。这个主题没有对应的 llm 代码，模板自己写，与暴力法对拍。
 
@@ -19,6 +19,36 @@ def pair_with_sum(xs: list[int], target: int) -> tuple[int, int] | None:
 
 
 print(pair_with_sum([1, 3, 4, 6, 8, 11], 14), pair_with_sum([1, 3, 4, 6, 8, 11], 13))
+
+
+# %% 相向，不要有序
+def most_water(heights: list[int]) -> int:
+    """两块板之间最多盛多少水：宽 × 矮的那块高。"""
+    left, right, best = 0, len(heights) - 1, 0
+    while left < right:
+        best = max(best, (right - left) * min(heights[left], heights[right]))
+        if heights[left] < heights[right]:
+            left += 1  # 左边矮：它配里面的任何一块，都更窄，也不会更高
+        else:
+            right -= 1
+    return best
+
+
+def rain(heights: list[int]) -> int:
+    """一排柱子接得住多少雨水：每格的水面是左右两边最高的里矮的那个。"""
+    left, right, low, high, water = 0, len(heights) - 1, 0, 0, 0
+    while left <= right:
+        low, high = max(low, heights[left]), max(high, heights[right])  # 各自见过的最高
+        if low < high:
+            water += low - heights[left]  # 右边已有更高的，这一格的水面就是 low
+            left += 1
+        else:
+            water += high - heights[right]
+            right -= 1
+    return water
+
+
+print(most_water([1, 8, 6, 2, 5, 4, 8, 3, 7]), rain([0, 1, 0, 2, 1, 0, 1, 3, 2, 1, 2, 1]))
 
 
 # %% 快慢
@@ -78,20 +108,35 @@ print(longest_within([3, 1, 2, 1, 4], 5), longest_distinct("abba"), longest_dist
 import random
 
 
-def steps(xs: list[int], limit: int) -> int:
-    """滑动窗口里两个指针一共走了几步。"""
-    left = total = moved = 0
-    for x in xs:
-        total, moved = total + x, moved + 1
-        while total > limit:
-            total, left, moved = total - xs[left], left + 1, moved + 1
-    return moved
+class Watched(list):
+    """一个列表，每读一项就记一笔；交给上面的函数，就知道它们真的走了几步。"""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        return super().__getitem__(index)
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
 
 
-random.seed(0)
+def reads(run, xs: list, *more) -> int:
+    """run 在 xs 上一共读了几项。"""
+    watched = Watched(xs)
+    run(watched, *more)
+    return watched.reads
+
+
 for n in (10, 100, 1000):
-    moved = steps([random.randint(0, 9) for _ in range(n)], 20)
-    print(f"n = {n}: 窗口 {moved} 步，暴力 {n * (n + 1) // 2} 段")
+    window, pairs = [], []
+    for seed in range(20):
+        random.seed(seed)
+        xs = [random.randint(0, 9) for _ in range(n)]
+        window.append(reads(longest_within, xs, 20))  # 进窗口读一次，出窗口再读一次
+        pairs.append(reads(pair_with_sum, sorted(xs), 100))  # 找不到；每步读两头
+    print(f"n = {n}：窗口读 {min(window)} 到 {max(window)} 项，相向读 {max(pairs)} 项，", end="")
+    print(f"暴力枚举 {n * (n + 1) // 2} 段")
 
 
 # %% 装箱
@@ -115,11 +160,16 @@ def pack_pairs(lengths: list[int], room: int) -> list[list[int]]:
 
 
 print(pack_pairs([5, 2, 7, 3, 6], 8))
-lengths = [random.randint(8, 120) for _ in range(64)]
-boxes = pack_pairs(lengths, 128)
-for name, rows in (("一行一条", 64), ("两条一箱", len(boxes))):
-    print(f"{name}: {rows} 行，填充 {rows * 128 - sum(lengths)} 个词元")
-print("箱数的下界（全部首尾相接）:", -(-sum(lengths) // 128))
+rows, empty, least = [], [], []
+for seed in range(20):
+    random.seed(seed)
+    lengths = [random.randint(8, 120) for _ in range(64)]
+    rows.append(len(pack_pairs(lengths, 128)))
+    empty.append(rows[-1] * 128 - sum(lengths))
+    least.append(-(-sum(lengths) // 128))  # 全部首尾相接也要这么多行
+print("20 个种子，各 64 条，一行 128 个词元。一行一条: 64 行", end="")
+print(f"；两条一箱: {min(rows)} 到 {max(rows)} 行，空着 {min(empty)} 到 {max(empty)} 个")
+print(f"行数的下界: {min(least)} 到 {max(least)}")
 
 # %% 图
 import matplotlib.pyplot as plt
@@ -173,6 +223,11 @@ for _ in range(500):
     if got is not None:
         found += 1
         assert got[0] < got[1] and xs[got[0]] + xs[got[1]] == target
+    walls = [random.randint(0, 6) for _ in range(n)]  # 没有排序
+    areas = [(b - a) * min(walls[a], walls[b]) for a, b in combinations(range(n), 2)]
+    assert most_water(walls) == max(areas, default=0)
+    surface = [min(max(walls[: i + 1]), max(walls[i:])) for i in range(n)]
+    assert rain(walls) == sum(surface) - sum(walls)
     copy = list(xs)
     assert copy[: unique(copy)] == sorted(set(xs))
     positive = [abs(x) for x in xs]
@@ -191,6 +246,54 @@ for _ in range(500):
         assert has_cycle(following, 0) == (at != -1)
 assert 50 < found < 450  # 找得到与找不到的都考到了
 
+
+# %% 检验 走的步数不超过 2n
+for seed in range(200):
+    random.seed(seed)
+    n = random.randint(2, 60)
+    xs = [random.randint(0, 9) for _ in range(n)]
+    assert n <= reads(longest_within, xs, random.randint(0, 30)) <= 2 * n
+    assert reads(longest_distinct, random.choices("abcdef", k=n)) == n
+    assert reads(pair_with_sum, sorted(xs), random.randint(0, 20)) <= 2 * (n - 1)
+    assert reads(most_water, xs) <= 4 * (n - 1)  # 每步读两头，算面积一次，比高矮一次
+    assert reads(rain, xs) == 3 * n  # 每步读两头，再读收下的那一格
+    assert reads(unique, sorted(xs)) <= 3 * n
+    following = [random.randrange(n) for _ in range(n)]
+    assert reads(has_cycle, following, 0) <= 4 * (n + 1)  # 慢的至多走 n 步；每轮读四次
+assert reads(longest_within, [9] * 50, 5) == 100  # 个个超过：一进就出，恰好 2n
+
+
+# %% 检验 自测里的说法
+def shortest_at_least(xs: list[int], target: int) -> int:
+    """正数里，和至少为 target 的最短一段有多长；没有则 0。"""
+    left = total = best = 0
+    for right, x in enumerate(xs):
+        total += x
+        while total >= target:  # 合格时收缩，边收缩边更新
+            best = min(best or len(xs), right - left + 1)
+            total -= xs[left]
+            left += 1
+    return best
+
+
+def count_exact(xs: list[int], target: int) -> int:
+    """和恰好为 target 的段有几个，数有正有负：前缀和加字典。"""
+    seen, total, found = {0: 1}, 0, 0
+    for x in xs:
+        total += x
+        found += seen.get(total - target, 0)
+        seen[total] = seen.get(total, 0) + 1
+    return found
+
+
+for seed in range(200):
+    random.seed(seed)
+    n, target = random.randint(0, 8), random.randint(1, 12)
+    signed = [random.randint(-4, 6) for _ in range(n)]
+    positive = [abs(x) + 1 for x in signed]
+    long_enough = [b - a for a, b in spans(n) if sum(positive[a:b]) >= target]
+    assert shortest_at_least(positive, target) == min(long_enough, default=0)
+    assert count_exact(signed, target) == sum(sum(signed[a:b]) == target for a, b in spans(n))
 
 # %% 检验 装箱最少
 def fewest(lengths: list[int], room: int) -> int:
@@ -249,19 +352,79 @@ leaky = attend(packed_x, positions, causal_mask(8))  # 只有因果掩码
 torch.testing.assert_close(leaky[:, :5], alone[0])
 assert not leaky[:, 5:].allclose(alone[1], atol=1e-3)  # 第二条看见了第一条
 
+# %% 检验 整个模型，几条一行
+from llm import LLMForCausalLM
+from llm.model import document_mask
+
+assert document_mask(torch.tensor([[0, 1, 2, 0, 1]]))[0, 0].int().tolist() == [
+    [1, 0, 0, 0, 0],
+    [1, 1, 0, 0, 0],
+    [1, 1, 1, 0, 0],
+    [0, 0, 0, 1, 0],  # 第二条从头开始，看不见第一条
+    [0, 0, 0, 1, 1],
+]
+for seed in range(3):
+    torch.manual_seed(seed)
+    small = LLMConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=4,
+    )  # fmt: skip
+    model = LLMForCausalLM(small).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.5)  # 权重大些，漏看才显得出来
+    lengths = [random.randint(2, 6) for _ in range(3)]
+    rows = [torch.randint(32, (1, n)) for n in lengths]
+    restart = torch.tensor([[t for n in lengths for t in range(n)]])
+    with torch.no_grad():
+        one_row = torch.cat(rows, dim=1)
+        packed_logits = model(one_row, position_ids=restart).logits
+        wanted = torch.cat([model(row).logits for row in rows], dim=1)
+        torch.testing.assert_close(packed_logits, wanted, rtol=1e-4, atol=1e-4)
+        assert not model(one_row).logits.allclose(wanted, atol=0.1)  # 位置一路数，就当成一条
+
 # %% 坏 有负数还用滑动窗口
+from bisect import bisect_left
+
+
+def longest_any_sign(xs: list[int], limit: int) -> int:
+    """有负数也对：左端只可能在前缀和创新高处（更早、更高的总不比更晚、更低的差），在里面二分。"""
+    highs, places, total, best = [0], [0], 0, 0
+    for end, x in enumerate(xs, 1):
+        total += x
+        first = bisect_left(highs, total - limit)  # 要 前缀和[左] ≥ total - limit，越早越好
+        if first < len(highs):
+            best = max(best, end - places[first])
+        if total > highs[-1]:
+            highs.append(total)
+            places.append(end)
+    return best
+
+
+def brute(xs: list[int], limit: int) -> int:
+    """枚举每一段。"""
+    return max((b - a for a, b in spans(len(xs)) if sum(xs[a:b]) <= limit), default=0)
+
+
 signed = [5, -4, 1]
-fits = [b - a for a, b in spans(3) if sum(signed[a:b]) <= 2]
-print("窗口:", longest_within(signed, 2), " 暴力:", max(fits), " 整段之和:", sum(signed))
-wrong = 0
-for _ in range(1000):
-    signed = [random.randint(-5, 5) for _ in range(6)]
-    fits = [b - a for a, b in spans(6) if sum(signed[a:b]) <= 2]
-    wrong += longest_within(signed, 2) != max(fits, default=0)
-print(f"随机 1000 例，错 {wrong} 例")
+print("窗口:", longest_within(signed, 2), " 暴力:", brute(signed, 2), " 整段之和:", sum(signed))
+wrong = []
+for seed in range(10):
+    random.seed(seed)
+    cases = [[random.randint(-5, 5) for _ in range(6)] for _ in range(500)]
+    wrong.append(sum(longest_within(case, 2) != brute(case, 2) for case in cases))
+    assert all(longest_any_sign(case, 2) == brute(case, 2) for case in cases)
+print(f"10 个种子，各随机 500 例：窗口错 {min(wrong)} 到 {max(wrong)} 例，前缀和加二分错 0 例")
 
 # %% 坏 没有排序就相向
 print("没排序:", pair_with_sum([3, 9, 8, 1], 11), " 排了序:", pair_with_sum([1, 3, 8, 9], 11))
+missed = []
+for seed in range(10):
+    random.seed(seed)
+    tries = [(random.sample(range(20), 6), random.randint(5, 30)) for _ in range(500)]
+    have = [(xs, s) for xs, s in tries if any(a + b == s for a, b in combinations(xs, 2))]
+    missed.append(sum(pair_with_sum(xs, s) is None for xs, s in have) / len(have))
+    assert all(pair_with_sum(sorted(xs), s) for xs, s in have)
+print(f"10 个种子，有答案的里面漏掉 {min(missed):.0%} 到 {max(missed):.0%}；排了序一个不漏")
 
 
 # %% 坏 等号与退回去

@@ -20,7 +20,7 @@ from benchmarks import peers
 from rizhi import cli, vault
 from rizhi.page import read_notes
 from rizhi.snippets.cells import CellOutput
-from rizhi.snippets.record import compare
+from rizhi.snippets.compare import compare
 from rizhi.vault import find_vault
 from tests import vaults
 

@@ -24,7 +24,10 @@ def _pairs(*shape: int, layers: int = 2) -> tuple:
         ({"attention_mask": torch.ones(2, 7)}, r"\(2, 7\)，应为 \(B, 6\) 或 \(B, 6\)"),
         ({"attention_mask": torch.ones(6)}, r"attention_mask 的形状是 \(6,\)"),
         ({"attention_mask": torch.tensor(1)}, r"attention_mask 的形状是 \(\)"),
-        ({"attention_mask": torch.ones(2, 1, 6, 6)}, r"attention_mask 的形状是 \(2, 1, 6, 6\)"),
+        (
+            {"attention_mask": torch.ones(2, 1, 6, 6)},
+            r"四维的 .*\(2, 1, 6, 6\)",
+        ),
         ({"attention_mask": torch.ones(3, 6)}, "attention_mask 有 3 行，输入有 2 行"),
         ({"position_ids": torch.arange(6)}, r"position_ids 的形状是 \(6,\)，应为 \(2, 6\)"),
         ({"position_ids": torch.arange(5)[None]}, r"position_ids 的形状是 \(1, 5\)"),

@@ -28,6 +28,7 @@ def dirty() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.guide("`save_pretrained`、`from_pretrained`，分片，换精度", "是")
 @pytest.mark.usefixtures("dirty")
 @pytest.mark.parametrize("family", PRESETS)
 def test_five_rounds_of_saving_and_loading(tiny, tmp_path, family) -> None:
@@ -51,6 +52,7 @@ def test_dirty_memory_would_be_seen(tiny, tmp_path, monkeypatch) -> None:
     assert LLMForCausalLM.from_pretrained(tmp_path).model.rotary_emb.cos.isnan().all()
 
 
+@pytest.mark.guide("`save_pretrained`、`from_pretrained`，分片，换精度", "是")
 @pytest.mark.usefixtures("dirty")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_loading_in_another_dtype(tiny, tmp_path, dtype) -> None:
@@ -62,6 +64,7 @@ def test_loading_in_another_dtype(tiny, tmp_path, dtype) -> None:
     assert torch.equal(narrow(IDS).logits, model.to(dtype)(IDS).logits)
 
 
+@pytest.mark.guide("`save_pretrained`、`from_pretrained`，分片，换精度", "是")
 def test_sharded_saving(tiny, tmp_path) -> None:
     model = tiny()
     model.save_pretrained(tmp_path, max_shard_size="20KB")
@@ -70,6 +73,7 @@ def test_sharded_saving(tiny, tmp_path) -> None:
     assert torch.equal(again(IDS).logits, model(IDS).logits)
 
 
+@pytest.mark.guide("`AutoConfig`、`AutoModel`、`AutoModelForCausalLM`", "是")
 def test_auto_classes(tiny, tmp_path) -> None:
     model = tiny("glm4")
     model.save_pretrained(tmp_path)
@@ -94,6 +98,7 @@ def test_backend_can_be_chosen_when_loading(tiny, tmp_path) -> None:
         LLMForCausalLM.from_pretrained(tmp_path, attention_backend="flash")
 
 
+@pytest.mark.guide("共用词嵌入、改词表大小", "是")
 @pytest.mark.usefixtures("dirty")
 def test_tied_embeddings_share_one_tensor(tiny, tmp_path) -> None:
     """共享的嵌入：读回之后仍是同一个张量，梯度只有一份，文件里也只存一份。"""
@@ -112,6 +117,7 @@ def test_tied_embeddings_share_one_tensor(tiny, tmp_path) -> None:
     assert difference == model.lm_head.weight.numel()
 
 
+@pytest.mark.guide("共用词嵌入、改词表大小", "是")
 def test_resizing_the_vocabulary(tiny) -> None:
     model = tiny(tie_word_embeddings=True)
     before = model(IDS).logits
@@ -126,6 +132,7 @@ def test_tuples_instead_of_output_objects(tiny) -> None:
     assert loss.shape == () and logits.shape == (2, 7, 61)
 
 
+@pytest.mark.guide("梯度检查点", "是")
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("backend", ["sdpa", "manual"])
 def test_gradient_checkpointing_really_runs_again(tiny, backend, reentrant) -> None:
@@ -220,6 +227,7 @@ def train_step(tiny, tmp_path):
     return run
 
 
+@pytest.mark.guide("`Trainer`：训练，梯度累积", "是")
 def test_gradient_accumulation_gives_the_same_loss(train_step) -> None:
     """四行一批，与一行一批、累积四次：同样的损失，走到同样的参数。"""
     whole, parameters = train_step(LLMForCausalLM, 4, 1)

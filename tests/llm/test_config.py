@@ -23,6 +23,7 @@ EXPECTED = {
 }
 
 
+LINEAR = {"rope_type": "linear", "factor": 2.0}
 LEVEL = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -104,12 +105,13 @@ def test_every_problem_is_named_at_once() -> None:
         ({"rms_norm_eps": 0.0}, "rms_norm_eps=0.0"),
         ({"attention_backend": "eager"}, "attention_backend='eager'"),
         ({"use_cache": None}, "use_cache=None"),
-        ({"rope_scaling": {"type": "yarn"}}, "rope_type 只能是 linear、llama3"),
-        ({"rope_scaling": "linear"}, "rope_type 只能是 linear、llama3"),
-        ({"rope_scaling": {"rope_type": "linear"}}, "linear 要且只要 factor"),
-        ({"rope_scaling": {"rope_type": "linear", "factor": 2, "beta": 1}}, "要且只要 factor"),
-        ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "rope_scaling 的 factor=0"),
-        ({"rope_scaling": LEVEL}, "low_freq_factor 应小于 high_freq_factor"),
+        ({"rope_scaling": LINEAR}, "rope_scaling="),
+        ({"rope_frequency_scaling": {"type": "yarn"}}, "rope_type 只能是 linear、llama3"),
+        ({"rope_frequency_scaling": "linear"}, "rope_type 只能是 linear、llama3"),
+        ({"rope_frequency_scaling": {"rope_type": "linear"}}, "linear 要且只要 factor"),
+        ({"rope_frequency_scaling": {**LINEAR, "beta": 1}}, "linear 要且只要 factor"),
+        ({"rope_frequency_scaling": {**LINEAR, "factor": 0}}, "rope_frequency_scaling 的 factor=0"),
+        ({"rope_frequency_scaling": LEVEL}, "low_freq_factor 应小于 high_freq_factor"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

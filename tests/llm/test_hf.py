@@ -93,11 +93,12 @@ LLAMA3 = {
 SCALINGS = {"llama3": LLAMA3, "linear": {"rope_type": "linear", "factor": 4.0}}
 
 
+@pytest.mark.guide("`rope_type`：`default`、`linear`、`llama3`", "是")
 @pytest.mark.parametrize("form", ["5.x", "4.x"])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", SCALINGS)
 def test_reads_the_rope_scaling(saved, kind, family, form) -> None:
-    """放慢了的旋转：长到旋转表放得下的最后一个位置，也与 transformers 相等；存成我们的再读回不变。"""
+    """放慢了的旋转：直到旋转表的最后一行都与 transformers 相等；存成我们的再读回不变。"""
     scaling = SCALINGS[kind]
     part = {"partial_rotary_factor": 0.5} if family.startswith("glm") else {}
     rope = {**scaling, "rope_theta": 1e4, **part}
@@ -111,8 +112,8 @@ def test_reads_the_rope_scaling(saved, kind, family, form) -> None:
     torch.testing.assert_close(logits, theirs(ids).logits, rtol=0, atol=1e-5)
     ours.save_pretrained(folder / "ours")
     again = LLMForCausalLM.from_pretrained(folder / "ours")
-    assert again.config.rope_scaling == scaling and torch.equal(again(ids).logits, logits)
-    plain = LLMConfig(**{**ours.config.to_dict(), "rope_scaling": None})
+    assert again.config.rope_frequency_scaling == scaling and torch.equal(again(ids).logits, logits)
+    plain = LLMConfig(**{**ours.config.to_dict(), "rope_frequency_scaling": None})
     unscaled = LLMForCausalLM(plain).eval()
     unscaled.load_state_dict(ours.state_dict())
     assert (unscaled(ids).logits - logits).abs().max() > 1e-3  # 真的放慢了
@@ -195,6 +196,18 @@ def test_read_then_saved_as_ours(saved, tmp_path) -> None:
     LLMForCausalLM.from_hf(folder).save_pretrained(tmp_path / "ours")
     again = LLMForCausalLM.from_pretrained(tmp_path / "ours")
     assert torch.equal(again(IDS).logits, theirs(IDS).logits)
+
+
+@pytest.mark.guide("`rope_type`：`dynamic`、`yarn`、`longrope`", "拒绝")
+@pytest.mark.parametrize("kind", ["dynamic", "yarn", "longrope"])
+def test_other_rope_scalings(saved, kind) -> None:
+    """transformers 认得而这里不做的几种：读的时候拒绝，不当作没有缩放。"""
+    _, folder = saved("llama")
+    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8} if kind == "longrope" else {}
+    scaling = {"rope_type": kind, "factor": 4.0, "original_max_position_embeddings": 32, **factors}
+    _edit(folder, rope_parameters={**scaling, "rope_theta": 1e4})
+    with pytest.raises(ValueError, match=f"RoPE 缩放 rope_type='{kind}'"):
+        LLMForCausalLM.from_hf(folder)
 
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}

@@ -52,9 +52,7 @@ def test_weighting_by_tokens_equals_one_batch(tiny) -> None:
 
     def split(items) -> None:
         for row in range(4):
-            loss = model(
-                ids[row, None], labels=labels[row, None], num_items_in_batch=items
-            ).loss
+            loss = model(ids[row, None], labels=labels[row, None], num_items_in_batch=items).loss
             (loss if items else loss / 4).backward()
 
     whole = gradient(lambda: model(ids, labels=labels).loss.backward())

@@ -16,8 +16,8 @@ from llm.model import (
     RotaryEmbedding,
     TransformerBlock,
     apply_rotary,
-    causal_mask,
     attention_weights,
+    causal_mask,
     repeat_kv,
 )
 
@@ -134,6 +134,22 @@ def test_rotary_table_stays_fp32(dtype) -> None:
     before = rope.cos.clone()
     assert rope.to(dtype).cos.dtype == torch.float32 and torch.equal(rope.cos, before)
     assert rope(torch.zeros(1, 1, dtype=torch.long), dtype)[0].dtype == dtype
+    assert torch.equal(rope.to(torch.float32).cos, before)  # 去一趟窄的再回来，一位不差
+
+
+def test_what_the_apply_override_is_for(monkeypatch) -> None:
+    """没有 `RotaryEmbedding._apply`：去一趟 bf16 再回来就差了，to_empty 之后是脏内存。"""
+    rope = RotaryEmbedding(_config(max_position_embeddings=2000))
+    before = rope.cos.clone()
+    monkeypatch.delattr(RotaryEmbedding, "_apply")
+    assert (rope.to(torch.bfloat16).float().cos - before).abs().max() > 1e-3
+    with torch.device("meta"):
+        empty = RotaryEmbedding(_config())
+    torch.use_deterministic_algorithms(True)  # 没有初始化的内存一律填 NaN
+    try:
+        assert empty.to_empty(device="cpu").cos.isnan().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_rotary_table_survives_to_empty() -> None:

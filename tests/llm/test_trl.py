@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    special = {"pad_token": "<pad>", "eos_token": "<eos>"}
+    special: dict[str, Any] = {"pad_token": "<pad>", "eos_token": "<eos>"}
     return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
 
@@ -70,6 +71,7 @@ def _arguments(folder: Path) -> dict:
     }
 
 
+@pytest.mark.guide("TRL：SFT、DPO、GRPO 的默认设置", "是")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sft(tokenizer, tmp_path, family) -> None:
     from datasets import Dataset
@@ -85,6 +87,63 @@ def test_sft(tokenizer, tmp_path, family) -> None:
     assert loss == pytest.approx(math.log(len(tokenizer)), abs=0.3)
 
 
+@pytest.mark.guide("TRL：`packing=True`", "是")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sft_with_packing(tokenizer, theirs, tmp_path, family) -> None:
+    """TRL 自己的打包送来重新数起的位置；损失与同一套权重的 transformers 模型相等。"""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    texts = ["你好，world", "日知其所亡", "月无忘其所能", "可谓好学也已矣"]
+    ours: Any = _model(family, tokenizer)
+    found: list[float] = []
+    fields = ("vocab_size", "head_dim", "max_position_embeddings", "pad_token_id", "eos_token_id")
+    reference = theirs(family, **{name: getattr(ours.config, name) for name in fields})
+    ours.load_state_dict(reference.state_dict())
+    for model in (reference, ours):
+        seen: list[torch.Tensor] = []
+        model.register_forward_pre_hook(
+            lambda _, args, kwargs, seen=seen: seen.append(kwargs.get("position_ids")),
+            with_kwargs=True,
+        )
+        trainer = SFTTrainer(
+            model,
+            args=SFTConfig(**_arguments(tmp_path), packing=True, max_length=64),
+            train_dataset=Dataset.from_dict({"text": texts * 4}),
+            processing_class=tokenizer,
+        )
+        found.append(float(_train(trainer)["train_loss"]))
+        assert (seen[0].diff() < 0).any()  # 真的打包了
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+@pytest.mark.guide("TRL：`peft_config`", "是")
+def test_sft_with_lora(tokenizer, tmp_path) -> None:
+    """只有适配器动，底下的权重一位不变。"""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    model = _model("llama", tokenizer)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    trainer: Any = SFTTrainer(
+        model,
+        args=SFTConfig(**_arguments(tmp_path)),
+        train_dataset=Dataset.from_dict({"text": ["你好，world", "日知其所亡"] * 4}),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"),
+    )
+    trainer.train()
+    after = dict(trainer.model.get_base_model().named_parameters())
+    changed = {name for name, p in after.items() if "lora_B" in name and p.abs().max() > 0}
+    assert len(changed) == 14  # 两层，每层七个投影
+    for name, value in before.items():
+        parts = name.rsplit(".", 1)
+        kept = after.get(name, after.get(f"{parts[0]}.base_layer.{parts[1]}"))
+        assert torch.equal(kept, value), name
+
+
+@pytest.mark.guide("TRL：SFT、DPO、GRPO 的默认设置", "是")
 @pytest.mark.parametrize("source", ["folder", "instance"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_dpo(tokenizer, tmp_path, family, source) -> None:
@@ -105,6 +164,7 @@ def test_dpo(tokenizer, tmp_path, family, source) -> None:
     assert float(_train(trainer)["train_loss"]) == pytest.approx(math.log(2), abs=1e-4)
 
 
+@pytest.mark.guide("TRL：SFT、DPO、GRPO 的默认设置", "是")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_grpo(tokenizer, tmp_path, family) -> None:
     """采样一组、打分、走一步；同一组里分数要有高低，才有梯度。"""

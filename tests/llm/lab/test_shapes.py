@@ -157,11 +157,12 @@ def generate(made: LLMConfig) -> set[Seen]:
 
 
 def packed(made: LLMConfig) -> set[Seen]:
-    """一行里首尾相接放了几篇：掩码由位置来。"""
+    """一行里首尾相接放了几篇：掩码由位置来；也可以由调用者给一张四维的。"""
     model = LLMForCausalLM(made).eval()
     ids = torch.arange(B * T).view(B, -1) % made.vocab_size
     with torch.no_grad(), watch(model) as rows:
         model(ids, position_ids=torch.arange(T)[None].repeat(B, 1) % 5)
+        model(ids, torch.ones(B, 1, T, T, dtype=torch.bool).tril())
     return executions(rows, sizes(made, B, T))
 
 
@@ -176,7 +177,7 @@ def every_run() -> set[Seen]:
     """五个家族、两种后端、有没有过去、有没有填充，再加手写的生成、打包的行、放慢了的旋转。"""
     found = generate(config("llama")) | packed(config("llama"))
     for scaling in SCALINGS:
-        found |= forward(config("llama", rope_scaling=scaling), "", False)
+        found |= forward(config("llama", rope_frequency_scaling=scaling), "", False)
     for family in PRESETS:
         for backend in ("sdpa", "manual"):
             made = config(family, backend)
