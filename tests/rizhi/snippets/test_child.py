@@ -14,7 +14,7 @@ from rizhi.snippets.cells import parse
 from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases/snippets"
 
 
 def _run(vault: Vault, text: str) -> runner.Run:

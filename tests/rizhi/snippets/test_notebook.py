@@ -142,7 +142,7 @@ def test_jupyter_prints_what_the_runner_prints(vault: Vault, source: str) -> Non
     path = vault.snippets / "other.py"
     path.write_text(BARE, "utf-8")
     if source.endswith(".py"):
-        shutil.copy(Path(__file__).parent / "cases" / source, path)
+        shutil.copy(Path(__file__).parents[1] / "cases/snippets" / source, path)
     run = runner.run(vault, path)
     assert not run.error, run.error
     assert _differences(vault.root, cells.parse(path), run.outputs) == ""
