@@ -35,13 +35,14 @@ _STYLE: dict[str, Any] = {
     "figure.figsize": (7.0, 3.4),
     "savefig.bbox": "tight",
 }
-# 各个系统自带的中文字体：片段点了它们的名，也用随 zhplot 装来的那一种，处处一样
+# 各个系统自带的：片段或 plt.style.use 点了它们的名，也用随 zhplot 装来的那一种，处处一样，中文也在
 _SYSTEM_FONTS = (
     *("SimHei", "SimSun", "NSimSun", "KaiTi", "FangSong", "Microsoft YaHei", "DengXian"),
     *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Heiti TC", "Songti SC", "Kaiti SC"),
     *("STHeiti", "STSong", "STKaiti", "STFangsong", "Arial Unicode MS"),
     *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Noto Sans CJK SC", "Noto Sans CJK JP"),
     *("Source Han Sans SC", "Source Han Sans CN", "Noto Serif CJK SC"),
+    *("Arial", "Helvetica", "Times New Roman"),
 )
 _shown: list[str] = []  # plt.show() 收走的，这一格结束时交出去；一个进程只跑一个片段
 

@@ -30,6 +30,7 @@ from rizhi.snippets.environment import settled
 from rizhi.vault import Vault, read_text, snippet_files, source_files
 
 SECONDS = 30.0
+_TALKING = ("import this", "import antigravity")  # 一载入就打印、开浏览器，只许片段自己载入
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 
 
@@ -207,4 +208,6 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
             tree = ast.parse(read_text(path))
         except (SyntaxError, RizhiError):
             continue  # 轮到运行它时自会报错；这里只是预载
-        yield from records.outside_statements(vault, tree)
+        yield from (
+            said for said in records.outside_statements(vault, tree) if said not in _TALKING
+        )

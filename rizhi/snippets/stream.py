@@ -14,8 +14,8 @@ import sys
 import sysconfig
 import tempfile
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,23 @@ def prepare() -> None:
     os.environ["TQDM_BAR_FORMAT"] = "{l_bar}{bar}| {n_fmt}/{total_fmt}"
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """其间写进描述符 1 与 2 的都丢掉；不换 sys.stdout：库会留着当时的那一个。"""
+    saved = os.dup(1), os.dup(2)
+    _flush([sys.stdout, sys.stderr])
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            _flush([sys.stdout, sys.stderr])
+            for number, former in enumerate(saved, 1):
+                os.dup2(former, number)
+                os.close(former)
 
 
 _Take = Callable[[], tuple[str, str]]

@@ -243,6 +243,16 @@ def test_a_chinese_font_of_another_system_is_the_packaged_one(
     assert "NotoSansSC-Regular" in out.figures[0] and out.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["plt.style.use('seaborn-v0_8')", "plt.rcdefaults()", "plt.rcParams['font.family'] = 'serif'"],
+)
+def test_chinese_stays_legible_whatever_the_style(vault: Vault, drawing: Path, body: str) -> None:
+    drawing.write_text(f"{DRAWING}{body}\nplt.xlabel('因果')\n", encoding="utf-8")
+    (out,) = runner.run(vault, drawing).outputs
+    assert out.figures and out.stderr == ""
+
+
 def test_figures_are_deterministic_and_closed(vault: Vault, drawing: Path) -> None:
     drawing.write_text(f"{DRAWING}# %% 二\nx = 1\n", encoding="utf-8")
     first, second = runner.run(vault, drawing), runner.run(vault, drawing)

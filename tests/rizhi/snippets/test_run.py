@@ -1,5 +1,6 @@
 """运行片段：每次都是新的进程，管住死循环、刷屏、上网与乱写。"""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,20 @@ def test_spawn_gives_the_same_where_there_is_no_forkserver(
 ) -> None:
     monkeypatch.setattr(runner, "get_all_start_methods", lambda: ["spawn"])
     assert _run(vault, path, "print(40 + 2)").outputs[0].text == "42\n"
+
+
+def test_what_prints_when_loaded_prints_in_its_cell_alone(vault: Vault, path: Path) -> None:
+    path.write_text("# %% 一\nimport this\nimport loud\n", encoding="utf-8")
+    (vault.root / "outside").mkdir()
+    (vault.root / "outside/loud.py").write_text("print('大声')\n", encoding="utf-8")
+    program = PROGRAM.replace("snippets/topic.py", str(path))
+    (vault.root / "program.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=vault.root,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(vault.root / "outside")])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("载入\nThe Zen of Python"), done.stdout + done.stderr
+    assert done.stdout.count("Zen") == 1 and "大声" not in done.stdout
