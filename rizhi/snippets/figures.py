@@ -14,6 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 from rizhi.snippets import orphans
@@ -71,7 +72,7 @@ def prepare() -> None:
     del os.environ["MPL_IGNORE_SYSTEM_FONTS"]  # 留着它，addfont 加的字体也不认
 
     library: Any = mpl
-    library.use(f"module://{__package__}.backend")
+    library.use(f"module://{_backend().__name__}")
     library.use = lambda *_, **__: None  # 教程里写的 TkAgg 要窗口，有没有显示器结果就不同
     # 3.11 之前的 matplotlib 不认这个变量，系统里同名的字体会抢先
     manager, own = font_manager.fontManager, mpl.get_data_path()
@@ -86,6 +87,16 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message=".* is non-interactive, and thus cannot be shown")
     settings: Any = mpl.rcParams
     settings.update({**_STYLE, "font.family": families})
+
+
+def _backend() -> ModuleType:
+    """matplotlib 的后端是一个模块：画在内存里，没有窗口，plt.show() 收图。"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    module = ModuleType(f"{__package__}.backend")
+    vars(module).update(FigureCanvas=FigureCanvasAgg, show=show)
+    sys.modules[module.__name__] = module
+    return module
 
 
 def is_figure(value: object) -> bool:

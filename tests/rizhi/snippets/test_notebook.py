@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _differences(root: Path, snippet: cells.Snippet, outputs: tuple[CellOutput, 
     resources = {"metadata": {"path": str(root)}}
     NotebookClient(book, timeout=300, kernel_name="python3", resources=resources).execute()
     ran = [_printed(cell) for cell in book.cells if cell.cell_type == "code"]
-    got = [CellOutput(out.title, text, out.figures) for out, text in zip(outputs, ran, strict=True)]
+    got = [replace(out, text=text) for out, text in zip(outputs, ran, strict=True)]
     pairs = zip(outputs, got, strict=True)
     return "\n".join(filter(None, (compare(one, other) for one, other in pairs)))
 
