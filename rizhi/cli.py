@@ -511,7 +511,7 @@ def stats(vault: Vault, as_json: bool) -> None:
 def record(vault: Vault, slugs: tuple[str, ...]) -> None:
     """运行片段并写下输出；不写名字就是全部，草稿的除外。出错的、两遍不一样的不记录。"""
     from rizhi.page import read_notes
-    from rizhi.snippets.run import record_each
+    from rizhi.snippets.recording import record_each
     from rizhi.vault import module_of
 
     names = [module_of(check_slug(slug.replace("_", "-"))) for slug in slugs]

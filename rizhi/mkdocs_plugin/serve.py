@@ -17,7 +17,7 @@ from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.page import Page
 from rizhi.site.graph import embedded
 from rizhi.snippets import record as records
-from rizhi.snippets import run
+from rizhi.snippets import recording
 from rizhi.vault import Vault, snippet_files
 
 log = logging.getLogger("mkdocs.rizhi")
@@ -113,7 +113,7 @@ class Reruns:
             log.info("重新记录 snippets/%s", path.name)
             key = records.load(vault, path).key
             try:
-                run.record(vault, path)
+                recording.record(vault, path)
             except RizhiError as error:
                 self._tried[path.stem] = key
                 self.failures[path.stem] = error.within(vault.root)

@@ -26,6 +26,7 @@ _ALMOST = re.compile(
 )
 _KINDS = {"[markdown]": "markdown", "[md]": "markdown", "[raw]": "raw"}
 _QUOTED = re.compile(r"[rR]?(\"{3}|'{3})\n?(.*?)\n?\1", re.S)
+_MAGIC = re.compile(r"\s*(?:[\w, ]+=\s*)?(?:%[^=\s]|[!?][^=])|\s*[\w.]+\?+\s*$")
 # 读不懂的源码，编译器除了 SyntaxError 还会抛的：NUL、嵌套太深
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 _quiet = Lock()  # catch_warnings 改的是全进程的设定
@@ -74,7 +75,7 @@ class Snippet:
 
 @dataclass(frozen=True)
 class CellOutput:
-    """一个单元格的输出：打印的文字、SVG 图、标准错误（警告、日志），或出错时的回溯。"""
+    """一个单元格的输出：打印的文字、SVG 图、标准错误（警告、日志）；出了错，还有回溯。"""
 
     title: str
     text: str = ""
@@ -95,11 +96,7 @@ def parse(path: Path) -> Snippet:
     """
     text = _without_bom(read_text(path))
     lines = text.split("\n")
-    try:
-        body = _tree(text).body
-    except _UNREADABLE as error:
-        at = _line_of(error)
-        raise SnippetError(f"{_cell_at(lines, at)}{_told(error)}", path, at) from error
+    body = syntax_tree(path, text).body
     marks, faults = _marks(text, lines, body)
     cells, more = _split(lines, marks, body)
     problems = sorted([*faults, *more, *_late_futures(body), *_naming(cells)])
@@ -113,12 +110,15 @@ def parse(path: Path) -> Snippet:
 def syntax_tree(path: Path, source: str) -> ast.Module:
     """`source` 的语法树，只读；`path` 只用于消息。
 
-    异常：语法错误，抛 SnippetError，写明行号。
+    异常：语法错误，抛 SnippetError，写明行号；是片段，还有哪一格。
     """
+    text = _without_bom(source)
     try:
-        return _tree(_without_bom(source))
+        return _tree(text)
     except _UNREADABLE as error:
-        raise SnippetError(_told(error), path, _line_of(error)) from error
+        lines, at = text.split("\n"), getattr(error, "lineno", None) or 1
+        where = _cell_at(lines, at)
+        raise SnippetError(f"{where}{_told(error, lines[at - 1])}", path, at) from error
 
 
 def snippet_file(vault: Vault, module: str) -> Path:
@@ -148,11 +148,9 @@ def _tree(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _line_of(error: BaseException) -> int:
-    return getattr(error, "lineno", None) or 1
-
-
-def _told(error: BaseException) -> str:
+def _told(error: BaseException, line: str) -> str:
+    if _MAGIC.match(line):
+        return f"有 Jupyter 的命令「{line.strip()}」，Python 里没有它：删掉，或写成注释。"
     return f"语法错误：{getattr(error, 'msg', '') or error or '嵌套太深'}。"
 
 
@@ -242,6 +240,8 @@ def _split(
                 faults.append((at, "说明里的代码块没有关上：里面的「# %%」有的工具不当它是标记"))
             cells.append(Cell("", _KINDS[tag], shown or "", first + 1))
             continue
+        if said in ("md", "markdown", "raw"):
+            faults.append((at, f"「{said}」有的工具当它是说明：写成「# %% [markdown]」"))
         if odd := re.search(r"[={]|^\[", said):
             faults.append((at, f"标题里有「{odd[0]}」，Jupyter 从那里起不当它是标题：换个写法"))
         tail = source.rpartition("\n")[2]

@@ -3,9 +3,11 @@
 import errno
 import os
 import random
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, set_start_method
@@ -40,12 +42,15 @@ def run_cells(
     _prepare(root, folder)
     program = Program(snippet)
     settle(seeded)
-    take = stream.capture(Path(root))
+    take, so_far = stream.capture(Path(root))
     guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
         try:
             output = _run_cell(cell, program, take)
+            if output.error:
+                text, stderr = so_far()
+                output = replace(output, text=text, stderr=stderr)
             pipe.send(output)
         except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
             os._exit(BROKEN)
@@ -97,6 +102,13 @@ def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]])
 
 
 _LONGEST = 2000
+# 单看消息不知道怎么办的几类：异常、消息里有什么、怎么办
+_REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (UnicodeEncodeError, "", "写不成 UTF-8 的，换成它的 repr，或先去掉"),
+    (SyntaxError, "^'?a(?:wait|sync).* outside", "顶层的 await 只有 Jupyter 许：用 asyncio.run()"),
+    (SystemExit, "", '片段里不退出：去掉 exit()；unittest.main 写上 argv=[""], exit=False'),
+    (OSError, "huggingface.co", "片段不许上网：由配置造一个小模型，不读预训练的"),
+)
 
 
 def _explain(cell: Cell, error: BaseException, path: Path) -> str:
@@ -126,7 +138,8 @@ def _say(error: BaseException) -> str:
         said = f"（它的 __str__ 又抛出 {type(worse).__name__}）"
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]}……（共 {len(said)} 个字符）"
-    if isinstance(error, UnicodeEncodeError):
-        said += "；写不成 UTF-8 的，换成它的 repr，或先去掉"
+    for cause, pattern, remedy in _REMEDIES:
+        if isinstance(error, cause) and re.search(pattern, said):
+            said += f"；{remedy}"
     kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "
     return f"{kind}{said}"

@@ -24,6 +24,7 @@ from rizhi.vault import Vault, find_vault, module_of, snippet_files
 # 再多，限了核的容器里就彼此拖慢，一个片段的时限便不作数
 _AT_ONCE = min(2, os.cpu_count() or 1)
 _POOL: pytest.StashKey[ThreadPoolExecutor] = pytest.StashKey()
+DRAFT = "笔记还是草稿（draft: true），不检查它的片段"
 ADVICE = "确认输出是对的，再用 rizhi record 重新记录。"
 
 
@@ -57,6 +58,8 @@ class SnippetFile(pytest.File):
                 file.running  # noqa: B018 取一下就排上了队
 
     def collect(self) -> Iterator["CellItem"]:
+        if self.loaded.snippet is None and self.draft:
+            pytest.skip(DRAFT)
         if self.loaded.snippet is None:
             raise self.CollectError(self.loaded.error)
         if not self.config.option.collectonly:
@@ -72,7 +75,7 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         if self.parent.draft:
-            pytest.skip("笔记还是草稿（draft: true），不检查它的片段")
+            pytest.skip(DRAFT)
         complaint = self._complaint()
         if complaint:
             pytest.fail(complaint, pytrace=False)
@@ -88,8 +91,12 @@ class CellItem(pytest.Item):
             return error.within(self.parent.vault.root)
         outputs = (output for output in result.outputs if output.title == self.name)
         output = next(outputs, None)
-        if output is None or output.error:
-            return (output and output.error) or result.error
+        if output is None:
+            return result.error
+        if output.error:
+            self.add_report_section("call", "stdout", output.text)
+            self.add_report_section("call", "stderr", output.stderr)
+            return output.error
         return compare_with_record(self.parent.loaded, output)
 
 

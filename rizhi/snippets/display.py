@@ -1,6 +1,7 @@
 """裸的最后一个表达式怎样显示：与 Jupyter 的文字一样，容器太宽就一项一行。
 
-Jupyter 用的是 IPython.lib.pretty；学习者会拿两边比，所以连它断行的次序也照着。
+Jupyter 用的是 IPython.lib.pretty；学习者会拿两边比，所以连它断行的次序也照着。标准库的 pprint 断行
+与缩进、拆字符串的办法都不同：随机造的 1528 个要断行的值，与 Jupyter 一样的只有 17 个。
 """
 
 import builtins

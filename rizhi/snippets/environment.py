@@ -18,6 +18,8 @@ _AT_START: Mapping[str, str] = MappingProxyType(
         "LANGUAGE": "",
         "COLUMNS": "80",  # argparse 与 pprint 之类按终端的宽度折行
         "LINES": "24",
+        "CUDA_VISIBLE_DEVICES": "",  # 有没有 GPU，输出一样
+        "HF_HUB_OFFLINE": "1",  # 上不了网的 from_pretrained 立刻就说，不一遍遍重试到超时
         # numpy 一载入就按这几个数开线程；子进程要单线程，forkserver 才能安全地 fork
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -9,10 +9,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 from rizhi.snippets import orphans
@@ -34,6 +36,16 @@ _STYLE: dict[str, Any] = {
     "figure.figsize": (7.0, 3.4),
     "savefig.bbox": "tight",
 }
+# 各个系统自带的：片段或 plt.style.use 点了它们的名，也用随 zhplot 装来的那一种，处处一样，中文也在
+_SYSTEM_FONTS = (
+    *("SimHei", "SimSun", "NSimSun", "KaiTi", "FangSong", "Microsoft YaHei", "DengXian"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Heiti TC", "Songti SC", "Kaiti SC"),
+    *("STHeiti", "STSong", "STKaiti", "STFangsong", "Arial Unicode MS"),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Noto Sans CJK SC", "Noto Sans CJK JP"),
+    *("Source Han Sans SC", "Source Han Sans CN", "Noto Serif CJK SC"),
+    *("Arial", "Helvetica", "Times New Roman"),
+)
+_shown: list[str] = []  # plt.show() 收走的，这一格结束时交出去；一个进程只跑一个片段
 
 
 def font() -> Path | None:
@@ -59,18 +71,32 @@ def prepare() -> None:
         mpl.rcdefaults()
     del os.environ["MPL_IGNORE_SYSTEM_FONTS"]  # 留着它，addfont 加的字体也不认
 
-    mpl.use("agg")
+    library: Any = mpl
+    library.use(f"module://{_backend().__name__}")
+    library.use = lambda *_, **__: None  # 教程里写的 TkAgg 要窗口，有没有显示器结果就不同
     # 3.11 之前的 matplotlib 不认这个变量，系统里同名的字体会抢先
     manager, own = font_manager.fontManager, mpl.get_data_path()
     manager.ttflist = [entry for entry in manager.ttflist if Path(entry.fname).is_relative_to(own)]
     families = ["DejaVu Sans"]
     if path := font():
         manager.addfont(path)
-        families.insert(0, font_manager.FontProperties(fname=path).get_name())
-    # 图本来就会收走；有没有显示器，plt.show() 都不必抱怨
+        ours = manager.ttflist[-1]
+        families.insert(0, ours.name)
+        manager.ttflist += [replace(ours, name=name) for name in _SYSTEM_FONTS]
+    # 图本来就会收走；有没有显示器，fig.show() 都不必抱怨
     warnings.filterwarnings("ignore", message=".* is non-interactive, and thus cannot be shown")
     settings: Any = mpl.rcParams
     settings.update({**_STYLE, "font.family": families})
+
+
+def _backend() -> ModuleType:
+    """matplotlib 的后端是一个模块：画在内存里，没有窗口，plt.show() 收图。"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    module = ModuleType(f"{__package__}.backend")
+    vars(module).update(FigureCanvas=FigureCanvasAgg, show=show)
+    sys.modules[module.__name__] = module
+    return module
 
 
 def is_figure(value: object) -> bool:
@@ -79,29 +105,51 @@ def is_figure(value: object) -> bool:
     return module is not None and isinstance(value, module.Figure)
 
 
-def collect(last: object = None) -> tuple[str, ...]:
-    """这一格结束时还开着的图，存成确定的 SVG，然后关掉；`last` 是这一格最后的值，是图也算一张。
+def show(*_: object, **__: object) -> None:
+    """plt.show()：与 Jupyter 一样，这时候就收走开着的图，往后画的是另一张。
 
     异常：图太多、太大，或没有 zhplot 带的字体，抛 OutputRefused。
     """
-    if "matplotlib.pyplot" not in sys.modules and not is_figure(last):
-        return ()
+    _take(_open())
+
+
+def collect(last: object = None) -> tuple[str, ...]:
+    """这一格的图，存成确定的 SVG：`plt.show()` 收走的，与这时还开着的；开着的也关掉。
+
+    `last` 是这一格最后的值，是图也算一张。
+    异常：与 `show` 同。
+    """
+    if "matplotlib.pyplot" in sys.modules:
+        _take(_open(last))
+    elif is_figure(last):
+        _take([last])
+    drawn = tuple(_shown)
+    _shown.clear()
+    return drawn
+
+
+def _open(last: object = None) -> list[Any]:
     from matplotlib import pyplot
 
-    shown: list[Any] = [pyplot.figure(number) for number in pyplot.get_fignums()]
-    if is_figure(last) and last not in shown:  # 前面的格里画好、已经关掉的，再看一眼
-        shown.append(last)
-    if shown and font() is None:
+    figures: list[Any] = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    if is_figure(last) and last not in figures:  # 前面的格里画好、已经关掉的，再看一眼
+        figures.append(last)
+    return figures
+
+
+def _take(figures: list[Any]) -> None:
+    if figures and font() is None:
         raise OutputRefused(
             "图里的字要用 zhplot 带的字体，这里没有装：pip install zhplot；"
             "有 Makefile 的仓库里运行 make record，会先装好。"
         )
-    if len(shown) > MAX_FIGURES:
-        raise OutputRefused(f"一格有 {len(shown)} 张图，至多 {MAX_FIGURES} 张；画在一张的几格里。")
+    count = len(_shown) + len(figures)
+    if count > MAX_FIGURES:
+        raise OutputRefused(f"一格有 {count} 张图，至多 {MAX_FIGURES} 张；画在一张的几格里。")
     with _warnings_without_place():
-        drawn = tuple(map(_svg, shown))
-    pyplot.close("all")
-    return drawn
+        _shown.extend(map(_svg, figures))
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 class _Limited(io.StringIO):

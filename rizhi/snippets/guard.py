@@ -5,6 +5,7 @@ safetensors、SQLite 的 ATTACH）没有事件，os.mkfifo 与 os.mknod 也没�
 """
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -19,7 +20,11 @@ FILE_BYTES = 64 << 20
 _GRACE_SECONDS = 5.0
 
 _Rule = Callable[[tuple[Any, ...]], None]
-_PROCESS = "片段不许另开进程：DataLoader 写 num_workers=0，别的换成在这个进程里算。"
+_PROCESS = (
+    '片段不许另开进程：DataLoader 写 num_workers=0，torch.compile 写 backend="eager"，'
+    "别的换成在这个进程里算。"
+)
+_INPUT = "片段运行时没有人打字：把 input() 与读 sys.stdin 的换成一个值，断点去掉。"
 _NETWORK = "片段不许上网：把要用的数据写进片段。"
 _FORBIDDEN = {
     **dict.fromkeys(
@@ -52,7 +57,7 @@ _FORBIDDEN = {
         _NETWORK,
     ),
     "builtins.breakpoint": "片段里不能停下来调试：删掉 breakpoint()。",
-    "builtins.input": "片段运行时没有人打字：把 input() 换成一个值。",
+    "builtins.input": _INPUT,
     "os.killpg": "片段不许给别的进程发信号。",
     "syslog.syslog": "片段不许写系统日志：用 print。",
 }
@@ -87,10 +92,21 @@ def install(folder: Path, seconds: float) -> None:
 
     单位：`seconds` 是秒，整个文件的时限。
     """
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_NoInput()))
     sys.addaudithook(guard(folder))
     # spawn 与 forkserver 的子进程不经过审计事件
     BaseProcess.start = _start  # type: ignore[assignment, method-assign]
     _limit(seconds)
+
+
+class _NoInput(io.RawIOBase):
+    """没有人打字的标准输入：不当它是空的，读它就说清。"""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: Any) -> NoReturn:
+        raise PermissionError(_INPUT)
 
 
 def guard(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:

@@ -62,6 +62,8 @@ def clean_up_after(command: int) -> None:
 
 
 def _wait_for_the_end(folder: str) -> None:
+    if hasattr(signal, "pthread_sigmask"):  # 信号都归主线程：在那里挡住的，不由这里收走
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     if command := parent_process():
         command.join()
         rmtree(folder, ignore_errors=True)

@@ -1,19 +1,17 @@
-"""运行片段并写下记录：每个文件在 forkserver 的一个新子进程里，永远看见当前的源码包。
+"""运行片段：每个文件在 forkserver 的一个新子进程里，永远看见当前的源码包。
 
 forkserver 只预先载入外面的库（torch、transformers、matplotlib），不载源码包；
 没有 forkserver 的系统用 spawn，慢一些，结果一样。
 """
 
 import ast
-import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import Connection
@@ -23,18 +21,17 @@ from tempfile import TemporaryDirectory
 from threading import Lock, Thread
 from typing import Any
 
-from rizhi import store
 from rizhi.errors import RizhiError
-from rizhi.snippets import orphans, repeat
+from rizhi.snippets import orphans
 from rizhi.snippets import record as records
-from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
+from rizhi.snippets.cells import CellOutput, Snippet
 from rizhi.snippets.child import BROKEN, SEEDED, run_cells
 from rizhi.snippets.environment import settled
-from rizhi.vault import Vault, read_text, snippet_files, source_files, today
+from rizhi.vault import Vault, read_text, snippet_files, source_files
 
 SECONDS = 30.0
+_TALKING = ("import this", "import antigravity")  # 一载入就打印、开浏览器，只许片段自己载入
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
-_Again = Callable[[Path], "Run"]
 _Enough = Callable[[CellOutput], bool]
 
 
@@ -70,85 +67,18 @@ def run(
     return _run_in(_context(vault), vault, snippet, seeded, seconds, enough)
 
 
-def record(vault: Vault, path: Path) -> int:
-    """运行一个片段，成功才替换它的记录；返回改了几个文件。能不能重复，只看文字里有没有地址。
-
-    异常：片段读不懂、缺库、运行出错或打印了地址，抛 RizhiError；旧记录没有动。
-    """
-    return _write(vault.outputs / path.stem, _fresh(vault, path))
-
-
-def record_each(vault: Vault, paths: Sequence[Path]) -> Iterator[int | RizhiError | OSError]:
-    """逐个录下，给出各改了几个文件，或为什么没有录：再跑一遍不一样的也不录。
-
-    几个片段并排地跑；第二遍都在同一个新起的解释器里，它要几秒才起得来，多半用得着就先起。
-    """
-    changed = any(records.load(vault, path).state != "fresh" for path in paths)
-    begin = partial(warm_up, vault) if changed else None
-    with (
-        repeat.elsewhere(partial(run, vault), begin) as again,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        for path, made in zip(paths, pool.map(partial(_attempt, vault, again), paths), strict=True):
-            yield (
-                made if isinstance(made, RizhiError) else _written(vault.outputs / path.stem, made)
-            )
-
-
 def missing(vault: Vault, path: Path) -> tuple[str, ...]:
     """片段一运行就要 import、这里却没有装的库，按名字排序；哪个也不载入。
 
     异常：片段或它用到的源码读不懂，抛 RizhiError。
     """
     names = records.libraries(vault, path, deep=False) - sys.stdlib_module_names
-    return tuple(sorted(name for name in names if not _installed(name)))
+    return tuple(sorted(name for name in names if not installed(name)))
 
 
 def warm_up(vault: Vault) -> None:
     """先把 forkserver 开起来，让它在后台载入外面的库；不等它载完。"""
     _context(vault)
-
-
-def versions(vault: Vault, path: Path) -> dict[str, str]:
-    """记录旁边写明的库版本，仅供查看；片段没有用到的、没装的不写。"""
-    from importlib.metadata import version
-
-    used = records.libraries(vault, path, deep=True)
-    names = (name for name in ("matplotlib", "numpy", "torch") if name in used and _installed(name))
-    return {name: version(name).partition("+")[0] for name in names}
-
-
-def _attempt(vault: Vault, again: _Again, path: Path) -> dict[str, bytes] | RizhiError:
-    try:
-        return _fresh(vault, path, again)
-    except RizhiError as error:
-        return error
-
-
-def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, bytes]:
-    """运行一个片段，得到它的记录该有的文件；`again` 再跑一遍，两遍要一样。"""
-    # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
-    key = records.key(vault, path)
-    result = run(vault, path)
-    if result.error:
-        raise SnippetError(result.error)
-    snippet = records.load(vault, path).source
-    repeat.refuse_addresses(snippet, result.outputs)
-    recorded = records.load(vault, path).record
-    # 与从前录下的一样，就是在另一个解释器里跑过一遍了
-    if again and not (recorded and recorded.intact and recorded.outputs == result.outputs):
-        _until_next_second()
-        second = again(path)
-        if second.error:
-            raise SnippetError(f"再跑一遍就出错了：{second.error}")
-        repeat.refuse_differences(snippet, result.outputs, second.outputs)
-    files = records.record_files(result.outputs, key, versions(vault, path), str(today(vault)))
-    return files | {"key.json": _dated(vault.outputs / path.stem / "key.json", files["key.json"])}
-
-
-def _until_next_second() -> None:
-    """打印到秒的时刻，同一秒里跑的两遍看不出来。"""
-    time.sleep(1 - time.time() % 1)
 
 
 def _run_in(
@@ -183,7 +113,7 @@ def _bury(child: BaseProcess, pipe: Connection, folder: TemporaryDirectory[str])
     folder.cleanup()
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
     return name in sys.modules or find_spec(name) is not None
 
 
@@ -291,32 +221,6 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
             tree = ast.parse(read_text(path))
         except (SyntaxError, RizhiError):
             continue  # 轮到运行它时自会报错；这里只是预载
-        yield from records.outside_statements(vault, tree)
-
-
-def _dated(index: Path, new: bytes) -> bytes:
-    """除了日期都一样，就留着旧日期：不为一个日期改动入库的文件。"""
-    try:
-        data = index.read_bytes()
-        old, fresh = json.loads(data), json.loads(new)
-    except (OSError, ValueError, RecursionError):  # 没有、坏了，正要换掉
-        return new
-    dated = isinstance(old, dict) and bool(old.get("recorded"))
-    return data if dated and fresh | {"recorded": old["recorded"]} == old else new
-
-
-def _written(folder: Path, files: dict[str, bytes]) -> int | OSError:
-    try:
-        return _write(folder, files)
-    except OSError as error:
-        return error
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> int:
-    """索引最后写：写到一半被杀掉，指纹对不上，下次自会发现。"""
-    found = folder.glob("*.*") if folder.is_dir() else ()
-    old = {path.name for path in found if path.is_symlink() or not path.is_dir()}
-    changed = sum(store.replace(folder / name, data) for name, data in files.items())
-    for name in old - set(files):
-        store.remove(folder / name)
-    return changed
+        yield from (
+            said for said in records.outside_statements(vault, tree) if said not in _TALKING
+        )

@@ -14,7 +14,8 @@ import sys
 import sysconfig
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rizhi.snippets.terminal import settle
 
 MAX_OUTPUT = 64 * 1024  # 字节，整理之后
 _MAX_WRITTEN = 128 * MAX_OUTPUT  # 进度条反复重写同一行，写下的可以比看到的多得多
+_TAIL = 8 * 1024  # 出错之前打印的，至多给人看末尾这么多个字
 _CONTROL = r"\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f"
 _CONTROL_BYTES = re.compile(rf"[{_CONTROL}]|\xc2[\x80-\x9f]".encode("latin-1"))
 _CONTROL_LETTERS = re.compile(rf"[{_CONTROL}\x80-\x9f]")
@@ -49,11 +51,32 @@ def prepare() -> None:
         os.environ.pop(name, None)
 
 
-def capture(root: Path) -> Callable[[], tuple[str, str]]:
-    """从此接住本进程打印的一切；返回的函数取走上次以来的标准输出与标准错误。
+@contextmanager
+def silent() -> Iterator[None]:
+    """其间写进描述符 1 与 2 的都丢掉；不换 sys.stdout：库会留着当时的那一个。"""
+    saved = os.dup(1), os.dup(2)
+    _flush([sys.stdout, sys.stderr])
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            _flush([sys.stdout, sys.stderr])
+            for number, former in enumerate(saved, 1):
+                os.dup2(former, number)
+                os.close(former)
 
+
+_Take = Callable[[], tuple[str, str]]
+
+
+def capture(root: Path) -> tuple[_Take, _Take]:
+    """从此接住本进程打印的一切；返回的两个函数都给出上次取走以来的标准输出与标准错误。
+
+    前一个取走它们，供记录；后一个在出错之后用，给人看：不能记录的换成看得见的写法，太长的只留末尾。
     `root` 是知识库，里面的路径由它写起。
-    异常：返回的函数遇到不能记录的文字，抛 OutputRefused。
+    异常：前一个遇到不能记录的文字，抛 OutputRefused。
     """
     former = [sys.stdout, sys.stderr]  # 预载的库可能还拿着它们
     _flush(former)
@@ -66,9 +89,18 @@ def capture(root: Path) -> Callable[[], tuple[str, str]]:
     def take() -> tuple[str, str]:
         _flush([sys.stdout, sys.stderr, *former])
         flush_c()
-        return shorten(out.take()), shorten(err.take())
+        printed = shorten(out.text()), shorten(err.text())
+        out.advance()
+        err.advance()
+        return printed
 
-    return take
+    def so_far() -> tuple[str, str]:
+        with suppress(Exception, OutputRefused):  # 也许正是冲刷出的错
+            _flush([sys.stdout, sys.stderr, *former])
+        flush_c()
+        return shorten(out.so_far()), shorten(err.so_far())
+
+    return take, so_far
 
 
 def refuse_control(text: str, what: str) -> None:
@@ -92,7 +124,7 @@ class _Descriptor(io.FileIO):
     def __init__(self, number: int, name: str, what: str) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)
         self._what = what
-        self._start = self._count = 0
+        self._start = self._end = self._count = 0
         self._measured = MAX_OUTPUT  # 再写过了这么多，就整理一遍，看看有多长
         self._refused: OutputRefused | None = None
         os.dup2(self._file.fileno(), number)
@@ -114,16 +146,15 @@ class _Descriptor(io.FileIO):
                 raise self._refuse(_too_long(self._what))
         return written
 
-    def take(self) -> str:
-        """上次以来写下的，整理过。"""
+    def text(self) -> str:
+        """这一格写下的，整理过。"""
         if self._refused:  # 片段把它吞掉了
             raise self._refused
         size = self._size()
         if size > _MAX_WRITTEN:
             raise _too_long(self._what, _MAX_WRITTEN)
+        self._end = self._start + size
         data = self._read(size)
-        self._start += size
-        self._count, self._measured = 0, MAX_OUTPUT
         if not data:
             return ""
         try:
@@ -138,6 +169,18 @@ class _Descriptor(io.FileIO):
         if len(text.encode()) > MAX_OUTPUT:
             raise _too_long(self._what)
         return text
+
+    def advance(self) -> None:
+        """读过的归了这一格，往后的归下一格。"""
+        self._start, self._count, self._measured = self._end, 0, MAX_OUTPUT
+
+    def so_far(self) -> str:
+        """这一格写下的，给人看。"""
+        text = readable(self._read(self._size()).decode(errors="replace"))
+        if len(text) <= _TAIL:
+            return text
+        cut, _, lines = text[-_TAIL:].partition("\n")
+        return f"……（前面的略去）\n{lines or cut}"
 
     def _size(self) -> int:
         return max(os.fstat(self._file.fileno()).st_size - self._start, 0)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rizhi.snippets import fence
+from rizhi.snippets import fence, recording
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.snippets.cells import parse
 from rizhi.snippets.notebook import to_notebook
 from rizhi.vault import Vault
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases/snippets"
 
 
 def _run(vault: Vault, text: str) -> runner.Run:
@@ -176,7 +176,7 @@ def test_a_figure_at_the_end_is_shown_once(vault: Vault) -> None:
 def test_comments_that_look_like_magic_are_comments(vault: Vault) -> None:
     path = vault.snippets / "magic_words.py"
     shutil.copy(CASES / "magic_words.py", path)
-    runner.record(vault, path)
+    recording.record(vault, path)
     loaded = records.load(vault, path)
     assert loaded.state == "fresh" and loaded.record
     assert loaded.record.outputs[0].text == "[1, 2]\n"
@@ -187,3 +187,44 @@ def test_comments_that_look_like_magic_are_comments(vault: Vault) -> None:
     assert "# cat 不新建维度，stack 新建一维" in html and "# %matplotlib 开头的注释" in html
     assert "# cat 不新建维度" in to_notebook(parse(path), loaded.record)
     ast.parse(fence.runnable(loaded.source, first))
+
+
+# 别人的习惯里有的，这里许的或不许的；不许的说出怎么办
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import asyncio\nawait asyncio.sleep(0)", "topic.py:3 .*asyncio.run"),
+        ("x = [i async for i in y]", "topic.py:2 .*asyncio.run"),
+        ("import sys\nsys.exit(0)", "topic.py:3 .*去掉 exit"),
+        ("import unittest\nunittest.main()", "topic.py:3 .*exit=False"),
+        ("import sys\nsys.stdin.readline()", "topic.py:3 .*没有人打字"),
+        ("import sys\nfor line in sys.stdin:\n    print(line)", "topic.py:3 .*没有人打字"),
+        ("import pdb\npdb.set_trace()\nx = 1", "topic.py:.*断点去掉"),
+        (
+            "from transformers import AutoTokenizer\nAutoTokenizer.from_pretrained('bert-base')",
+            "(?s)topic.py:3 .*由配置造一个小模型",
+        ),
+    ],
+)
+def test_what_a_snippet_may_not_do_comes_with_a_remedy(
+    vault: Vault, body: str, message: str
+) -> None:
+    error = _run(vault, f"# %% 一\n{body}\n").error
+    assert re.search(message, error), error
+
+
+def test_a_typed_answer_may_be_given_by_the_snippet_itself(vault: Vault) -> None:
+    body = "import io, sys\nsys.stdin = io.StringIO('1 2')\nprint(next(sys.stdin).split())"
+    assert _texts(vault, f"# %% 一\n{body}\n") == ["['1', '2']\n"]
+
+
+def test_seed_is_fixed(vault: Vault) -> None:
+    body = "# %% 一\nimport random, torch\nprint(random.random(), torch.rand(1).item())"
+    assert _run(vault, body) == _run(vault, body)
+
+
+def test_traceback_shows_only_our_frames(vault: Vault) -> None:
+    (vault.root / "llm/model.py").write_text("def f():\n    raise ValueError('形状')\n", "utf-8")
+    error = _run(vault, "# %% 一\nfrom llm.model import f\nf()\n").error
+    assert 'File "llm/model.py", line 2' in error and str(vault.root) not in error
+    assert "child.py" not in error

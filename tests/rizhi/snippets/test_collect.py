@@ -1,5 +1,6 @@
 """`pytest snippets`：任何知识库里都一样，路径里有空格与中文也一样。"""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def test_drafts_are_skipped_and_unreadable_snippets_named(own: Path) -> None:
     assert "snippets/good.py:2 单元格没有标题" in said and "Traceback" not in said
     (own / "snippets/good.py").unlink()
     assert "1 skipped" in (said := _pytest(own)) and "笔记还是草稿" in said
+    (own / "snippets/draft.py").write_text("# %% 一\n写到一半(\n", encoding="utf-8")
+    assert "1 skipped" in (said := _pytest(own)) and "error" not in said
 
 
 def test_files_run_ahead_and_each_only_once(own: Path) -> None:
@@ -77,6 +80,14 @@ def test_files_run_ahead_and_each_only_once(own: Path) -> None:
     (own / "snippets/c.py").write_text("# %% 一\n1 / 0\n# %% 二\nx = 1\n", encoding="utf-8")
     said = _pytest(own)
     assert "2 failed, 8 passed" in said and said.count("snippets/c.py:2 单元格「一」出错") == 2
+
+
+def test_a_failure_shows_what_was_printed_before_it(own: Path) -> None:
+    body = "import sys\nprint('到这里')\nprint('警', file=sys.stderr)\n1 / 0\n"
+    (own / "snippets/good.py").write_text(f"# %% 一\n{body}# %% 二\nx = 1\n", encoding="utf-8")
+    said = _pytest(own)
+    assert re.search("Captured stdout call -+\n到这里\n", said)
+    assert re.search("Captured stderr call -+\n警\n", said) and said.count("Captured") == 2
 
 
 def test_what_still_runs_when_the_session_ends_is_stopped(vault: Vault) -> None:

@@ -93,3 +93,9 @@ def test_comparing_takes_linear_time(body: str) -> None:
     begun = time.perf_counter()
     compare(CellOutput("a", f"{text}x"), CellOutput("a", f"{text}y"))
     assert time.perf_counter() - begun < 2
+
+
+def test_compare_tells_stderr_apart() -> None:
+    difference = compare(CellOutput("a", stderr="旧\n"), CellOutput("a", stderr="新\n"))
+    assert "--- 记录（stderr）" in difference and "+新" in difference
+    assert compare(CellOutput("a", stderr="1.00000\n"), CellOutput("a", stderr="1.00001\n")) == ""

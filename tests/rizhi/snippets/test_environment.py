@@ -28,6 +28,7 @@ print(argparse.ArgumentParser(prog="p", description="长 " * 60).format_help())
 import numpy, torch
 
 print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
+print(torch.cuda.device_count(), repr(os.environ["CUDA_VISIBLE_DEVICES"]))
 print(torch.linspace(-1, 1, 999).exp().sum().item(), numpy.linspace(0, 1, 999).sum())
 """
 HERE = {
@@ -46,6 +47,8 @@ THERE = {
     "TZ": "Asia/Shanghai",
     "OMP_NUM_THREADS": "2",
     "COLUMNS": "40",
+    "CUDA_VISIBLE_DEVICES": "0",
+    "HF_HUB_OFFLINE": "0",
 }
 
 

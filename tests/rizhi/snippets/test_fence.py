@@ -11,8 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import cells, fence, record
-from rizhi.snippets import run as runner
+from rizhi.snippets import cells, fence, record, recording
 from rizhi.vault import Vault
 
 MODEL = '''"""模型。"""
@@ -55,7 +54,7 @@ def topic(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def recorded(vault: Vault, topic: Path) -> Path:
-    assert runner.record(vault, topic)
+    assert recording.record(vault, topic)
     return topic
 
 
@@ -132,7 +131,7 @@ def test_unrecorded_and_stale_are_marked_once(
     vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert "还没有记录" in fence.snippet_fence("topic:数\ntopic:结果")
-    runner.record(vault, topic)
+    recording.record(vault, topic)
     topic.write_text(TOPIC.replace("x = 3", "x = 5"), encoding="utf-8")
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
@@ -152,7 +151,7 @@ print([1])
 @pytest.fixture
 def drawn(vault: Vault, topic: Path) -> Path:
     topic.write_text(FLOW, encoding="utf-8")
-    assert runner.record(vault, topic)
+    assert recording.record(vault, topic)
     return topic
 
 
@@ -187,7 +186,7 @@ def test_flow_without_data_is_shown_and_warned(
     page = _html(fence.flow_fence("topic:图"))
     assert "还没有记录" in page.select_one(".rz-trouble").get_text() and "还没有记录" in caplog.text
     assert not page.select_one(".rz-flow").get("data-flow") and page.select_one(".rz-flow > p")
-    runner.record(vault, topic)
+    recording.record(vault, topic)
     assert "不是张量流的数据" in fence.flow_fence("topic:不是")
     assert "没有单元格「」" in fence.flow_fence("topic")
     topic.write_text(FLOW.replace("转", "角"), encoding="utf-8")

@@ -13,7 +13,7 @@ from fontTools.ttLib import TTFont
 from matplotlib import font_manager, get_data_path
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import figures
+from rizhi.snippets import figures, recording
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
@@ -173,7 +173,7 @@ def test_a_figure_that_cannot_be_recorded_is_refused_with_its_cell(
     error = runner.run(vault, drawing).error
     assert error.startswith("snippets/topic.py:2 单元格「图」出错：") and re.search(message, error)
     with pytest.raises(RizhiError, match=message):
-        runner.record(vault, drawing)
+        recording.record(vault, drawing)
     assert not (vault.outputs / "topic").exists()
 
 
@@ -196,3 +196,66 @@ def test_show_says_nothing_with_or_without_a_display(vault: Vault, drawing: Path
     drawing.write_text(DRAWING + body, encoding="utf-8")
     (out,) = runner.run(vault, drawing).outputs
     assert out.stderr == "" and len(out.figures) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("plt.show()\nplt.plot([1])\nplt.show()\nplt.close()", 2),  # 关掉的是已经看过的
+        ("plt.show()\nplt.plot([1])", 2),
+        ("plt.show()\nplt.show()", 1),
+        ("plt.close()", 0),
+        ("import matplotlib\nmatplotlib.use('TkAgg')\nplt.show()", 1),
+        ("from pylab import *\nfigure()\nshow()", 2),
+        ("fig = plt.gcf()\nfig.show()\nfig", 1),
+    ],
+)
+def test_figures_are_those_that_jupyter_shows(
+    vault: Vault, drawing: Path, body: str, count: int
+) -> None:
+    drawing.write_text(f"{DRAWING}{body}\n# %% 下一格\nplt.get_fignums()\n", encoding="utf-8")
+    run = runner.run(vault, drawing)
+    assert not run.error and [len(out.figures) for out in run.outputs] == [count, 0]
+    assert run.outputs[1].text == "[]\n" and run.outputs[0].stderr == ""
+
+
+def test_what_is_drawn_after_show_is_another_figure(vault: Vault, drawing: Path) -> None:
+    body = "plt.plot([1, 2])\nplt.show()\nplt.plot([2, 1])\nprint(len(plt.gca().lines))\n"
+    drawing.write_text(DRAWING + body, encoding="utf-8")
+    (out,) = runner.run(vault, drawing).outputs
+    assert out.text == "1\n" and len(set(out.figures)) == 2
+
+
+def test_too_many_shown_one_by_one_are_refused_at_their_line(vault: Vault, drawing: Path) -> None:
+    drawing.write_text(
+        DRAWING + "for _ in range(500):\n    plt.figure()\n    plt.show()\n", "utf-8"
+    )
+    assert re.search("topic.py:8 .*至多 20 张", runner.run(vault, drawing).error)
+
+
+@pytest.mark.parametrize("name", ["SimHei", "Microsoft YaHei", "PingFang SC"])
+def test_a_chinese_font_of_another_system_is_the_packaged_one(
+    vault: Vault, drawing: Path, name: str
+) -> None:
+    body = f"plt.rcParams['font.family'] = '{name}'\nplt.title('因果', fontproperties='{name}')\n"
+    drawing.write_text(f"{DRAWING}{body}", encoding="utf-8")
+    (out,) = runner.run(vault, drawing).outputs
+    assert "NotoSansSC-Regular" in out.figures[0] and out.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["plt.style.use('seaborn-v0_8')", "plt.rcdefaults()", "plt.rcParams['font.family'] = 'serif'"],
+)
+def test_chinese_stays_legible_whatever_the_style(vault: Vault, drawing: Path, body: str) -> None:
+    drawing.write_text(f"{DRAWING}{body}\nplt.xlabel('因果')\n", encoding="utf-8")
+    (out,) = runner.run(vault, drawing).outputs
+    assert out.figures and out.stderr == ""
+
+
+def test_figures_are_deterministic_and_closed(vault: Vault, drawing: Path) -> None:
+    drawing.write_text(f"{DRAWING}# %% 二\nx = 1\n", encoding="utf-8")
+    first, second = runner.run(vault, drawing), runner.run(vault, drawing)
+    assert first.outputs[0].figures == second.outputs[0].figures
+    assert len(first.outputs[0].figures) == 1 and first.outputs[1].figures == ()
+    assert "<svg" in first.outputs[0].figures[0] and "<dc:date>" not in first.outputs[0].figures[0]

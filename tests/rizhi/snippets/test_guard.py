@@ -232,3 +232,18 @@ def test_a_message_that_cannot_be_shown_is_still_named(
 ) -> None:
     run = _run(vault, body)
     assert re.search(message, _said(run)) and run.error.encode()
+
+
+def test_writing_in_its_own_folder_is_fine(vault: Vault) -> None:
+    body = "from pathlib import Path\nPath('a').write_text('1')\nprint(Path('a').read_text())"
+    assert _run(vault, body).outputs[0].text == "1\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="信号是 POSIX 的")
+def test_a_signal_that_was_held_back_stays_so(vault: Vault) -> None:
+    body = (
+        "import os, signal, time\nfor _ in range(50):\n"
+        "    os.kill(os.getpid(), signal.SIGXFSZ)\n    time.sleep(0.002)\n"
+        "    assert signal.sigpending()"
+    )
+    assert "文件太大" in _run(vault, body).error

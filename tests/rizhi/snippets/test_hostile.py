@@ -12,6 +12,7 @@ import pytest
 from rizhi.check import check_vault
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
+from rizhi.snippets import recording
 from rizhi.snippets import run as runner
 from rizhi.snippets.collect import compare_with_record
 from rizhi.snippets.fence import Context, fences
@@ -43,7 +44,7 @@ def test_everyone_agrees_on_what_hostile_snippets_leave(
 def _complaints(vault: Vault, path: Path) -> Iterator[str]:
     """记录一个片段，再由各处来看它；返回看法不一的地方。"""
     try:
-        runner.record(vault, path)
+        recording.record(vault, path)
     except RizhiError as error:
         head = error.within(vault.root).partition("\n")[0]
         if not re.match(REFUSED.format(name=path.name), head):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _differences(root: Path, snippet: cells.Snippet, outputs: tuple[CellOutput, 
     resources = {"metadata": {"path": str(root)}}
     NotebookClient(book, timeout=300, kernel_name="python3", resources=resources).execute()
     ran = [_printed(cell) for cell in book.cells if cell.cell_type == "code"]
-    got = [CellOutput(out.title, text, out.figures) for out, text in zip(outputs, ran, strict=True)]
+    got = [replace(out, text=text) for out, text in zip(outputs, ran, strict=True)]
     pairs = zip(outputs, got, strict=True)
     return "\n".join(filter(None, (compare(one, other) for one, other in pairs)))
 
@@ -142,7 +143,7 @@ def test_jupyter_prints_what_the_runner_prints(vault: Vault, source: str) -> Non
     path = vault.snippets / "other.py"
     path.write_text(BARE, "utf-8")
     if source.endswith(".py"):
-        shutil.copy(Path(__file__).parent / "cases" / source, path)
+        shutil.copy(Path(__file__).parents[1] / "cases/snippets" / source, path)
     run = runner.run(vault, path)
     assert not run.error, run.error
     assert _differences(vault.root, cells.parse(path), run.outputs) == ""

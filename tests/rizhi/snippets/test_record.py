@@ -14,9 +14,8 @@ import pytest
 from rizhi.check import check_vault
 from rizhi.errors import RizhiError
 from rizhi.site import expand
-from rizhi.snippets import fence
+from rizhi.snippets import fence, recording
 from rizhi.snippets import record as records
-from rizhi.snippets import run as runner
 from rizhi.snippets.cells import CellOutput, SnippetError
 from rizhi.snippets.collect import compare_with_record
 from rizhi.snippets.notebook import to_notebook
@@ -316,7 +315,7 @@ def test_no_damage_to_a_record_goes_unsaid(
     uri = "notes/attention/attention-mask.md"
     assert "rizhi record" in expand.page(sample, uri, note.read_text("utf-8"))
     assert to_notebook(loaded.source, loaded.record)
-    healed = runner._written(folder, files)  # 再录一次就好了；文件夹要先移走
+    healed = recording._written(folder, files)  # 再录一次就好了；文件夹要先移走
     if damage is _folder:
         assert isinstance(healed, OSError)
     else:

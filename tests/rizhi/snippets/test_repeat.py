@@ -12,8 +12,7 @@ import pytest
 
 from rizhi.errors import RizhiError
 from rizhi.snippets import record as records
-from rizhi.snippets import repeat
-from rizhi.snippets import run as runner
+from rizhi.snippets import recording, repeat
 from rizhi.snippets.cells import Cell, CellOutput, Snippet, SnippetError
 from rizhi.vault import Vault
 
@@ -55,7 +54,8 @@ def test_what_cannot_repeat_is_refused_with_its_line(
 ) -> None:
     paths = [snippet(module, body) for module, body in (REPEATS | DIFFERS).items()]
     before = list(vault.outputs.rglob("*"))
-    made = dict(zip((path.stem for path in paths), runner.record_each(vault, paths), strict=True))
+    results = recording.record_each(vault, paths)
+    made = dict(zip((path.stem for path in paths), results, strict=True))
     refused = {
         name: said.within(vault.root) for name, said in made.items() if isinstance(said, RizhiError)
     }
@@ -71,16 +71,16 @@ def test_what_came_out_as_recorded_is_not_run_again(
     vault: Vault, snippet: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = snippet("order", REPEATS["order"])
-    assert list(runner.record_each(vault, [path])) == [2]
-    monkeypatch.setattr(runner, "_until_next_second", lambda: pytest.fail("又跑了一遍"))
+    assert list(recording.record_each(vault, [path])) == [2]
+    monkeypatch.setattr(recording, "_until_next_second", lambda: pytest.fail("又跑了一遍"))
     path.write_text(path.read_text("utf-8") + "# 尾\n", encoding="utf-8")
-    assert list(runner.record_each(vault, [path])) == [1]
+    assert list(recording.record_each(vault, [path])) == [1]
 
 
 def test_what_was_recorded_while_serving_is_no_second_run(
     vault: Vault, snippet: Callable[[str, str], Path]
 ) -> None:
-    assert runner.record(vault, snippet("ids", DIFFERS["ids"]))
+    assert recording.record(vault, snippet("ids", DIFFERS["ids"]))
     command = [sys.executable, "-m", "rizhi", "record", "ids"]
     ran = subprocess.run(command, cwd=vault.root, capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "再跑一遍，输出不一样" in ran.stderr
@@ -91,7 +91,7 @@ def test_an_address_is_refused_by_its_text_before_anything_runs_again(vault: Vau
     path = vault.snippets / "cannot_repeat.py"
     path.write_bytes(CANNOT_REPEAT.read_bytes())
     with pytest.raises(SnippetError) as refused:
-        runner.record(vault, path)  # mkdocs serve 里也是这样录的：只看文字
+        recording.record(vault, path)  # mkdocs serve 里也是这样录的：只看文字
     said = refused.value.within(vault.root)
     assert said.startswith("snippets/cannot_repeat.py:2 单元格「地址」输出第 1 行有内存地址")
     assert "A object at 0x" in said and "__repr__" in said
@@ -101,7 +101,7 @@ def test_an_address_is_refused_by_its_text_before_anything_runs_again(vault: Vau
 def test_only_the_text_is_looked_at_while_serving(
     vault: Vault, snippet: Callable[[str, str], Path]
 ) -> None:
-    assert runner.record(vault, snippet("ids", DIFFERS["ids"])) == 2
+    assert recording.record(vault, snippet("ids", DIFFERS["ids"])) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import fence, record
+from rizhi.snippets import fence, record, recording
 from rizhi.snippets import run as runner
 from rizhi.snippets.cells import CellOutput
-from rizhi.snippets.compare import compare
 from rizhi.snippets.notebook import to_notebook
 from rizhi.snippets.stream import MAX_OUTPUT
 from rizhi.vault import Vault
@@ -240,7 +239,7 @@ def test_what_cannot_be_recorded_is_refused_with_its_line(
     where = f"snippets/topic.py:{line} 单元格「第 1 格」出错："
     assert run.error.startswith(where) and re.search(message, run.error), run.error
     with pytest.raises(RizhiError, match=re.escape(where)):
-        runner.record(vault, path)
+        recording.record(vault, path)
     assert record.load(vault, path).state == "missing"
 
 
@@ -263,7 +262,7 @@ def test_what_an_error_says_can_be_shown(vault: Vault, path: Path, body: str) ->
 )
 def test_odd_letters_are_read_back_as_printed(vault: Vault, path: Path, letters: str) -> None:
     path.write_text(f"# %% 一\nprint({letters!a})\n", encoding="utf-8")
-    assert runner.record(vault, path)
+    assert recording.record(vault, path)
     loaded = record.load(vault, path)
     assert loaded.state == "fresh" and loaded.record
     assert loaded.record.outputs[0].text == f"{letters}\n"
@@ -275,7 +274,7 @@ def test_stderr_is_recorded_shown_and_offered_apart(
     path.write_text(
         "# %% 一\nimport sys\nprint('正文')\nprint('<警告>', file=sys.stderr)\n", encoding="utf-8"
     )
-    runner.record(vault, path)
+    recording.record(vault, path)
     folder = vault.outputs / "topic"
     assert (folder / "01-一.stderr.txt").read_text("utf-8") == "<警告>\n"
     loaded = record.load(vault, path)
@@ -293,7 +292,39 @@ def test_stderr_is_recorded_shown_and_offered_apart(
     assert record.load(vault, path).state == "edited"
 
 
-def test_compare_tells_stderr_apart() -> None:
-    difference = compare(CellOutput("a", stderr="旧\n"), CellOutput("a", stderr="新\n"))
-    assert "--- 记录（stderr）" in difference and "+新" in difference
-    assert compare(CellOutput("a", stderr="1.00000\n"), CellOutput("a", stderr="1.00001\n")) == ""
+@pytest.mark.parametrize(
+    ("body", "text", "stderr"),
+    [
+        ("import os\nprint('到这里')\nos.write(2, '警'.encode())\n1 / 0", "到这里\n", "警"),
+        ("print('有\\x1b[31m色\\x1b[0m')\nprint('\\0')", "有色\n", ""),
+        ("import os\nos.write(1, b'ok\\xff\\0\\n');", "ok\ufffd\\x00\n", ""),
+        ("import os\nprint('好')\nos.write(2, b'\\xff');", "好\n", "\ufffd"),
+        ("import sys\nprint(1)\nsys.stdout.close()\n1 / 0", "1\n", ""),
+        (
+            "class Odd(Exception):\n    def __str__(self):\n        print('说')\nraise Odd",
+            "说\n",
+            "",
+        ),
+    ],
+)
+def test_an_error_comes_with_what_was_printed_before_it(
+    vault: Vault, path: Path, body: str, text: str, stderr: str
+) -> None:
+    before, failed = _run(vault, path, "print('前一格')", body).outputs
+    assert before.text == "前一格\n" and before.error is None
+    assert failed.error and (failed.text, failed.stderr) == (text, stderr)
+
+
+def test_of_what_was_too_long_the_end_is_kept(vault: Vault, path: Path) -> None:
+    (failed,) = _run(vault, path, "for i in range(99_999):\n    print(i)").outputs
+    assert failed.error and failed.text.startswith("……") and len(failed.text) < MAX_OUTPUT / 4
+    numbers = [int(line) for line in failed.text.splitlines()[1:]]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+def test_prints_inside_llm_are_caught(vault: Vault, path: Path) -> None:
+    (vault.root / "llm/model.py").write_text("def f():\n    print('在里面')\n", encoding="utf-8")
+    run = _run(vault, path, "from llm.model import f\nf()")
+    assert run.outputs[0].text == "在里面\n"
+    (vault.root / "llm/model.py").write_text("def f():\n    print('改了')\n", encoding="utf-8")
+    assert runner.run(vault, path).outputs[0].text == "改了\n"  # 永远是当前的 llm
