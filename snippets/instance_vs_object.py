@@ -241,9 +241,9 @@ assert [_is_size(value) for value in (8, 1, 0, -1, True, False, 8.0, "8", None)]
 ]  # fmt: skip
 assert type(model).config_class is LLMConfig and type(model.config) is LLMConfig
 assert model.base_model is model.model  # base_model_prefix 说主体叫什么
-model.gradient_checkpointing_enable()  # supports_gradient_checkpointing 为假时会拒绝
-assert model.is_gradient_checkpointing
-model.gradient_checkpointing_disable()
+model.activation_checkpointing_enable()  # supports_gradient_checkpointing 为假时会拒绝
+assert model.is_activation_checkpointing
+model.activation_checkpointing_disable()
 rotary = model.model.rotary_emb
 rotary.cos = torch.zeros_like(rotary.cos)
 model._init_weights(rotary)  # 旋转表不保存，读回之后由它重填
