@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 OWNED = ("docs/daily/", "docs/weekly/", "docs/notes/", "docs/notebooks/", "snippets/outputs/")
 
 
-# 左边的旧词不再写；docs/notes、snippets 与 llm 里的改完，也列进 WORDED
+# 左边的旧词不再写；别名照读者会搜的词写，不在此列
 WORDS = {
     "缺省": "默认",
     "取样": "采样",
@@ -68,7 +68,8 @@ WORDS = {
     "词符": "词元",
 }
 WORDED = (
-    *("rizhi", "tests", "benchmarks", "docs/guide", "docs/reference", "docs/index.md"),
+    *("rizhi", "tests", "benchmarks", "llm", "docs/guide", "docs/reference", "docs/index.md"),
+    *("docs/notes", *sorted(f"snippets/{path.name}" for path in (ROOT / "snippets").glob("*.py"))),
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "pyproject.toml"),
 )
 
@@ -222,7 +223,7 @@ def test_terms_are_the_ones_engineers_use() -> None:
         for path in files
         if path != Path(__file__)
         for old, new in WORDS.items()
-        if old in path.read_text("utf-8", errors="replace")
+        if old in re.sub("^aliases:.*", "", path.read_text("utf-8", errors="replace"), flags=re.M)
     ]
     assert found == []
 
