@@ -58,6 +58,11 @@ for name, shifted in ways.items():
     print("    有键可看的行与布尔掩码相同:", soft[some].allclose(weights[some]))
     print("    一个键也看不见的行:", soft[0, 0, 0].tolist())
 print("布尔掩码，那一行:", weights[0, 0, 0].tolist())
+print("全看不见的一行，三个分数 [s, 5, -3]，加上那个类型最小的有限数再 softmax：")
+for kind in (torch.float32, torch.bfloat16, torch.float16):
+    for s in (1.0, 20.0, -20.0):
+        shifted = torch.tensor([s, 5.0, -3.0], dtype=kind) + torch.finfo(kind).min
+        print(f"    {kind}，s = {s:3.0f}：", [round(w, 2) for w in shifted.float().softmax(-1).tolist()])
 
 # %% 不挡住未来，学到的只是抄
 from llm import LLMConfig, LLMForCausalLM
@@ -91,7 +96,7 @@ print(f"ln V = {torch.tensor(16.0).log():.2f}")
 peeked = [loss_after(seed, True) for seed in range(4)]
 causal = [loss_after(seed, False) for seed in range(2)]
 print("最初都在 2.7 与 2.9 之间:", all(2.7 < first < 2.9 for first, _ in peeked + causal))
-print("都看得见，最后都低于 1:  ", all(last < 1 for _, last in peeked))
+print("都看得见，最后都低于 0.05:", all(last < 0.05 for _, last in peeked))
 print("因果，最后都高于 2.7:    ", all(last > 2.7 for _, last in causal))
 
 # %% 图
@@ -169,6 +174,8 @@ expected = sdpa(q, k, v, both)
 torch.testing.assert_close(weights @ v, expected, rtol=1e-5, atol=1e-6)
 torch.testing.assert_close(sdpa(q, k, v, mask), sdpa(q, k, v, is_causal=True))  # T = S 时才行
 assert (expected[0, :, :2] == 0).all()  # 一个键也看不见的行：SDPA 的布尔掩码给 0
+minus_inf = torch.where(both, 0.0, float("-inf"))
+torch.testing.assert_close(sdpa(q, k, v, minus_inf), expected)  # 浮点的 -inf 也给 0，不是 NaN
 
 # %% 检验 nn.MultiheadAttention 的极性相反
 layer = torch.nn.MultiheadAttention(8, 2, batch_first=True)
@@ -187,6 +194,9 @@ silent = attention_weights(q, k, both[:, 0])  # B = H = 2：不报错
 assert silent.shape == weights.shape and not silent.allclose(weights)
 second = attention_weights(q, k, both[1:])[:, 1]
 torch.testing.assert_close(silent[:, 1], second)  # 头 1 用的是样本 1 的掩码，不论哪个样本
+assert attention_weights(q[:, :1], k[:, :1], both[:, 0]).shape == (2, 2, 4, 4)  # H = 1：撑大了
+alone = attention_weights(q[:1], k[:1], both[:1, 0])  # B = 1：碰巧是对的
+torch.testing.assert_close(alone, weights[:1])
 
 # %% 检验 左填充的一批与逐行相同
 torch.manual_seed(0)
@@ -213,6 +223,10 @@ for seed in range(5):
     torch.testing.assert_close(by_mask, apart, rtol=1e-4, atol=1e-5)
     leaked = model(row).logits[:, 4:]  # 都不给，第二篇看见了第一篇
     assert not leaked.allclose(apart[:, 4:], atol=1e-2)
+forward = torch.tensor([[*range(4), *range(9, 14)]])  # 位置只往前跳：也算换了一篇
+torch.testing.assert_close(model(row, position_ids=forward).logits, apart, rtol=1e-4, atol=1e-5)
+given = model(row, position_ids=forward, attention_mask=torch.ones_like(row)).logits
+assert not given[:, 4:].allclose(apart[:, 4:], atol=1e-2)  # 又给了掩码，就照掩码，不分篇
 brute = [[key <= t and (key < 4) == (t < 4) for key in range(9)] for t in range(9)]
 assert document_mask(restart)[0, 0].tolist() == brute
 

@@ -21,6 +21,10 @@ filled = grid.masked_fill(~mask, float("-inf"))  # 掩码要能广播到 grid �
 print(filled[1, 1])
 
 # %% 在 softmax 之前填
+print(
+    "比最大的小 103、104:", [torch.tensor([0.0, -gap]).softmax(0)[1].item() for gap in (103, 104)]
+)
+
 from llm.model import attention_weights, causal_mask
 
 torch.manual_seed(0)
@@ -85,6 +89,14 @@ for dtype in (torch.float16, torch.bfloat16):
     else:
         raise AssertionError("fp32 的最小有限数放不进半精度，应当报错")
     assert torch.zeros(2, dtype=dtype).masked_fill(one, float("-inf")).isinf()[0]  # -inf 放得下
+for dtype, value in ((torch.uint8, 300), (torch.uint8, -300), (torch.long, float("-inf"))):
+    try:
+        torch.zeros(2, dtype=dtype).masked_fill(one, value)
+    except RuntimeError as error:
+        print(f"{dtype}，{value}：{str(error).splitlines()[0]}")
+    else:
+        raise AssertionError("整数放不下的值应当报错")
+assert torch.zeros(2, dtype=torch.uint8).masked_fill(one, -1)[0] == 255  # 例外：不报错，绕回去
 whole = torch.zeros(2, dtype=torch.long).masked_fill(one, 1.7)
 assert whole.dtype == torch.long and whole.tolist() == [1, 0]  # 类型不变，小数部分丢了
 assert torch.zeros(2).masked_fill(one, torch.tensor(3.0)).tolist() == [3.0, 0.0]  # 零维张量也行
@@ -186,3 +198,7 @@ for name in ("exp", "softmax", "sigmoid"):
         print(f"{name}：{'modified by an inplace operation' in str(error)}")
     else:
         raise AssertionError("应当因为版本号变了而报错")
+for name in ("sin", "log"):  # 梯度用的是输入：改输出没事
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    getattr(leaf, name)().masked_fill_(torch.tensor([True, False]), 0.0).sum().backward()
+    print(f"{name}：不报错，梯度 {[round(g, 2) for g in leaf.grad.tolist()]}")

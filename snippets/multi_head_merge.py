@@ -52,6 +52,8 @@ last = y[:, :, -1:].contiguous()  # 逐词元解码时 T = 1
 print("T = 1 时 view 也行:", tuple(last.transpose(1, 2).view(B, 1, H * D).shape))
 
 # %% SDPA 的输出
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 sdpa = torch.nn.functional.scaled_dot_product_attention
 for name, q in {
     "q 连续": torch.randn(1, 2, 3, 4),
@@ -59,6 +61,9 @@ for name, q in {
 }.items():
     out = sdpa(q, q, q, is_causal=True)  # (B, H, T, D)
     print(f"{name}：输出步长 {out.stride()}，转置之后连续 {out.transpose(1, 2).is_contiguous()}")
+with sdpa_kernel(SDPBackend.MATH):  # 同一个 q，换通用的实现
+    out = sdpa(q, q, q, is_causal=True)
+print(f"math 实现：输出步长 {out.stride()}，转置之后连续 {out.transpose(1, 2).is_contiguous()}")
 
 # %% o_proj 不一定是方阵
 qwen = Attention(LLMConfig.preset("qwen3", hidden_size=1024, num_attention_heads=16))
@@ -104,6 +109,9 @@ total = sum(y[:, h] @ block.T for h, block in enumerate(blocks))  # (B, T, C)
 torch.testing.assert_close(total, whole)  # 旁证：真的 Attention
 weight = attention.o_proj.weight.view(C, H, D)
 torch.testing.assert_close(torch.einsum("bhtd,chd->btc", y, weight), whole)
+biased = nn.Linear(H * D, C)  # 有偏置：整个和只加一次
+pieces = sum(y[:, h] @ block.T for h, block in enumerate(biased.weight.split(D, dim=1)))
+torch.testing.assert_close(pieces + biased.bias, biased(merge(y)))
 
 # %% 检验 合并只是重排
 for h in range(H):
@@ -129,8 +137,10 @@ probabilities = attention_weights(
     causal_mask(T),
 )  # (B, H, T, T)
 fused = [blocks[h] @ rows[h] for h in range(H)]  # 每个头 (C, C)
-folded = sum(probabilities[:, h] @ x @ fused[h].T for h in range(H))
+folded = sum(probabilities[:, h] @ x @ fused[h].T for h in range(H))  # 先对 x 加权，再乘矩阵
 torch.testing.assert_close(folded, whole)
+first = sum(probabilities[:, h] @ (x @ fused[h].T) for h in range(H))  # 先乘：每个头一份 (T, C)
+torch.testing.assert_close(first, whole)
 assert all(torch.linalg.matrix_rank(each) <= D < C for each in fused)
 
 # %% 检验 拆头也要 transpose

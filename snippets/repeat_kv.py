@@ -160,6 +160,20 @@ with Calls() as folded:  # 把 groups 并进 T：k 原样用，一次也不抄
 assert five.names.count("aten::clone") == 1 and "aten::clone" not in folded.names
 for each in (scores, flat):
     torch.testing.assert_close(each.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
+for length, copies_q in ((T, True), (1, False)):  # 由投影转置得来的 q
+    split = torch.randn(B, length, H, D).transpose(1, 2)
+    with Calls() as fold_q:
+        split.reshape(B, K, H // K * length, D)
+    assert ("aten::clone" in fold_q.names) == copies_q
+
+# %% 检验 另一种次序只是查询头换了个次序
+order = [h % K * (H // K) + h // K for h in range(H)]  # 0 1 0 1 的第 h 个，是 0 0 1 1 的第几个
+regrouped = torch.empty_like(q)
+regrouped[:, order] = q
+straight = attention_weights(regrouped, repeat_kv(k, H // K), mask) @ repeat_kv(v, H // K)
+crossed = attention_weights(q, k.repeat(1, H // K, 1, 1), mask) @ v.repeat(1, H // K, 1, 1)
+torch.testing.assert_close(straight[:, order], crossed)
+assert not crossed.allclose(by_hand, atol=1e-3)  # 头不换次序就不同
 
 # %% 坏 用了 repeat
 from llm import LLMForCausalLM

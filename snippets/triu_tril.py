@@ -58,6 +58,12 @@ band = causal_mask(5)[0, 0] & torch.ones(5, 5, dtype=torch.bool).triu(1 - window
 print(band.int())
 by_rule = [[0 <= t - s < window for s in range(5)] for t in range(5)]  # 距离在 0 与 window 之间
 print("与逐格写的不等式相同:", band.tolist() == by_rule)
+ones = torch.ones(T, S, dtype=torch.bool)  # 有过去：两条边界都要推过 past
+print(f"过去 {past}，新来 {T}：")
+print((ones.tril(past) & ones.triu(past + 1 - window)).int())
+print(
+    "忘了推 triu 的那条，每行看见几个:", (ones.tril(past) & ones.triu(1 - window)).sum(-1).tolist()
+)
 
 # %% 检验 逐格按定义
 for T, S in ((1, 1), (3, 3), (2, 5), (5, 2)):
@@ -75,6 +81,7 @@ batch = torch.randn(2, 3, 4, 6)
 for d in (-2, 0, 3):
     assert np.array_equal(batch.tril(d), np.tril(batch.numpy(), d))
     assert np.array_equal(batch.triu(d), np.triu(batch.numpy(), d))
+assert np.tril(np.array([1, 2])).tolist() == [[1, 0], [1, 2]]  # 一维：NumPy 先抄成方阵的每一行
 
 # %% 检验 互补与转置
 for d in (-2, 0, 3):
@@ -94,6 +101,9 @@ for past, T in ((0, 4), (3, 2), (7, 1)):
     assert ones.tril(past).equal(causal_mask(T, past)[0, 0])
     assert ones.triu(past + 1).equal(~causal_mask(T, past)[0, 0])  # 要遮住的
     assert ones.tril(S - T).equal(ones.tril(past))  # 对齐右下角，是一回事
+    for window in (1, 2, 5):
+        near = [[0 <= past + t - s < window for s in range(S)] for t in range(T)]
+        assert (ones.tril(past) & ones.triu(past + 1 - window)).tolist() == near
 
 # %% 检验 两种极性
 from torch import nn
