@@ -152,6 +152,20 @@ torch.testing.assert_close(
 )
 certain = F.one_hot(text, 16).float().roll(-1, dims=1) * 100.0  # 每个位置都押对下一个
 assert next_token_loss(certain, text) < 1e-6
+for C in (64, 512):  # logits 的标准差约 0.02 √C，损失平均多出它的平方的一半
+    extra = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        fresh = LLMForCausalLM(LLMConfig(**{**SHAPE, "vocab_size": 1000, "hidden_size": C}))
+        random = torch.randint(1000, (8, 32))
+        with torch.no_grad():
+            first_loss = fresh(random, labels=random).loss
+        extra.append((first_loss - torch.tensor(1000.0).log()).item())
+    print(
+        f"C = {C}，8 个种子，第一个损失比 ln 1000 多: {min(extra):.3f} 到 {max(extra):.3f}", end=""
+    )
+    print(f"，平均 {sum(extra) / 8:.3f}，σ²C/2 = {0.02**2 * C / 2:.3f}")
+    assert abs(sum(extra) / 8 - 0.02**2 * C / 2) < 0.03
 
 # %% 检验 损失在 fp32 里算
 errors = {"转成 fp32": [], "全程 bf16": []}

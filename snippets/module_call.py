@@ -162,6 +162,26 @@ for flag, hook in {False: lambda module, args: seen.append(args), True: look}.it
     norm(x=x)  # 按名字给：没有 with_kwargs 的钩子看不见它
     handle.remove()
 assert seen[0] == () and list(seen[1]) == ["x"]
+late: list[str] = []
+hooks = [
+    norm.register_forward_hook(lambda module, args, output: late.append("平常的")),
+    norm.register_forward_hook(
+        lambda module, args, output: late.append("always_call"), always_call=True
+    ),
+    norm.register_forward_hook(
+        lambda module, args, kwargs, output: late.append("with_kwargs"), with_kwargs=True
+    ),
+]
+try:
+    norm("不是张量")
+except AttributeError:
+    assert late == ["always_call"]  # forward 抛了异常，平常的后置钩子不跑
+else:
+    raise AssertionError("字符串没有 float()，应当报错")
+norm(x)
+assert late[1:] == ["平常的", "always_call", "with_kwargs"]
+for hook in hooks:
+    hook.remove()
 
 # %% 检验 实例各有各的状态
 one, two = RMSNorm(4, eps=1e-6), RMSNorm(4, eps=1e-5)

@@ -132,6 +132,8 @@ missing, unexpected = Two().load_state_dict({"derived": torch.zeros(1)}, strict=
 assert (missing, unexpected) == (["kept"], ["derived"])  # 持久的缺了，不持久的多了，都对不上
 
 # %% 检验 转类型只转浮点的
+import warnings
+
 mixed = nn.Module()
 for name, value in {
     "real": torch.ones(2),
@@ -143,6 +145,13 @@ mixed.half()
 assert [mixed.real.dtype, mixed.count.dtype, mixed.flag.dtype] == [
     torch.float16, torch.int64, torch.bool,
 ]  # fmt: skip
+turns = nn.Module()
+turns.register_buffer("turns", torch.polar(torch.ones(2), torch.ones(2)))  # 复数的旋转表
+assert turns.half().turns.dtype == torch.complex64  # half 不转复数
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    turns.to(torch.bfloat16)  # to 却转，虚部丢了
+assert turns.turns.dtype == torch.bfloat16 and "imaginary" in str(caught[0].message)
 mixed.to("meta")
 assert {buffer.device.type for buffer in mixed.buffers()} == {"meta"}  # 搬设备是都搬的
 
@@ -189,6 +198,10 @@ for position in (1, 10, 100, 1000):
     got, _ = theirs(torch.zeros(1, 1, 256), torch.tensor([[position]]))
     from_frequency = (got[0, 0, :32] - exact).abs().max()  # 频率先存成 bf16，再乘位置
     print(f"位置 {position:4}：cos 表转窄差 {from_table:.4f}  频率转窄差 {from_frequency:.4f}")
+for D, base in ((64, 1e4), (128, 1e4), (128, 5e5)):
+    frequency = base ** -(torch.arange(0, D, 2) / D)
+    gap = ((1000 * frequency.bfloat16().float()).cos() - (1000 * frequency).cos()).abs().max()
+    print(f"位置 1000，D = {D}、底数 {base:g}：频率转窄差 {gap:.2f}")
 LlamaForCausalLM(LlamaConfig(**SMALL)).save_pretrained("theirs")
 loaded = LlamaForCausalLM.from_pretrained("theirs", dtype=torch.bfloat16)
 print(
