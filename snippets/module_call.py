@@ -162,6 +162,19 @@ for flag, hook in {False: lambda module, args: seen.append(args), True: look}.it
     norm(x=x)  # 按名字给：没有 with_kwargs 的钩子看不见它
     handle.remove()
 assert seen[0] == () and list(seen[1]) == ["x"]
+bare = norm.register_forward_pre_hook(lambda module, args: args[0] + 1.0)  # 没有套元组
+torch.testing.assert_close(norm(x), norm.forward(x + 1.0))
+bare.remove()
+ran: list[bool] = []
+for always in (False, True):
+    handle = norm.register_forward_hook(lambda *given: ran.append(True), always_call=always)
+    try:
+        norm("不是张量")
+    except AttributeError:
+        assert len(ran) == always  # 抛了异常，只有 always_call=True 的才跑
+    else:
+        raise AssertionError("字符串没有 float()，应当报错")
+    handle.remove()
 
 # %% 检验 实例各有各的状态
 one, two = RMSNorm(4, eps=1e-6), RMSNorm(4, eps=1e-5)
@@ -222,6 +235,14 @@ class Forgot(nn.Module):
         self.linear = nn.Linear(2, 2)
 
 
+class Late(nn.Module):
+    """同样的错，可是先放的是普通的值：不报错。"""
+
+    def __init__(self) -> None:
+        self.eps = 1e-6
+
+
+print("普通的值照放:", vars(Late()))
 try:
     Forgot()
 except AttributeError as error:
