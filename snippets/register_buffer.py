@@ -132,6 +132,8 @@ missing, unexpected = Two().load_state_dict({"derived": torch.zeros(1)}, strict=
 assert (missing, unexpected) == (["kept"], ["derived"])  # 持久的缺了，不持久的多了，都对不上
 
 # %% 检验 转类型只转浮点的
+import warnings
+
 mixed = nn.Module()
 for name, value in {
     "real": torch.ones(2),
@@ -145,6 +147,14 @@ assert [mixed.real.dtype, mixed.count.dtype, mixed.flag.dtype] == [
 ]  # fmt: skip
 mixed.to("meta")
 assert {buffer.device.type for buffer in mixed.buffers()} == {"meta"}  # 搬设备是都搬的
+turns = nn.Module()
+turns.register_buffer("phase", torch.polar(torch.ones(3), torch.arange(3.0)))  # e^{im}
+assert turns.half().phase.dtype == turns.bfloat16().phase.dtype == torch.complex64  # 不动
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    turns.to(torch.bfloat16)
+assert turns.phase.equal(torch.arange(3.0).cos().bfloat16())  # 只剩实部，虚部丢了
+assert "imaginary" in str(said[0].message)
 
 # %% 坏 忘了登记
 moved = Scale().to("meta")  # meta 设备没有数据，用它代替没有的 GPU
@@ -189,6 +199,10 @@ for position in (1, 10, 100, 1000):
     got, _ = theirs(torch.zeros(1, 1, 256), torch.tensor([[position]]))
     from_frequency = (got[0, 0, :32] - exact).abs().max()  # 频率先存成 bf16，再乘位置
     print(f"位置 {position:4}：cos 表转窄差 {from_table:.4f}  频率转窄差 {from_frequency:.4f}")
+for D, base in ((128, 1e4), (128, 5e5)):
+    frequency = base ** -(torch.arange(0, D, 2) / D)  # (D/2,)
+    gap = (1000 * frequency).cos() - (1000 * frequency.bfloat16().float()).cos()
+    print(f"头宽 {D}、底数 {base:.0e}，位置 1000：频率转窄差 {gap.abs().max():.1f}")
 LlamaForCausalLM(LlamaConfig(**SMALL)).save_pretrained("theirs")
 loaded = LlamaForCausalLM.from_pretrained("theirs", dtype=torch.bfloat16)
 print(
