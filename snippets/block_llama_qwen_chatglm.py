@@ -375,6 +375,25 @@ assert {f for f, row in table.items() if row["宽 64、4 头时的头宽"] == 12
     "glm4",
 }
 
+it, counted = RELEASED["GLM-4-32B-0414"], {}  # GGUF 文件头说：245 个一维的张量，32.57 B 个参数
+for bias in (False, True):
+    with torch.device("meta"):
+        whole = Glm4ForCausalLM(
+            Glm4Config(
+                vocab_size=151_552,
+                hidden_size=it.C,
+                intermediate_size=it.inner,
+                num_hidden_layers=it.layers,
+                num_attention_heads=it.H,
+                num_key_value_heads=it.K,
+                attention_bias=bias,
+            )
+        )
+    counted[bias] = sum(part.dim() == 1 for part in whole.parameters())
+    if not bias:
+        assert f"{sum(part.numel() for part in whole.parameters()) / 1e9:.2f}" == "32.57"
+assert counted == {False: 245, True: 245 + 61 * 3}  # 所以它没有偏置
+
 # %% 检验 合成一个矩阵只是存放方式
 plain, fused = build("llama"), build("llama", fused_mlp=True)
 weights_by_name = plain.state_dict()

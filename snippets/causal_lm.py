@@ -167,6 +167,19 @@ for C in (64, 512):  # logits 的标准差约 0.02 √C，损失平均多出它�
     print(f"，平均 {sum(extra) / 8:.3f}，σ²C/2 = {0.02**2 * C / 2:.3f}")
     assert abs(sum(extra) / 8 - 0.02**2 * C / 2) < 0.03
 
+# %% 检验 越宽，第一个损失越高
+for C in (64, 512, 2048):
+    extra, guessed = [], 0.02**2 * C / 2  # 分数的方差是 0.02² · C
+    for seed in range(4):
+        torch.manual_seed(seed)
+        shape = {**SHAPE, "vocab_size": 1000, "hidden_size": C, "max_position_embeddings": 128}
+        random = torch.randint(1000, (4, 128))
+        with torch.no_grad():
+            first = LLMForCausalLM(LLMConfig(**shape))(random, labels=random).loss
+        extra.append(first.item() - torch.tensor(1000.0).log().item())
+    print(f"C = {C:4}：比 ln V 多 {min(extra):.2f} 到 {max(extra):.2f}，σ²/2 = {guessed:.2f}")
+    assert abs(sum(extra) / 4 - guessed) < 0.1
+
 # %% 检验 损失在 fp32 里算
 errors = {"转成 fp32": [], "全程 bf16": []}
 for seed in range(8):

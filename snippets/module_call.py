@@ -162,6 +162,9 @@ for flag, hook in {False: lambda module, args: seen.append(args), True: look}.it
     norm(x=x)  # 按名字给：没有 with_kwargs 的钩子看不见它
     handle.remove()
 assert seen[0] == () and list(seen[1]) == ["x"]
+bare = norm.register_forward_pre_hook(lambda module, args: args[0] + 1.0)  # 没有套元组
+torch.testing.assert_close(norm(x), norm.forward(x + 1.0))
+bare.remove()
 late: list[str] = []
 hooks = [
     norm.register_forward_hook(lambda module, args, output: late.append("平常的")),
@@ -242,6 +245,14 @@ class Forgot(nn.Module):
         self.linear = nn.Linear(2, 2)
 
 
+class Late(nn.Module):
+    """同样的错，可是先放的是普通的值：不报错。"""
+
+    def __init__(self) -> None:
+        self.eps = 1e-6
+
+
+print("普通的值照放:", vars(Late()))
 try:
     Forgot()
 except AttributeError as error:

@@ -145,15 +145,16 @@ mixed.half()
 assert [mixed.real.dtype, mixed.count.dtype, mixed.flag.dtype] == [
     torch.float16, torch.int64, torch.bool,
 ]  # fmt: skip
-turns = nn.Module()
-turns.register_buffer("turns", torch.polar(torch.ones(2), torch.ones(2)))  # 复数的旋转表
-assert turns.half().turns.dtype == torch.complex64  # half 不转复数
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    turns.to(torch.bfloat16)  # to 却转，虚部丢了
-assert turns.turns.dtype == torch.bfloat16 and "imaginary" in str(caught[0].message)
 mixed.to("meta")
 assert {buffer.device.type for buffer in mixed.buffers()} == {"meta"}  # 搬设备是都搬的
+turns = nn.Module()
+turns.register_buffer("phase", torch.polar(torch.ones(3), torch.arange(3.0)))  # e^{im}
+assert turns.half().phase.dtype == turns.bfloat16().phase.dtype == torch.complex64  # 不动
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    turns.to(torch.bfloat16)
+assert turns.phase.equal(torch.arange(3.0).cos().bfloat16())  # 只剩实部，虚部丢了
+assert "imaginary" in str(said[0].message)
 
 # %% 坏 忘了登记
 moved = Scale().to("meta")  # meta 设备没有数据，用它代替没有的 GPU

@@ -200,6 +200,14 @@ assert gpt2.activation_function == "gelu_new" and not hasattr(classic, "gate_pro
 assert classic.c_fc.weight.shape == RELEASED["GPT-2"][1:3]  # Conv1D 的权重是 (进, 出)
 assert meta_width(4096, 1.0, 256) == 11008 and meta_width(4096, 1.3, 1024) == 14336
 assert meta_width(8192, 1.3, 4096) == 28672
+for C, heads, shared, inner, times in ((8192, 64, 8, 28672, 12.75), (4096, 32, 8, 14336, 13)):
+    found = block_parts(
+        hidden_size=C,
+        num_attention_heads=heads,
+        num_key_value_heads=shared,
+        intermediate_size=inner,
+    )
+    assert found["注意力"] + found["前馈层"] == times * C**2  # 补得比 GQA 省的多
 assert len({sum(block_parts(num_attention_heads=heads).values()) for heads in (2, 4, 8, 16)}) == 1
 
 # %% 检验 参数量相等

@@ -92,6 +92,11 @@ ids = torch.zeros(2, 5, dtype=torch.long)
 with torch.no_grad(), FlopCounterMode(display=False) as counter:
     cache = model(ids).past_key_values
 assert counter.get_total_flops() == flops(config, 2, 5)
+fused = LLMForCausalLM(config).eval()
+with torch.no_grad(), FlopCounterMode(display=False) as blind:
+    fused(ids)
+attention = config.num_hidden_layers * 4 * 2 * 6 * 5 * 5 * 4  # 4·B·H·T·S·D
+assert flops(config, 2, 5) - blind.get_total_flops() == attention  # CPU 的 SDPA 它数不到
 assert sum(p.numel() for p in model.parameters()) == parameter_count(config)
 assert sum(t.nbytes for kv in cache.layers for t in (kv.keys, kv.values)) == cache_bytes(
     config, 2, 5
