@@ -87,6 +87,12 @@ for dtype in (torch.float16, torch.bfloat16):
     assert torch.zeros(2, dtype=dtype).masked_fill(one, float("-inf")).isinf()[0]  # -inf 放得下
 whole = torch.zeros(2, dtype=torch.long).masked_fill(one, 1.7)
 assert whole.dtype == torch.long and whole.tolist() == [1, 0]  # 类型不变，小数部分丢了
+try:
+    torch.zeros(2, dtype=torch.long).masked_fill(one, float("-inf"))
+except RuntimeError as error:
+    print(f"整数里填 -inf：{error}")
+else:
+    raise AssertionError("整数没有 -inf，应当报错")
 assert torch.zeros(2).masked_fill(one, torch.tensor(3.0)).tolist() == [3.0, 0.0]  # 零维张量也行
 try:
     torch.zeros(2).masked_fill(one, torch.tensor([3.0]))
