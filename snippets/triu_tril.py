@@ -75,6 +75,7 @@ batch = torch.randn(2, 3, 4, 6)
 for d in (-2, 0, 3):
     assert np.array_equal(batch.tril(d), np.tril(batch.numpy(), d))
     assert np.array_equal(batch.triu(d), np.triu(batch.numpy(), d))
+assert np.tril(np.array([1, 2])).tolist() == [[1, 0], [1, 2]]  # 一维的：当成每一行，不报错
 
 # %% 检验 互补与转置
 for d in (-2, 0, 3):
