@@ -59,8 +59,9 @@ for name, shifted in ways.items():
     print("    一个键也看不见的行:", soft[0, 0, 0].tolist())
 print("布尔掩码，那一行:", weights[0, 0, 0].tolist())
 narrow = torch.tensor([50.0, 0.0], dtype=torch.float16) + torch.finfo(torch.float16).min
-print("fp16 的分数 50 与 0，都加上 fp16 最小的有限数:", narrow.tolist())  # 50 没有被舍入掉
-print("softmax 之后:", narrow.softmax(-1).tolist())
+print("fp16，分数 50 与 0，都加上最小的有限数:")
+print("    相加:", narrow.tolist())  # 50 没有被舍入掉
+print("    softmax:", narrow.softmax(-1).tolist())
 
 # %% 不挡住未来，学到的只是抄
 from llm import LLMConfig, LLMForCausalLM
