@@ -68,15 +68,15 @@ for kind in (torch.float32, torch.bfloat16, torch.float16):
 from llm import LLMConfig, LLMForCausalLM
 
 
-def loss_after(seed: int, peek: bool, steps: int = 120) -> tuple[float, float]:
+def loss_after(seed: int, peek: bool, steps: int = 30) -> tuple[float, float]:
     """学预测下一个词元，词元全是随机的，没有规律可学；返回最初与最后 10 步的平均损失。"""
     torch.manual_seed(seed)
     config = LLMConfig(
         vocab_size=16,
-        hidden_size=32,
+        hidden_size=128,
         intermediate_size=32,
         num_hidden_layers=1,
-        num_attention_heads=2,
+        num_attention_heads=1,
     )
     model = LLMForCausalLM(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -93,10 +93,10 @@ def loss_after(seed: int, peek: bool, steps: int = 120) -> tuple[float, float]:
 
 
 print(f"ln V = {torch.tensor(16.0).log():.2f}")
-peeked = [loss_after(seed, True) for seed in range(4)]
+peeked = [loss_after(seed, True) for seed in range(3)]
 causal = [loss_after(seed, False) for seed in range(2)]
 print("最初都在 2.7 与 2.9 之间:", all(2.7 < first < 2.9 for first, _ in peeked + causal))
-print("都看得见，最后都低于 0.05:", all(last < 0.05 for _, last in peeked))
+print("都看得见，最后都低于 0.5:", all(last < 0.5 for _, last in peeked))
 print("因果，最后都高于 2.7:    ", all(last > 2.7 for _, last in causal))
 
 # %% 图
@@ -174,8 +174,10 @@ expected = sdpa(q, k, v, both)
 torch.testing.assert_close(weights @ v, expected, rtol=1e-5, atol=1e-6)
 torch.testing.assert_close(sdpa(q, k, v, mask), sdpa(q, k, v, is_causal=True))  # T = S 时才行
 assert (expected[0, :, :2] == 0).all()  # 一个键也看不见的行：SDPA 的布尔掩码给 0
-minus_inf = torch.where(both, 0.0, float("-inf"))
-torch.testing.assert_close(sdpa(q, k, v, minus_inf), expected)  # 浮点的 -inf 也给 0，不是 NaN
+infinite = sdpa(q, k, v, torch.where(both, 0.0, float("-inf")))
+torch.testing.assert_close(infinite, expected)  # 浮点的 -inf 交给 SDPA，也是 0，不是 NaN
+uniform = sdpa(q, k, v, torch.where(both, 0.0, low))[0, :, 0]
+torch.testing.assert_close(uniform, v[0].mean(dim=1))  # 最小的有限数：SDPA 也给均匀分布
 
 # %% 检验 nn.MultiheadAttention 的极性相反
 layer = torch.nn.MultiheadAttention(8, 2, batch_first=True)

@@ -99,6 +99,12 @@ for dtype, value in ((torch.uint8, 300), (torch.uint8, -300), (torch.long, float
 assert torch.zeros(2, dtype=torch.uint8).masked_fill(one, -1)[0] == 255  # 例外：不报错，绕回去
 whole = torch.zeros(2, dtype=torch.long).masked_fill(one, 1.7)
 assert whole.dtype == torch.long and whole.tolist() == [1, 0]  # 类型不变，小数部分丢了
+try:
+    torch.zeros(2, dtype=torch.long).masked_fill(one, float("-inf"))
+except RuntimeError as error:
+    print(f"整数里填 -inf：{error}")
+else:
+    raise AssertionError("整数没有 -inf，应当报错")
 assert torch.zeros(2).masked_fill(one, torch.tensor(3.0)).tolist() == [3.0, 0.0]  # 零维张量也行
 try:
     torch.zeros(2).masked_fill(one, torch.tensor([3.0]))

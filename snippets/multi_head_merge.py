@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llm import LLMConfig
-from llm.model import Attention, attention_weights, causal_mask
+from llm.model import Attention, apply_rotary, attention_weights, causal_mask
 
 torch.manual_seed(0)
 B, T, C, H, D = 1, 3, 8, 2, 4
@@ -55,15 +55,13 @@ print("T = 1 时 view 也行:", tuple(last.transpose(1, 2).view(B, 1, H * D).sha
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 sdpa = torch.nn.functional.scaled_dot_product_attention
-for name, q in {
-    "q 连续": torch.randn(1, 2, 3, 4),
-    "q 由 transpose 得来": torch.randn(1, 3, 2, 4).transpose(1, 2),
-}.items():
-    out = sdpa(q, q, q, is_causal=True)  # (B, H, T, D)
-    print(f"{name}：输出步长 {out.stride()}，转置之后连续 {out.transpose(1, 2).is_contiguous()}")
-with sdpa_kernel(SDPBackend.MATH):  # 同一个 q，换通用的实现
-    out = sdpa(q, q, q, is_causal=True)
-print(f"math 实现：输出步长 {out.stride()}，转置之后连续 {out.transpose(1, 2).is_contiguous()}")
+straight, crossed = torch.randn(1, 2, 3, 4), torch.randn(1, 3, 2, 4).transpose(1, 2)
+rotated = apply_rotary(crossed, cos, sin)  # llm 的 q 还转过：末尾的 cat 得到新的、连续的一块
+for name, q in {"连续": straight, "由 transpose 得来": crossed, "再转过": rotated}.items():
+    for kind in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH):
+        with sdpa_kernel(kind):
+            out = sdpa(q, q, q, is_causal=True).transpose(1, 2)  # (B, T, H, D)
+        print(f"q {name}，{kind.name}：转置之后连续 {out.is_contiguous()}")
 
 # %% o_proj 不一定是方阵
 qwen = Attention(LLMConfig.preset("qwen3", hidden_size=1024, num_attention_heads=16))

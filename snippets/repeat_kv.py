@@ -84,6 +84,7 @@ from transformers.models.llama.modeling_llama import repeat_kv as theirs
 
 for groups in (1, 2, 4):
     assert repeat_kv(k, groups).equal(theirs(k, groups))
+assert theirs(k, 1) is k and repeat_kv(k, 1).data_ptr() != k.data_ptr()  # K = H：那边原样返回
 
 # %% 检验 SDPA 自己分组时抄不抄
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -158,6 +159,9 @@ with Calls() as five:  # 留着五维去乘：matmul 内部还是抄了一份
 with Calls() as folded:  # 把 groups 并进 T：k 原样用，一次也不抄
     flat = q.view(B, K, H // K * T, D) @ k.mT  # (B, K, groups*T, S)
 assert five.names.count("aten::clone") == 1 and "aten::clone" not in folded.names
+with Calls() as single:  # B·K = 1：前面几维并得成，五维也不抄
+    q[:, :2].view(B, 1, 2, T, D) @ k[:, :1, None].expand(B, 1, 2, T, D).mT
+assert "aten::clone" not in single.names
 for each in (scores, flat):
     torch.testing.assert_close(each.reshape(B, H, T, T), q @ repeat_kv(k, H // K).mT)
 for length, copies_q in ((T, True), (1, False)):  # 由投影转置得来的 q

@@ -325,6 +325,21 @@ closed = [(q[i] * k[i] + q[i + 4] * k[i + 4]) * torch.cos(3 * theta[i]) for i in
 closed += [(q[i] * k[i + 4] - q[i + 4] * k[i]) * torch.sin(3 * theta[i]) for i in range(4)]
 torch.testing.assert_close(score(3, 0), torch.stack(closed).sum())  # 推导里的闭式
 assert (score(3, 1) - score(1, 3)).abs() > 0.1  # 看得出方向：m − n 与 n − m 不同
+shifts = {torch.float32: [], torch.bfloat16: []}
+for dtype, worst in shifts.items():
+    for seed in range(20):
+        torch.manual_seed(seed)
+        both = torch.randn(1, 2, 1, 128).to(dtype)  # q 与 k 各当一个头，R = 128
+        places = torch.tensor([[3 + o, 1 + o] for o in (0, 10, 500, 1000, 2000)])  # 平移 o
+        angles = wide(places.flatten()[None], dtype)
+        turned = apply_rotary(both.expand(1, 2, 10, 128), *angles).double()
+        moved = (turned[0, 0, 0::2] * turned[0, 1, 1::2]).sum(-1)  # 五个平移的分数
+        worst.append((moved - moved[0]).abs().max() / 128**0.5)  # 除以 √D，即进 softmax 的差
+print("一起平移，分数最多差（已除以 √D）:")
+for dtype, worst in shifts.items():
+    low, middle, high = torch.stack(worst).quantile(torch.tensor([0, 0.5, 1]).double()).tolist()
+    print(f"    {dtype}：最小 {low:.0e}，中位 {middle:.0e}，最大 {high:.0e}")
+assert max(shifts[torch.float32]) < 2e-4 < min(shifts[torch.bfloat16])
 
 # %% 检验 换行序就是 permute，q_norm 的权重也要换
 rows = torch.arange(4 * HEAD * 3.0).view(4 * HEAD, 3)
