@@ -224,6 +224,7 @@ def test_seed_is_fixed(vault: Vault) -> None:
 
 
 def test_traceback_shows_only_our_frames(vault: Vault) -> None:
+    (vault.root / "llm/__init__.py").touch()
     (vault.root / "llm/model.py").write_text("def f():\n    raise ValueError('形状')\n", "utf-8")
     error = _run(vault, "# %% 一\nfrom llm.model import f\nf()\n").error
     assert 'File "llm/model.py", line 2' in error and str(vault.root) not in error

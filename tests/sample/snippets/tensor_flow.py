@@ -6,7 +6,7 @@ import json
 
 links = {
     "apply_rotary": "../attention/rope.md",
-    "attention_mask": "../attention/attention-mask.md",
+    "causal_mask": "../attention/attention-mask.md",
     "llm.model": "../../reference/model.md",
 }
 print(json.dumps({"links": links, "source": ["x = (a <b> c) </script>"]}))
