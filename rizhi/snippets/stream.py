@@ -40,15 +40,13 @@ class OutputRefused(BaseException):
 
 @cache  # forkserver 里做过，fork 出来的子进程就不必再做
 def prepare() -> None:
-    """要在载入别的库之前：警告的过滤、进度条的样子与宽窄，不随命令行、环境与终端变。"""
+    """要在载入别的库之前：警告的过滤与进度条的样子，不随命令行与环境变。"""
     warnings.resetwarnings()
     for category in _UNSAID:
         warnings.simplefilter("ignore", category)
     warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
     # 用时与速度每次不同，不写
     os.environ["TQDM_BAR_FORMAT"] = "{l_bar}{bar}| {n_fmt}/{total_fmt}"
-    for name in ("COLUMNS", "LINES"):
-        os.environ.pop(name, None)
 
 
 @contextmanager
