@@ -292,11 +292,11 @@ def _that(web: Web, recent: Sequence[DayFact]) -> Iterator[Panel]:
 
 def _latest(web: Web, recent: Sequence[DayFact]) -> Iterator[Panel]:
     """最近三天；隔了很久的、写在今天以后的，各说一声。"""
-    if not web.days:
+    ahead = [day for day in web.days if day.date > web.today]
+    if not recent and not ahead:
         return
     ago = (web.today - recent[0].date).days if recent else 0
     note: list[Part] = [f"上一篇是 {ago} 天前写的。"] if ago > LONG_AGO else []
-    ahead = [day for day in web.days if day.date > web.today]
     if ahead:
         note += [f"写在今天以后的有 {len(ahead)} 天：", day_link(ahead[0], web.today.year), "。"]
     week = week_of(web.today).name

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unicodedata
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,33 @@ def test_no_panel_leaves_half_a_row_empty(page: Page, root: str, width: int) -> 
         rows.setdefault(round(box["y"]), []).append(box["x"] + box["width"])
     assert len(rows) < len(boxes) if width == 1280 else len(rows) == len(boxes)
     assert all(max(ends) >= grid["x"] + grid["width"] - 2 for ends in rows.values())
+
+
+def test_whatever_panels_home_has_fill_their_rows(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/index.html")
+    choices = product(*((kind, "") for kind in ("that", "latest", "open", "pinned", "heat")))
+    for kinds in choices:
+        shown = ["today", *filter(None, kinds), "map"]
+        if "that" in shown and "latest" not in shown:
+            continue  # 有那天，就有最近三天
+        boxes = page.evaluate(
+            """kinds => {
+              const home = document.querySelector(".rz-home");
+              const section = kind => `<section class="rz-panel rz-${kind}"><h2>题</h2></section>`;
+              home.innerHTML = kinds.map(section).join("");
+              const box = node => { const b = node.getBoundingClientRect();
+                return [b.left, b.right, b.top, b.bottom]; };
+              return [home, ...home.children].map(box);
+            }""",
+            shown,
+        )
+        (left, right, _, _), *panels = boxes
+        for at in (edge for *_, top, bottom in panels for edge in (top + 5, bottom - 5)):
+            across = sorted((a, b) for a, b, start, end in panels if start < at < end)
+            ends = [left, *(edge for pair in across for edge in pair), right]
+            gaps = [b - a for a, b in zip(ends[::2], ends[1::2], strict=True)]
+            assert gaps[0] == gaps[-1] == 0 and all(0 < gap < 20 for gap in gaps[1:-1]), shown
 
 
 # ---- 待办 ----

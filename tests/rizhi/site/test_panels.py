@@ -329,6 +329,11 @@ def test_an_empty_vault_says_how_to_begin(make: Make) -> None:
     assert "rizhi note" in _text(found[1].note)
 
 
+def test_on_the_first_day_there_are_no_last_days(make: Make) -> None:
+    found = panels.home(make({str(TODAY): "## 明日计划\n\n- [ ] 明天的\n"}))
+    assert [panel.kind for panel in found] == ["today", "open", "heat", "map"]
+
+
 def test_after_half_a_year_of_silence_home_says_since_when(make: Make) -> None:
     found = panels.home(_written(make({}), [_day(n) for n in (180, 200, 400)]))
     latest = _find(found, "latest")
