@@ -42,6 +42,31 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Today:
+    """今天：`head` 是那一页与写了多少，还没有这一页是空的；`label` 说下面列的是什么。"""
+
+    head: tuple[Part, ...]
+    label: str
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """一组：名字、列表与补在后面的话。"""
+
+    name: str
+    rows: Rows
+    more: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """几组列表，够宽就并排。"""
+
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """中间折起来的一个列表：头几行、折起的、末几行。"""
 
@@ -87,7 +112,7 @@ class Steps:
     groups: tuple[tuple[Link | str, ...], ...]
 
 
-Content = Rows | Folded | Heat | Month | Trail | Steps
+Content = Rows | Today | Groups | Folded | Heat | Month | Trail | Steps
 
 
 @dataclass(frozen=True, slots=True)

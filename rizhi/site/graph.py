@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rizhi import links
-from rizhi.journal.day import Day, achievements, read_day, short_title
+from rizhi.journal.carry import plan
+from rizhi.journal.day import CHALLENGE, PLAN, Day, achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -38,6 +39,8 @@ class DayFact(NamedTuple):
     words: int
     tags: tuple[str, ...]
     said: tuple[Said, ...]
+    aims: tuple[str, ...]  # 这一天要做的：不在明日计划里的待办，见 `Todo.key`
+    plan: tuple[tuple[str, str], ...]  # 明日计划，见 `carry.plan`
     achieved: tuple[str, ...]
     mentions: tuple[links.Mention, ...]  # 句子已经去掉标记
     reach: tuple[str, ...]  # 链接到的文件：它们在不在，页面就不一样
@@ -81,6 +84,11 @@ class Web:
     def by_day(self) -> dict[date, DayFact]:
         """按日期找写过的一天。"""
         return {day.date: day for day in self.days}
+
+    @cached_property
+    def begun(self) -> DayFact | None:
+        """今天那一页，还没有建是 None。"""
+        return next((page for page in reversed(self.pages) if page.date == self.today), None)
 
     @cached_property
     def by_path(self) -> dict[str, Note]:
@@ -182,6 +190,7 @@ def read_web(vault: Vault, today: date) -> Web:
 def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> DayFact:
     """从一天的页面里取；`template` 是模板里原样的行，不算写过。"""
     own = own_text(page, template)
+    said = tuple(mentions(page))
     linked = [mention for same in links.backlinks([page]).values() for mention in same]
     return DayFact(
         date=day,
@@ -190,7 +199,9 @@ def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> D
         heading=page.title,
         words=words(own),
         tags=page.tags,
-        said=tuple(mentions(page)),
+        said=said,
+        aims=_aims(page, said),
+        plan=plan(page),
         achieved=tuple(plains(achievements(page))) if own else (),
         mentions=tuple(
             replace(mention, sentence=sentence)
@@ -200,6 +211,17 @@ def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> D
         modules=embedded(page),
         prose=page.document.unlinked[page.offset :],
     )
+
+
+def _aims(page: Day, said: Iterable[Said]) -> tuple[str, ...]:
+    line = page.document.line
+    later = [
+        range(line(part.start), line(max(part.end - 1, part.start)) + 1)
+        for name in (CHALLENGE, PLAN)
+        for part in page.section(name)
+    ]
+    keys = (m.key for m in said if m.key and not any(m.line in lines for lines in later))
+    return tuple(dict.fromkeys(keys))
 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:

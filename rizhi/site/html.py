@@ -16,6 +16,8 @@ from rizhi.site.blocks import (
     Dim,
     Folded,
     Generated,
+    Group,
+    Groups,
     Heat,
     Link,
     Month,
@@ -24,10 +26,12 @@ from rizhi.site.blocks import (
     Row,
     Rows,
     Steps,
+    Today,
     Trail,
 )
 
 PLACE = "rizhi-part-{}"
+_NEW = ("今天还没有写。", "rizhi new")
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
 _SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
@@ -77,6 +81,10 @@ def content_html(content: Content, here: str) -> str:
     """一块内容。"""
     if isinstance(content, Rows):
         return _rows(content, here)
+    if isinstance(content, Today):
+        return _today(content, here)
+    if isinstance(content, Groups):
+        return f'<div class="rz-groups">{"".join(_group(g, here) for g in content.groups)}</div>'
     if isinstance(content, Folded):
         inner = f"<summary>{escape(content.label)}</summary>{_rows(content.middle, here)}"
         folded = f'<details class="rz-fold">{inner}</details>'
@@ -155,6 +163,21 @@ def _rows(content: Rows, here: str) -> str:
     }[content.kind]
     inner = "".join(_row(row, here) for row in content.rows)
     return f'<{tag} class="{name}">{inner}</{tag}>' if content.rows else ""
+
+
+def _today(today: Today, here: str) -> str:
+    said, command = _NEW
+    # serve 给的页面里，live.js 把这一句换成能点的
+    new = f'<p class="rz-new" data-action="new">{said}<code>{command}</code></p>'
+    head = f'<p class="rz-begun">{_parts(today.head, here)}</p>' if today.head else new
+    label = f'<p class="rz-label">{escape(today.label)}</p>' if today.label else ""
+    return head + label + _rows(today.rows, here)
+
+
+def _group(group: Group, here: str) -> str:
+    more = f'<p class="rz-note">{_parts(group.more, here)}</p>' if group.more else ""
+    title = f"<h3>{escape(group.name)}</h3>"
+    return f'<div class="rz-group">{title}{_rows(group.rows, here)}{more}</div>'
 
 
 def _row(row: Row, here: str) -> str:
@@ -272,12 +295,11 @@ def _content_markdown(content: Content, here: str) -> str:
     if isinstance(content, Folded):
         content = Rows((*content.head.rows, *content.middle.rows, *content.tail.rows))
     if isinstance(content, Rows):
-        lines = [
-            f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
-            f"{_line(_struck(row, parts_markdown(row.parts, here)))}"
-            for row in content.rows
-        ]
-        return "\n".join(lines) + "\n\n" if lines else ""
+        return _rows_markdown(content, here)
+    if isinstance(content, Today):
+        return _today_markdown(content, here)
+    if isinstance(content, Groups):
+        return "".join(_group_markdown(group, here) for group in content.groups)
     if isinstance(content, Heat):
         return _heat_markdown(content, here)
     if isinstance(content, Month):
@@ -286,6 +308,27 @@ def _content_markdown(content: Content, here: str) -> str:
         return _trail_markdown(content, here)
     groups = ("、".join(_part_markdown(note, here) for note in group) for group in content.groups)
     return _line(" → ".join(groups)) + "\n\n"
+
+
+def _rows_markdown(content: Rows, here: str) -> str:
+    lines = [
+        f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
+        f"{_line(_struck(row, parts_markdown(row.parts, here)))}"
+        for row in content.rows
+    ]
+    return "\n".join(lines) + "\n\n" if lines else ""
+
+
+def _today_markdown(today: Today, here: str) -> str:
+    said, command = _NEW
+    head = _line(parts_markdown(today.head, here)) or f"{said}`{command}`"
+    label = f"{today.label.translate(_SPECIAL)}\n\n" if today.label else ""
+    return f"{head}\n\n{label}{_rows_markdown(today.rows, here)}"
+
+
+def _group_markdown(group: Group, here: str) -> str:
+    more = f"{parts_markdown(group.more, here)}\n\n" if group.more else ""
+    return f"### {group.name.translate(_SPECIAL)}\n\n{_rows_markdown(group.rows, here)}{more}"
 
 
 def _struck(row: Row, text: str) -> str:

@@ -81,7 +81,8 @@ def _archive(web: Web) -> dict[str, partial[Generated]]:
 def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
     words = {day.date: day.words for day in days}
     uris = {day.date: day.uri for day in days}
-    heat = Heat(words, uris, date(year, 1, 1), date(year, 12, 31))
+    last = days[-1].date if year >= this_year else date(year, 12, 31)  # 不为还没到的日子留空格
+    heat = Heat(words, uris, date(year, 1, 1), last)
     panels = [Panel("heat", "", heat, (f"{year} 年写了 {len(days)} 天。",))]
     for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
         panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, this_year))))

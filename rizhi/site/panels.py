@@ -7,11 +7,27 @@ from datetime import date, timedelta
 from functools import partial
 
 from rizhi.dates import week_of, weekday
+from rizhi.journal.carry import coming
 from rizhi.journal.lookback import that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
-from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
+from rizhi.site.blocks import (
+    Dim,
+    Folded,
+    Group,
+    Groups,
+    Heat,
+    Link,
+    Month,
+    Panel,
+    Part,
+    Row,
+    Rows,
+    Steps,
+    Today,
+    Trail,
+)
 from rizhi.site.graph import DayFact, Web, grouped, plain
 from rizhi.snippets import record as records
 from rizhi.vault import Vault, date_of, groups
@@ -19,6 +35,10 @@ from rizhi.vault import Vault, date_of, groups
 FIRST, LATEST = 3, 5  # 笔记的来历先列最早与最近的几天
 FOLDED = 100  # 其余的折起来；再多，就另成一页
 SHOWN = 10
+RECENT, OPEN, GIST = 3, 6, 60  # 首页：最近几天、开着的几件、一天的那句话最多几个字
+LONG_AGO = 14  # 隔了这么多天没有写，就说一声
+FIRST_DAY = "写下第一天，这里就有今天的目标、最近三天与那天。"
+BOARD, ARCHIVE = Link("待办板", "todos/index.md"), Link("全部日总结", "daily/index.md")
 _STATES = {"open": "还开着", "done": "完成", "dropped": "放弃"}
 
 
@@ -42,15 +62,19 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
 
 
 def home(web: Web) -> list[Panel]:
-    """首页：今天、这一周、常看的笔记、开着的事、最近几天、一年的热力图、笔记的地图。"""
+    """首页：今天、那天、最近三天、开着的事、常看的笔记、一年的热力图、全部笔记；空的不列。"""
+    agenda = _agenda(web)
+    told = {todo.key for todo in agenda if isinstance(todo, Todo)}
+    others = [todo for todo in _ready(web) if todo.key not in told]
+    recent = [day for day in web.days if day.date < web.today][-RECENT:][::-1]
     return [
-        _today(web),
-        _week(web),
+        _today(web, agenda, bool(others)),
+        *_that(web, recent),
+        *_latest(web, recent),
+        *_open(web, others, bool(told)),
         *_pinned(web),
-        _open(web),
-        Panel("latest", "最近几天", Rows(day_rows(reversed(web.days[-7:]), web.today.year))),
-        Panel("heat", "这一年", _year(web)),
-        Panel("map", "笔记", Rows(tuple(_map(web)))),
+        *_year(web),
+        _map(web),
     ]
 
 
@@ -214,53 +238,137 @@ def _spelled(day: date) -> str:
     return f"{day.month} 月 {day.day} 日 {weekday(day)}"
 
 
-def _today(web: Web) -> Panel:
-    day, name = web.today, _spelled(web.today)
-    uri = web.page_uris.get(day)
-    if uri is None:
-        return Panel("today", "今天", Rows(()), (f"{name}，还没有写。运行 ", "rizhi new", "。"))
-    title = web.by_day[day].title if day in web.by_day else "建了页，还没有写"
-    return Panel("today", "今天", Rows((Row((Link(name, uri), Dim((f"　{title}",)))),)))
+def _agenda(web: Web) -> list[Todo | str]:
+    """今天的事：那一页上的，开着的在前；还没有那一页，就是会带上的。"""
+    if web.begun:
+        place = {key: n for n, key in enumerate(web.begun.aims)}
+        found = [t for t in web.todos if t.key in place and web.today in t.days]
+        return [*sorted(found, key=lambda t: (t.state != "open", place[t.key]))]
+    last = next((day for day in reversed(web.days) if day.date < web.today), None)
+    since, plan = (last.date, last.plan) if last else (date.min, ())
+    return coming(since, plan, web.todos, web.today)
 
 
-def _week(web: Web) -> Panel:
-    week = week_of(web.today)
-    days = [web.by_day[day] for day in week.days if day in web.by_day]
-    uri = web.week_uris.get(week.name)
-    note: tuple[Part, ...] = (
-        ("周报：", Link(week.name, uri)) if uri else (f"这一周是 {week.name}，还没有周报。",)
+def _today(web: Web, agenda: Sequence[Todo | str], others: bool) -> Panel:
+    """`others` 说有没有别的事开着：有，就有一块自己会列。"""
+    day, rows = web.begun, tuple(_agenda_row(web, what) for what in agenda[:SHOWN])
+    head: tuple[Part, ...] = ()
+    if day:
+        wrote = f"写了 {day.words} 字" if day.words else "建了页，还没有写"
+        head = (Link(day.title or "今天这一页", day.uri), Dim((f"　{wrote}",)))
+    label = "带过来的" if rows and not day else ""
+    title = f"今天　{_spelled(web.today)}"
+    note = _left(web, agenda, others) if web.pages else (FIRST_DAY,)
+    return Panel("today", title, Today(head, label, Rows(rows, "todos")), note)
+
+
+def _agenda_row(web: Web, what: Todo | str) -> Row:
+    if isinstance(what, str):
+        return Row((plain(what),))
+    return todo_row(what.as_of(web.today), web.today, web.uris)
+
+
+def _left(web: Web, agenda: Sequence[Todo | str], others: bool) -> tuple[Part, ...]:
+    """今天的事后面的一句：了结了几件，列不下的几件。"""
+    settled = sum(isinstance(what, Todo) and what.state != "open" for what in agenda)
+    said = f"{len(agenda)} 件里了结了 {settled} 件。" if settled else ""
+    if len(agenda) > SHOWN:
+        return f"{said}另有 {len(agenda) - SHOWN} 件：", BOARD
+    if len(agenda) > settled and not others:
+        return f"{said}开着的都在这里了{_parked(web)}：", BOARD
+    return (said,) if said else ()
+
+
+def _that(web: Web, recent: Sequence[DayFact]) -> Iterator[Panel]:
+    """最近三天已经列了的，不再说一遍。"""
+    rows = tuple(
+        Row((f"{ago} 天前　", *_day_row(fact, web.today.year).parts))
+        for ago, _, fact in that_day(web.today, web.by_day)
+        if fact not in recent
     )
-    rows = Rows(day_rows(days, web.today.year))
-    return Panel("week", f"这一周（写了 {len(days)} 天）", rows, note)
+    if rows:
+        yield Panel("that", "那天", Rows(rows))
+
+
+def _latest(web: Web, recent: Sequence[DayFact]) -> Iterator[Panel]:
+    """最近三天；隔了很久的、写在今天以后的，各说一声。"""
+    ahead = [day for day in web.days if day.date > web.today]
+    if not recent and not ahead:
+        return
+    ago = (web.today - recent[0].date).days if recent else 0
+    note: list[Part] = [f"上一篇是 {ago} 天前写的。"] if ago > LONG_AGO else []
+    if ahead:
+        note += [f"写在今天以后的有 {len(ahead)} 天：", day_link(ahead[0], web.today.year), "。"]
+    week = week_of(web.today).name
+    if week in web.week_uris:
+        note += [Link(f"{week} 的周报", web.week_uris[week]), "　"]
+    rows = tuple(_day_row(day, web.today.year) for day in recent)
+    yield Panel("latest", "最近三天", Rows(rows), (*note, ARCHIVE))
+
+
+def _day_row(day: DayFact, this_year: int) -> Row:
+    return Row((day_link(day, this_year), Dim((f"　{_gist(day)}",))))
+
+
+def _gist(day: DayFact) -> str:
+    """一天的一句话：标题与头一样成果，太长就在句子的末尾截断；都没有，就说写了多少字。"""
+    first = day.achieved[0] if day.achieved else ""
+    title = "" if first.startswith(day.title) else day.title
+    said = "：".join(filter(None, (title, first))) or f"写了 {day.words} 字"
+    if len(said) <= GIST:
+        return said
+    head = said[:GIST]
+    stop = max(map(head.rfind, "。；！？")) + 1
+    return head[:stop] if stop > GIST // 3 else f"{head.rstrip('，、：')}…"
+
+
+def _ready(web: Web) -> list[Todo]:
+    """开着而没有搁着的：有期限的在前，其余最新的在前。"""
+    opened = still_open(todo.as_of(web.today) for todo in web.todos)
+    ready = [todo for todo in opened if not todo.parked(web.today)]
+    return sorted(ready, key=lambda t: (t.due or date.max, -t.born.toordinal()))
+
+
+def _open(web: Web, others: Sequence[Todo], besides: bool) -> Iterator[Panel]:
+    """还开着的，最旧的在待办板上；`besides` 说今天那一块里另有几件。"""
+    if not others:
+        return
+    oldest = max(todo.age(web.today) for todo in others)
+    note = f"{'今天的以外，' * besides}共 {len(others)} 件" + _parked(web)
+    note += f"，最久的 {oldest} 天了：" if len(others) > OPEN else "："
+    rows = tuple(todo_row(todo, web.today, web.uris) for todo in others[:OPEN])
+    yield Panel("open", "开着的事", Rows(rows, "todos"), (note, BOARD))
+
+
+def _parked(web: Web) -> str:
+    parked = sum(todo.parked(web.today) for todo in web.todos if todo.state == "open")
+    return f"，另有 {parked} 件搁着" if parked else ""
 
 
 def _pinned(web: Web) -> Iterator[Panel]:
     """标了 `pin: true` 的笔记；一篇也没有，就没有这一块。"""
-    links = tuple(joined(note_link(note, web) for note in web.notes if note.pin))
-    if links:
-        yield Panel("pinned", "后续常看", Rows((Row(links),)))
+    rows = note_rows((note for note in web.notes if note.pin), web)
+    if rows:
+        yield Panel("pinned", "后续常看", Rows(rows))
 
 
-def _open(web: Web) -> Panel:
-    every = still_open(todo.as_of(web.today) for todo in web.todos)
-    ready = [todo for todo in every if not todo.parked(web.today)]
-    rows = tuple(todo_row(todo, web.today, web.uris) for todo in ready[:SHOWN])
-    parked = f"，另有 {len(every) - len(ready)} 件搁着" if len(ready) < len(every) else ""
-    note = (f"共 {len(ready)} 件{parked}，", Link("待办板", "todos/index.md"))
-    return Panel("open", "开着的事", Rows(rows, "todos"), note)
-
-
-def _year(web: Web) -> Heat:
+def _year(web: Web) -> Iterator[Panel]:
     first = web.today - timedelta(days=364)
-    words = {day.date: day.words for day in web.days if day.date >= first}
-    return Heat(words, web.uris, first, web.today)
+    words = {day.date: day.words for day in web.days if first <= day.date <= web.today}
+    if words:
+        heat = Heat(words, web.uris, first, web.today)
+        yield Panel(
+            "heat", "这一年", heat, (f"写了 {len(words)} 天，", Link("按年看", ARCHIVE.uri))
+        )
 
 
-def _map(web: Web) -> Iterable[Row]:
+def _map(web: Web) -> Panel:
+    groups = []
     for name, notes in by_group(web.vault, web.notes):
-        parts = joined(note_link(note, web) for note in notes[: 3 * SHOWN])
-        more = [Link(f"等 {len(notes)} 篇", "notes/index.md")] if len(notes) > 3 * SHOWN else []
-        yield Row((f"{name}　", *parts, *more))
+        more = (Link(f"全部 {len(notes)} 篇", "notes/index.md"),) if len(notes) > SHOWN else ()
+        groups.append(Group(name, Rows(note_rows(notes[:SHOWN], web)), more))
+    note = () if groups else ("还没有笔记。", "用 rizhi note 写第一篇。")
+    return Panel("map", "笔记", Groups(tuple(groups)), note)
 
 
 def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:

@@ -1,11 +1,12 @@
 """知识网的页面，像人一样点：热力图、待办、预览、键盘、打印；经服务器与 file:// 各来一遍。"""
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,46 @@ def test_heatmap_opens_the_day(page: Page, root: str) -> None:
     expect(page.locator("nav.rz-days")).to_be_visible()
 
 
-def test_heatmap_shows_the_latest_first(page: Page, root: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
+@pytest.mark.parametrize(("width", "weeks"), [(320, 18), (390, 24), (700, 34), (1280, 53)])
+def test_heatmap_shows_as_many_weeks_as_fit(page: Page, root: str, width: int, weeks: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{root}/index.html")
     heat = page.locator("div.rz-heat")
-    assert heat.evaluate("node => node.scrollLeft >= node.scrollWidth - node.clientWidth - 1")
+    frame = heat.bounding_box()
+    boxes = [b for w in heat.locator(".rz-week").all() if (b := w.bounding_box())]
+    assert frame and len(boxes) >= weeks and heat.locator("a").last.is_visible()
+    assert len(boxes) == weeks or weeks == 53  # 一年也可能碰到五十四周
+    ends = frame["x"] + frame["width"] + 1
+    assert all(frame["x"] <= b["x"] and b["x"] + b["width"] <= ends for b in boxes)
+    assert all(b["width"] >= 10 for b in boxes) and len({b["y"] for b in boxes}) == 1
+    assert heat.evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
+def test_a_year_of_heat_is_whole_on_a_phone(page: Page, root: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{root}/daily/index.html")
+    heat = page.locator("div.rz-heat")
+    weeks = heat.locator(".rz-week")
+    assert weeks.count() > 40 and all(week.is_visible() for week in weeks.all())
+    assert heat.evaluate("node => node.scrollWidth <= node.clientWidth")
+    last = weeks.last.locator("a, i:not(.rz-no)")
+    expect(last.last).to_have_attribute("href", re.compile(r"\d{4}-\d\d-\d\d\.html"))  # 到今天为止
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_home_is_led_by_today_and_no_word_is_broken(page: Page, root: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{root}/index.html")
+    today, latest = page.locator(".rz-today"), page.locator(".rz-latest")
+    one, two = today.bounding_box(), latest.bounding_box()
+    assert one and two and one["y"] < 300
+    beside = two["x"] > one["x"] + one["width"]
+    assert beside == (width == 1280) and (beside or two["y"] > one["y"] + one["height"])
+    links = page.locator(".rz-map li > a")
+    assert links.count() > 3
+    for link in links.all():
+        wide = link.evaluate("node => node.getClientRects().length")
+        assert wide == 1, link.inner_text()  # 一行一篇
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -84,6 +120,33 @@ def test_no_panel_leaves_half_a_row_empty(page: Page, root: str, width: int) -> 
         rows.setdefault(round(box["y"]), []).append(box["x"] + box["width"])
     assert len(rows) < len(boxes) if width == 1280 else len(rows) == len(boxes)
     assert all(max(ends) >= grid["x"] + grid["width"] - 2 for ends in rows.values())
+
+
+def test_whatever_panels_home_has_fill_their_rows(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/index.html")
+    choices = product(*((kind, "") for kind in ("that", "latest", "open", "pinned", "heat")))
+    for kinds in choices:
+        shown = ["today", *filter(None, kinds), "map"]
+        if "that" in shown and "latest" not in shown:
+            continue  # 有那天，就有最近三天
+        boxes = page.evaluate(
+            """kinds => {
+              const home = document.querySelector(".rz-home");
+              const section = kind => `<section class="rz-panel rz-${kind}"><h2>题</h2></section>`;
+              home.innerHTML = kinds.map(section).join("");
+              const box = node => { const b = node.getBoundingClientRect();
+                return [b.left, b.right, b.top, b.bottom]; };
+              return [home, ...home.children].map(box);
+            }""",
+            shown,
+        )
+        (left, right, _, _), *panels = boxes
+        for at in (edge for *_, top, bottom in panels for edge in (top + 5, bottom - 5)):
+            across = sorted((a, b) for a, b, start, end in panels if start < at < end)
+            ends = [left, *(edge for pair in across for edge in pair), right]
+            gaps = [b - a for a, b in zip(ends[::2], ends[1::2], strict=True)]
+            assert gaps[0] == gaps[-1] == 0 and all(0 < gap < 20 for gap in gaps[1:-1]), shown
 
 
 # ---- 待办 ----

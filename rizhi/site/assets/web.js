@@ -117,7 +117,7 @@
     part.after(more);
   }
 
-  // ---- 热力图：先看最近的；月份标由格子自己的日期得出 ----
+  // ---- 热力图：月份标由格子自己的日期得出 ----
   function dressHeat(heat) {
     let last = "";
     for (const week of heat.querySelectorAll(".rz-week")) {
@@ -127,7 +127,6 @@
       if (last || day.slice(8) <= "14") week.dataset.month = `${Number(day.slice(5, 7))} 月`;
       last = day.slice(0, 7);
     }
-    heat.scrollLeft = heat.scrollWidth;
   }
 
   // ---- 悬停预览 ----

@@ -18,6 +18,7 @@ from rizhi.site import overviews, panels
 from rizhi.site.blocks import (
     Folded,
     Generated,
+    Groups,
     Heat,
     Link,
     Month,
@@ -26,6 +27,7 @@ from rizhi.site.blocks import (
     Row,
     Rows,
     Steps,
+    Today,
     Trail,
 )
 from rizhi.site.graph import Web, read_web
@@ -66,7 +68,20 @@ def _text(parts: Iterable[Part]) -> str:
 def _rows_of(content: object) -> list[Row]:
     if isinstance(content, Folded):
         return [*content.head.rows, *content.middle.rows, *content.tail.rows]
+    if isinstance(content, Groups):
+        return [row for group in content.groups for row in group.rows.rows]
+    if isinstance(content, Today):
+        return list(content.rows.rows)
     return list(content.rows) if isinstance(content, Rows) else []
+
+
+def _beside(content: object) -> list[tuple[Part, ...]]:
+    """列表之外的几行字。"""
+    if isinstance(content, Today):
+        return [content.head or ("今天还没有写。rizhi new",), (content.label,)]
+    if isinstance(content, Groups):
+        return [parts for group in content.groups for parts in ((group.name,), group.more)]
+    return []
 
 
 def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
@@ -74,10 +89,9 @@ def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
     uris = {part.uri for part in _flat(lead) if isinstance(part, Link)}
     for panel in found:
         content = panel.content
-        parts: list[Any] = [*panel.note]
-        if isinstance(content, Rows | Folded):
-            parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
-        elif isinstance(content, Steps):
+        parts: list[Any] = [*panel.note, *(part for one in _beside(content) for part in one)]
+        parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
+        if isinstance(content, Steps):
             parts += [one for group in content.groups for one in group]
         elif isinstance(content, Trail):
             parts += [one for one in (content.earlier, content.week, content.later) if one]
@@ -164,6 +178,7 @@ def _same(web: Web, shown: list[Shown]) -> None:
         heads = [_bare(page.title)] if page else []
         heads += [_bare(p.title) for p in found if p.title and not isinstance(p.content, Trail)]
         notes = [_text(lead), *(_text(panel.note) for panel in found)]
+        notes += [_text(parts) for panel in found for parts in _beside(panel.content)]
         for side, soup in sides.items():
             where = f"{uri}（{side}）"
             assert _titles(soup) == heads, where
@@ -202,7 +217,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
 def test_the_rich_vault_has_every_kind_of_thing(rich: Web) -> None:
     made = list(_woven(rich))
     kinds = {panel.kind for _, found, _ in made for panel in found}
-    assert kinds >= {"trail", "born", "that", "month", "today", "week", "open", "latest", "heat"}
+    assert kinds >= {"trail", "born", "that", "month", "today", "open", "latest", "heat"}
     assert kinds >= {"map", "before", "life", "leads", "hints", "due", "tags", "timeline"}
     folders = {uri.split("/")[0] for uri, _, page in made if page}
     assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes"}
