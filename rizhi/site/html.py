@@ -29,6 +29,7 @@ from rizhi.site.blocks import (
     Struck,
     Trail,
 )
+from rizhi.site.tasks import box, standing
 
 PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
@@ -180,8 +181,9 @@ def _row(row: Row, here: str) -> str:
     often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
     said = _parts((part for part in row.parts if not isinstance(part, Dim)), here)
     rest = _parts((part for part in row.parts if isinstance(part, Dim)), here)
-    text = f'<span class="rz-text">{said}</span>'
-    return f'<li class="rz-todo" {facts}{due}{often}>{text}{rest}</li>'
+    text = f'{box(standing(todo).mark)} <span class="rz-text">{said}</span>'
+    name = f'class="rz-todo task-list-item" data-todo="{todo.number}"'
+    return f"<li {name} {facts}{due}{often}>{text}{rest}</li>"
 
 
 def _heat(heat: Heat, here: str) -> str:

@@ -27,7 +27,7 @@ def _html(text: str) -> BeautifulSoup:
 
 def test_every_state_is_shown_and_read_aloud() -> None:
     boxes = _html(STATES).select(".task-list-item")
-    said = [(str(one.input["aria-label"]), one.get_text().strip()) for one in boxes]
+    said = [(str(one.span["aria-label"]), one.get_text().strip()) for one in boxes]
     assert said == [
         ("进行中", "写到一半的损失函数"),
         ("改期", "推到下周的模拟"),
@@ -48,7 +48,7 @@ def test_what_is_dropped_is_struck_out_but_not_its_children() -> None:
 
 
 def test_a_mark_nobody_agreed_on_is_shown_as_it_is() -> None:
-    (box,) = _html('- [*] 甲 "引号"\n').select(".task-list-control")
+    (box,) = _html('- [*] 甲 "引号"\n').select(".task-list-indicator")
     assert box["title"] == "记号 *"
     assert _html('- ["] 甲\n').select(".task-list-indicator")[0]["data-mark"] == '"'
 
