@@ -1,17 +1,20 @@
 """工具自己的记号与 GitHub、Obsidian 的写法，在站点上读得懂：勾选框、删除线、提示框、mermaid。"""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.htmlpolicy import judge
-from rizhi.journal.todo import Todo
+from rizhi.journal.day import Day
+from rizhi.journal.todo import Todo, numbered
 from rizhi.markdown import parse
 from rizhi.site.blocks import Panel, Row, Rows
 from rizhi.site.html import content_html, panels_markdown
 from rizhi.site.inline import inline
 from rizhi.site.lists import rewritten
+from rizhi.site.tasks import Standing, placed
 from tests.rizhi.engine import engine
 from tests.rizhi.site.test_lists import CASES
 
@@ -149,3 +152,35 @@ def test_a_mermaid_fence_is_a_harmless_code_block(text: str) -> None:
     (code,) = soup.select("pre > code")
     assert code.get_text().strip() == FENCE
     assert not soup.select(".mermaid")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_box_shows_the_present_state_wherever_the_todo_is_written(newline: str) -> None:
+    """子条目、续行里的【待办】、Windows 的换行都一样；没有字的框是模板。"""
+    text = newline.join(
+        ("---", "date: 2026-11-20", "---", "", "# 2026-11-20", "", "## 明日计划", "",
+         "- [ ] 甲", "  - [ ] 乙 `x`", "- [ ] 丙", "  【待办】丁", "- [ ]", "- [ ] 戊", "")
+    )  # fmt: skip
+    day, born = Day(Path("docs/daily/2026/2026-11-20.md"), text), date(2026, 11, 19)
+    names = {"甲": "x", "乙x": "-", "丙": "/", "戊": "!"}
+    present = {name: Standing(mark, born, name) for name, mark in names.items()}
+    options = {"breaks": True, "page": day, "places": placed(day, present)}
+    html = engine(rizhi_site_lists=options).convert(day.body.replace("\r\n", "\n"))
+    assert not list(judge(html))
+    items = BeautifulSoup(html, "html.parser").select(".task-list-item")
+    shown = [(str(one.span["data-mark"]), one.get("data-todo")) for one in items]
+    numbers = {name: numbered(born, name) for name in names}
+    assert shown == [
+        ("x", numbers["甲"]), ("-", numbers["乙x"]), ("/", numbers["丙"]),
+        (" ", None), ("!", numbers["戊"]),
+    ]  # fmt: skip
+    assert [one.get_text() for one in BeautifulSoup(html, "html.parser")("del")] == ["乙 x"]
+
+
+def test_an_item_added_by_another_plugin_moves_no_box() -> None:
+    day = Day(Path("docs/daily/2026/2026-11-20.md"), "# 题\n\n- [ ] 甲\n- [ ] 乙\n")
+    present = {"乙": Standing("x", date(2026, 11, 19), "乙")}
+    options = {"page": day, "places": placed(day, present)}
+    html = engine(rizhi_site_lists=options).convert(day.text.replace("- [ ] 甲", "- 新\n- [ ] 甲"))
+    items = BeautifulSoup(html, "html.parser").select(".task-list-item")
+    assert [one.span["data-mark"] for one in items] == [" ", " "]
