@@ -8,13 +8,13 @@ from bs4 import BeautifulSoup
 
 from rizhi.htmlpolicy import judge
 from rizhi.journal.day import Day
-from rizhi.journal.todo import Todo, numbered
+from rizhi.journal.todo import Todo, key, lives, matching, mentions, numbered
 from rizhi.markdown import parse
 from rizhi.site.blocks import Panel, Row, Rows
 from rizhi.site.html import content_html, panels_markdown
 from rizhi.site.inline import inline
 from rizhi.site.lists import rewritten
-from rizhi.site.tasks import Standing, placed
+from rizhi.site.tasks import Standing, placed, standing
 from tests.rizhi.engine import engine
 from tests.rizhi.site.test_lists import CASES
 
@@ -184,3 +184,19 @@ def test_an_item_added_by_another_plugin_moves_no_box() -> None:
     html = engine(rizhi_site_lists=options).convert(day.text.replace("- [ ] 甲", "- 新\n- [ ] 甲"))
     items = BeautifulSoup(html, "html.parser").select(".task-list-item")
     assert [one.span["data-mark"] for one in items] == [" ", " "]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_number_of_every_open_box_finds_its_own_todo(path: Path) -> None:
+    """别人写的日子：页面上能点的每一个框，点下去就是那一件。"""
+    day, at = (
+        Day(Path("docs/daily/2026/2026-11-21.md"), path.read_text("utf-8")),
+        date(2026, 11, 21),
+    )
+    every = lives([(at, mentions(day))])
+    now = placed(day, {todo.key: standing(todo) for todo in every})
+    boxes = {item.number: item for item in day.items if item.todo and item.box >= 0}
+    assert now.keys() == boxes.keys()
+    for number, found in now.items():
+        matched = matching(every, numbered(found.born, found.key))
+        assert [todo.key for todo in matched] == [key(boxes[number])] * (found.mark not in "x-")
