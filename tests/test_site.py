@@ -102,6 +102,20 @@ def test_days_lead_to_each_other(tmp_path: Path) -> None:
     assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
 
 
+def test_a_box_of_a_past_page_shows_how_the_todo_stands_now(site: Site) -> None:
+    first = vaults.days(site.root)[0]
+    text = (site.folder / f"daily/{first:%Y}/{first}.html").read_text("utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    marks = {
+        item.get_text(strip=True): str(item.select_one(".task-list-indicator")["data-mark"])
+        for item in page.select("article > :is(ul, ol) > li[data-todo]")
+    }
+    # 头一天写着的是 [x]、[ ]、[ ]；「写一篇笔记」第二天做完了
+    assert marks == {"把注意力写完": "x", "复习二叉树": " ", "写一篇笔记": "x"}
+    assert not page.select("article :is(input, button, [role=checkbox])")
+    assert "rizhi-nonce" not in text and "live.js" not in text
+
+
 def test_a_newline_is_a_line_break_in_days_and_weeks_only(tmp_path: Path) -> None:
     root = vaults.make(tmp_path / "vault", date(2026, 11, 23))
     text = "# 题\n\n做了两件：\n- 甲\n  接着甲\n- 乙\n"

@@ -26,6 +26,7 @@ from pathspec.gitignore import GitIgnoreSpec
 from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
+from rizhi.journal.day import Day
 from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
@@ -35,6 +36,7 @@ from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.mkdocs_plugin.server import check_port, protect, reading, surviving
 from rizhi.mkdocs_plugin.watch import Observer
 from rizhi.page import Page as Written
+from rizhi.site import tasks
 from rizhi.site.expand import DRAFT
 from rizhi.site.export import assets
 from rizhi.site.graph import Web
@@ -218,7 +220,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._bind_fences(config, page, draft)
         # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
         breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
-        options = {"breaks": breaks, "page": self._written}
+        options = {"breaks": breaks, "page": self._written, "places": self._boxes()}
         config.mdx_configs.setdefault("rizhi.site.lists", {}).update(options)
         page.meta = escaping.escaped(dict(page.meta))
         if self._reruns.serving and page.file.abs_src_path:
@@ -297,6 +299,13 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             server.watch(str(path), recursive=recursive)
         run.warm_up(self._vault)
         return server
+
+    def _boxes(self) -> dict[int, tasks.Standing]:
+        """正在排的这一天的勾选框：过去的一页上，也是现在的样子。"""
+        day = self._written
+        if not isinstance(day, Day) or day.date is None:
+            return {}
+        return tasks.placed(day, self._web.standing.get(day.date, {}))
 
     def _said(self, uri: str) -> str:
         """前置数据里读不懂、用不上的，说在页面上。"""

@@ -31,7 +31,7 @@ from mkdocstrings import Inventory
 from mkdocstrings_handlers.python._internal import rendering
 
 from rizhi import links
-from rizhi.journal.day import read_day
+from rizhi.journal.day import Day, read_day
 from rizhi.journal.todo import lives
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
@@ -87,7 +87,7 @@ class Reader:
     def written(self, path: Path) -> Page:
         """要排的一页；一天的总结取走就不留了。"""
         if path.is_relative_to(self.vault.daily):
-            return self.days.pop(str(path), None) or load(Page, self.vault, path)
+            return self.days.pop(str(path), None) or load(Day, self.vault, path)
         kind = Note if path.is_relative_to(self.vault.notes) else Page
         return self._load(kind, path, True)
 
@@ -239,6 +239,7 @@ class Sources:
         self._vault, self._docs = reader.vault, str(reader.vault.docs)
         self._uris = frozenset(file.src_uri for file in files)
         self._days = {day.uri: day for day in web.days}
+        self._standing = {day.uri: web.standing.get(day.date) for day in web.pages}
         self._pages: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
         self._source = _fingerprints(source_files(self._vault))
         references = sorted((self._vault.docs / _REFERENCE).glob("*.md"))
@@ -249,7 +250,7 @@ class Sources:
         uri, path = file.src_uri, file.abs_src_path
         if path is None:
             return (file.content_bytes, *self._inserted(uri))
-        own = (fingerprint(path), *self._inserted(uri))
+        own = (fingerprint(path), *self._inserted(uri), self._standing.get(uri))
         if not uri.endswith(".md"):
             return own
         day = self._days.get(uri)

@@ -17,6 +17,7 @@ from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
 from rizhi.markdown import parse
 from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.site.tasks import Standing, standing
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names
 
@@ -146,6 +147,16 @@ class Web:
     def born(self) -> dict[date, list[Todo]]:
         """每一天写下的事。"""
         return grouped((todo.born, todo) for todo in self.todos)
+
+    @cached_property
+    def standing(self) -> dict[date, dict[str, Standing]]:
+        """每一天写着的各件事现在如何，键是文字的判据。"""
+        found: dict[date, dict[str, Standing]] = {}
+        for todo in self.todos:
+            now = standing(todo.as_of(self.today))
+            for day in todo.days:
+                found.setdefault(day, {})[todo.key] = now
+        return found
 
     @cached_property
     def hinted(self) -> dict[str, list[DayFact]]:
