@@ -26,7 +26,7 @@ from pathspec.gitignore import GitIgnoreSpec
 from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
-from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
+from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, theme, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
@@ -153,6 +153,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 files.append(File.generated(config, uri, content=text))
         _add_assets(files, config, pages.scripts(web, kept))
         _add_downloads(files, config, self._vault)
+        theme.patch(files, config)
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)
         self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
@@ -262,17 +263,16 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     on_page_context = CombinedEvent(_explain, _insert)
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+        """用不着的样式不引；收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
         head, mark, tail = output.partition('<div class="md-content"')
-        return re.sub(r"\n\s+", "\n", head) + mark + tail
+        return theme.needed(re.sub(r"\n\s+", "\n", head) + mark + tail)
 
     @EARLY  # 赶在搜索插件写盘之前
     def _complete(self, *, config: MkDocsConfig) -> None:
         self._incremental.retry(self._broken.reasons)
-        self._incremental.finish(config, self._files)
+        self._incremental.finish(config, self._files, self._web.by_uri)
 
     def _conclude(self, *, config: MkDocsConfig) -> None:
-        search.patch_worker(Path(config.site_dir))
         self._reruns.finish(self._vault)
 
     on_post_build = CombinedEvent(_complete, _conclude)
@@ -362,8 +362,7 @@ def _add_defaults(config: MkDocsConfig) -> None:
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
     written = {str(script) for script in config.extra_javascript}
     config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]
-    offline: Any = config.plugins.get("material/offline")
-    if offline and offline.config.enabled:  # 自带的，免得 offline 插件从 CDN 取
+    if _offline(config):  # 自带的，免得 offline 插件从 CDN 取
         scripts = config.extra.setdefault("polyfills", [])
         if not any("iframe-worker" in uri for uri in scripts):
             scripts.append(WORKER)
@@ -371,6 +370,11 @@ def _add_defaults(config: MkDocsConfig) -> None:
         config.theme["favicon"] = ICON
     ours = GitIgnoreSpec.from_lines(NOT_IN_NAV)
     config.not_in_nav = config.not_in_nav + ours if config.not_in_nav else ours
+
+
+def _offline(config: MkDocsConfig) -> bool:
+    plugin: Any = config.plugins.get("material/offline")
+    return bool(plugin and plugin.config.enabled)
 
 
 def _deferred(uri: str) -> ExtraScriptValue:
@@ -384,7 +388,8 @@ def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> 
     ours = [File.generated(config, uri, abs_src_path=str(path)) for uri, path in assets().items()]
     ours += [File.generated(config, uri, content=text) for uri, text in scripts.items()]
     for file in ours:
-        if not files.get_file_from_path(file.src_uri):
+        unused = file.src_uri == WORKER and not _offline(config)
+        if not unused and not files.get_file_from_path(file.src_uri):
             files.append(file)
 
 
