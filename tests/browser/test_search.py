@@ -73,7 +73,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return Site(root, folder / "site", run.stderr)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home(library: Site) -> Iterator[str]:
     """首页的地址。"""
     with served(library.folder) as address:
