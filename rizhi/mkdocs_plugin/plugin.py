@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jinja2 import Environment
 from mkdocs.config.base import Config
 from mkdocs.config.config_options import ExtraScriptValue, Type
+from mkdocs.config.config_options import Optional as Maybe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -26,7 +27,7 @@ from pathspec.gitignore import GitIgnoreSpec
 from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
-from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, theme, verdict
+from rizhi.mkdocs_plugin import diary, escaping, live, notebooks, pages, search, theme, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
@@ -52,7 +53,7 @@ SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
 # 一天天的、算出来的页太多，不进导航
-NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
+NOT_IN_NAV = tuple(f"/{name}/**" for name in "daily weekly mentions tags timeline todos".split())
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
@@ -63,6 +64,7 @@ class Options(Config):  # type: ignore[no-untyped-call]
     """mkdocs 必须知道的选项；设置都在 `[tool.rizhi]`。"""
 
     live = Type(bool, default=True)
+    diary = Maybe(Type(bool))  # 带不带日总结与周报；没有说，就是 make offline 不带，别的带
 
 
 class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
@@ -90,6 +92,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         """这一次重建的页。"""
         return self._incremental.rebuilt
 
+    def _with_diary(self, config: MkDocsConfig) -> bool:
+        return not _offline(config) if self.config.diary is None else self.config.diary
+
     @property
     def _vault(self) -> Vault:
         return self._reader.vault
@@ -116,7 +121,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._incremental.begin(config, vault)
         self._incremental.search.use_words(config, words, words_file)
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
-        config.nav = navigation.nav(vault, notes, self._reader.page, self._misfits)
+        read, with_diary = self._reader.page, self._with_diary(config)
+        config.nav = navigation.nav(vault, notes, read, self._misfits, with_diary)
         _add_defaults(config)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
@@ -125,7 +131,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     @LATE  # mkdocstrings 的扩展添上之后
     def _guard_autodoc(self, config: MkDocsConfig) -> MkDocsConfig:
         extensions: list[Any] = config.markdown_extensions
-        extensions.append(Autodoc(self._vault, lambda: _current(config)))
+        extensions.append(Autodoc(self._vault, lambda: f"docs/{_current(config)}"))
+        if not self._with_diary(config):
+            extensions.append(diary.Unlinked(lambda: _current(config), lambda: self._files))
         return config
 
     on_config = CombinedEvent(_configure, _guard_autodoc)
@@ -140,9 +148,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 别的插件加的、换的文件都看得见；mkdocs-jupyter 会换一个 Files
     def _add(self, files: Files, *, config: MkDocsConfig) -> Files:
-        web = self._web = self._reader.web(today(self._vault))
-        kept = self._incremental.kept
-        computed = pages.sources(web, kept)
+        web, with_diary = self._reader.web(today(self._vault)), self._with_diary(config)
+        if not with_diary:
+            diary.leave_out(files)
+            web = diary.without(web)
+        kept, self._web = self._incremental.kept, web
+        computed = pages.sources(web, kept, with_diary)
         for uri, (text, _) in list(computed.items()):
             if files.get_file_from_path(uri):
                 log.warning(
@@ -161,7 +172,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
         shown = [file.src_uri for file in files.documentation_pages()]
-        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
+        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept, with_diary))
         self._broken.guard_copy(files)
         return files
 
@@ -333,7 +344,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
 def _current(config: MkDocsConfig) -> str:
     page = config._current_page
-    return f"docs/{page.file.src_uri}" if page else "docs"
+    return page.file.src_uri if page else ""
 
 
 def _drop_misfits(files: Files, config: MkDocsConfig, vault: Vault, found: Misfits) -> None:

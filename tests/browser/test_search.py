@@ -1,25 +1,15 @@
-"""搜索：真的搜索框与 worker，一整套笔记；索引到要用时才取；不带日记的一份里没有日记。
+"""搜索：真的搜索框与 worker，一整套笔记；索引到要用时才取。"""
 
-`tests/browser/notes/` 是真的笔记在 2026-11-26 的样子，只留几节正文：主人改了笔记，这里不跟着变。
-"""
-
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests import vaults
 from tests.browser.conftest import served
 from tests.conftest import Site
 
 pytestmark = pytest.mark.browser
-NOTES = Path(__file__).parent / "notes"
 # 键入的，与应当排在第一的笔记
 FIRST = {
     "KV缓存": "kv-cache",
@@ -58,19 +48,6 @@ FIRST = {
 }
 # 不是词，或是搜索自己的运算符：没有结果也行，不许报错，也不许把整个站点都列出来
 MARKS = ("->", "**", "[", '"', '"注意力', "-", "+-", ":", "a:b^2~", "~", "^", "*", "\\", "1")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """样例换上一整套笔记，不带日记的一份：`make offline` 的产物。"""
-    folder = tmp_path_factory.mktemp("library")
-    root = vaults.make(folder / "vault")
-    shutil.copytree(NOTES, root / "docs/notes", dirs_exist_ok=True)
-    command = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder / "site")]
-    environment = {**os.environ, "OFFLINE": "true"}
-    run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return Site(root, folder / "site", run.stderr)
 
 
 @pytest.fixture(scope="module")
