@@ -2,8 +2,8 @@
 
     python -m benchmarks paint [--rounds 3]
 
-- 服务器压缩着给（gzip）；网络由 DevTools 节流：往返 150 ms，下行 1.6 Mbps，上行 0.75 Mbps，处理器放慢到
-  四分之一。每一轮都是第一次来：没有缓存。
+- 服务器压缩着给（gzip）；网络由 DevTools 节流：往返 150 ms，下行 1.6 Mbps，上行 0.75 Mbps，
+  处理器放慢到四分之一。每一轮都是第一次来：没有缓存。
 - FCP、LCP、CLS 由 PerformanceObserver 报告；TBT 是 FCP 之后每个长任务超过 50 ms 的部分之和，
   量到网络静下来为止；字节是线上走的，头也算。
 """
