@@ -90,6 +90,19 @@ def test_nothing_is_loaded_from_another_host(site: Site, pages: Pages) -> None:
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
+def test_first_paint_of_home_waits_for_little(site: Site, pages: Pages) -> None:
+    """按原样的字节：HTML、样式，与 <head> 里没有推迟的脚本；脚本都在正文之后，或推迟了。"""
+    home = site.folder / "index.html"
+    head, body = pages[home].head, pages[home].body
+    styles = [str(link["href"]) for link in head.select("link[rel=stylesheet]")]
+    scripts = [str(script["src"]) for script in head.select("script[src]:not([defer])")]
+    files = [home, *(site.folder / name for name in styles + scripts)]
+    assert len(styles) >= 3
+    assert sum(path.stat().st_size for path in files) <= 200_000
+    for script in body.select("script[src]:not([defer])"):
+        assert not script.find_next(["main", "article", "footer"]), script
+
+
 def test_days_lead_to_each_other(tmp_path: Path) -> None:
     """隔几天没写，也接到写过的那一天。"""
     root = vaults.make(tmp_path / "vault", date(2026, 11, 23))

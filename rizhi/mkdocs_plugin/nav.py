@@ -25,6 +25,7 @@ def nav(
     notes: Iterable[Note],
     read: Callable[[Path], Page],
     misfits: Mapping[Path, Misfit],
+    with_diary: bool = True,
 ) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。
 
@@ -53,6 +54,8 @@ def nav(
         {"参考": _folder(vault, "reference", read, lost)},
         {"使用": _folder(vault, "guide", read, lost)},
     ]
+    if not with_diary:
+        parts[1] = {"标签": "tags/index.md"}
     return [part for part in parts if all(part.values())]
 
 

@@ -13,6 +13,7 @@ from rizhi import notes
 from rizhi.errors import RizhiError
 from rizhi.markdown.document import one_line
 from rizhi.markdown.outline import sections
+from rizhi.mkdocs_plugin import diary
 from rizhi.mkdocs_plugin.rebuild import Kept
 from rizhi.page import Note
 from rizhi.site import html as render
@@ -52,9 +53,9 @@ class Inserts:
         return f"{html}\n{rest}" if rest else html
 
 
-def sources(web: Web, kept: Kept) -> dict[str, Source]:
+def sources(web: Web, kept: Kept, with_diary: bool = True) -> dict[str, Source]:
     """算出来的页；没变的不重算、不重排。"""
-    plan = overviews.plan(web)
+    plan = overviews.plan(web) if with_diary else diary.plan(overviews.plan(web))
     return {uri: kept(uri, partial(_source, kept(uri, plan[uri]), uri)) for uri in plan}
 
 
@@ -64,9 +65,14 @@ def _source(page: Generated, uri: str) -> Source:
     return f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts
 
 
-def around(web: Web, uris: Iterable[str], kept: Kept) -> dict[str, Around]:
+def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -> dict[str, Around]:
     """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。"""
-    return {uri: kept(uri, partial(_around, kept(uri, panels.plan(web, uri)), uri)) for uri in uris}
+
+    def shown(uri: str) -> list[Panel]:
+        every = kept(uri, panels.plan(web, uri))
+        return every if with_diary else diary.panels(every, uri)
+
+    return {uri: kept(uri, partial(_around, shown(uri), uri)) for uri in uris}
 
 
 def _around(shown: list[Panel], uri: str) -> Around:

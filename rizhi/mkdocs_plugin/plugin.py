@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jinja2 import Environment
 from mkdocs.config.base import Config
 from mkdocs.config.config_options import ExtraScriptValue, Type
+from mkdocs.config.config_options import Optional as Maybe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -27,7 +28,7 @@ from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
 from rizhi.journal.day import Day
-from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
+from rizhi.mkdocs_plugin import diary, escaping, live, notebooks, pages, search, theme, verdict
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
@@ -54,7 +55,7 @@ SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
 # 一天天的、算出来的页太多，不进导航
-NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
+NOT_IN_NAV = tuple(f"/{name}/**" for name in "daily weekly mentions tags timeline todos".split())
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
@@ -65,6 +66,7 @@ class Options(Config):  # type: ignore[no-untyped-call]
     """mkdocs 必须知道的选项；设置都在 `[tool.rizhi]`。"""
 
     live = Type(bool, default=True)
+    diary = Maybe(Type(bool))  # 带不带日总结与周报；没有说，就是 make offline 不带，别的带
 
 
 class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
@@ -92,6 +94,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         """这一次重建的页。"""
         return self._incremental.rebuilt
 
+    def _with_diary(self, config: MkDocsConfig) -> bool:
+        return not _offline(config) if self.config.diary is None else self.config.diary
+
     @property
     def _vault(self) -> Vault:
         return self._reader.vault
@@ -118,7 +123,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._incremental.begin(config, vault)
         self._incremental.search.use_words(config, words, words_file)
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
-        config.nav = navigation.nav(vault, notes, self._reader.page, self._misfits)
+        read, with_diary = self._reader.page, self._with_diary(config)
+        config.nav = navigation.nav(vault, notes, read, self._misfits, with_diary)
         _add_defaults(config)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
@@ -127,7 +133,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     @LATE  # mkdocstrings 的扩展添上之后
     def _guard_autodoc(self, config: MkDocsConfig) -> MkDocsConfig:
         extensions: list[Any] = config.markdown_extensions
-        extensions.append(Autodoc(self._vault, lambda: _current(config)))
+        extensions.append(Autodoc(self._vault, lambda: f"docs/{_current(config)}"))
+        if not self._with_diary(config):
+            extensions.append(diary.Unlinked(lambda: _current(config), lambda: self._files))
         return config
 
     on_config = CombinedEvent(_configure, _guard_autodoc)
@@ -142,9 +150,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 别的插件加的、换的文件都看得见；mkdocs-jupyter 会换一个 Files
     def _add(self, files: Files, *, config: MkDocsConfig) -> Files:
-        web = self._web = self._reader.web(today(self._vault))
-        kept = self._incremental.kept
-        computed = pages.sources(web, kept)
+        web, with_diary = self._reader.web(today(self._vault)), self._with_diary(config)
+        if not with_diary:
+            diary.leave_out(files)
+            web = diary.without(web)
+        kept, self._web = self._incremental.kept, web
+        computed = pages.sources(web, kept, with_diary)
         for uri, (text, _) in list(computed.items()):
             if files.get_file_from_path(uri):
                 log.warning(
@@ -155,6 +166,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 files.append(File.generated(config, uri, content=text))
         _add_assets(files, config, pages.scripts(web, kept))
         _add_downloads(files, config, self._vault)
+        theme.patch(files, config)
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)
         self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
@@ -162,7 +174,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
         shown = [file.src_uri for file in files.documentation_pages()]
-        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
+        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept, with_diary))
         self._broken.guard_copy(files)
         return files
 
@@ -264,17 +276,16 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     on_page_context = CombinedEvent(_explain, _insert)
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+        """用不着的样式不引；收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
         head, mark, tail = output.partition('<div class="md-content"')
-        return re.sub(r"\n\s+", "\n", head) + mark + tail
+        return theme.needed(re.sub(r"\n\s+", "\n", head) + mark + tail)
 
     @EARLY  # 赶在搜索插件写盘之前
     def _complete(self, *, config: MkDocsConfig) -> None:
         self._incremental.retry(self._broken.reasons)
-        self._incremental.finish(config, self._files)
+        self._incremental.finish(config, self._files, self._web.by_uri)
 
     def _conclude(self, *, config: MkDocsConfig) -> None:
-        search.patch_worker(Path(config.site_dir))
         self._reruns.finish(self._vault)
 
     on_post_build = CombinedEvent(_complete, _conclude)
@@ -342,7 +353,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
 def _current(config: MkDocsConfig) -> str:
     page = config._current_page
-    return f"docs/{page.file.src_uri}" if page else "docs"
+    return page.file.src_uri if page else ""
 
 
 def _drop_misfits(files: Files, config: MkDocsConfig, vault: Vault, found: Misfits) -> None:
@@ -371,8 +382,7 @@ def _add_defaults(config: MkDocsConfig) -> None:
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
     written = {str(script) for script in config.extra_javascript}
     config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]
-    offline: Any = config.plugins.get("material/offline")
-    if offline and offline.config.enabled:  # 自带的，免得 offline 插件从 CDN 取
+    if _offline(config):  # 自带的，免得 offline 插件从 CDN 取
         scripts = config.extra.setdefault("polyfills", [])
         if not any("iframe-worker" in uri for uri in scripts):
             scripts.append(WORKER)
@@ -380,6 +390,11 @@ def _add_defaults(config: MkDocsConfig) -> None:
         config.theme["favicon"] = ICON
     ours = GitIgnoreSpec.from_lines(NOT_IN_NAV)
     config.not_in_nav = config.not_in_nav + ours if config.not_in_nav else ours
+
+
+def _offline(config: MkDocsConfig) -> bool:
+    plugin: Any = config.plugins.get("material/offline")
+    return bool(plugin and plugin.config.enabled)
 
 
 def _deferred(uri: str) -> ExtraScriptValue:
@@ -393,7 +408,8 @@ def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> 
     ours = [File.generated(config, uri, abs_src_path=str(path)) for uri, path in assets().items()]
     ours += [File.generated(config, uri, content=text) for uri, text in scripts.items()]
     for file in ours:
-        if not files.get_file_from_path(file.src_uri):
+        unused = file.src_uri == WORKER and not _offline(config)
+        if not unused and not files.get_file_from_path(file.src_uri):
             files.append(file)
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -33,6 +33,7 @@ from mkdocstrings_handlers.python._internal import rendering
 from rizhi import links
 from rizhi.journal.day import Day, read_day
 from rizhi.journal.todo import lives
+from rizhi.mkdocs_plugin import search
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
 from rizhi.site.graph import Web
@@ -206,9 +207,12 @@ class Incremental:
             modified = partial(contains, changed, file.src_uri)
             file.is_modified = modified  # type: ignore[method-assign]
 
-    def finish(self, config: MkDocsConfig, files: Files) -> None:
-        """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
-        self.search.complete(config, files, self.rebuilt)
+    def finish(self, config: MkDocsConfig, files: Files, notes: Mapping[str, Note]) -> None:
+        """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。
+
+        `notes` 是每篇笔记，键是相对于 docs 的路径。
+        """
+        self.search.complete(config, files, self.rebuilt, notes)
         self.references.keep(config, self.rebuilt)
         places = set(self._building.places.values())
         for place in self._built.places.values():
@@ -351,18 +355,28 @@ class SearchEntries:
         self._recut = self._words is not None
         self._words = words
 
-    def complete(self, config: MkDocsConfig, files: Files, rebuilt: set[str]) -> None:
-        """补上没有重建的页。"""
+    def complete(
+        self, config: MkDocsConfig, files: Files, rebuilt: set[str], notes: Mapping[str, Note]
+    ) -> None:
+        """补上没有重建的页，与笔记的名字：名字留到写盘时才添，词典换了也不必重切。"""
         for plugin in _search_plugins(config):
             index = plugin.search_index
             fresh = graph.grouped((e["location"].partition("#")[0], e) for e in index.entries)
             if self._recut:
                 self._cut_again(index)
+            pages = files.documentation_pages()
             self._by_page = {
                 file.url: (fresh if file.src_uri in rebuilt else self._by_page).get(file.url, [])
-                for file in files.documentation_pages()
+                for file in pages
             }
-            index.entries = [entry for entries in self._by_page.values() for entry in entries]
+            of_notes = {file.url: notes[file.src_uri] for file in pages if file.src_uri in notes}
+            index.entries = [
+                search.named(entry, of_notes[entry["location"]])
+                if entry["location"] in of_notes
+                else entry
+                for entries in self._by_page.values()
+                for entry in entries
+            ]
 
     def _cut_again(self, index: Any) -> None:
         for entry in (entry for entries in self._by_page.values() for entry in entries):

@@ -23,10 +23,10 @@ TO_NOTE = f"article a[href$='{NOTE}']"
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
-    """`make offline` 的产物，建在别处。"""
+    """`make offline DIARY=true` 的产物，建在别处。"""
     target = tmp_path_factory.mktemp("offline")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
-    environment = {**os.environ, "OFFLINE": "true"}
+    environment = {**os.environ, "OFFLINE": "true", "DIARY": "true"}
     run = subprocess.run(command, cwd=site.root, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return target
