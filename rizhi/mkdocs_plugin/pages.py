@@ -22,6 +22,7 @@ from rizhi.site.graph import Web
 from rizhi.site.graph import plain as plainly
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
+from rizhi.snippets.cells import Snippet
 from rizhi.vault import Vault
 
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
@@ -88,6 +89,12 @@ def scripts(web: Web, kept: Kept) -> dict[str, str]:
     return texts
 
 
+def code(snippet: Snippet) -> str:
+    """一个片段各格的代码：复制时才载入。"""
+    data = {"module": snippet.module, "cells": fence.runnable(snippet)}
+    return f"rizhiCode({json.dumps(data, ensure_ascii=False)});\n"
+
+
 def unindexed(html: str, template: re.Pattern[str]) -> str:
     """模板里原样的行不进搜索：十年里每一天都有同样的几句。"""
 
@@ -133,9 +140,10 @@ def _brief(note: Note, title: str) -> str:
 
 
 def _figure(vault: Vault, module: str) -> str:
-    """片段画的第一张图，没有是空的；读不懂的记录，笔记那一页会说明。"""
+    """片段画的第一张图的网址，没有是空的；读不懂的记录，笔记那一页会说明。"""
     if not re.fullmatch(r"\w{1,64}", module):
         return ""
-    record = records.load(vault, vault.snippets / f"{module}.py").record
-    figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
-    return next(map(fence.data_uri, filter(None, figures)), "")
+    loaded = records.load(vault, vault.snippets / f"{module}.py")
+    figures = fence.figures(loaded.snippet, loaded.record) if loaded.snippet else {}
+    urls = (uri if fence.is_late(svg) else fence.data_uri(svg) for uri, svg in figures.items())
+    return next(urls, "")

@@ -9,6 +9,7 @@ import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from jinja2 import Environment
 from mkdocs.config.base import Config
@@ -20,6 +21,7 @@ from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
@@ -56,6 +58,7 @@ NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
+_DOCSTRINGS = re.compile(r'<link rel="stylesheet" href="[^"]*/_mkdocstrings\.css">')
 _DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
@@ -262,8 +265,13 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     on_page_context = CombinedEvent(_explain, _insert)
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。
+
+        mkdocstrings 的样式只有接口的页用得着，别的页不必等它。
+        """
         head, mark, tail = output.partition('<div class="md-content"')
+        if '<div class="doc ' not in tail:
+            head = _DOCSTRINGS.sub("", head)
         return re.sub(r"\n\s+", "\n", head) + mark + tail
 
     @EARLY  # 赶在搜索插件写盘之前
@@ -325,7 +333,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
         where, reruns = f"docs/{page.file.src_uri}", self._reruns
-        context = fence.Context(self._vault, where, draft, reruns.failures, reruns.running)
+        context = fence.Context(
+            self._vault, where, draft, reruns.failures, reruns.running, partial(_url, page)
+        )
         bound = fence.fences(context)
         for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
             custom["format"] = bound.get(custom["name"], custom["format"])
@@ -395,15 +405,24 @@ def _remove_excluded(files: Files) -> None:
             files.remove(file)
 
 
+def _url(page: Page, uri: str) -> str:
+    return str(get_relative_url(quote(uri), page.url))
+
+
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
-    """每个片段带输出的笔记本。"""
+    """每个片段带输出的笔记本，与晚些才载入的：可复制的代码、大的图。"""
     for path in snippet_files(vault):
         loaded = records.load(vault, path)
         if loaded.snippet is None:
             log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
-        book = to_notebook(loaded.snippet, loaded.record)
-        files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
+        snippet, record = loaded.snippet, loaded.record
+        late = {f"downloads/{path.stem}.ipynb": to_notebook(snippet, record)}
+        late[f"code/{path.stem}.js"] = pages.code(snippet)
+        figures = fence.figures(snippet, record).items()
+        late |= {uri: svg for uri, svg in figures if fence.is_late(svg)}
+        for uri, text in late.items():
+            files.append(File.generated(config, uri, content=text))
 
 
 def _download(files: Files, page: Page, place: re.Match[str]) -> str:

@@ -161,8 +161,9 @@
     spot.card.append(make("strong", { textContent: data.title }));
     if (data.brief) spot.card.append(make("p", { textContent: data.brief }));
     if (data.figure) {
-      const image = make("img", { alt: "", onload: place, onerror: () => image.remove() });
-      image.src = data.figure;
+      const image = make("img", { alt: "", className: "rz-figure", onload: place });
+      image.onerror = () => image.remove();
+      image.src = new URL(data.figure, root).href;
       spot.card.append(image);
     }
     document.body.append(spot.card);
@@ -207,6 +208,18 @@
   addEventListener("pagehide", hide);
   addEventListener("scroll", place, { passive: true, capture: true });
   addEventListener("resize", place);
+
+  // ---- 复制到这一格为止的全部代码：按下才载入，一个片段一个文件 ----
+  const codes = new Map();
+  window.rizhiCode = (data) => codes.set(data.module, data.cells);
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.rz-copy:not([data-clipboard-text])");
+    if (!button || !(await load(`code/${button.dataset.module}.js`))) return;
+    const cells = codes.get(button.dataset.module).slice(0, Number(button.dataset.upto));
+    button.dataset.clipboardText = `${cells.join("\n\n")}\n`;
+    button.click(); // 复制由主题做：有了这个属性，它才认得这个按钮
+  });
 
   // ---- 键盘：t 今天，[ ] 前后一天；「/」搜索是主题自带的 ----
   let days = null;
