@@ -154,7 +154,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 del computed[uri]
             else:
                 files.append(File.generated(config, uri, content=text))
-        _add_assets(files, config, pages.scripts(web, kept))
+        _add_assets(files, config, pages.scripts(web))
         _add_downloads(files, config, self._vault)
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)

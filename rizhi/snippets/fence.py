@@ -191,7 +191,7 @@ def _cell(
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
         f'<span class="rz-title">{escape(cell.title)}</span>'
         f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
-        f"{_copied(context, snippet, cell)}>复制可运行代码</button>"
+        f"{_clipboard(context, snippet, cell)}>复制可运行代码</button>"
         f'<span class="rz-notebook" data-module="{snippet.module}"></span></div>'
     )
     code = _highlight(cell.source, cell.line)
@@ -200,17 +200,21 @@ def _cell(
     return f'<div class="rz-cell">{bar}{code}{shown}</div>'
 
 
-def _copied(context: Context, snippet: cells.Snippet, cell: cells.Cell) -> str:
+def _clipboard(context: Context, snippet: cells.Snippet, cell: cells.Cell) -> str:
     """按钮要复制什么：站点上按下才载入，各格都写进页里，前面的代码就重复许多遍。"""
-    upto = snippet.code_cells.index(cell) + 1
     if context.to_url:
+        upto = snippet.code_cells.index(cell) + 1
         return f'data-module="{snippet.module}" data-upto="{upto}"'
-    copied = "\n\n".join(runnable(snippet)[:upto]) + "\n"
-    return f'data-clipboard-text="{escape(copied, quote=True)}"'
+    return f'data-clipboard-text="{escape(runnable(snippet, cell), quote=True)}"'
 
 
-def runnable(snippet: cells.Snippet) -> list[str]:
-    """每一格的代码，接起来就能跑：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
+def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
+    """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
+    return "\n\n".join(copied(snippet)[: snippet.code_cells.index(cell) + 1]) + "\n"
+
+
+def copied(snippet: cells.Snippet) -> list[str]:
+    """可复制的各格，空一行接起来。"""
     parts = (f"# %% {cell.title}\n{cell.source}" for cell in snippet.code_cells)
     return [part.replace("\r\n", "\n") for part in parts]
 
