@@ -30,7 +30,7 @@ from rizhi.site.blocks import (
 from rizhi.site.layers import Point, drawing
 
 PLACE = "rizhi-part-{}"
-TINTS = 6  # 先修图上有几种颜色，组再多就轮着用
+TINTS = 8  # 先修图上有几种颜色，组再多就轮着用
 NODE = 64  # 先修图上一层高 100，结点占上面的这么多
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体

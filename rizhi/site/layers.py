@@ -16,7 +16,7 @@ Point = tuple[float, int]  # 横坐标是中心，一个结点宽 1；纵坐标�
 WIDE = 6  # 一层至多几个
 TRUNK = 0.3  # 一根干线占的宽
 SWEEPS = 12
-STRAIGHT = 100  # 干线比别的线直几倍
+STRAIGHT = 30  # 干线比别的线直几倍
 
 
 class Vertex(NamedTuple):
