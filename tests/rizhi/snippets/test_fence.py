@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells, fence, record, recording
@@ -64,7 +64,7 @@ def _html(text: str) -> BeautifulSoup:
     return BeautifulSoup(text, "html.parser")
 
 
-def _numbers(page: BeautifulSoup) -> list[str]:
+def _numbers(page: Tag) -> list[str]:
     """样式数出来的行号：从 counter-reset 的下一个数起，一个空的 <i> 一行。"""
     code = page.select_one("code")
     before = int(re.findall(r"counter-reset: line (\d+)", str(code["style"]))[0])
@@ -111,7 +111,8 @@ def test_a_site_loads_big_figures_and_the_code_to_copy_late(tmp_path: Path) -> N
     assert str(inline["src"]).startswith("data:image/svg+xml,") and not inline.get("loading")
     _, _, width, height = map(float, re.findall(r'viewBox="([^"]+)"', svg)[0].split())
     for image in (late, inline):
-        assert int(image["width"]) / int(image["height"]) == pytest.approx(width / height, rel=0.01)
+        shape = int(str(image["width"])) / int(str(image["height"]))
+        assert shape == pytest.approx(width / height, rel=0.01)
     assert site.select_one("button.rz-copy").get("data-clipboard-text") is None
     assert "math.sin" in other.select_one("button.rz-copy")["data-clipboard-text"]
 
