@@ -12,9 +12,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from benchmarks import bench_site
 from rizhi import check
 from rizhi.page import read_notes
 from rizhi.site.export import added
+from rizhi.snippets import fence
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import find_vault
@@ -173,6 +175,33 @@ def test_notes_hold_code_output_and_download(site: Site, note: Path) -> None:
         node for node in page.select(".rz-source .rz-title") if not re.search(r"(^|\.)_", node.text)
     ]
     assert all(node.select("a.autorefs-internal") for node in public)
+
+
+@EVERY
+def test_a_note_weighs_little_more_than_what_it_says(site: Site, note: Path) -> None:
+    """代码只写一遍、记号不一个个包起来；样式、脚本与公式的，加起来也有数。"""
+    path = site.folder / note.relative_to("docs").with_suffix(".html")
+    html = path.read_bytes()
+    assert bench_site.weight(path) - len(html) < 600_000
+    page = BeautifulSoup(html, "html.parser").select_one("article")
+    for node in page.select("img, .rz-flow"):  # 图另有一条
+        node.decompose()
+    assert len(str(page).encode()) < 8_000 + 3 * len(page.get_text().encode())
+
+
+def test_figures_above_the_limit_are_files_and_come_late(site: Site, pages: Pages) -> None:
+    limit = 1.5 * fence.INLINE  # 写进属性要转义，长一些
+    late = 0
+    for path, page in pages.items():
+        for image in page.select("img.rz-figure"):
+            src = str(image["src"])
+            assert len(src) < limit and int(str(image["width"])) > int(str(image["height"])) / 9 > 0
+            if not src.startswith("data:"):
+                assert (path.parent / src).stat().st_size > fence.INLINE
+                assert image["loading"] == "lazy"
+                late += 1
+    assert late
+    assert all(preview.stat().st_size < limit for preview in site.folder.glob("previews/**/*.js"))
 
 
 def test_chinese_headings_keep_their_ids(site: Site) -> None:

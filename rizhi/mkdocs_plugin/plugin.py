@@ -9,6 +9,7 @@ import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from jinja2 import Environment
 from mkdocs.config.base import Config
@@ -21,6 +22,7 @@ from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
@@ -164,7 +166,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 del computed[uri]
             else:
                 files.append(File.generated(config, uri, content=text))
-        _add_assets(files, config, pages.scripts(web, kept))
+        _add_assets(files, config, pages.scripts(web))
         _add_downloads(files, config, self._vault)
         theme.patch(files, config)
         _remove_excluded(files)
@@ -345,7 +347,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
         where, reruns = f"docs/{page.file.src_uri}", self._reruns
-        context = fence.Context(self._vault, where, draft, reruns.failures, reruns.running)
+        context = fence.Context(
+            self._vault, where, draft, reruns.failures, reruns.running, partial(_url, page)
+        )
         bound = fence.fences(context)
         for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
             custom["format"] = bound.get(custom["name"], custom["format"])
@@ -420,15 +424,24 @@ def _remove_excluded(files: Files) -> None:
             files.remove(file)
 
 
+def _url(page: Page, uri: str) -> str:
+    return str(get_relative_url(quote(uri), page.url))
+
+
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
-    """每个片段带输出的笔记本。"""
+    """每个片段带输出的笔记本，与晚些才载入的：可复制的代码、大的图。"""
     for path in snippet_files(vault):
         loaded = records.load(vault, path)
         if loaded.snippet is None:
             log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
-        book = to_notebook(loaded.snippet, loaded.record)
-        files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
+        snippet, record = loaded.snippet, loaded.record
+        late = {f"downloads/{path.stem}.ipynb": to_notebook(snippet, record)}
+        late[f"code/{path.stem}.js"] = pages.code(snippet)
+        figures = fence.figures(snippet, record).items()
+        late |= {uri: svg for uri, svg in figures if fence.is_late(svg)}
+        for uri, text in late.items():
+            files.append(File.generated(config, uri, content=text))
 
 
 def _download(files: Files, page: Page, place: re.Match[str]) -> str:

@@ -114,7 +114,11 @@ class Reader:
             if page.words
         }
         weeks = tuple(self._load(Page, path, link) for path, link in markdown_files(vault.weekly))
-        return Web(vault, today, pages, notes, weeks, tuple(todos), named)
+        title = graph.brief_title(vault)
+        briefs = {
+            str(note.path): kept(note.path, partial(graph.brief, note, title)) for note in notes
+        }
+        return Web(vault, today, pages, notes, weeks, tuple(todos), named, briefs)
 
     def _load(self, kind: type[P], path: Path, link: bool) -> P:
         make = partial(load, kind, self.vault, path, link)

@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """一个列表；`kind` 是 list、todos、timeline 或 tags。"""
+    """一个列表；`kind` 是 list、notes、todos、timeline 或 tags。"""
 
     rows: tuple[Row, ...]
     kind: str = "list"
@@ -128,7 +128,23 @@ class Steps:
     groups: tuple[tuple[Link | str, ...], ...]
 
 
-Content = Rows | Today | Groups | Folded | Heat | Month | Trail | Steps
+class Node(NamedTuple):
+    """图上的一页，与它属于第几组。"""
+
+    link: Link
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """先修图：各页、各组的名字，与不成环的边：前序与后继各是第几页。"""
+
+    nodes: tuple[Node, ...]
+    groups: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+Content = Rows | Today | Groups | Folded | Heat | Month | Trail | Steps | Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,6 @@ def page(vault: Vault, uri: str, text: str) -> str:
     return head + draft + rewritten(body if breaks else _joined(body), breaks)
 
 
-def figure_uri(module: str, cell: int, number: int) -> str:
-    """片段第 `cell` 格的第 `number` 张图，都从 1 数起。"""
-    return f"figures/{module}/{cell:02d}-{number}.svg"
-
-
 def notebook_uri(module: str) -> str:
     """一个片段带输出的笔记本。"""
     return f"downloads/{module}.ipynb"
@@ -99,7 +94,7 @@ def _cells(vault: Vault, uri: str, module: str, title: str) -> Iterator[str]:
                 yield _code(text.rstrip("\n"), "text", name)
         for number, figure in enumerate(out.figures if out else (), 1):
             if figure:
-                at = figure_uri(module, parsed.code_cells.index(cell) + 1, number)
+                at = fence.figure_uri(module, parsed.code_cells.index(cell) + 1, number)
                 alt = parts_markdown((cell.title,), uri)
                 yield f"![{alt}]({relative(uri, at)}){{.rz-figure}}"
     if trouble := fence.trouble_of(loaded):

@@ -2,20 +2,26 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rizhi import links
+from rizhi import notes as roles
+from rizhi.errors import RizhiError
 from rizhi.journal.carry import plan
 from rizhi.journal.day import CHALLENGE, PLAN, Day, achievements, read_day, short_title
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
 from rizhi.markdown import parse
+from rizhi.markdown.document import one_line
+from rizhi.markdown.outline import sections
 from rizhi.page import Note, Page, read_notes, read_weeks
 from rizhi.site.tasks import Standing, standing
 from rizhi.template import boilerplate
@@ -27,6 +33,8 @@ _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
 _EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
 FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
+_FORMULA = re.compile(r"\$([^$\s](?:[^$]*[^$\s])?)\$")
+_COMMAND = re.compile(r"\\([a-z]+) ?")
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
 
@@ -60,6 +68,7 @@ class Web:
     weeks: tuple[Page, ...]
     todos: tuple[Todo, ...]
     named: Mapping[str, tuple[str, ...]]  # 写过的每一天的页面提到了哪些笔记，链接的也在其中
+    briefs: Mapping[str, str]  # 每篇笔记的一句话，没有写是空的
 
     @cached_property
     def days(self) -> tuple[DayFact, ...]:
@@ -195,7 +204,9 @@ def read_web(vault: Vault, today: date) -> Web:
     todos = tuple(lives([(page.date, page.said) for page in pages]))
     names = links.named(vault, notes)
     named = {page.uri: named_in(page.prose, names) for page in pages if page.words}
-    return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named)
+    title = brief_title(vault)
+    briefs = {str(note.path): brief(note, title) for note in notes}
+    return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named, briefs)
 
 
 def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> DayFact:
@@ -233,6 +244,34 @@ def _aims(page: Day, said: Iterable[Said]) -> tuple[str, ...]:
     ]
     keys = (m.key for m in said if m.key and not any(m.line in lines for lines in later))
     return tuple(dict.fromkeys(keys))
+
+
+def brief_title(vault: Vault) -> str:
+    """模板里哪一节是一句话的说明；模板没有点名，或排不出来，就没有。"""
+    try:
+        return roles.note_roles(vault).get("brief", "")
+    except RizhiError:
+        return ""  # 模板的毛病由 check 说
+
+
+def brief(note: Note, title: str) -> str:
+    """名叫 `title` 的一节的头一段；公式写成普通的字。"""
+    heads = {part.start for part in sections(note.document) if roles.fits(part.name, title)}
+    for head, first in pairwise(note.document.blocks):
+        if head.start in heads and first.kind == "paragraph":
+            text = plain(one_line(note.text[first.start : first.end]))[:200]
+            return _FORMULA.sub(lambda formula: _COMMAND.sub(_letter, formula[1]), text)
+    return ""
+
+
+def _letter(command: re.Match[str]) -> str:
+    r"""TeX 的 `\theta` 写成 θ；不认得的照原样。"""
+    try:
+        return (
+            "√" if command[1] == "sqrt" else unicodedata.lookup(f"greek small letter {command[1]}")
+        )
+    except KeyError:
+        return command[0]
 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:

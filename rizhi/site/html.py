@@ -18,6 +18,7 @@ from rizhi.site.blocks import (
     Dim,
     Folded,
     Generated,
+    Graph,
     Group,
     Groups,
     Heat,
@@ -32,10 +33,13 @@ from rizhi.site.blocks import (
     Today,
     Trail,
 )
+from rizhi.site.layers import Point, drawing
 from rizhi.site.tasks import box, standing
 
 PLACE = "rizhi-part-{}"
 _NEW = ("今天还没有写。", "rizhi new")
+TINTS = 8  # 先修图上有几种颜色，组再多就轮着用
+NODE = 64  # 先修图上一层高 100，结点占上面的这么多
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
 _SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
@@ -103,6 +107,8 @@ def content_html(content: Content, here: str) -> str:
         return _month(content, here)
     if isinstance(content, Trail):
         return _trail(content, here)
+    if isinstance(content, Graph):
+        return _graph(content, here)
     return _steps(content, here)
 
 
@@ -171,6 +177,7 @@ def _rows(content: Rows, here: str) -> str:
         "todos": ("ul", "rz-todos"),
         "timeline": ("ol", "rz-timeline"),
         "list": ("ul", "rz-list"),
+        "notes": ("ul", "rz-list rz-notes"),
     }[content.kind]
     inner = "".join(_row(row, here) for row in content.rows)
     return f'<{tag} class="{name}">{inner}</{tag}>' if content.rows else ""
@@ -288,6 +295,55 @@ def _steps(steps: Steps, here: str) -> str:
     return f'<div class="rz-path">{"".join(groups)}</div>'
 
 
+def _graph(graph: Graph, here: str) -> str:
+    """结点是链接，边是铺在下面的一层 SVG；结点从上到下、从左到右，Tab 也这样走。"""
+    drawn = drawing(len(graph.nodes), graph.edges)
+    order = sorted(range(len(graph.nodes)), key=lambda n: drawn.places[n][::-1])
+    place = {node: n for n, node in enumerate(order)}
+    lines = "".join(
+        f'<path data-edge="{place[above]} {place[node]}" d="{_line_through(route)}"/>'
+        for (above, node), route in drawn.routes.items()
+    )
+    boxes = "".join(_node(graph, n, drawn.places[n], here) for n in order)
+    legend = "".join(
+        f'<span class="rz-g{_tint(n)}">{escape(name)}</span>' for n, name in enumerate(graph.groups)
+    )
+    box = f"0 0 {round(100 * drawn.width)} {100 * drawn.height}"
+    return (
+        f'<p class="rz-legend">{legend}</p><div class="rz-graph">'
+        f'<div style="--w:{drawn.width:g};--h:{drawn.height}">'
+        f'<svg viewBox="{box}" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
+        f"{boxes}</div></div>"
+    )
+
+
+def _tint(group: int) -> int:
+    return group % TINTS + 1
+
+
+def _node(graph: Graph, number: int, place: Point, here: str) -> str:
+    link, group = graph.nodes[number]
+    before = "、".join(graph.nodes[a].link.text for a, node in graph.edges if node == number)
+    said = f' aria-description="先修：{escape(before)}"' if before else ""
+    return (
+        f'<a class="rz-g{_tint(group)}" href="{href(here, link.uri)}" '
+        f'style="--x:{place[0]:g};--y:{place[1]}"{said}>{escape(link.text)}</a>'
+    )
+
+
+def _line_through(route: Sequence[Point]) -> str:
+    """从结点的底边到结点的顶边，经过别的层时直下；末尾是箭头。"""
+    (x, layer), *rest = ((round(100 * x), layer) for x, layer in route)
+    drawn = f"M{x},{100 * layer + NODE}"
+    for n, (to, layer) in enumerate(rest, 1):
+        top, bottom = 100 * layer, 100 * layer - 100 + NODE
+        middle = (top + bottom) // 2
+        drawn += f"C{x},{middle} {to},{middle} {to},{top}"
+        drawn += f"V{top + NODE}" if n < len(rest) else "m-3,-9l3,9l3,-9"
+        x = to
+    return drawn
+
+
 def _panel_markdown(panel: Panel, here: str) -> str:
     note = f"{parts_markdown(panel.note, here)}\n\n" if panel.note else ""
     title = f"## {panel.title.translate(_SPECIAL)}\n\n" if panel.title else ""
@@ -329,6 +385,8 @@ def _content_markdown(content: Content, here: str) -> str:
         return _month_markdown(content, here)
     if isinstance(content, Trail):
         return _trail_markdown(content, here)
+    if isinstance(content, Graph):
+        return _graph_markdown(content, here)
     groups = ("、".join(_part_markdown(note, here) for note in group) for group in content.groups)
     return _line(" → ".join(groups)) + "\n\n"
 
@@ -352,6 +410,18 @@ def _today_markdown(today: Today, here: str) -> str:
 def _group_markdown(group: Group, here: str) -> str:
     more = f"{parts_markdown(group.more, here)}\n\n" if group.more else ""
     return f"### {group.name.translate(_SPECIAL)}\n\n{_rows_markdown(group.rows, here)}{more}"
+
+
+def _graph_markdown(graph: Graph, here: str) -> str:
+    """一篇一行，写着要先读哪几篇；先修的在前。"""
+    places = drawing(len(graph.nodes), graph.edges).places
+    lines = []
+    for number in sorted(range(len(graph.nodes)), key=lambda n: places[n][::-1]):
+        before = [graph.nodes[a].link for a, node in graph.edges if node == number]
+        own = _part_markdown(graph.nodes[number].link, here)
+        needs = "、".join(_part_markdown(link, here) for link in before)
+        lines.append(_line(own) + (f"（先修：{needs}）" if needs else ""))
+    return "  \n".join(lines) + "\n\n"
 
 
 def _line(text: str) -> str:

@@ -3,10 +3,8 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from itertools import groupby
 from typing import TypeVar
 
@@ -14,8 +12,9 @@ from rizhi.dates import Week, week_named, week_of, weekday
 from rizhi.journal.todo import Todo, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
-from rizhi.site.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
+from rizhi.site.blocks import Dim, Generated, Graph, Heat, Link, Node, Panel, Part, Row, Rows
 from rizhi.site.graph import DayFact, Web, grouped
+from rizhi.site.layers import acyclic, reduced
 from rizhi.site.panels import (
     FOLDED,
     by_group,
@@ -49,27 +48,6 @@ def plan(web: Web) -> dict[str, partial[Generated]]:
         "notes/index.md": _notes(web),
         **_lives(web),
     }
-
-
-def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
-    """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
-    known = {note.slug for note in notes}
-    needs: dict[str, set[str]] = {slug: set() for slug in known}
-    for note in notes:
-        needs[note.slug] |= known.intersection(note.prereq)
-    order: TopologicalSorter[str] = TopologicalSorter(needs)
-    with suppress(CycleError):  # 环以外的照样排
-        order.prepare()
-    layer_of: dict[str, int] = {}
-    layer = 0
-    while ready := order.get_ready():
-        layer_of |= dict.fromkeys(ready, layer)
-        order.done(*ready)
-        layer += 1
-    layers: list[list[Note]] = [[] for _ in range(layer + 1)]
-    for note in notes:
-        layers[layer_of.get(note.slug, layer)].append(note)
-    return [notes for notes in layers if notes]
 
 
 def _archive(web: Web) -> dict[str, partial[Generated]]:
@@ -202,22 +180,52 @@ def _achieved(day: DayFact) -> Iterator[Row]:
 
 
 def _notes(web: Web) -> partial[Generated]:
-    layers = reading_order([note for note in web.notes if not note.draft])
-    panels = [
-        Panel("list", name, Rows(note_rows(notes, web)))
-        for name, notes in by_group(web.vault, web.notes)
+    """笔记总览：先修图，与分组的一份清单。"""
+    groups = by_group(web.vault, web.notes)
+    told = len(web.notes) <= 5 * LIMIT  # 再多，一页就太重：只列标题，一句话在悬停时看
+    lists = [
+        Panel("list", name, Rows(tuple(_told(note, web, told) for note in notes), "notes"))
+        for name, notes in groups
     ]
-    if layers:
-        rows = tuple(
-            Row((f"{n}　", *joined(note_link(note, web) for note in layer)))
-            for n, layer in enumerate(layers, 1)
-        )
-        order = Panel(
-            "list", "按先修读", Rows(rows), ("同一行的不分先后；读到哪一行，前面几行已经够用。",)
-        )
-        steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
-        panels = [Panel("before", "先修图", steps), order, *panels]
-    return partial(Generated, "笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
+    panels = (*_path(web, groups), *lists)
+    return partial(Generated, "笔记", panels, (f"{len(web.notes)} 篇。",))
+
+
+def _told(note: Note, web: Web, told: bool) -> Row:
+    """一篇一行：标题、一句话、记号。"""
+    brief = web.briefs[str(note.path)] if told else ""
+    said = brief + "（草稿）" * note.draft + "（常看）" * note.pin
+    return Row((note_link(note, web), *((Dim((f"　{said}",)),) if said else ())))
+
+
+def _path(web: Web, groups: Sequence[tuple[str, Sequence[Note]]]) -> Iterator[Panel]:
+    """先修图：只画有先修关系的，草稿不画；一篇也没有就没有这一块。"""
+    shown = [note for note in web.notes if not note.draft]
+    number = {note.slug: n for n, note in enumerate(shown)}
+    needs = [
+        (number[slug], n) for n, note in enumerate(shown) for slug in note.prereq if slug in number
+    ]
+    kept, refused = acyclic(needs)
+    edges = reduced(kept)
+    drawn = sorted({n for edge in edges for n in edge})
+    if not drawn:
+        return
+    note: tuple[Part, ...] = ("从上往下读：读到哪一篇，连上来的几篇已经够用。",)
+    if len(drawn) > LIMIT:
+        note = (f"有先修关系的有 {len(drawn)} 篇，一张图画不下；一篇的先修与后续，画在那一篇里。",)
+        yield Panel("graph", "先修图", Rows(()), note)
+        return
+    if refused:
+        rounds = "、".join(f"{shown[a].title} → {shown[n].title}" for a, n in refused)
+        note = (*note, f"成了环、没有画的：{rounds}。")
+    tint = {listed.path: n for n, (_, notes) in enumerate(groups) for listed in notes}
+    place = {n: at for at, n in enumerate(drawn)}
+    graph = Graph(
+        tuple(Node(note_link(shown[n], web), tint[shown[n].path]) for n in drawn),
+        tuple(name for name, _ in groups),
+        tuple((place[a], place[n]) for a, n in edges),
+    )
+    yield Panel("graph", "先修图", graph, note)
 
 
 def _lives(web: Web) -> dict[str, partial[Generated]]:

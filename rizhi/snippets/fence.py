@@ -6,6 +6,7 @@ superfences 会吞掉格式化函数的异常，所以毛病都显示在页面�
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 import pygments
 from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
+from pygments.token import Keyword, Name, Operator, Punctuation, String, Text, Whitespace
 
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
@@ -30,6 +32,13 @@ from rizhi.vault import Vault, find_vault
 log = logging.getLogger("mkdocs.rizhi")
 
 Fence = Callable[..., str]
+INLINE = 20_000  # 字节：再大的图是单独的文件，看到才载入
+# 一页的记号一多半是名字与标点：不着色，页面小一半；颜色相同的几种算一种，挨着的就合在一起
+_PLAIN = (Name, Operator, Operator.Word, Punctuation, Whitespace, Keyword.Constant)
+_QUOTED = (String.Affix, String.Double, String.Single, String.Interpol)
+_COLOUR = dict.fromkeys(_PLAIN, Text) | dict.fromkeys(_QUOTED, String)
+_CLASS = re.compile(r'<span class="(\w+)">')
+_SIZE = re.compile(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Context:
     draft: bool = False
     failures: Mapping[str, str] = field(default_factory=dict)  # 模块 → 重新记录时的错误
     running: Collection[str] = ()  # 正在后台重新运行的模块
+    to_url: Callable[[str], str] | None = None  # 站点上的一个文件从这一页看的网址
 
 
 def fences(context: Context) -> dict[str, Fence]:
@@ -118,7 +128,8 @@ def _cells(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     module, title, loaded, trouble = _named(context, line)
     snippet = loaded.source
     shown = (snippet.cell(title),) if title else snippet.code_cells
-    boxes = (_cell(snippet, cell, loaded.record, "rz-old" if trouble else "") for cell in shown)
+    age = "rz-old" if trouble else ""
+    boxes = (_cell(context, snippet, cell, loaded.record, age) for cell in shown)
     return _with_state(context, "\n".join(boxes), module, trouble)
 
 
@@ -169,40 +180,96 @@ def trouble_of(loaded: records.Loaded) -> str:
     return records.STATES[loaded.state].box.format(slug=slug)
 
 
-def _cell(snippet: cells.Snippet, cell: cells.Cell, record: records.Record | None, age: str) -> str:
+def _cell(
+    context: Context,
+    snippet: cells.Snippet,
+    cell: cells.Cell,
+    record: records.Record | None,
+    age: str,
+) -> str:
     name = f"snippets/{snippet.path.name}"
-    copy = escape(runnable(snippet, cell), quote=True)
     bar = (
         f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
         f'<span class="rz-title">{escape(cell.title)}</span>'
         f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
-        f'data-clipboard-text="{copy}">复制可运行代码</button>'
+        f"{_clipboard(context, snippet, cell)}>复制可运行代码</button>"
         f'<span class="rz-notebook" data-module="{snippet.module}"></span></div>'
     )
     code = _highlight(cell.source, cell.line)
     output = record.output(cell.title) if record else None
-    shown = _output(output, age) if output else ""
+    shown = _output(context, snippet, cell, output, age) if output else ""
     return f'<div class="rz-cell">{bar}{code}{shown}</div>'
+
+
+def _clipboard(context: Context, snippet: cells.Snippet, cell: cells.Cell) -> str:
+    """按钮要复制什么：站点上按下才载入，各格都写进页里，前面的代码就重复许多遍。"""
+    if context.to_url:
+        upto = snippet.code_cells.index(cell) + 1
+        return f'data-module="{snippet.module}" data-upto="{upto}"'
+    return f'data-clipboard-text="{escape(runnable(snippet, cell), quote=True)}"'
 
 
 def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
-    upto = snippet.code_cells[: snippet.code_cells.index(cell) + 1]
-    code = "\n\n".join(f"# %% {c.title}\n{c.source}" for c in upto) + "\n"
-    return code.replace("\r\n", "\n")
+    return "\n\n".join(copied(snippet)[: snippet.code_cells.index(cell) + 1]) + "\n"
 
 
-def _output(output: cells.CellOutput, age: str) -> str:
+def copied(snippet: cells.Snippet) -> list[str]:
+    """可复制的各格，空一行接起来。"""
+    parts = (f"# %% {cell.title}\n{cell.source}" for cell in snippet.code_cells)
+    return [part.replace("\r\n", "\n") for part in parts]
+
+
+def _output(
+    context: Context, snippet: cells.Snippet, cell: cells.Cell, output: cells.CellOutput, age: str
+) -> str:
     text = "".join(
         f'<pre class="rz-text{kind}">{escape(text)}</pre>'
         for kind, text in (("", output.text), (" rz-stderr", output.stderr))
         if text
     )
+    at = snippet.code_cells.index(cell) + 1
     images = "".join(
-        f'<img class="rz-figure" alt="{escape(output.title)}" src="{data_uri(figure)}">'
-        for figure in filter(None, output.figures)  # 图的文件丢了，读出来是空的
+        _image(context, figure, figure_uri(snippet.module, at, number), output.title)
+        for number, figure in enumerate(output.figures, 1)
+        if figure  # 图的文件丢了，读出来是空的
     )
     return f'<div class="rz-output {age}">{text}{images}</div>' if text or images else ""
+
+
+def _image(context: Context, figure: str, uri: str, alt: str) -> str:
+    """一张图；宽高先写上，晚到的图不把下面的字推走。"""
+    late = context.to_url is not None and is_late(figure)
+    src = context.to_url(uri) if context.to_url and late else data_uri(figure)
+    size = _SIZE.search(figure)
+    facts = f' width="{_pixels(size[1])}" height="{_pixels(size[2])}"' if size else ""
+    facts += ' loading="lazy"' if late else ""
+    return f'<img class="rz-figure" alt="{escape(alt)}" src="{src}"{facts}>'
+
+
+def _pixels(points: str) -> int:
+    return round(float(points) * 4 / 3)
+
+
+def is_late(figure: str) -> bool:
+    """这张图大得不放进页里。"""
+    return len(figure.encode()) > INLINE
+
+
+def figure_uri(module: str, cell: int, number: int) -> str:
+    """片段第 `cell` 格的第 `number` 张图，都从 1 数起。"""
+    return f"figures/{module}/{cell:02d}-{number}.svg"
+
+
+def figures(snippet: cells.Snippet, record: records.Record | None) -> dict[str, str]:
+    """记录里的图，按在片段里的先后；键是它们在站点上的路径。"""
+    outputs = [record.output(cell.title) if record else None for cell in snippet.code_cells]
+    return {
+        figure_uri(snippet.module, at, number): figure
+        for at, output in enumerate(outputs, 1)
+        for number, figure in enumerate(output.figures if output else (), 1)
+        if figure  # 图的文件丢了，读出来是空的
+    }
 
 
 @lru_cache(maxsize=1024)  # 没变过的图，每次重建都沿用
@@ -231,12 +298,13 @@ def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
 
 
 def _highlight(source: str, first: int) -> str:
-    """着色，并给每行真的行号；行号由样式画出，选中与复制都带不走。"""
-    body = pygments.highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
-    lines = body.rstrip("\n").split("\n")
-    width = len(str(first + len(lines) - 1))
-    numbered = "\n".join(
-        f'<span class="linenos" data-linenos="{number:>{width}} "></span>{line}'
-        for number, line in enumerate(lines, first)
-    )
-    return f'<div class="highlight"><pre><code>{numbered}\n</code></pre></div>'
+    """着色，并给每行真的行号；行号由样式数出、画出，选中与复制都带不走。"""
+    tokens = PythonLexer(stripnl=False).get_tokens(source)
+    coloured = ((_COLOUR.get(kind, kind), text) for kind, text in tokens)
+    body = pygments.format(coloured, HtmlFormatter(nowrap=True)).rstrip("\n")
+    # 文字里的引号、一个词的属性值都不必转义、加引号：一页少几千字节
+    body = _CLASS.sub(r"<span class=\1>", body).replace("&quot;", '"').replace("&#39;", "'")
+    lines = body.split("\n")
+    numbered = "\n".join(f"<i></i>{line}" for line in lines)
+    start = f"counter-reset: line {first - 1}; --digits: {len(str(first + len(lines) - 1))}"
+    return f'<div class="highlight"><pre><code style="{start}">{numbered}\n</code></pre></div>'

@@ -349,6 +349,60 @@ def test_missing_preview_is_asked_for_once(
     page.close()
 
 
+# ---- 晚载入的 ----
+
+
+def test_figures_and_copied_code_come_late_from_a_file_too(page: Page, root: str) -> None:
+    page.goto(f"{root}/notes/attention/rope.html")
+    figure = page.locator("img.rz-figure")
+    figure.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('img.rz-figure').naturalWidth > 100")
+    page.locator("button.rz-copy").first.click()
+    expect(page.locator(".md-dialog")).to_contain_text("已复制")
+
+
+# ---- 先修图 ----
+
+ENDS = """path => {
+  const [above, below] = path.dataset.edge.split(" ").map((n) => path.closest("div")
+    .querySelectorAll("a")[n].getBoundingClientRect());
+  const start = path.getPointAtLength(0).matrixTransform(path.getScreenCTM());
+  const { bottom } = path.getBoundingClientRect();
+  return [start.x - (above.left + above.right) / 2, start.y - above.bottom, bottom - below.top];
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_edge_of_the_path_joins_its_two_notes(page: Page, address: str, width: int) -> None:
+    """边与结点各画各的：SVG 与 HTML 的坐标要对得上；图再宽，页面也不横滚。"""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}/notes/index.html")
+    edges = page.locator(".rz-graph path").all()
+    assert edges
+    for edge in edges:
+        assert all(abs(off) < 2 for off in edge.evaluate(ENDS)), edge.get_attribute("data-edge")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) <= 0
+
+
+def test_a_note_of_the_path_lights_what_it_needs_and_leads_to(page: Page, root: str) -> None:
+    page.goto(f"{root}/notes/index.html")
+    graph = page.locator(".rz-graph")
+    mask = graph.locator("a", has_text="注意力掩码")
+    mask.hover()
+    lit = graph.locator("a.rz-on")
+    expect(lit).to_have_text(["改形状", "masked_fill_", "注意力掩码"])
+    assert 0 < graph.locator("path.rz-on").count() < graph.locator("path").count()
+    page.locator("article h1").hover()
+    expect(graph.locator(".rz-on")).to_have_count(0)
+    mask.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(lit).to_have_count(3)
+    page.keyboard.press("Enter")
+    _arrive(page, NOTE)
+
+
 # ---- 键盘 ----
 
 

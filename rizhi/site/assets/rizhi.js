@@ -29,7 +29,8 @@
   function zoom(image) {
     const dialog = document.createElement("dialog");
     dialog.className = "rz-zoom";
-    dialog.append(Object.assign(new Image(), { src: image.src, alt: image.alt }));
+    const { src, alt, className } = image;
+    dialog.append(Object.assign(new Image(), { src, alt, className }));
     dialog.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);

@@ -129,6 +129,36 @@
     }
   }
 
+  // ---- 先修图：指着、走到一篇，它的前序与后继亮起 ----
+  function dressGraph(graph) {
+    const nodes = [...graph.querySelectorAll("a")];
+    const edges = [...graph.querySelectorAll("path")].map((path) => [
+      path,
+      ...path.dataset.edge.split(" ").map(Number),
+    ]);
+
+    function reach(start, from, to) {
+      const found = new Set([start]); // 走到哪里加到哪里，后加的也会走到
+      for (const node of found) for (const edge of edges) if (edge[from] === node) found.add(edge[to]);
+      return found;
+    }
+
+    function light(node) {
+      const at = nodes.indexOf(node);
+      const [before, after] = [reach(at, 2, 1), reach(at, 1, 2)];
+      graph.classList.toggle("rz-lit", at >= 0);
+      nodes.forEach((one, i) => one.classList.toggle("rz-on", before.has(i) || after.has(i)));
+      for (const [path, above, below] of edges) {
+        path.classList.toggle("rz-on", before.has(below) || after.has(above));
+      }
+    }
+
+    graph.addEventListener("pointerover", (event) => light(event.target.closest("a")));
+    graph.addEventListener("pointerleave", () => light(null));
+    graph.addEventListener("focusin", (event) => light(event.target));
+    graph.addEventListener("focusout", () => light(null));
+  }
+
   // ---- 悬停预览 ----
   const previews = new Map();
   window.rizhiPreview = (data) => previews.set(data.url, data);
@@ -160,8 +190,9 @@
     spot.card.append(make("strong", { textContent: data.title }));
     if (data.brief) spot.card.append(make("p", { textContent: data.brief }));
     if (data.figure) {
-      const image = make("img", { alt: "", onload: place, onerror: () => image.remove() });
-      image.src = data.figure;
+      const image = make("img", { alt: "", className: "rz-figure", onload: place });
+      image.onerror = () => image.remove();
+      image.src = new URL(data.figure, root).href;
       spot.card.append(image);
     }
     document.body.append(spot.card);
@@ -181,6 +212,12 @@
     card.style.top = `${fits ? below : rect.top - height - 8}px`;
     const right = document.documentElement.clientWidth - width - 8;
     card.style.left = `${Math.max(8, Math.min(rect.left, right))}px`;
+    if (!link.closest(".rz-graph")) return;
+    // 先修图上摆在旁边：下面是正亮着的后续
+    const aside = [rect.right + 8, rect.left - width - 8].find((x) => x >= 8 && x <= right);
+    if (aside === undefined) return;
+    card.style.left = `${aside}px`;
+    card.style.top = `${Math.max(8, Math.min(rect.top, innerHeight - height - 8))}px`;
   }
 
   function hide() {
@@ -206,6 +243,18 @@
   addEventListener("pagehide", hide);
   addEventListener("scroll", place, { passive: true, capture: true });
   addEventListener("resize", place);
+
+  // ---- 复制到这一格为止的全部代码：按下才载入，一个片段一个文件 ----
+  const codes = new Map();
+  window.rizhiCode = (data) => codes.set(data.module, data.cells);
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.rz-copy:not([data-clipboard-text])");
+    if (!button || !(await load(`code/${button.dataset.module}.js`))) return;
+    const cells = codes.get(button.dataset.module).slice(0, Number(button.dataset.upto));
+    button.dataset.clipboardText = `${cells.join("\n\n")}\n`;
+    button.click(); // 复制由主题做：有了这个属性，它才认得这个按钮
+  });
 
   // ---- 键盘：t 今天，[ ] 前后一天；「/」搜索是主题自带的 ----
   let days = null;
@@ -245,5 +294,6 @@
   if (here === `${root}todos/index.html`) addFilter();
   markLate();
   document.querySelectorAll("div.rz-heat").forEach(dressHeat);
+  document.querySelectorAll("div.rz-graph").forEach(dressGraph);
   foldLong();
 })();

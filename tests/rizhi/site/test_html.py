@@ -18,6 +18,7 @@ from rizhi.site import overviews, panels
 from rizhi.site.blocks import (
     Folded,
     Generated,
+    Graph,
     Groups,
     Heat,
     Link,
@@ -93,6 +94,8 @@ def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
         parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
         if isinstance(content, Steps):
             parts += [one for group in content.groups for one in group]
+        elif isinstance(content, Graph):
+            parts += [node.link for node in content.nodes]
         elif isinstance(content, Trail):
             parts += [one for one in (content.earlier, content.week, content.later) if one]
         elif isinstance(content, Month):

@@ -2,17 +2,19 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells, fence, record, recording
-from rizhi.vault import Vault
+from rizhi.vault import Vault, find_vault
+from tests import vaults
 
 MODEL = '''"""模型。"""
 
@@ -62,12 +64,18 @@ def _html(text: str) -> BeautifulSoup:
     return BeautifulSoup(text, "html.parser")
 
 
+def _numbers(page: Tag) -> list[str]:
+    """样式数出来的行号：从 counter-reset 的下一个数起，一个空的 <i> 一行。"""
+    code = page.select_one("code")
+    before = int(re.findall(r"counter-reset: line (\d+)", str(code["style"]))[0])
+    return [str(n) for n, _ in enumerate(code.select("i"), before + 1)]
+
+
 def test_cells_show_code_line_numbers_and_output(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic:数\n\ntopic:结果\n"))
     first, second = page.select(".rz-cell")
     assert first.select_one("code").get_text() == "from llm.model import Block\n\nx = 3\n"
-    assert first.select_one(".linenos")["data-linenos"].strip() == "2"
-    assert second.select_one(".linenos")["data-linenos"].strip() == "6"
+    assert _numbers(first) == ["2", "3", "4"] and _numbers(second) == ["6"]
     assert second.select_one(".rz-text").get_text() == "6 <b>\n"
     assert page.select(".rz-trouble, .rz-old") == []
 
@@ -89,12 +97,32 @@ def test_copied_code_runs(recorded: Path) -> None:
     compile(copied, "pasted", "exec")
 
 
+def test_a_site_loads_big_figures_and_the_code_to_copy_late(tmp_path: Path) -> None:
+    """站点上：大的图是文件，看到才载入，位置先留好；别的引擎没有那些文件，都放进页里。"""
+    vault = find_vault(vaults.SAMPLE)
+    site, other = (
+        _html(fence.fences(fence.Context(vault, to_url=to_url))["snippet"]("rope:图 角度"))
+        for to_url in ("../../{}".format, None)
+    )
+    loaded = record.load(vault, vault.snippets / "rope.py")
+    (uri, svg), *_ = fence.figures(loaded.source, loaded.record).items()
+    late, inline = site.select_one("img"), other.select_one("img")
+    assert late["src"] == f"../../{uri}" and late["loading"] == "lazy"
+    assert str(inline["src"]).startswith("data:image/svg+xml,") and not inline.get("loading")
+    _, _, width, height = map(float, re.findall(r'viewBox="([^"]+)"', svg)[0].split())
+    for image in (late, inline):
+        shape = int(str(image["width"])) / int(str(image["height"]))
+        assert shape == pytest.approx(width / height, rel=0.01)
+    assert site.select_one("button.rz-copy").get("data-clipboard-text") is None
+    assert "math.sin" in other.select_one("button.rz-copy")["data-clipboard-text"]
+
+
 def test_source_has_true_lines_and_a_link(topic: Path) -> None:
     page = _html(fence.source_fence("llm.model:Block.forward"))
     assert "llm/model.py 第 11–14 行" in page.select_one(".rz-file").get_text()
     assert page.select_one("autoref")["identifier"] == "llm.model.Block.forward"
     assert page.select_one("code").get_text().startswith("@staticmethod\ndef forward(x):\n    ")
-    assert page.select_one(".linenos")["data-linenos"].strip() == "11"
+    assert _numbers(page) == ["11", "12", "13", "14"]
 
 
 def test_one_line_is_no_range(topic: Path) -> None:
