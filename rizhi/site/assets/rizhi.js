@@ -44,6 +44,25 @@
     add("link", { rel: "stylesheet", href: base + "tensor-flow.css" });
     add("script", { src: base + "tensor-flow.js" });
   }
+  // 各格的代码一页只带一份：按下时从头连到这一格，交给主题的复制
+  function gather(event) {
+    const button = event.target.closest("button.rz-copy[data-cells]");
+    if (!button) return;
+    const [module, count] = button.dataset.cells.split(":");
+    const cells = JSON.parse(document.querySelector("script.rz-sources").textContent)[module];
+    button.dataset.clipboardText = cells.slice(0, count).join("\n\n") + "\n";
+  }
+  document.addEventListener("click", gather, true);
+
+  // 从搜索结果点进来，标出的字在折起的代码里，就打开它
+  if (new URLSearchParams(location.search).has("h")) {
+    new MutationObserver(() => {
+      for (const mark of document.querySelectorAll("details.rz-code:not([open]) mark")) {
+        mark.closest("details").open = true;
+      }
+    }).observe(document.querySelector("article"), { childList: true, subtree: true });
+  }
+
   document.addEventListener("click", (event) => {
     const image = event.target.closest("article img.rz-figure, article .jp-RenderedImage img");
     if (image) zoom(image);
