@@ -292,4 +292,5 @@ def _highlight(source: str, first: int, parts: Sequence[Part] = ()) -> str:
         text = "\n".join(numbered[part.first : part.last + 1])
         block = f"<pre><code>{text}\n</code></pre>"
         blocks.append(_folded(part.label, block) if part.label else block)
-    return f'<div class="highlight">{"".join(blocks)}</div>'
+    kind = "highlight rz-parts" if len(blocks) > 1 else "highlight"
+    return f'<div class="{kind}">{"".join(blocks)}</div>'

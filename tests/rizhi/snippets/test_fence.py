@@ -141,7 +141,7 @@ def test_a_long_source_shows_the_named_lines_and_copies_whole(vault: Vault, topi
     shown = "".join(code.get_text() for code in page.select(".highlight > pre > code"))
     assert shown == "def steps(x):\n    y20 = x + 20\n    return x\n"
     assert "".join(code.get_text() for code in page.select("pre > code")) == LONG
-    assert page.select_one("button.rz-copy")["data-clipboard-text"] + "\n" == LONG
+    assert str(page.select_one("button.rz-copy")["data-clipboard-text"]) + "\n" == LONG
     numbers = [node["data-linenos"].strip() for node in page.select(".linenos")]
     assert numbers == [str(n) for n in range(1, 33)]
     assert "没有一行有「y99」" in fence.source_fence("llm.long:steps # y99")
