@@ -236,7 +236,9 @@ sys.modules |= dict.fromkeys(("rizhi", "mkdocs", "mkdocstrings", "jupytext"))
 from zensical.main import cli
 cli(["build", "--clean", "--strict"])
 """
-_ONLY_THERE = ".headerlink, .rz-bar, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+_ONLY_THERE = (
+    ".headerlink, .rz-bar, .rz-code > summary, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,17 @@ from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
 from rizhi.journal.day import Day
-from rizhi.mkdocs_plugin import diary, escaping, live, notebooks, pages, search, theme, verdict
+from rizhi.mkdocs_plugin import (
+    article,
+    diary,
+    escaping,
+    live,
+    notebooks,
+    pages,
+    search,
+    theme,
+    verdict,
+)
 from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.autodoc import Autodoc
 from rizhi.mkdocs_plugin.broken import Broken, box
@@ -61,7 +71,6 @@ NOT_IN_NAV = tuple(f"/{name}/**" for name in "daily weekly mentions tags timelin
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
-_DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
 class Options(Config):  # type: ignore[no-untyped-call]
@@ -83,6 +92,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._observer: Observer | None = None  # 只在 serve 时有
         self._reader: Reader
         self._template: re.Pattern[str]
+        self._shape: article.Shape
         self._web: Web
         self._inserts: pages.Inserts
         self._files: Files
@@ -117,6 +127,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             words_file = store.state_folder(vault.root) / "words.txt"
             self._reader = Reader(vault, self._incremental.kept)
             self._template = boilerplate(vault)
+            self._shape = article.shape(vault)
             notes = self._reader.notes()
             words = search.dictionary(notes)
             store.replace(words_file, words.encode())
@@ -247,7 +258,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 正文与目录都排定之后
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """模板文字不进搜索；把下载的占位换成真的链接：没有这个插件的引擎里它是空的。"""
+        """模板文字不进搜索；占位换成真的按钮与链接：没有这个插件的引擎里它是空的。"""
         uri = page.file.src_uri
         self.rebuilt.add(uri)
         for message in verdict.verdicts(html, uri):
@@ -256,7 +267,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return html
         if uri.endswith(".ipynb"):
             return notebooks.name_headings(html, page.toc)
-        html = _DOWNLOAD.sub(partial(_download, files, page), html)
+        html = article.arranged(html, page, files, self._shape)
         html = self._said(uri) + html
         return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
 
@@ -442,11 +453,3 @@ def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
         late |= {uri: svg for uri, svg in figures if fence.is_late(svg)}
         for uri, text in late.items():
             files.append(File.generated(config, uri, content=text))
-
-
-def _download(files: Files, page: Page, place: re.Match[str]) -> str:
-    target = files.get_file_from_path(f"downloads/{place[1]}.ipynb")
-    if target is None:
-        return ""
-    url = target.url_relative_to(page.file)
-    return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'

@@ -33,7 +33,7 @@ from mkdocstrings_handlers.python._internal import rendering
 from rizhi import links
 from rizhi.journal.day import Day, read_day
 from rizhi.journal.todo import lives
-from rizhi.mkdocs_plugin import search
+from rizhi.mkdocs_plugin import article, search
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
 from rizhi.site.graph import Web
@@ -172,7 +172,7 @@ class Incremental:
     def begin(self, config: MkDocsConfig, vault: Vault) -> None:
         """换了知识库、产物的文件夹，或改了配置，就从头来。"""
         files = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
-        template = boilerplate(vault).pattern
+        template = f"{boilerplate(vault).pattern}\n{article.shape(vault)}"
         settings = (config.site_dir, template, *((file, fingerprint(file)) for file in files))
         if self._settings != settings:
             self._settings = settings

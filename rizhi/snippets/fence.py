@@ -8,12 +8,11 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from html import escape
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pygments
@@ -24,8 +23,11 @@ from pygments.token import Keyword, Name, Operator, Punctuation, String, Text, W
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
+from rizhi.snippets.compared import compared
+from rizhi.snippets.excerpt import Part
+from rizhi.snippets.figures import seen
 from rizhi.snippets.flow import flow_data, flow_links, page_url
-from rizhi.snippets.source import find_object, module_file
+from rizhi.snippets.source import read_fence_line
 from rizhi.vault import Vault, find_vault
 
 # 名字在 mkdocs 之下，--strict 才会把这里的警告算进去；别的引擎里它只是个普通的 logger。
@@ -39,6 +41,8 @@ _QUOTED = (String.Affix, String.Double, String.Single, String.Interpol)
 _COLOUR = dict.fromkeys(_PLAIN, Text) | dict.fromkeys(_QUOTED, String)
 _CLASS = re.compile(r'<span class="(\w+)">')
 _SIZE = re.compile(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
+_COMPARED = 3  # 折痕上写出来的断言
+_BETWEEN = re.compile(r"[^\w]+")  # 标题里不进锚点的
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,9 @@ def _cells(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     module, title, loaded, trouble = _named(context, line)
     snippet = loaded.source
     shown = (snippet.cell(title),) if title else snippet.code_cells
+    state = _state(context, loaded, trouble)
     age = "rz-old" if trouble else ""
-    boxes = (_cell(context, snippet, cell, loaded.record, age) for cell in shown)
+    boxes = (_cell(context, snippet, cell, loaded.record, state, age) for cell in shown)
     return _with_state(context, "\n".join(boxes), module, trouble)
 
 
@@ -180,25 +185,47 @@ def trouble_of(loaded: records.Loaded) -> str:
     return records.STATES[loaded.state].box.format(slug=slug)
 
 
+def _state(context: Context, loaded: records.Loaded, trouble: str) -> str:
+    """标题栏里的一个词：记录是新的打勾，不然是怎么了。"""
+    if loaded.source.module in context.running:
+        return '<span class="rz-state">正在重跑</span>'
+    if trouble:
+        words = records.STATES.get(loaded.state)
+        return f'<span class="rz-state rz-bad">{(words and words.bar) or "出错了"}</span>'
+    day = loaded.record.recorded if loaded.record else ""
+    said = f"跑过，{day} 录下，输出是新的" if day else "跑过，输出是新的"
+    return f'<span class="rz-state" role="img" aria-label="{said}" title="{said}">✓</span>'
+
+
 def _cell(
     context: Context,
     snippet: cells.Snippet,
     cell: cells.Cell,
     record: records.Record | None,
+    state: str,
     age: str,
 ) -> str:
-    name = f"snippets/{snippet.path.name}"
+    """一格：标题栏、代码、输出。「图」先看图，「检验」先看比的是什么，代码折起来。"""
     bar = (
-        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{name}</span>'
-        f'<span class="rz-title">{escape(cell.title)}</span>'
-        f'<button class="rz-copy" title="复制到这一格为止的全部代码，粘贴即可运行" '
-        f"{_clipboard(context, snippet, cell)}>复制可运行代码</button>"
+        '<div class="rz-bar" data-search-exclude>'
+        f'<span class="rz-title">{escape(cell.title)}</span>{state}'
+        f'<span class="rz-file">snippets/{snippet.path.name}</span>'
+        f'<button class="rz-copy" title="从头到这一格的全部代码，粘贴即可运行" '
+        f"{_clipboard(context, snippet, cell)}>复制</button>"
         f'<span class="rz-notebook" data-module="{snippet.module}"></span></div>'
     )
     code = _highlight(cell.source, cell.line)
     output = record.output(cell.title) if record else None
     shown = _output(context, snippet, cell, output, age) if output else ""
-    return f'<div class="rz-cell">{bar}{code}{shown}</div>'
+    if cell.checks:
+        body = _folded(_comparisons(cell.source), code) + shown
+    elif cell.draws and output and any(output.figures):
+        lines = cell.source.count("\n") + 1
+        body = shown + _folded(f"画它的代码，{lines} 行", code)
+    else:
+        body = code + shown
+    kind = " rz-check" if cell.checks else ""
+    return f'<div class="rz-cell no-copy{kind}" id="{anchor(cell.title)}">{bar}{body}</div>'
 
 
 def _clipboard(context: Context, snippet: cells.Snippet, cell: cells.Cell) -> str:
@@ -212,6 +239,23 @@ def _clipboard(context: Context, snippet: cells.Snippet, cell: cells.Cell) -> st
 def runnable(snippet: cells.Snippet, cell: cells.Cell) -> str:
     """从头到这一格的代码：后面的单元格用得着前面的名字，单独一格粘贴出去跑不起来。"""
     return "\n\n".join(copied(snippet)[: snippet.code_cells.index(cell) + 1]) + "\n"
+
+
+def anchor(title: str) -> str:
+    """一格在页面里的锚点。"""
+    return f"cell-{_BETWEEN.sub('-', title).strip('-').lower()}"
+
+
+def _folded(summary: str, code: str) -> str:
+    return f'<details class="rz-code"><summary>{summary}</summary>{code}</details>'
+
+
+def _comparisons(source: str) -> str:
+    """一格检验比的是什么，写在折痕上；搜索不收，代码里有同样的字。"""
+    found = compared(source)
+    more = f"，共 {len(found)} 处" if len(found) > _COMPARED else ""
+    shown = "；".join(f"<code>{escape(text)}</code>" for text in found[:_COMPARED])
+    return f"<span data-search-exclude>{shown or '代码'}{more}</span>"
 
 
 def copied(snippet: cells.Snippet) -> list[str]:
@@ -244,7 +288,7 @@ def _image(context: Context, figure: str, uri: str, alt: str) -> str:
     size = _SIZE.search(figure)
     facts = f' width="{_pixels(size[1])}" height="{_pixels(size[2])}"' if size else ""
     facts += ' loading="lazy"' if late else ""
-    return f'<img class="rz-figure" alt="{escape(alt)}" src="{src}"{facts}>'
+    return f'<img class="rz-figure" alt="{escape(seen(figure) or alt)}" src="{src}"{facts}>'
 
 
 def _pixels(points: str) -> int:
@@ -282,29 +326,37 @@ def data_uri(svg: str) -> str:
 
 
 def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
-    module, _, dotted = (part.strip() for part in line.partition(":"))
-    path = module_file(context.vault, module)
-    first, source = find_object(path, dotted)
-    last = first + source.count("\n")
-    lines = f"{first}–{last}" if last > first else str(first)
-    name = f"{module}.{dotted}"
-    file = context.vault.relative(path)
+    shown = read_fence_line(context.vault, line)
+    where = f"{context.vault.relative(shown.path)} 第 {shown.lines} 行"
     bar = (
-        f'<div class="rz-bar" data-search-exclude><span class="rz-file">{file} '
-        f"第 {lines} 行</span><span class='rz-title'>"
-        f'<autoref identifier="{name}" optional>{escape(dotted)}</autoref></span></div>'
+        '<div class="rz-bar" data-search-exclude><span class="rz-title">'
+        f'<autoref identifier="{shown.name}" optional>{escape(shown.dotted)}</autoref></span>'
+        f'<span class="rz-file">{where}</span>{_copy_button(shown.source)}</div>'
     )
-    return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>', ""
+    code = _highlight(shown.source, shown.first, shown.parts)
+    mark = anchor(shown.dotted)
+    return f'<div class="rz-cell rz-source no-copy" id="{mark}">{bar}{code}</div>', ""
 
 
-def _highlight(source: str, first: int) -> str:
-    """着色，并给每行真的行号；行号由样式数出、画出，选中与复制都带不走。"""
+def _copy_button(text: str) -> str:
+    """主题自带的复制听 `data-clipboard-text`。"""
+    return f'<button class="rz-copy" data-clipboard-text="{escape(text)}">复制</button>'
+
+
+def _highlight(source: str, first: int, parts: Sequence[Part] = ()) -> str:
+    """着色，并给每行真的行号；行号由样式数出、画出，选中与复制都带不走。`parts` 里的几段折起来。"""
     tokens = PythonLexer(stripnl=False).get_tokens(source)
     coloured = ((_COLOUR.get(kind, kind), text) for kind, text in tokens)
     body = pygments.format(coloured, HtmlFormatter(nowrap=True)).rstrip("\n")
     # 文字里的引号、一个词的属性值都不必转义、加引号：一页少几千字节
     body = _CLASS.sub(r"<span class=\1>", body).replace("&quot;", '"').replace("&#39;", "'")
-    lines = body.split("\n")
-    numbered = "\n".join(f"<i></i>{line}" for line in lines)
-    start = f"counter-reset: line {first - 1}; --digits: {len(str(first + len(lines) - 1))}"
-    return f'<div class="highlight"><pre><code style="{start}">{numbered}\n</code></pre></div>'
+    lines = [f"<i></i>{line}" for line in body.split("\n")]
+    digits = len(str(first + len(lines) - 1))
+    blocks = []
+    for part in parts or (Part(0, len(lines) - 1, ""),):
+        text = "\n".join(lines[part.first : part.last + 1])
+        start = f"counter-reset: line {first + part.first - 1}; --digits: {digits}"
+        block = f'<pre><code style="{start}">{text}\n</code></pre>'
+        blocks.append(_folded(part.label, block) if part.label else block)
+    kind = "highlight rz-parts" if len(blocks) > 1 else "highlight"
+    return f'<div class="{kind}">{"".join(blocks)}</div>'

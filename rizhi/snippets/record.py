@@ -28,6 +28,7 @@ class Words:
     """记录的一种状态，各处怎么说它；空串是没有什么要说。"""
 
     panel: str  # 笔记页的面板
+    bar: str  # 嵌着它的格子的标题栏
     box: str  # 嵌着它的页面里的一个框
     check: str  # rizhi check
     test: str  # pytest snippets
@@ -35,21 +36,24 @@ class Words:
 
 STATES: Mapping[str, Words] = MappingProxyType(
     {
-        "fresh": Words("记录是新的", "", "", ""),
+        "fresh": Words("记录是新的", "", "", "", ""),
         "stale": Words(
             "输出已过期",
+            "已过期",
             "输出已过期：片段或它用到的源码改过之后还没有重新记录。运行 rizhi record {slug}。",
             "输出的记录过期",
             "片段或它用到的源码改过，记录已过期。",
         ),
         "edited": Words(
             "记录被改动过",
+            "被改动过",
             "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
             "输出的记录被改动过",
             "snippets/outputs 里的记录被人改动过。",
         ),
         "missing": Words(
             "还没有记录",
+            "没有记录",
             "还没有记录输出。运行 rizhi record {slug}。",
             "还没有记录输出",
             "还没有记录。",

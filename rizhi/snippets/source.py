@@ -2,10 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from rizhi.errors import RizhiError
 from rizhi.snippets.cells import syntax_tree
+from rizhi.snippets.excerpt import Part, excerpt
 from rizhi.vault import Vault, read_text, source_files
 
 
@@ -59,6 +62,38 @@ def find_object(path: Path, dotted: str) -> tuple[int, str]:
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(d.lineno for d in decorators)])
     return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`source` 围栏的一行：哪个文件里的哪个对象，从第几行起，先显示哪几行。"""
+
+    path: Path
+    name: str  # llm.model.RMSNorm.forward
+    dotted: str  # RMSNorm.forward
+    first: int
+    source: str
+    parts: tuple[Part, ...]
+
+    @property
+    def lines(self) -> str:
+        """`11–14`；只有一行就是一个数。"""
+        last = self.first + self.source.count("\n")
+        return f"{self.first}–{last}" if last > self.first else str(self.first)
+
+
+def read_fence_line(vault: Vault, line: str) -> Shown:
+    """读 `llm.model:RMSNorm.forward # eps、rsqrt`：「#」之后点名要紧的行里有的字，可以不写。
+
+    异常：没有这个模块、这个名字，点名的字哪一行都没有，抛 RizhiError。
+    """
+    what, _, said = line.partition("#")
+    module, _, dotted = (part.strip() for part in what.partition(":"))
+    path = module_file(vault, module)
+    first, source = find_object(path, dotted)
+    words = tuple(filter(None, map(str.strip, said.split("、"))))
+    parts = tuple(excerpt(source, words))
+    return Shown(path, f"{module}.{dotted}", dotted, first, dedent(source), parts)
 
 
 def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:

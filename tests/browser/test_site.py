@@ -51,15 +51,6 @@ def test_copied_code_runs_as_it_is(page: Page, address: str, site: Site, tmp_pat
     assert run.returncode == 0, run.stderr
 
 
-def test_plain_copy_button_is_on_every_block(page: Page, address: str) -> None:
-    page.goto(f"{address}/{NOTE}")
-    page.wait_for_selector(".rz-cell .md-clipboard, .rz-cell .md-code__button")
-    blocks = page.locator("article .highlight pre > code").count()
-    buttons = page.locator("article .highlight .md-code__button[data-md-type=copy]").count()
-    buttons = buttons or page.locator("article .highlight button.md-clipboard").count()
-    assert blocks == buttons > 3
-
-
 def test_dark_mode_is_remembered(page: Page, address: str) -> None:
     page.goto(f"{address}/index.html")
     page.locator("label[for=__palette_1]").click()

@@ -92,7 +92,7 @@ def test_source_of_a_module_in_a_subpackage(topic: Path) -> None:
 
 def test_copied_code_runs(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic:结果"))
-    copied = str(page.select_one("button.rz-copy")["data-clipboard-text"])
+    copied = str(page.select_one(".rz-copy")["data-clipboard-text"])
     assert copied.index("x = 3") < copied.index("print(Block") and "assert" not in copied
     compile(copied, "pasted", "exec")
 
@@ -115,6 +115,68 @@ def test_a_site_loads_big_figures_and_the_code_to_copy_late(tmp_path: Path) -> N
         assert shape == pytest.approx(width / height, rel=0.01)
     assert site.select_one("button.rz-copy").get("data-clipboard-text") is None
     assert "math.sin" in other.select_one("button.rz-copy")["data-clipboard-text"]
+
+
+def test_a_check_shows_its_name_a_tick_and_what_it_compares(recorded: Path) -> None:
+    (cell,) = _html(fence.snippet_fence("topic:检验")).select(".rz-cell.rz-check")
+    assert cell.select_one(".rz-bar > .rz-title").get_text() == "检验"
+    state = cell.select_one(".rz-bar > .rz-state")
+    assert state.get_text() == "✓" and "录下，输出是新的" in str(state["aria-label"])
+    fold = cell.select_one("details.rz-code:not([open])")
+    assert fold.summary.get_text() == "Block.forward(x) == 6"
+    assert fold.select_one("pre > code").get_text() == "assert Block.forward(x) == 6\n"
+
+
+def test_a_figure_comes_before_its_folded_code(vault: Vault, topic: Path) -> None:
+    drawing = "import matplotlib.pyplot as plt\n\nplt.plot([1, 2])\nplt.title('升')\n"
+    topic.write_text(f"# %% 图 线\n{drawing}# %% 线\n{drawing}", encoding="utf-8")
+    unrecorded = _html(fence.snippet_fence("topic:图 线"))
+    assert unrecorded.select_one(".rz-cell > .highlight") and not unrecorded.select("details")
+    recording.record(vault, topic)
+    folded, plain = _html(fence.snippet_fence("topic")).select(".rz-cell")
+    assert [node["class"][0] for node in folded.find_all(recursive=False)] == [
+        "rz-bar",
+        "rz-output",
+        "rz-code",
+    ]
+    assert folded.select_one(".rz-figure")["alt"] == "升：1 条线"
+    assert [node["class"][0] for node in plain.find_all(recursive=False)][1] == "highlight"
+
+
+def test_an_old_record_without_words_shows_the_title(vault: Vault, topic: Path) -> None:
+    topic.write_text("# %% 图\n1\n", encoding="utf-8")
+    out = cells.CellOutput("图", figures=("<svg></svg>",))
+    files = record.record_files((out,), record.key(vault, topic), {}, "")
+    for name, data in files.items():
+        path = vault.outputs / "topic" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    page = _html(fence.snippet_fence("topic:图"))
+    assert page.select_one(".rz-figure")["alt"] == "图"
+    assert page.select_one(".rz-state")["aria-label"] == "跑过，输出是新的"
+
+
+LONG = "def steps(x):\n" + "".join(f"    y{n} = x + {n}\n" for n in range(30)) + "    return x\n"
+
+
+def test_a_long_source_shows_the_named_lines_and_copies_whole(vault: Vault, topic: Path) -> None:
+    (vault.root / "llm/long.py").write_text(LONG, encoding="utf-8")
+    page = _html(fence.source_fence("llm.long:steps # y20、return"))
+    folds = page.select(".highlight > details:not([open]) > summary")
+    assert [fold.get_text() for fold in folds] == ["⋯ 20 行", "⋯ 9 行"]
+    shown = "".join(code.get_text() for code in page.select(".highlight > pre > code"))
+    assert shown == "def steps(x):\n    y20 = x + 20\n    return x\n"
+    assert "".join(code.get_text() for code in page.select("pre > code")) == LONG
+    assert str(page.select_one("button.rz-copy")["data-clipboard-text"]) + "\n" == LONG
+    starts = [str(code["style"]) for code in page.select("pre > code")]
+    assert [re.findall(r"line (\d+); --digits: 2", one) for one in starts] == [
+        ["0"],
+        ["1"],
+        ["21"],
+        ["22"],
+        ["31"],
+    ]
+    assert "没有一行有「y99」" in fence.source_fence("llm.long:steps # y99")
 
 
 def test_source_has_true_lines_and_a_link(topic: Path) -> None:
@@ -164,6 +226,7 @@ def test_unrecorded_and_stale_are_marked_once(
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
     assert "输出已过期" in page.get_text() and "rizhi record topic" in page.get_text()
+    assert [node.get_text() for node in page.select(".rz-state.rz-bad")] == ["已过期"] * 2
 
 
 FLOW = """# %% 图
@@ -252,6 +315,7 @@ def test_a_failed_run_shows_its_traceback(vault: Vault, recorded: Path) -> None:
 def test_a_running_snippet_says_so_and_nothing_else(vault: Vault, topic: Path) -> None:
     page = _html(fence.fences(fence.Context(vault, running={"topic"}))["snippet"]("topic:数"))
     assert page.select_one(".rz-running") and page.select(".rz-trouble") == []
+    assert page.select_one(".rz-state").get_text() == "正在重跑"
 
 
 def test_a_draft_never_warns(vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture) -> None:
