@@ -8,20 +8,36 @@ from typing import NamedTuple
 from rizhi.journal.todo import Todo
 
 
+class Code(NamedTuple):
+    """一小段代码。"""
+
+    text: str
+
+
+class Struck(NamedTuple):
+    """划掉的一段。"""
+
+    parts: tuple["Part", ...]
+
+
 class Link(NamedTuple):
-    """到另一页的链接；`uri` 是那一页的原文相对于 docs 的路径。"""
+    """到另一页的链接；`uri` 是那一页的原文相对于 docs 的路径，或网上的地址。
+
+    文字里有代码的，`parts` 是它的各段。
+    """
 
     text: str
     uri: str
+    parts: tuple[str | Code | Struck, ...] = ()
 
 
 class Dim(NamedTuple):
     """补充的话，写得淡一些。"""
 
-    parts: tuple["str | Link", ...]
+    parts: tuple["Part", ...]
 
 
-Part = str | Link | Dim
+Part = str | Code | Struck | Link | Dim
 
 
 @dataclass(frozen=True, slots=True)

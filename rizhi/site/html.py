@@ -10,8 +10,10 @@ from html import escape
 from urllib.parse import quote
 
 from rizhi.dates import WEEKDAYS
+from rizhi.entries import built
 from rizhi.journal.todo import CARRIED_TOO_OFTEN, PARKED
 from rizhi.site.blocks import (
+    Code,
     Content,
     Dim,
     Folded,
@@ -24,6 +26,7 @@ from rizhi.site.blocks import (
     Row,
     Rows,
     Steps,
+    Struck,
     Trail,
 )
 
@@ -31,14 +34,17 @@ PLACE = "rizhi-part-{}"
 _LEVELS = (0, 1, 100, 300, 600)  # 字数到了哪一档
 # 反斜杠转义认得的字太少，大括号还会被当成属性：一律写成数字实体
 _SPECIAL = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~!$&"} | {"\n": " ", "\r": " "})
-_STRUCK = re.compile(r"~~(?! )([^~]+)(?<! )~~")  # 只划掉一半的待办，划线照留
-_STRUCK_ENTITIES = re.compile(r"&#126;&#126;(?! )((?:(?!&#126;).)+)(?<! )&#126;&#126;")
 _MARKER = re.compile(r"^(\d*)([-+.)])(?=\s)")  # 行首像列表的记号
 
 
 def relative(here: str, uri: str) -> str:
     """从一页到另一页的相对路径，两者都相对于 docs。"""
     return posixpath.relpath(f"/{uri}", f"/{posixpath.dirname(here)}")
+
+
+def is_web(uri: str) -> bool:
+    """是不是网上的地址，不是站点里的一页。"""
+    return uri.startswith(("http://", "https://", "mailto:"))
 
 
 def href(here: str, uri: str) -> str:
@@ -48,10 +54,11 @@ def href(here: str, uri: str) -> str:
 
 @lru_cache(maxsize=4096)  # 一个月的日历有三十一个链接，三十一天都一样，十年有十万个
 def _href(folder: str, uri: str) -> str:
+    if is_web(uri):
+        return escape(uri)
     bare, mark, tail = uri.partition("#")
-    page = posixpath.relpath(f"/{bare}", f"/{folder}")
-    page = page.removesuffix(".md") + ".html" if page.endswith(".md") else page
-    return escape(quote(page) + mark + tail)
+    above, name = posixpath.split(posixpath.relpath(f"/{bare}", f"/{folder}"))
+    return escape(quote(posixpath.join(above, built(name))) + mark + tail)
 
 
 def level(count: int) -> int:
@@ -138,10 +145,13 @@ def _parts(parts: Iterable[Part], here: str) -> str:
 
 def _part(part: Part, here: str) -> str:
     if isinstance(part, Link):
-        return f'<a href="{href(here, part.uri)}">{escape(part.text)}</a>'
+        shown = _parts(part.parts or (part.text,), here)
+        return f'<a href="{href(here, part.uri)}">{shown}</a>'
     if isinstance(part, Dim):
         return f'<span class="rz-dim">{_parts(part.parts, here)}</span>'
-    return escape(part)
+    if isinstance(part, Struck):
+        return f"<del>{_parts(part.parts, here)}</del>"
+    return f"<code>{escape(part.text)}</code>" if isinstance(part, Code) else escape(part)
 
 
 def _rows(content: Rows, here: str) -> str:
@@ -168,10 +178,10 @@ def _row(row: Row, here: str) -> str:
     due = f' data-due="{todo.due}"' if todo.due else ""
     due += " data-parked" if due and todo.mark == PARKED else ""
     often = ' data-often="1"' if todo.carried >= CARRIED_TOO_OFTEN else ""
-    first, rest = row.parts[0], row.parts[1:]
-    said = _STRUCK.sub(r"<del>\1</del>", _part(first, here))
+    said = _parts((part for part in row.parts if not isinstance(part, Dim)), here)
+    rest = _parts((part for part in row.parts if isinstance(part, Dim)), here)
     text = f'<span class="rz-text">{said}</span>'
-    return f'<li class="rz-todo" {facts}{due}{often}>{text}{_parts(rest, here)}</li>'
+    return f'<li class="rz-todo" {facts}{due}{often}>{text}{rest}</li>'
 
 
 def _heat(heat: Heat, here: str) -> str:
@@ -261,11 +271,22 @@ def _panel_markdown(panel: Panel, here: str) -> str:
 
 def _part_markdown(part: Part, here: str) -> str:
     if isinstance(part, Link):
+        shown = parts_markdown(part.parts or (part.text,), here)
         bare, mark, tail = part.uri.partition("#")
-        return f"[{part.text.translate(_SPECIAL)}]({quote(relative(here, bare))}{mark}{tail})"
+        place = bare if is_web(bare) else quote(relative(here, bare))
+        return f"[{shown}]({place}{mark}{tail})"
     if isinstance(part, Dim):
         return parts_markdown(part.parts, here)
-    return part.translate(_SPECIAL)
+    if isinstance(part, Struck):
+        return f"~~{parts_markdown(part.parts, here)}~~"
+    return _code_markdown(part.text) if isinstance(part, Code) else part.translate(_SPECIAL)
+
+
+def _code_markdown(text: str) -> str:
+    """里面若有反引号，两头就比它多。"""
+    ticks = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    pad = " " if "`" in text else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}"
 
 
 def _content_markdown(content: Content, here: str) -> str:
@@ -274,7 +295,7 @@ def _content_markdown(content: Content, here: str) -> str:
     if isinstance(content, Rows):
         lines = [
             f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
-            f"{_line(_struck(row, parts_markdown(row.parts, here)))}"
+            f"{_line(parts_markdown(row.parts, here))}"
             for row in content.rows
         ]
         return "\n".join(lines) + "\n\n" if lines else ""
@@ -286,11 +307,6 @@ def _content_markdown(content: Content, here: str) -> str:
         return _trail_markdown(content, here)
     groups = ("、".join(_part_markdown(note, here) for note in group) for group in content.groups)
     return _line(" → ".join(groups)) + "\n\n"
-
-
-def _struck(row: Row, text: str) -> str:
-    """待办里只划掉一半的，Markdown 里也还是划线。"""
-    return _STRUCK_ENTITIES.sub(r"~~\1~~", text) if row.todo else text
 
 
 def _line(text: str) -> str:

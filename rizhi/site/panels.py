@@ -12,7 +12,8 @@ from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
 from rizhi.site.blocks import Dim, Folded, Heat, Link, Month, Panel, Part, Row, Rows, Steps, Trail
-from rizhi.site.graph import DayFact, Web, grouped, plain
+from rizhi.site.graph import DayFact, Web, grouped
+from rizhi.site.inline import inline
 from rizhi.snippets import record as records
 from rizhi.vault import Vault, date_of, groups
 
@@ -182,7 +183,7 @@ def todo_row(todo: Todo, today: date, uris: Mapping[date, str]) -> Row:
 
     `uris` 是写过的每一天的页面。
     """
-    tail: list[str | Link] = ["　自 ", _date(todo.born, uris.get(todo.born), today.year)]
+    tail: list[Part] = ["　自 ", _date(todo.born, uris.get(todo.born), today.year)]
     if todo.state == "open":
         tail += [f"，{todo.age(today)} 天"]
         tail += [f"，顺延 {todo.carried} 次"] if todo.carried else []
@@ -193,7 +194,7 @@ def todo_row(todo: Todo, today: date, uris: Mapping[date, str]) -> Row:
     else:
         last = _date(todo.last, uris.get(todo.last), today.year)
         tail += ["，", last, f" {_STATES[todo.state]}"]
-    return Row((plain(brief(todo.text)), Dim(tuple(tail))), todo)
+    return Row((*_said(todo, uris.get(todo.last)), Dim(tuple(tail))), todo)
 
 
 def life_uri(note: Note, part: int = 1) -> str:
@@ -276,12 +277,17 @@ def _fate(todo: Todo, ended: str | None, this_year: int) -> Row:
     state = _STATES[todo.state]
     if todo.state == "open":
         times = f"，顺延 {todo.carried} 次" if todo.carried else ""
-        tail: tuple[str | Link, ...] = (f"　{state}{times}",)
+        tail: tuple[Part, ...] = (f"　{state}{times}",)
     elif todo.last == todo.born:
         tail = (f"　当天{state}",)
     else:
         tail = ("　→ ", _date(todo.last, ended, this_year), f" {state}")
-    return Row((plain(brief(todo.text)), Dim(tail)), todo)
+    return Row((*_said(todo, ended), Dim(tail)), todo)
+
+
+def _said(todo: Todo, uri: str | None) -> tuple[Part, ...]:
+    """一件事写了什么；链接照最近写它的那一页 `uri` 来读，那一页没有别的话就没有 `uri`。"""
+    return inline(brief(todo.text), uri or f"daily/{todo.last:%Y}/{todo.last}.md")
 
 
 def _date(day: date, uri: str | None, this_year: int) -> Link | str:

@@ -143,11 +143,6 @@ def _titles(soup: BeautifulSoup) -> list[str]:
     return [_bare(head.get_text()) for head in soup.select("h1, h2") if _bare(head.get_text())]
 
 
-def _struck(row: Row, text: str) -> str:
-    """待办里划掉的一半：两边都划线，不见波浪号。"""
-    return text.replace("~~", "") if row.todo else text
-
-
 def _same(web: Web, shown: list[Shown]) -> None:
     """每一页两种渲染都与数据相同，链接都有去处。"""
     known = {page.uri for page in shown}
@@ -155,7 +150,7 @@ def _same(web: Web, shown: list[Shown]) -> None:
     for uri, found, page, sides in shown:
         lead = page.lead if page else ()
         rows = [
-            _struck(row, _text(((row.when, "　") if row.when else ()) + row.parts))
+            _text(((row.when, "　") if row.when else ()) + row.parts)
             for panel in found
             for row in _rows_of(panel.content)
         ]

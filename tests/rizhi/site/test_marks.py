@@ -10,6 +10,7 @@ from rizhi.journal.todo import Todo
 from rizhi.markdown import parse
 from rizhi.site.blocks import Panel, Row, Rows
 from rizhi.site.html import content_html, panels_markdown
+from rizhi.site.inline import inline
 from rizhi.site.lists import rewritten
 from tests.rizhi.engine import engine
 from tests.rizhi.site.test_lists import CASES
@@ -72,7 +73,7 @@ def test_other_engines_read_the_states_as_words() -> None:
 
 def test_what_is_half_struck_is_struck_in_the_panels_too() -> None:
     todo = Todo("k", "~~甲~~ 乙", "open", (date(2026, 11, 23),), (1, 1))
-    rows = Rows((Row(("~~甲~~ 乙 ~~丙",), todo),), "todos")
+    rows = Rows((Row(inline("~~甲~~ 乙 ~~丙", "index.md"), todo),), "todos")
     assert "<del>甲</del> 乙 ~~丙" in content_html(rows, "index.md")
     said = panels_markdown([Panel("open", "开着的事", rows)], "index.md")
     assert _html(said)("del")[0].get_text() == "甲" and "乙 ~~丙" in _html(said).get_text()
