@@ -14,7 +14,9 @@ from bs4 import BeautifulSoup
 
 from rizhi import check
 from rizhi.page import read_notes
+from rizhi.site.blocks import PLACES
 from rizhi.site.export import added
+from rizhi.site.html import href
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import find_vault
@@ -96,10 +98,18 @@ def test_days_lead_to_each_other(tmp_path: Path) -> None:
     vaults.write_day(root, date(2027, 1, 2), "# 2027-01-02\n\n## 思考\n\n- 有\n")
     command = [sys.executable, "-m", "mkdocs", "build", "-q"]
     subprocess.run(command, cwd=root, capture_output=True, check=True)
-    first = (root / "site/daily/2026/2026-11-23.html").read_text("utf-8")
-    last = (root / "site/daily/2027/2027-01-02.html").read_text("utf-8")
-    assert re.search(r'href="\.\./2027/2027-01-02\.html"[^>]*md-footer__link--next', first)
-    assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
+    places = {
+        "2026/2026-11-23": "../2027/2027-01-02.html",
+        "2027/2027-01-02": "../2026/2026-11-23.html",
+    }
+    for (here, there), rel in zip(places.items(), ("next", "prev"), strict=True):
+        page = BeautifulSoup((root / f"site/daily/{here}.html").read_text("utf-8"), "html.parser")
+        assert [str(a["href"]) for a in page.select(f"a[rel={rel}]")] == [there]
+        assert page.select(".md-footer__link") == []  # 前后几天只说一次
+        # 顶栏亮着日总结，侧栏列着几个总览：有路回去
+        assert [a.get_text(strip=True) for a in page.select(".md-tabs__item--active")] == ["日总结"]
+        beside = [str(a["href"]) for a in page.select(".md-sidebar--primary .md-nav a[href]")]
+        assert {href(f"daily/{here}.md", place.uri) for place in PLACES} <= set(beside)
 
 
 def test_a_newline_is_a_line_break_in_days_and_weeks_only(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
 # 一天天的、算出来的页太多，不进导航
-NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
+NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**", "/todos/**")
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
@@ -169,7 +169,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
         self._files = files
-        navigation.chain_days(files, self._web)
+        navigation.place(files, self._web)
         sources = Sources(self._reader, self._web, files, self._inserts.of, self._reruns.state)
         self._incremental.mark(files, nav, sources)
         return nav
