@@ -28,7 +28,7 @@ from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin.autodoc import Autodoc
+from rizhi.mkdocs_plugin.autodoc import Autodoc, chinese
 from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
@@ -51,6 +51,7 @@ STYLES = ("assets/web.css", "assets/rizhi.css")  # 打印的规则在 rizhi.css 
 SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
+THEME = Path(__file__).with_name("theme")  # 换掉主题的几个模板
 # 一天天的、算出来的页太多，不进导航
 NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**", "/todos/**")
 EARLY, LATE = event_priority(100), event_priority(-100)
@@ -221,6 +222,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         options = {"breaks": breaks, "page": self._written}
         config.mdx_configs.setdefault("rizhi.site.lists", {}).update(options)
         page.meta = escaping.escaped(dict(page.meta))
+        if page.is_homepage and page.meta.get("title") == config.site_name:
+            del page.meta["title"]  # 不然是「日知 - 日知」
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         if is_page(page.file.src_uri) and not page.file.generated_by:  # 笔记本里是数据，不是链接
@@ -239,8 +242,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if uri in self._broken.reasons:
             return html
         if uri.endswith(".ipynb"):
-            return notebooks.name_headings(html, page.toc)
-        html = _DOWNLOAD.sub(partial(_download, files, page), html)
+            return notebooks.name_headings(notebooks.suited(html), page.toc)
+        html = chinese(_DOWNLOAD.sub(partial(_download, files, page), html))
         html = self._said(uri) + html
         return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
 
@@ -358,7 +361,11 @@ def _told(vault: Vault, misfit: Misfit) -> str:
 
 
 def _add_defaults(config: MkDocsConfig) -> None:
-    """站点要的样式、脚本与图标；mkdocs.yml 里写了的照他的。"""
+    """站点要的样式、脚本、图标、模板与中文；mkdocs.yml 里写了的照他的。"""
+    config.theme.dirs.insert(1 if config.theme.custom_dir else 0, str(THEME))
+    config.extra.setdefault("generator", False)  # 页脚一句「Made with」
+    footnotes = config.mdx_configs.setdefault("footnotes", {})
+    footnotes.setdefault("BACKLINK_TITLE", "回到正文第 {} 处脚注")
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
     written = {str(script) for script in config.extra_javascript}
     config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]

@@ -107,7 +107,7 @@ def _week_row(web: Web, week: Week) -> Row:
     """一周：有周报的，名字是到周报的链接；写过的每一天各一个链接。"""
     uri, (first, *_, last) = web.week_uris.get(week.name), week.days
     span = f"　{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    written = [Link(f"{day.day} 日", web.uris[day]) for day in week.days if day in web.uris]
+    written = [Link(f"{day.day}\u00a0日", web.uris[day]) for day in week.days if day in web.uris]
     days = [part for link in written for part in ("　", link)]
     name = Link(week.name, uri) if uri else week.name
     return Row((name, Dim((span, f"，写了 {len(written)} 天", *days))), anchor=week.name)
