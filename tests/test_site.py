@@ -112,6 +112,30 @@ def test_days_lead_to_each_other(tmp_path: Path) -> None:
         assert {href(f"daily/{here}.md", place.uri) for place in PLACES} <= set(beside)
 
 
+# 主题与别的插件写死的英文；读屏念的、停着鼠标看的也算
+_FOREIGN = re.compile(
+    r"Made with|Not found|Bases:|Source code|Parameters|Returns|Copied|Copy to|Jump back"
+    r"|(?:class|instance|module)-attribute|^(?:Note|Warning|Tip|Question|property|dataclass)$"
+)
+
+
+def test_the_words_of_the_site_are_chinese(site: Site, pages: Pages) -> None:
+    for path in (site.folder / "404.html", *site.folder.glob("*/*.html")):
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for node in page.select("pre, style, script, .rz-output"):
+            node.decompose()
+        said = [" ".join(text.split()) for text in page.find_all(string=True)]
+        names = [
+            str(n[a]) for a in ("aria-label", "title", "placeholder") for n in page.select(f"[{a}]")
+        ]
+        assert [text for text in said + names if _FOREIGN.search(text)] == [], path
+    titles = [
+        BeautifulSoup((site.folder / name).read_text("utf-8"), "html.parser").title.get_text()
+        for name in ("index.html", "404.html", "tags/index.html")
+    ]
+    assert titles == ["日知", "没有这一页 - 日知", "标签 - 日知"]
+
+
 def test_a_newline_is_a_line_break_in_days_and_weeks_only(tmp_path: Path) -> None:
     root = vaults.make(tmp_path / "vault", date(2026, 11, 23))
     text = "# 题\n\n做了两件：\n- 甲\n  接着甲\n- 乙\n"
