@@ -480,7 +480,7 @@ def test_a_notebook_is_printed_light(page: Page, address: str) -> None:
         page.reload()
         colours.append(
             page.evaluate(
-                """() => [...document.querySelectorAll(".jp-Cell :is(pre, span, .jp-InputArea-editor)")]
+                """() => [...document.querySelectorAll(".jp-Cell :is(pre, span, .jp-Editor)")]
                   .slice(0, 40).flatMap((node) => {
                     const style = getComputedStyle(node);
                     return [style.color, style.backgroundColor];
