@@ -15,7 +15,9 @@ from bs4 import BeautifulSoup
 from benchmarks import bench_site
 from rizhi import check
 from rizhi.page import read_notes
+from rizhi.site.blocks import PLACES
 from rizhi.site.export import added
+from rizhi.site.html import href
 from rizhi.snippets import fence
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
@@ -111,10 +113,42 @@ def test_days_lead_to_each_other(tmp_path: Path) -> None:
     vaults.write_day(root, date(2027, 1, 2), "# 2027-01-02\n\n## 思考\n\n- 有\n")
     command = [sys.executable, "-m", "mkdocs", "build", "-q"]
     subprocess.run(command, cwd=root, capture_output=True, check=True)
-    first = (root / "site/daily/2026/2026-11-23.html").read_text("utf-8")
-    last = (root / "site/daily/2027/2027-01-02.html").read_text("utf-8")
-    assert re.search(r'href="\.\./2027/2027-01-02\.html"[^>]*md-footer__link--next', first)
-    assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
+    places = {
+        "2026/2026-11-23": "../2027/2027-01-02.html",
+        "2027/2027-01-02": "../2026/2026-11-23.html",
+    }
+    for (here, there), rel in zip(places.items(), ("next", "prev"), strict=True):
+        page = BeautifulSoup((root / f"site/daily/{here}.html").read_text("utf-8"), "html.parser")
+        assert [str(a["href"]) for a in page.select(f"a[rel={rel}]")] == [there]
+        assert page.select(".md-footer__link") == []  # 前后几天只说一次
+        # 顶栏亮着日总结，侧栏列着几个总览：有路回去
+        assert [a.get_text(strip=True) for a in page.select(".md-tabs__item--active")] == ["日总结"]
+        beside = [str(a["href"]) for a in page.select(".md-sidebar--primary .md-nav a[href]")]
+        assert {href(f"daily/{here}.md", place.uri) for place in PLACES} <= set(beside)
+
+
+# 主题与别的插件写死的英文；读屏念的、停着鼠标看的也算
+_FOREIGN = re.compile(
+    r"Made with|Not found|Bases:|Source code|Parameters|Returns|Copied|Copy to|Jump back"
+    r"|(?:class|instance|module)-attribute|^(?:Note|Warning|Tip|Question|property|dataclass)$"
+)
+
+
+def test_the_words_of_the_site_are_chinese(site: Site, pages: Pages) -> None:
+    for path in (site.folder / "404.html", *site.folder.glob("*/*.html")):
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for node in page.select("pre, style, script, .rz-output"):
+            node.decompose()
+        said = [" ".join(text.split()) for text in page.find_all(string=True)]
+        names = [
+            str(n[a]) for a in ("aria-label", "title", "placeholder") for n in page.select(f"[{a}]")
+        ]
+        assert [text for text in said + names if _FOREIGN.search(text)] == [], path
+    titles = [
+        BeautifulSoup((site.folder / name).read_text("utf-8"), "html.parser").title.get_text()
+        for name in ("index.html", "404.html", "tags/index.html")
+    ]
+    assert titles == ["日知", "没有这一页 - 日知", "标签 - 日知"]
 
 
 def test_a_box_of_a_past_page_shows_how_the_todo_stands_now(site: Site) -> None:

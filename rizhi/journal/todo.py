@@ -56,7 +56,10 @@ _Life = list[tuple[date, Mention]]
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """一件事的一生：`days` 是它出现过的每一天，`lines` 是头一次与最近一次的行号。"""
+    """一件事的一生：`days` 是它出现过的每一天，`lines` 是头一次与最近一次的行号。
+
+    `due` 是最近说的期限，`first_due` 是写下时说的。
+    """
 
     key: str
     text: str
@@ -66,6 +69,7 @@ class Todo:
     mark: str = ""
     due: date | None = None
     under: str = ""
+    first_due: date | None = None
 
     @property
     def born(self) -> date:
@@ -301,4 +305,5 @@ def _todo(life: _Life) -> Todo:
     # 子条目的结局也许另记在今日完成里：它仍是那个父条目的
     closed = last.state != "open"
     under = next((m.under for _, m in reversed(life) if m.under), "") if closed else last.under
-    return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, under)
+    dues = (last.due, under, first.due)
+    return Todo(last.key, last.text, last.state, days, lines, last.mark, *dues)

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement
 
 from markdown import Extension, Markdown
@@ -15,7 +16,34 @@ from rizhi.vault import Vault
 log = logging.getLogger("mkdocs.rizhi")
 
 _AUTODOC = re.compile(r"^ {0,3}(?:#{1,6} *)?::: ?(?P<name>.+?) *$", re.M)
+# mkdocstrings 的中文译文里没有的几个词
+_LABELS = MappingProxyType(
+    {
+        "abstract": "抽象",
+        "abstractmethod": "抽象方法",
+        "async": "异步",
+        "cached": "缓存结果",
+        "class-attribute": "类属性",
+        "classmethod": "类方法",
+        "dataclass": "数据类",
+        "deletable": "可删",
+        "exception": "异常",
+        "instance-attribute": "实例属性",
+        "module-attribute": "模块属性",
+        "property": "只读属性",
+        "staticmethod": "静态方法",
+        "writable": "可写",
+    }
+)
+_LABEL = re.compile(r'(<small class="doc doc-label [^"]*"><code>)([\w-]+)(?=</code>)')
+_BASES = re.compile(r'(<p class="doc doc-class-bases">\s*)Bases: ')
 _AHEAD = 76  # mkdocstrings 是 75
+
+
+def chinese(html: str) -> str:
+    """参考页里写死的英文换成中文。"""
+    html = _LABEL.sub(lambda found: found[1] + _LABELS.get(found[2], found[2]), html)
+    return _BASES.sub(r"\1基类：", html)
 
 
 class Autodoc(Extension):

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,12 @@ from rizhi.entries import Misfit
 from rizhi.links import targets
 from rizhi.mkdocs_plugin import notebooks
 from rizhi.page import Note, Page
+from rizhi.site.blocks import PLACES
 from rizhi.site.graph import Web
 from rizhi.site.panels import by_group
 from rizhi.vault import Vault, notebook_files
+
+_JOURNAL = [place.uri.partition("/")[0] for place in PLACES]
 
 
 def nav(
@@ -40,15 +42,7 @@ def nav(
     books = [path for path in notebook_files(vault) if path not in lost]
     parts: list[Any] = [
         {"首页": "index.md"},
-        {
-            "日总结": [
-                {"日总结": "daily/index.md"},
-                {"周报": "weekly/index.md"},
-                {"待办": "todos/index.md"},
-                {"时间线": "timeline/index.md"},
-                {"标签": "tags/index.md"},
-            ]
-        },
+        {"日总结": [{place.text: place.uri} for place in PLACES]},
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
         {"手写例子": [_notebook(vault, path, misfits) for path in books]},
         {"参考": _folder(vault, "reference", read, lost)},
@@ -59,16 +53,27 @@ def nav(
     return [part for part in parts if all(part.values())]
 
 
-def chain_days(files: Files, web: Web) -> None:
-    """日总结不在导航里，mkdocs 不给它们标题、上一页与下一页：按日期接上，隔几天没写也接得上。"""
-    pages = []
+def place(files: Files, web: Web) -> None:
+    """不列在导航里的页也站在自己的栏目里：顶栏亮着那一项，侧栏列着它的兄弟，有路回去。
+
+    日总结的标题由网里取；前后几天写在页头，mkdocs 的上一页、下一页不再说一遍。
+    """
     for day in web.pages:
         file = files.get_file_from_path(day.uri)
         if file is not None and file.page is not None:
             file.page.title = escape(day.heading or str(day.date))
-            pages.append(file.page)
-    for earlier, later in pairwise(pages):
-        earlier.next_page, later.previous_page = later, earlier
+    for file in files.documentation_pages():
+        beside = files.get_file_from_path(_beside(file.src_uri))
+        if file.page and file.page.parent is None and beside and beside.page:
+            file.page.parent = beside.page.parent
+
+
+def _beside(uri: str) -> str:
+    """不在导航里的一页，与导航里的哪一页同在一个栏目；没有是空的。"""
+    folder, *rest = uri.removesuffix(".md").split("/")
+    if folder == "mentions":
+        return f"notes/{'/'.join(rest[:2])}.md"
+    return "daily/index.md" if folder in _JOURNAL else ""
 
 
 def _folder(

@@ -42,7 +42,7 @@ from rizhi.mkdocs_plugin import (
     verdict,
 )
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin.autodoc import Autodoc
+from rizhi.mkdocs_plugin.autodoc import Autodoc, chinese
 from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
@@ -66,6 +66,7 @@ STYLES = ("assets/web.css", "assets/rizhi.css")  # 打印的规则在 rizhi.css 
 SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
+THEME = Path(__file__).with_name("theme")  # 换掉主题的几个模板
 # 一天天的、算出来的页太多，不进导航
 NOT_IN_NAV = tuple(f"/{name}/**" for name in "daily weekly mentions tags timeline todos".split())
 EARLY, LATE = event_priority(100), event_priority(-100)
@@ -196,7 +197,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
         self._files = files
-        navigation.chain_days(files, self._web)
+        navigation.place(files, self._web)
         sources = Sources(self._reader, self._web, files, self._inserts.of, self._reruns.state)
         self._incremental.mark(files, nav, sources)
         return nav
@@ -248,6 +249,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         options = {"breaks": breaks, "page": self._written, "places": self._boxes()}
         config.mdx_configs.setdefault("rizhi.site.lists", {}).update(options)
         page.meta = escaping.escaped(dict(page.meta))
+        if page.is_homepage and page.meta.get("title") == config.site_name:
+            del page.meta["title"]  # 不然是「日知 - 日知」
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         if is_page(page.file.src_uri) and not page.file.generated_by:  # 笔记本里是数据，不是链接
@@ -266,8 +269,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if uri in self._broken.reasons:
             return html
         if uri.endswith(".ipynb"):
-            return notebooks.name_headings(html, page.toc)
-        html = article.arranged(html, page, files, self._shape)
+            return notebooks.name_headings(notebooks.suited(html), page.toc)
+        html = chinese(article.arranged(html, page, files, self._shape))
         html = self._said(uri) + html
         return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
 
@@ -393,7 +396,11 @@ def _told(vault: Vault, misfit: Misfit) -> str:
 
 
 def _add_defaults(config: MkDocsConfig) -> None:
-    """站点要的样式、脚本与图标；mkdocs.yml 里写了的照他的。"""
+    """站点要的样式、脚本、图标、模板与中文；mkdocs.yml 里写了的照他的。"""
+    config.theme.dirs.insert(1 if config.theme.custom_dir else 0, str(THEME))
+    config.extra.setdefault("generator", False)  # 页脚一句「Made with」
+    footnotes = config.mdx_configs.setdefault("footnotes", {})
+    footnotes.setdefault("BACKLINK_TITLE", "回到正文第 {} 处脚注")
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
     written = {str(script) for script in config.extra_javascript}
     config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]

@@ -1,6 +1,6 @@
 """页面上的一块块内容：先是数据，再排成 HTML 或 Markdown；纯函数。"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -40,13 +40,26 @@ class Dim(NamedTuple):
 Part = str | Code | Struck | Link | Dim
 
 
+def worded(parts: Iterable[Part]) -> str:
+    """一行只留文字。"""
+    return "".join(
+        part
+        if isinstance(part, str)
+        else part.text
+        if isinstance(part, Code | Link)
+        else worded(part.parts)
+        for part in parts
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """列表的一行；`todo` 是这一行说的那件事，`when` 是时间线上的日子。"""
+    """列表的一行：`todo` 是它说的那件事，`when` 是时间线上的日子，`anchor` 好让别处链接到它。"""
 
     parts: tuple[Part, ...]
     todo: Todo | None = None
     when: Link | None = None
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +117,21 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """一个月的月历；`here` 是所在的这一天。"""
+    """一个月的月历：`here` 是所在的这一天，`uri` 是归档里的这个月。"""
 
     first: date
     uris: Mapping[date, str]
     here: date | None = None
     today: date | None = None
+    uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """前一天、这一周、后一天。"""
+    """前一天、这一周、后一天；周报上是前一周、全部周报、后一周。"""
 
     earlier: Link | None
-    week: Link | str
+    week: Link
     later: Link | None
 
 
@@ -143,6 +157,15 @@ class Graph:
     groups: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
 
+
+# 日子的各个总览，哪一页都能互相走到
+PLACES = (
+    Link("日总结", "daily/index.md"),
+    Link("周报", "weekly/index.md"),
+    Link("待办", "todos/index.md"),
+    Link("时间线", "timeline/index.md"),
+    Link("标签", "tags/index.md"),
+)
 
 Content = Rows | Today | Groups | Folded | Heat | Month | Trail | Steps | Graph
 

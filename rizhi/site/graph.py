@@ -13,9 +13,18 @@ from typing import NamedTuple, TypeVar
 
 from rizhi import links
 from rizhi import notes as roles
+from rizhi.dates import Week, week_named, week_of
 from rizhi.errors import RizhiError
 from rizhi.journal.carry import plan
-from rizhi.journal.day import CHALLENGE, PLAN, Day, achievements, read_day, short_title
+from rizhi.journal.day import (
+    CHALLENGE,
+    PLAN,
+    Day,
+    achievements,
+    read_day,
+    short_title,
+    trimmed,
+)
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
@@ -23,6 +32,8 @@ from rizhi.markdown import parse
 from rizhi.markdown.document import one_line
 from rizhi.markdown.outline import sections
 from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.site.blocks import Part, worded
+from rizhi.site.inline import inline, inlines
 from rizhi.site.tasks import Standing, standing
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names
@@ -30,6 +41,7 @@ from rizhi.vault import Vault, day_names
 K = TypeVar("K")
 V = TypeVar("V")
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
+_HASHES = re.compile(r"^#+[ \t]*|[ \t]+#+$")
 _EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
 FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
 _MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
@@ -44,17 +56,23 @@ class DayFact(NamedTuple):
     date: date
     uri: str  # 相对于 docs
     title: str
+    headline: tuple[Part, ...]  # 同 title，代码与链接照留
     heading: str
     words: int
     tags: tuple[str, ...]
     said: tuple[Said, ...]
     aims: tuple[str, ...]  # 这一天要做的：不在明日计划里的待办，见 `Todo.key`
     plan: tuple[tuple[str, str], ...]  # 明日计划，见 `carry.plan`
-    achieved: tuple[str, ...]
+    gains: tuple[tuple[Part, ...], ...]  # 今日成果的每一行，代码与链接照留
     mentions: tuple[links.Mention, ...]  # 句子已经去掉标记
     reach: tuple[str, ...]  # 链接到的文件：它们在不在，页面就不一样
     modules: tuple[str, ...]  # 嵌了哪些片段、哪些源码
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
+
+    @property
+    def achieved(self) -> tuple[str, ...]:
+        """今日成果的每一行，只有文字。"""
+        return tuple(map(worded, self.gains))
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,13 @@ class Web:
     def week_uris(self) -> dict[str, str]:
         """每一周的周报。"""
         return {page.path.stem: self.uri(page.path) for page in self.weeks}
+
+    @cached_property
+    def weekly(self) -> dict[int, list[Week]]:
+        """有周报的、写过几天的每一周，按年放在一起，从早到晚。"""
+        reports = filter(None, map(week_named, self.week_uris))
+        weeks = {*reports, *map(week_of, self.dates)}
+        return grouped((week.year, week) for week in sorted(weeks, key=lambda w: w.name))
 
     @cached_property
     def mentioned(self) -> dict[str, list[tuple[DayFact, links.Mention]]]:
@@ -213,18 +238,21 @@ def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> D
     """从一天的页面里取；`template` 是模板里原样的行，不算写过。"""
     own = own_text(page, template)
     said = tuple(mentions(page))
+    uri, known = uri_of(str(page.path), str(vault.docs)), page.document.definitions
+    gains = inlines(achievements(page), uri, known) if own else []
     linked = [mention for same in links.backlinks([page]).values() for mention in same]
     return DayFact(
         date=day,
-        uri=uri_of(str(page.path), str(vault.docs)),
+        uri=uri,
         title=short_title(page, day),
+        headline=headline(page, day, uri),
         heading=page.title,
         words=words(own),
         tags=page.tags,
         said=said,
         aims=_aims(page, said),
         plan=plan(page),
-        achieved=tuple(plains(achievements(page))) if own else (),
+        gains=tuple(gains),
         mentions=tuple(
             replace(mention, sentence=sentence)
             for mention, sentence in zip(linked, plains(m.sentence for m in linked), strict=True)
@@ -272,6 +300,18 @@ def _letter(command: re.Match[str]) -> str:
         )
     except KeyError:
         return command[0]
+
+
+def headline(page: Day, day: date, uri: str) -> tuple[Part, ...]:
+    """标题里除去日期与星期的那句话，代码与链接照留。"""
+    title = short_title(page, day)
+    headings = (h for h in page.document.headings if h.text == page.title and not h.nested)
+    heading = next(headings, None)
+    line = page.text[heading.start : heading.end].partition("\n")[0] if heading else ""
+    if not _MARKUP.search(line):
+        return (title,) if title else ()
+    bare = _HASHES.sub("", line.strip())
+    return inline(trimmed(bare, day), uri, page.document.definitions)
 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from rizhi.dates import WEEKDAYS
 from rizhi.entries import built
 from rizhi.journal.todo import CARRIED_TOO_OFTEN, PARKED
 from rizhi.site.blocks import (
+    PLACES,
     Code,
     Content,
     Dim,
@@ -116,20 +117,43 @@ def page_markdown(page: Generated, here: str) -> str:
     """一个算出来的页，全是普通的 Markdown。"""
     lead = f"{parts_markdown(page.lead, here)}\n\n" if page.lead else ""
     title = page.title.translate(_SPECIAL)
-    return f"# {title}\n\n{lead}{panels_markdown(page.panels, here)}"
+    places = " · ".join(_part_markdown(place, here) for place in _places(here))
+    places = f"{places}\n\n" if places else ""
+    return f"# {title}\n\n{places}{lead}{panels_markdown(page.panels, here)}"
 
 
 def page_source(page: Generated, here: str) -> tuple[str, list[str]]:
     """站点里同一页的原文与各段 HTML：原文只有标题与占位，标题好进目录，HTML 不必再解析一遍。"""
-    lines, parts = [f"# {page.title.translate(_SPECIAL)}"], []
-    if page.lead:
-        parts.append(f'<p class="rz-lead">{_parts(page.lead, here)}</p>')
-        lines.append(PLACE.format(0))
+    lines = [f"# {page.title.translate(_SPECIAL)}"]
+    parts = [_places_html(here)] if _places(here) else []
+    parts += [f'<p class="rz-lead">{_parts(page.lead, here)}</p>'] if page.lead else []
+    lines += [PLACE.format(n) for n in range(len(parts))]
     for panel in page.panels:
         lines += [f"## {panel.title.translate(_SPECIAL)}"] if panel.title else []
         lines.append(PLACE.format(len(parts)))
         parts.append(f'<div class="rz-part">{_body(panel, here)}</div>')
     return "\n\n".join(lines), parts
+
+
+def _places(here: str) -> tuple[Link, ...]:
+    """一页所在的几个总览；别的页没有。"""
+    return PLACES if any(_folder(place.uri) == _folder(here) for place in PLACES) else ()
+
+
+def _places_html(here: str) -> str:
+    """够宽的屏上侧栏里有同样的几个，样式把这一行藏起来。"""
+    links = (_part(place, here) for place in PLACES)
+    marked = (
+        link.replace("<a ", f'<a aria-current="{"page" if here == place.uri else "true"}" ', 1)
+        if _folder(place.uri) == _folder(here)
+        else link
+        for link, place in zip(links, PLACES, strict=True)
+    )
+    return f'<nav class="rz-places" aria-label="总览">{"".join(marked)}</nav>'
+
+
+def _folder(uri: str) -> str:
+    return uri.partition("/")[0]
 
 
 def filled(html: str, parts: Sequence[str]) -> str:
@@ -203,7 +227,7 @@ def _row(row: Row, here: str) -> str:
     if row.when:
         return f"<li><time>{_part(row.when, here)}</time><div>{body}</div></li>"
     if row.todo is None:
-        return f"<li>{body}</li>"
+        return f'<li id="{escape(row.anchor)}">{body}</li>' if row.anchor else f"<li>{body}</li>"
     todo = row.todo
     facts = f'data-state="{todo.state}" data-carried="{todo.carried}"'
     due = f' data-due="{todo.due}"' if todo.due else ""
@@ -247,8 +271,9 @@ def _month(month: Month, here: str) -> str:
     )
     head = "".join(f"<th>{name}</th>" for name in WEEKDAYS)
     caption = f"{month.first.year} 年 {month.first.month} 月"
+    link = _part(Link(caption, month.uri), here) if month.uri else caption
     return (
-        f'<table class="rz-month"><caption>{caption}</caption>'
+        f'<table class="rz-month"><caption>{link}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
@@ -275,10 +300,8 @@ def _trail(trail: Trail, here: str) -> str:
             return "<span></span>"
         return f'<a rel="{rel}" href="{href(here, link.uri)}">{escape(link.text)}</a>'
 
-    week = trail.week
-    middle = _part(week, here).replace("<a ", '<a class="rz-weeklink" ', 1) if week else ""
-    inner = side(trail.earlier, "prev") + (middle or "<span></span>") + side(trail.later, "next")
-    return f'<nav class="rz-days" data-search-exclude aria-label="前后几天">{inner}</nav>'
+    inner = side(trail.earlier, "prev") + _part(trail.week, here) + side(trail.later, "next")
+    return f'<nav class="rz-days" data-search-exclude aria-label="前后">{inner}</nav>'
 
 
 def _steps(steps: Steps, here: str) -> str:
@@ -393,7 +416,7 @@ def _content_markdown(content: Content, here: str) -> str:
 
 def _rows_markdown(content: Rows, here: str) -> str:
     lines = [
-        f"- {_line(parts_markdown((row.when, '　') if row.when else (), here))}"
+        f"- {_anchor(row)}{_line(parts_markdown((row.when, '　') if row.when else (), here))}"
         f"{_line(parts_markdown(row.parts, here))}"
         for row in content.rows
     ]
@@ -422,6 +445,10 @@ def _graph_markdown(graph: Graph, here: str) -> str:
         needs = "、".join(_part_markdown(link, here) for link in before)
         lines.append(_line(own) + (f"（先修：{needs}）" if needs else ""))
     return "  \n".join(lines) + "\n\n"
+
+
+def _anchor(row: Row) -> str:
+    return f'<a id="{escape(row.anchor)}"></a>' if row.anchor else ""
 
 
 def _line(text: str) -> str:
@@ -455,4 +482,6 @@ def _month_markdown(month: Month, here: str) -> str:
     rows = [" | ".join(WEEKDAYS), " | ".join(["---"] * 7)]
     rows += [" | ".join(map(cell, week)) for week in _weeks(month.first)]
     table = "\n".join(f"| {row} |" for row in rows)
-    return f"{month.first.year} 年 {month.first.month} 月\n\n{table}\n\n"
+    caption = f"{month.first.year} 年 {month.first.month} 月"
+    link = _part_markdown(Link(caption, month.uri), here) if month.uri else caption
+    return f"{link}\n\n{table}\n\n"

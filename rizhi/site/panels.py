@@ -40,6 +40,9 @@ RECENT, OPEN, GIST = 3, 6, 60  # 首页：最近几天、开着的几件、一�
 LONG_AGO = 14  # 隔了这么多天没有写，就说一声
 FIRST_DAY = "写下第一天，这里就有今天的目标、最近三天与那天。"
 BOARD, ARCHIVE = Link("待办板", "todos/index.md"), Link("全部日总结", "daily/index.md")
+# 按年分页的各页
+DAILY, WEEKLY, TIMELINE = "daily/{}/index.md", "weekly/{}/index.md", "timeline/{}.md"
+LISTINGS = ("life", "leads", "hints")
 _STATES = {"open": "还开着", "done": "完成", "dropped": "放弃"}
 
 
@@ -58,6 +61,8 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
     day = date_of(uri.rpartition("/")[2].removesuffix(".md")) if uri.startswith("daily/") else None
     if day:
         return of_day(web, day)
+    if uri.startswith("weekly/"):
+        return partial(_of_week, uri, sorted(web.week_uris.items()))
     note = web.by_uri.get(uri)
     return of_note(web, note) if note else partial(list)
 
@@ -88,10 +93,11 @@ def of_day(web: Web, day: date) -> partial[list[Panel]]:
         day,
         web.today,
         [(other, web.uris[other]) for other in neighbours],
-        web.week_uris.get(week_of(day).name),
+        week_link(web, day),
         [(todo, web.uris.get(todo.last)) for todo in web.born.get(day, ())],
         that_day(day, web.by_day),
         web.months.get(day.replace(day=1), {}),
+        month_uri(web, day),
     )
 
 
@@ -99,23 +105,43 @@ def _of_day(
     day: date,
     today: date,
     beside: Sequence[tuple[date, str]],
-    week: str | None,
+    week: Link,
     ended: Sequence[tuple[Todo, str | None]],
     past: Sequence[tuple[int, date, DayFact]],
     month: Mapping[date, str],
+    archive: str,
 ) -> list[Panel]:
-    """`beside` 是前后写过的两天与它们的页面，`week` 是周报，`ended` 是每件事与它了结那天的页面。"""
+    """`beside` 是前后写过的两天与它们的页面，`ended` 是每件事与最近写到它那天的页面。"""
     panels = [Panel("trail", "", _trail(day, beside, week))]
-    if ended:
-        fates = tuple(_fate(todo, uri, today.year) for todo, uri in ended)
-        panels.append(Panel("born", "写下的事，后来", Rows(fates, "todos")))
+    fates = tuple(_fate(todo, uri, today.year) for todo, uri in ended if _changed(todo))
+    if fates:
+        same = sum(todo.state == "open" and not _changed(todo) for todo, _ in ended)
+        note = (f"另有 {same} 件还开着，见", Link("待办板", "todos/index.md"), "。") if same else ()
+        panels.append(Panel("born", "写下的事，后来", Rows(fates, "todos"), note))
     if past:
         rows = (
-            Row((f"{ago} 天前　", day_link(fact, today.year), Dim((f"　{fact.title}",))))
-            for ago, _, fact in past
+            Row((f"{ago} 天前　", *row.parts))
+            for (ago, _, _), row in zip(
+                past, day_rows((p[2] for p in past), today.year), strict=True
+            )
         )
         panels.append(Panel("that", "那天", Rows(tuple(rows))))
-    return [*panels, Panel("month", "这个月", Month(day.replace(day=1), month, day, today))]
+    return [
+        *panels,
+        Panel("month", "这个月", Month(day.replace(day=1), month, day, today, archive)),
+    ]
+
+
+def _of_week(uri: str, weeks: Sequence[tuple[str, str]]) -> list[Panel]:
+    """一篇周报：前一周、全部周报、后一周。"""
+    links = [Link(name, uri) for name, uri in weeks]
+    here = next((n for n, link in enumerate(links) if link.uri == uri), None)
+    if here is None:
+        return []
+    before, after = links[max(here - 1, 0) : here], links[here + 1 : here + 2]
+    earlier = next((Link(f"← {link.text}", link.uri) for link in before), None)
+    later = next((Link(f"{link.text} →", link.uri) for link in after), None)
+    return [Panel("trail", "", Trail(earlier, Link("全部周报", "weekly/index.md"), later))]
 
 
 def of_note(web: Web, note: Note) -> partial[list[Panel]]:
@@ -125,7 +151,7 @@ def of_note(web: Web, note: Note) -> partial[list[Panel]]:
         _of_note,
         steps(web, note),
         web.mentioned.get(path, []),
-        life_uri(note),
+        {kind: f"{listing(note, kind)}.md" for kind in LISTINGS},
         note_rows(web.leads.get(path, ()), web),
         web.hinted.get(path, []),
         _state(web, note),
@@ -136,21 +162,21 @@ def of_note(web: Web, note: Note) -> partial[list[Panel]]:
 def _of_note(
     path: Steps,
     mentioned: Sequence[tuple[DayFact, Mention]],
-    whole: str,
+    whole: Mapping[str, str],
     leads: Sequence[Row],
     hinted: Sequence[DayFact],
     state: Sequence[Panel],
     this_year: int,
 ) -> list[Panel]:
     panels = [Panel("before", "先修与后续", path)] if len(path.groups) > 1 else []
-    panels.append(_life(mentioned, whole, this_year))
+    panels.append(_life(mentioned, whole["life"], this_year))
     if leads:
-        more = (f"另有 {len(leads) - SHOWN} 篇。",) if len(leads) > SHOWN else ()
-        panels.append(Panel("leads", "链接到这里的笔记", Rows(tuple(leads[:SHOWN])), more))
+        note = more(len(leads) - SHOWN, "篇", whole["leads"])
+        panels.append(Panel("leads", "链接到这里的笔记", Rows(tuple(leads[:SHOWN])), note))
     if hinted:
-        more = (f"另有 {len(hinted) - LATEST} 天。",) if len(hinted) > LATEST else ()
+        note = more(len(hinted) - LATEST, "天", whole["hints"])
         rows = day_rows(hinted[-LATEST:][::-1], this_year)
-        panels.append(Panel("hints", "提到过，没有链接", Rows(rows), more))
+        panels.append(Panel("hints", "提到过，没有链接", Rows(rows), note))
     return [*panels, *state]
 
 
@@ -172,9 +198,31 @@ def day_link(day: DayFact, this_year: int) -> Link:
 def day_rows(days: Iterable[DayFact], this_year: int) -> tuple[Row, ...]:
     """每天一行：日期与标题。"""
     return tuple(
-        Row((day_link(day, this_year), *((Dim((f"　{day.title}",)),) if day.title else ())))
+        Row((day_link(day, this_year), *((Dim(("　", *day.headline)),) if day.headline else ())))
         for day in days
     )
+
+
+def week_link(web: Web, day: date) -> Link:
+    """一天所在的那一周：有周报的是周报，没有的是周报总览里的那一行。"""
+    week = week_of(day)
+    row = "weekly/index.md"  # 建了页还没有写的，总览里没有那一周
+    if week in web.weekly.get(week.year, ()):
+        row = f"{yearly_uri(WEEKLY, week.year, max(web.weekly))}#{week.name}"
+    return Link(week.name, web.week_uris.get(week.name, row))
+
+
+def month_uri(web: Web, day: date) -> str:
+    """归档里一天所在的那个月；那个月一天也没写，是空的。"""
+    if day.replace(day=1) not in web.months:
+        return ""
+    page = yearly_uri(DAILY, day.year, web.dates[-1].year)
+    return f"{page}#{day.year}-年-{day.month}-月"
+
+
+def yearly_uri(pattern: str, year: int, latest: int) -> str:
+    """按年分页的一年；最近一年的是那个文件夹的总览。"""
+    return pattern.partition("{}")[0] + "index.md" if year >= latest else pattern.format(year)
 
 
 def note_link(note: Note, web: Web) -> Link:
@@ -221,10 +269,15 @@ def todo_row(todo: Todo, today: date, uris: Mapping[date, str]) -> Row:
     return Row((*_said(todo, uris.get(todo.last)), Dim(tuple(tail))), todo)
 
 
-def life_uri(note: Note, part: int = 1) -> str:
-    """一篇笔记的全部日子另成的页。"""
-    tail = f"/{part}" if part > 1 else ""  # 不用连字符：rope-2 也可能是一篇笔记
-    return f"mentions/{note.group}/{note.slug}{tail}.md"
+def more(left: int, unit: str, whole: str) -> tuple[Part, ...]:
+    """列不下的有几个，链接到列出全部的那一页。"""
+    return (Link(f"另有 {left} {unit}", whole),) if left > 0 else ()
+
+
+def listing(note: Note, kind: str) -> str:
+    """一篇笔记的面板列不下的，另成的页（不带 .md）；`kind` 是 `LISTINGS` 里的一种。"""
+    # 不用连字符：rope-2 也可能是一篇笔记
+    return f"mentions/{note.group}/{note.slug}" + ("" if kind == "life" else f"/{kind}")
 
 
 def by_group(vault: Vault, notes: Iterable[Note]) -> list[tuple[str, list[Note]]]:
@@ -373,25 +426,25 @@ def _map(web: Web) -> Panel:
     return Panel("map", "笔记", Groups(tuple(groups)), note)
 
 
-def _trail(day: date, beside: Sequence[tuple[date, str]], week: str | None) -> Trail:
-    name, links = week_of(day).name, dict[bool, Link]()
+def _trail(day: date, beside: Sequence[tuple[date, str]], week: Link) -> Trail:
+    links = dict[bool, Link]()
     for other, uri in beside:
         short = f"{other.month} 月 {other.day} 日"
         links[other > day] = Link(f"{short} →" if other > day else f"← {short}", uri)
-    return Trail(links.get(False), Link(name, week) if week else name, links.get(True))
+    return Trail(links.get(False), week, links.get(True))
 
 
-def _fate(todo: Todo, ended: str | None, this_year: int) -> Row:
-    """一件事后来怎样；`ended` 是它了结的那一天的页面。"""
-    state = _STATES[todo.state]
-    if todo.state == "open":
-        times = f"，顺延 {todo.carried} 次" if todo.carried else ""
-        tail: tuple[Part, ...] = (f"　{state}{times}",)
-    elif todo.last == todo.born:
-        tail = (f"　当天{state}",)
-    else:
-        tail = ("　→ ", _date(todo.last, ended, this_year), f" {state}")
-    return Row((*_said(todo, ended), Dim(tail)), todo)
+def _changed(todo: Todo) -> bool:
+    """写下那天之后了结了，或改期了；一天天照抄下来的不算。"""
+    moved = todo.due is not None and todo.due != todo.first_due
+    return todo.last > todo.born and (todo.state != "open" or moved)
+
+
+def _fate(todo: Todo, told: str | None, this_year: int) -> Row:
+    """一件事后来怎样；`told` 是最近写到它那天的页面。"""
+    state = f"改期到 {todo.due}" if todo.state == "open" else _STATES[todo.state]
+    tail = ("　→ ", _date(todo.last, told, this_year), f" {state}")
+    return Row((*_said(todo, told), Dim(tail)), todo)
 
 
 def _said(todo: Todo, uri: str | None) -> tuple[Part, ...]:
@@ -421,8 +474,8 @@ def _life(days: Sequence[tuple[DayFact, Mention]], whole: str, this_year: int) -
     if len(days) <= FOLDED:
         middle = Rows(mention_rows(days[FIRST:-LATEST], this_year))
         return Panel(kind, title, Folded(head, middle, tail, f"中间还有 {rest} 天"))
-    more = (f"中间还有 {rest} 天：", Link(f"全部 {len(days)} 天", whole))
-    return Panel(kind, title, Rows(head.rows + tail.rows), more)
+    note = (f"中间还有 {rest} 天：", Link(f"全部 {len(days)} 天", whole))
+    return Panel(kind, title, Rows(head.rows + tail.rows), note)
 
 
 def _state(web: Web, note: Note) -> list[Panel]:

@@ -202,10 +202,12 @@ def test_todo_filter(page: Page, root: str) -> None:
     items = page.locator("li.rz-todo")
     total, count = items.count(), page.locator(".rz-count")
     assert total > 0
-    expect(count).to_have_text(f"剩 {total} 条")
+    ended = page.locator("li.rz-todo:not([data-state=open])").count()
+    whole = f"开着 {total - ended} 件" + (f"，了结 {ended} 件" if ended else "")
+    expect(count).to_have_text(whole)
     search = page.locator(".rz-filter input")
     search.fill("找不到的词")
-    expect(count).to_have_text("剩 0 条")
+    expect(count).to_have_text("开着 0 件")
     expect(page.locator(".rz-none:visible").first).to_be_visible()
     search.fill(items.first.locator(".rz-text").inner_text()[:8])
     expect(items.first).to_be_visible()
@@ -225,9 +227,9 @@ def test_todo_filter(page: Page, root: str) -> None:
         button = page.get_by_role("button", name=name)
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
-        expect(count).to_have_text("剩 1 条")
+        expect(count).to_have_text("开着 1 件")
     page.get_by_role("button", name="全部").click()
-    expect(count).to_have_text(f"剩 {total} 条")
+    expect(count).to_have_text(whole)
 
 
 def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
@@ -257,6 +259,62 @@ def test_long_todo_is_folded_and_opens(page: Page, root: str) -> None:
     assert folded and opened and folded["height"] < 200 < opened["height"]
     expect(first.get_by_role("button", name="收起")).to_have_attribute("aria-expanded", "true")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---- 走到别处 ----
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_overviews_lead_to_each_other(page: Page, address: str, site: Site, width: int) -> None:
+    """窄屏在顶上，宽屏在侧栏，只有一处；一直能走回来。"""
+    page.set_viewport_size({"width": width, "height": 800})
+    tag = next(site.folder.glob("tags/*/index.html")).relative_to(site.folder).as_posix()
+    for place in ("daily/index.html", "weekly/index.html", "timeline/index.html", tag):
+        page.goto(f"{address}/{place}")
+        for name in ("日总结", "周报", "待办", "时间线", "标签"):
+            narrow = page.locator("nav.rz-places").get_by_role("link", name=name, exact=True)
+            wide = page.locator(".md-sidebar--primary").get_by_role("link", name=name, exact=True)
+            expect(narrow).to_be_visible(visible=width == 390)
+            if width == 1280:
+                expect(wide.last).to_be_in_viewport()
+    way = page.locator("nav.rz-places" if width == 390 else ".md-sidebar--primary")
+    way.get_by_role("link", name="标签", exact=True).last.click()
+    _arrive(page, "tags/index.html")
+
+
+def test_a_week_without_a_report_opens_its_row(page: Page, address: str, days: list[date]) -> None:
+    page.goto(f"{address}/{_url(days[-1])}")
+    week = page.locator("nav.rz-days a").nth(1)
+    name = week.inner_text()
+    week.click()
+    page.wait_for_url(f"**/weekly/**#{name}")
+    expect(page.locator(f"li[id='{name}']")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_that_day_and_the_month_share_a_row_on_a_wide_screen(
+    page: Page, address: str, days: list[date], width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}/{_url(days[-1])}")
+    that, month = (
+        page.locator(f".rz-web > .rz-{kind}").bounding_box() for kind in ("that", "month")
+    )
+    assert that and month
+    assert (that["y"] == month["y"]) == (width == 1280)
+    assert month["x"] == that["x"] or month["x"] >= that["x"] + that["width"]
+
+
+def test_a_page_that_is_not_there_offers_a_search(page: Page, address: str) -> None:
+    page.goto(f"{address}/404.html")
+    assert page.title() == "没有这一页 - 日知"
+    article = page.locator("article")
+    expect(article.get_by_role("link", name="时间线")).to_be_visible()
+    article.get_by_role("searchbox", name="搜索").fill("注意力掩码")
+    page.keyboard.press("Enter")
+    result = page.locator(".md-search-result__item a.md-search-result__link").first
+    expect(result).to_be_visible(timeout=15_000)
+    assert "attention-mask" in (result.get_attribute("href") or "")
 
 
 # ---- 悬停预览 ----
@@ -516,6 +574,38 @@ def test_print(page: Page, root: str, days: list[date], tmp_path: Path, what: st
     assert (round(box.width), round(box.height)) == (595, 842)
     for foreign in ("Made with", "回到页面顶部", "顺延三次以上", "127.0.0.1", "file:", ".html"):
         assert foreign not in text
+
+
+def test_what_is_folded_is_printed_and_folds_again(page: Page, root: str, tmp_path: Path) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{root}/{NOTE}")
+    folded = page.locator("article details:not([open])")
+    count = folded.count()
+    answer = folded.last.locator("p").last
+    hidden = "".join((answer.text_content() or "").split())[:8]
+    _, text = _print(page, f"{root}/{NOTE}", tmp_path / "page.pdf")
+    assert hidden and unicodedata.normalize("NFKC", hidden) in "".join(text.split())
+    expect(folded).to_have_count(count)  # 印完照旧
+
+
+def test_a_notebook_is_printed_light(page: Page, address: str) -> None:
+    colours = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(media="print", color_scheme=scheme)
+        page.goto(f"{address}/notebooks/tensor-shapes.html")
+        page.evaluate("localStorage.clear()")
+        page.reload()
+        colours.append(
+            page.evaluate(
+                """() => [...document.querySelectorAll(".jp-Cell :is(pre, span, .jp-Editor)")]
+                  .slice(0, 40).flatMap((node) => {
+                    const style = getComputedStyle(node);
+                    return [style.color, style.backgroundColor];
+                  })"""
+            )
+        )
+    assert colours[0] == colours[1] and len(colours[0]) > 20
+    expect(page.locator(".zeroclipboard-container").first).to_be_hidden()
 
 
 def test_print_is_light_and_code_fits(page: Page, root: str) -> None:

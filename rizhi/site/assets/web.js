@@ -48,17 +48,17 @@
 
     function apply() {
       const wanted = fold(input.value).split(/\s+/).filter(Boolean);
-      let left = 0;
+      const left = { open: 0, ended: 0 };
       for (const item of items) {
         const text = words.get(item);
         item.hidden = !(KINDS[chosen][1](item) && wanted.every((word) => text.includes(word)));
-        left += !item.hidden;
+        if (!item.hidden) left[item.dataset.state === "open" ? "open" : "ended"] += 1;
       }
       for (const [group, hint] of hints) {
         hint.hidden = group.querySelector(".rz-todo:not([hidden])") !== null;
       }
       buttons.forEach((button, i) => (button.ariaPressed = String(i === chosen)));
-      count.textContent = `剩 ${left} 条`;
+      count.textContent = `开着 ${left.open} 件` + (left.ended ? `，了结 ${left.ended} 件` : "");
     }
 
     buttons.forEach((button, i) =>
@@ -289,6 +289,16 @@
     if (event.key === "t") goToday();
     const side = { "[": "prev", "]": "next" }[event.key];
     if (side) document.querySelector(`nav.rz-days a[rel=${side}]`)?.click();
+  });
+
+  // ---- 打印：折起的都打开，印完照旧 ----
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("article details:not([open])")];
+    for (const folded of opened) folded.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const folded of opened) folded.open = false;
   });
 
   if (here === `${root}todos/index.html`) addFilter();

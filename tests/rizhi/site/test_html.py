@@ -16,6 +16,7 @@ from markdown import Markdown
 from rizhi.site import html as render
 from rizhi.site import overviews, panels
 from rizhi.site.blocks import (
+    PLACES,
     Folded,
     Generated,
     Graph,
@@ -100,10 +101,11 @@ def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
             parts += [one for one in (content.earlier, content.week, content.later) if one]
         elif isinstance(content, Month):
             uris |= {u for d, u in content.uris.items() if d.month == content.first.month}
+            uris |= {content.uri} - {""}
         elif isinstance(content, Heat):
             uris |= {content.uris[d] for d in content.words if content.first <= d <= content.last}
         uris |= {part.uri for part in _flat(parts) if isinstance(part, Link)}
-    return uris
+    return {uri.partition("#")[0] for uri in uris}
 
 
 def _targets(soup: BeautifulSoup, here: str) -> set[str]:
@@ -160,6 +162,11 @@ def _titles(soup: BeautifulSoup) -> list[str]:
     return [_bare(head.get_text()) for head in soup.select("h1, h2") if _bare(head.get_text())]
 
 
+def _places(uri: str) -> tuple[Link, ...]:
+    """日子的各个总览，每一页都能走到；笔记的总览没有。"""
+    return () if uri.startswith(("notes/", "mentions/")) else PLACES
+
+
 def _same(web: Web, shown: list[Shown]) -> None:
     """每一页两种渲染都与数据相同，链接都有去处。"""
     known = {page.uri for page in shown}
@@ -171,7 +178,7 @@ def _same(web: Web, shown: list[Shown]) -> None:
             for panel in found
             for row in _rows_of(panel.content)
         ]
-        wanted = _linked(found, lead)
+        wanted = _linked(found, lead + _places(uri) if page else lead)
         assert wanted <= known, uri
         heads = [_bare(page.title)] if page else []
         heads += [_bare(p.title) for p in found if p.title and not isinstance(p.content, Trail)]
@@ -205,7 +212,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
         files[f"daily/{day.year}/{day}.md"] = (
             f"---\ntags: [a/b, 甲乙, 第{n}]\n---\n\n# {day}　题*{n}*\n\n"
             f"## 今日完成\n\n- [ ] 做第{n}件 `x[0]` @2026-12-01\n- [ ] 一直没做的\n\n"
-            f"- [{'x' if n % 2 else '-'}] 了结的{n}\n\n"
+            f"- [{'x' if n % 2 else '-'}] 了结的{n}\n- [{'x' if n < 3 else ' '}] 拖着的\n\n"
             f"## 今日成果\n\n1. 写完 a_b_c，**粗**\n2. 1. 又一样\n\n"
             f"## 思考\n\n前一句。第{n}次懂了[旋转](../../notes/model/rope.md)因果性。\n"
         )
@@ -218,7 +225,7 @@ def test_the_rich_vault_has_every_kind_of_thing(rich: Web) -> None:
     assert kinds >= {"trail", "born", "that", "month", "today", "open", "latest", "heat"}
     assert kinds >= {"map", "before", "life", "leads", "hints", "due", "tags", "timeline"}
     folders = {uri.split("/")[0] for uri, _, page in made if page}
-    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes"}
+    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes", "mentions"}
 
 
 def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -> None:

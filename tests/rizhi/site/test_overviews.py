@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rizhi.frontmatter import quoted
 from rizhi.site import overviews, panels
-from rizhi.site.blocks import Generated, Graph, Heat, Rows
+from rizhi.site.blocks import Code, Generated, Graph, Heat, Link, Rows
 from rizhi.site.graph import Web, read_web
 from rizhi.site.overviews import LIMIT, pages, tag_uri
 from rizhi.vault import find_vault
@@ -85,6 +85,7 @@ def test_the_archive_has_a_page_for_each_year(make: Make) -> None:
 
 def test_the_timeline_has_a_line_for_each_achievement(make: Make) -> None:
     made = "## 今日成果\n\n1. 写完 `x`，见[旋转](y.md)\n2. **量了**\n\n## 思考\n\n写了\n"
+    said = ("写完 ", Code("x"), "，见", Link("旋转", "daily/2026/y.md"))
     days = {"2025-12-31": made, "2026-11-19": WROTE, "2026-11-20": made, "2026-10-01": made}
     found = pages(make(days))
     assert sorted(uri for uri in found if uri.startswith("timeline/")) == [
@@ -95,6 +96,8 @@ def test_the_timeline_has_a_line_for_each_achievement(make: Make) -> None:
         ("2026 年 11 月", ["写完 x，见旋转", "量了"]),
         ("2026 年 10 月", ["写完 x，见旋转", "量了"]),
     ]
+    (first, _) = (panel.content for panel in found["timeline/index.md"].panels)
+    assert isinstance(first, Rows) and first.rows[0].parts == said
     assert _uris(found["timeline/index.md"].lead) == ["timeline/2025.md"]
     rows = found["timeline/2025.md"].panels[0].content
     assert isinstance(rows, Rows) and [row.when and row.when.text for row in rows.rows] == [
@@ -115,14 +118,29 @@ def test_a_week_belongs_to_the_year_of_its_thursday(make: Make) -> None:
             (
                 "2026 年",
                 [
-                    "2026-W53　12 月 28 日 – 1 月 3 日，写了 2 天",
+                    "2026-W53　12 月 28 日 – 1 月 3 日，写了 2 天　31\u00a0日　3\u00a0日",
                     "2026-W52　12 月 21 日 – 12 月 27 日，写了 0 天",
                 ],
             )
         ],
-        [("2027 年", ["2027-W01　1 月 4 日 – 1 月 10 日，写了 1 天"])],
+        [("2027 年", ["2027-W01　1 月 4 日 – 1 月 10 日，写了 1 天　4\u00a0日"])],
     ]
-    assert _leads(made[uris[1]]) == ["weekly/2026-W53.md", "weekly/2026-W52.md"]
+    assert _leads(made[uris[1]]) == [
+        "weekly/2026-W53.md",
+        _uri("2026-12-31"),
+        _uri("2027-01-03"),
+        "weekly/2026-W52.md",
+    ]
+
+
+def test_a_week_without_a_report_is_listed_and_is_no_link(make: Make) -> None:
+    made = pages(make({"2026-11-20": WROTE, "2026-11-10": WROTE}, weeks=["2026-W46"]))
+    (panel,) = made["weekly/index.md"].panels
+    assert isinstance(panel.content, Rows)
+    assert [(row.anchor, row.parts[0]) for row in panel.content.rows] == [
+        ("2026-W47", "2026-W47"),
+        ("2026-W46", Link("2026-W46", "weekly/2026-W46.md")),
+    ]
 
 
 def test_an_empty_vault_has_its_pages(make: Make) -> None:
@@ -160,13 +178,20 @@ def test_the_board_groups_and_orders(make: Make) -> None:
     assert groups["done"][1] == "要完成　自 11-16，11-23 完成"
 
 
-def test_the_board_says_how_many_it_left_out(make: Make) -> None:
+def test_what_the_board_leaves_out_is_a_link_away(make: Make) -> None:
     lines = "".join(f"- [ ] 第{n}件\n" for n in range(LIMIT + 7))
-    board = pages(make({"2026-11-10": lines}))["todos/index.md"]
-    listed = [(p.kind, p.content, p.note) for p in board.panels if isinstance(p.content, Rows)]
-    counts = {kind: (len(content.rows), _text(note)) for kind, content, note in listed}
-    assert counts["open"][0] == LIMIT and "7 件" in counts["open"][1]
-    assert counts["due"] == (0, "没有。") == counts["done"]
+    made = pages(make({"2026-11-10": lines}))
+    board = {p.kind: p for p in made["todos/index.md"].panels}
+    assert [_text(board[kind].note) for kind in ("due", "done")] == ["没有。", "没有。"]
+    assert board["open"].note == (Link("另有 7 件", "todos/open.md"),)
+    parts = [made[uri] for uri in ("todos/open.md", "todos/open/2.md")]
+    assert [len(rows) for page in parts for _, rows in _lists(page)] == [LIMIT, 7]
+    assert [_uris(page.lead)[0] for page in parts] == ["todos/index.md"] * 2
+
+
+def test_the_board_says_how_many_are_parked(make: Make) -> None:
+    made = pages(make({"2026-11-10": "- [ ] 甲\n- [>] 乙 📅 2026-12-20\n- [>] 丙 📅 2026-11-20\n"}))
+    assert _text(made["todos/index.md"].lead) == "开着 3 件，其中 1 件搁着。"
 
 
 # 标签
@@ -212,10 +237,10 @@ def _safe(uri: str) -> bool:
 
 @pytest.mark.parametrize("tag", HOSTILE, ids=lambda tag: ascii(tag)[:24])
 def test_a_tag_becomes_a_safe_name(tag: str) -> None:
-    for uri in (tag_uri(tag), tag_uri(tag, 2026)):
-        assert _safe(uri) and os.path.normpath(uri) == uri
-        assert uri.count("/") == 2 and uri.split("/")[1] not in ("index", "index.md")
-        assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
+    uri = tag_uri(tag)
+    assert _safe(uri) and os.path.normpath(uri) == uri
+    assert uri.count("/") == 2 and uri.split("/")[1] not in ("index", "index.md")
+    assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
 
 
 def test_an_empty_tag_spoils_no_page(make: Make) -> None:
@@ -252,14 +277,14 @@ def test_a_tag_lists_its_notes_and_days_by_year(make: Make) -> None:
         )
     )
     mine = {uri: page for uri, page in made.items() if page.title == "a/b"}
-    assert set(mine) == {tag_uri("a/b"), tag_uri("a/b", 2025)}
+    assert set(mine) == {tag_uri("a/b"), tag_uri("a/b").replace("index", "2025")}
     assert _lists(mine[tag_uri("a/b")]) == [
         ("笔记", ["旋转"]),
         ("2026 年", ["1 月 3 日 星期六", "1 月 2 日 星期五"]),
     ]
-    assert _leads(mine[tag_uri("a/b", 2025)]) == [_uri("2025-03-01")]
-    assert _uris(mine[tag_uri("a/b")].lead) == [tag_uri("a/b", 2025)]
-    assert _uris(mine[tag_uri("a/b", 2025)].lead) == [tag_uri("a/b")]
+    assert _leads(mine[tag_uri("a/b").replace("index", "2025")]) == [_uri("2025-03-01")]
+    assert _uris(mine[tag_uri("a/b")].lead) == [tag_uri("a/b").replace("index", "2025")]
+    assert _uris(mine[tag_uri("a/b").replace("index", "2025")].lead) == [tag_uri("a/b")]
     assert set(_leads(made["tags/index.md"])) == {tag_uri("a/b"), tag_uri("别的")}
     assert sorted(row for _, rows in _lists(made["tags/index.md"]) for row in rows) == [
         "a/b 4",
@@ -385,7 +410,9 @@ def test_what_a_page_leaves_out_is_said(big: Web) -> None:
     page = pages(big)[tag_uri("甲")]
     notes = next(panel for panel in page.panels if panel.title == "笔记")
     assert isinstance(notes.content, Rows) and len(notes.content.rows) == LIMIT
-    assert notes.note  # 另有多少篇
+    (link,) = notes.note
+    assert isinstance(link, Link) and link.text == f"另有 {450 - LIMIT} 篇"
+    assert len(_lists(pages(big)[link.uri])[0][1]) == LIMIT
 
 
 @pytest.mark.parametrize(("slug", "count"), [("rope", 450), ("rope-2", 10)])

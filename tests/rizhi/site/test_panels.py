@@ -110,8 +110,22 @@ def test_the_week_is_linked_once_it_is_written(tmp_path: Path) -> None:
     weeks = [panels.of_day(web, day)()[0].content for day in (TODAY, date(2027, 1, 2))]
     assert [week.week for week in weeks if isinstance(week, Trail)] == [
         Link("2026-W48", "weekly/2026-W48.md"),
-        "2026-W53",  # 跨年的一周归它的星期四
+        Link("2026-W53", "weekly/index.md#2026-W53"),  # 跨年的一周归它的星期四
     ]
+    never = panels.week_link(web, date(2020, 1, 1))  # 那一年一天也没写
+    assert never.uri in overviews.pages(web)
+
+
+def test_a_report_leads_to_the_reports_beside_it(tmp_path: Path) -> None:
+    names = ("2026-W46", "2026-W48", "2027-W01", "随手")
+    web = read_web(_vault(tmp_path, {f"weekly/{name}.md": "# 周\n" for name in names}), TODAY)
+    (panel,) = panels.of_page(web, "weekly/2026-W48.md")
+    assert panel.content == Trail(
+        Link("← 2026-W46", "weekly/2026-W46.md"),
+        Link("全部周报", "weekly/index.md"),
+        Link("2027-W01 →", "weekly/2027-W01.md"),
+    )
+    assert panels.of_page(web, "weekly/gone.md") == []
 
 
 def test_the_month_links_the_days_written_in_it(make: Make, tmp_path: Path) -> None:
@@ -125,6 +139,7 @@ def test_the_month_links_the_days_written_in_it(make: Make, tmp_path: Path) -> N
     shown = BeautifulSoup(html.content_html(month, _uri(month.here)), "html.parser")
     assert [cell.text for cell in shown.select("td") if cell.text] == [str(n) for n in range(1, 30)]
     assert [(a.text, a["href"]) for a in shown.select("a")] == [
+        ("2028 年 2 月", "../index.html#2028-年-2-月"),
         ("1", "2028-02-01.html"),
         ("29", "2028-02-29.html"),
     ]
@@ -147,14 +162,26 @@ def test_what_was_written_down_says_where_it_went(make: Make) -> None:
     assert _rows(fates) == [
         "甲　→ 2025-12-31 完成",
         "乙　→ 11-20 放弃",
-        "丙　还开着，顺延 2 次",
         "丁　→ 11-21 完成",
-        "戊　当天完成",
-        "己　还开着",
     ]
     assert _leads(fates) == [_uri(date(2025, 12, 31)), _uri(date(2026, 11, 20))]
-    assert _rows(_find(panels.of_day(web, date(2026, 11, 20))(), "born")) == ["后来的　还开着"]
+    assert fates and _text(fates.note) == "另有 2 件还开着，见待办板。"  # 戊是当天的事
+    assert _uris(fates.note) == ["todos/index.md"]
+    assert _find(panels.of_day(web, date(2026, 11, 20))(), "born") is None  # 只有还开着的
     assert _find(panels.of_day(web, date(2025, 12, 31))(), "born") is None
+
+
+def test_what_was_put_off_to_another_day_is_a_change(make: Make) -> None:
+    web = make(
+        {
+            "2026-11-20": "- [ ] 甲 📅 2026-11-21\n- [ ] 乙 📅 2026-11-25\n- [ ] 丙\n",
+            "2026-11-21": "## 明日计划\n\n- [>] 甲 📅 2026-12-01\n- [ ] 乙 📅 2026-11-25\n",
+            "2026-11-22": "## 明日计划\n\n- [ ] 丙\n",
+        }
+    )
+    fates = _find(panels.of_day(web, date(2026, 11, 20))(), "born")
+    assert _rows(fates) == ["甲　→ 11-21 改期到 2026-12-01"]
+    assert fates and _text(fates.note) == "另有 2 件还开着，见待办板。"
 
 
 # 首页
@@ -294,7 +321,7 @@ def test_the_week_of_today_is_linked_beside_the_last_days(tmp_path: Path) -> Non
 
 def _written(web: Web, dates: Iterable[date]) -> Web:
     """同一个知识库，这些天都写过。"""
-    blank = DayFact(TODAY, "", "", "", 9, (), (), (), (), (), (), (), (), "")
+    blank = DayFact(TODAY, "", "", (), "", 9, (), (), (), (), (), (), (), (), "")
     pages = tuple(blank._replace(date=day, uri=_uri(day)) for day in sorted(dates))
     return replace(web, pages=pages, named={page.uri: () for page in pages})
 
@@ -422,7 +449,10 @@ def test_the_latest_hints_come_first(make: Make) -> None:
     web = make(days, {"model/rope": "# 旋转\n"})
     hints = _find(panels.of_note(web, web.notes[0])(), "hints")
     assert _leads(hints) == [_uri(_day(n)) for n in (1, 2, 3, 4, 5)]
-    assert hints and "另有 2 天" in _text(hints.note)
+    assert hints and hints.note == (Link("另有 2 天", "mentions/model/rope/hints.md"),)
+    listed = overviews.pages(web)["mentions/model/rope/hints.md"]
+    assert _leads(listed.panels[0]) == [_uri(_day(n)) for n in range(1, 8)]
+    assert _uris(listed.lead) == ["notes/model/rope.md"]
 
 
 def test_an_alias_shared_by_two_notes_points_to_both(make: Make) -> None:
@@ -486,7 +516,9 @@ def test_a_link_in_a_todo_is_shown_by_its_words(make: Make) -> None:
     board = overviews.pages(web)["todos/index.md"]
     for rows in (_rows(_find(board.panels, "open")), _carried(web)):
         assert rows[0].startswith("画图与表　自 ")
-    assert _rows(_find(panels.of_day(web, date(2026, 11, 20))(), "born"))[0].startswith("画图与表")
+    web = make({"2026-11-20": day, "2026-11-21": "- [x] 画[图](../../notes/model/rope.md)与表\n"})
+    born = _find(panels.of_day(web, date(2026, 11, 20))(), "born")
+    assert _rows(born)[0].startswith("画图与表") and ROPE in _leads(born)
 
 
 def test_home_shows_a_year_of_heat_and_a_map_of_notes(make: Make) -> None:
