@@ -230,6 +230,7 @@ def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     return f'<div class="rz-cell rz-source">{bar}{_highlight(dedent(source), first)}</div>', ""
 
 
+@lru_cache(maxsize=1024)  # 没变过的代码，每次重建都沿用
 def _highlight(source: str, first: int) -> str:
     """着色，并给每行真的行号；行号由样式画出，选中与复制都带不走。"""
     body = pygments.highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
