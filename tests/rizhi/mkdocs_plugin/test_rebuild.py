@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
 from mkdocs.config import load_config
 
+from rizhi.mkdocs_plugin import nav as navigation
 from rizhi.mkdocs_plugin.rebuild import SearchEntries
 from tests.vaults import ROOT
 
@@ -111,3 +113,24 @@ def test_the_search_takes_the_same_words_from_less_markup() -> None:
     plain.search_index.add_entry_from_context(page)
     assert plain.search_index.entries == usual
     assert "旋转" in usual[0]["text"] and page.content == CODE
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_pages_outside_the_navigation_share_it_by_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
+) -> None:
+    (tmp_path / "partials").mkdir()
+    (tmp_path / "partials/nav.html").write_text("{{ seen(page.url) }}", encoding="utf-8")
+    seen: list[str] = []
+    env = Environment(loader=FileSystemLoader(tmp_path), autoescape=True)
+    env.globals["seen"] = lambda url: seen.append(url) or url
+    if theirs:
+        monkeypatch.setattr(navigation, "_THEME", tmp_path)
+    urls = ("daily/2026/a.html", "daily/2026/b.html", "daily/2025/c.html", "notes/d.html")
+    pages: list[Any] = [SimpleNamespace(url=url) for url in (*urls, "notes/e.html")]
+    nav: Any = SimpleNamespace(pages=pages[3:])
+    navigation.render_once(env, nav)
+    shown = [env.get_template("partials/nav.html").render(page=page) for page in pages]
+    own = [page.url for page in pages]  # 主人自己的模板，一页一排
+    assert seen == ([url for url in own if url != urls[1]] if theirs else own)
+    assert shown == ([own[0], own[0], *own[2:]] if theirs else own)
