@@ -3,12 +3,17 @@
 标题都在这里写明：只重建几页的时候，别的页没有读，mkdocs 不知道它们叫什么。
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import material
+from jinja2 import Environment, TemplateNotFound
+from jinja2.runtime import Context
 from mkdocs.structure.files import Files
+from mkdocs.structure.nav import Navigation
 
 from rizhi.entries import Misfit
 from rizhi.links import targets
@@ -20,6 +25,8 @@ from rizhi.site.panels import by_group
 from rizhi.vault import Vault, notebook_files
 
 _JOURNAL = [place.uri.partition("/")[0] for place in PLACES]
+_SIDEBARS = ("partials/nav.html", "partials/tabs.html")
+_THEME = Path(material.__file__).parent
 
 
 def nav(
@@ -74,6 +81,38 @@ def _beside(uri: str) -> str:
     if folder == "mentions":
         return f"notes/{'/'.join(rest[:2])}.md"
     return "daily/index.md" if folder in _JOURNAL else ""
+
+
+def render_once(env: Environment, nav: Navigation) -> None:
+    """不在导航里的页，同一个文件夹里的看到的导航一字不差：一次构建只排一遍。
+
+    不是 material 自己的模板就照原样：也许写上了那一页的什么。
+    """
+    listed = {id(page) for page in nav.pages}
+    for name in _SIDEBARS:
+        try:
+            template = env.get_template(name)
+        except TemplateNotFound:
+            continue
+        if template.filename and Path(template.filename).is_relative_to(_THEME):
+            template.root_render_func = partial(_once, template.root_render_func, listed, {})
+
+
+def _once(
+    render: Callable[[Context], Iterator[str]],
+    listed: Collection[int],
+    known: dict[tuple[str, int], str],
+    context: Context,
+) -> Iterator[str]:
+    page = context.get("page")
+    if page is None or id(page) in listed:
+        yield from render(context)
+        return
+    # 相对的网址由文件夹定，亮着哪一栏由它站在哪一栏定
+    place = page.url.rpartition("/")[0], id(page.parent)
+    if place not in known:
+        known[place] = "".join(render(context))
+    yield known[place]
 
 
 def _folder(

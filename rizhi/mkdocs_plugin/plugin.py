@@ -97,6 +97,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._web: Web
         self._inserts: pages.Inserts
         self._files: Files
+        self._nav: Navigation
         self._broken: Broken
         self._misfits: Misfits
         self._written: Written | None = None  # 正在排的这一页的原文
@@ -144,10 +145,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._broken.guard_events(config.plugins)
         return config
 
-    @LATE  # mkdocstrings 的扩展添上之后
+    @LATE  # mkdocstrings 的扩展添上、搜索的索引造好之后
     def _guard_autodoc(self, config: MkDocsConfig) -> MkDocsConfig:
+        self._incremental.search.lighten(config)
         extensions: list[Any] = config.markdown_extensions
-        extensions.append(Autodoc(self._vault, lambda: f"docs/{_current(config)}"))
+        templates = self._incremental.templates
+        extensions.append(Autodoc(self._vault, lambda: f"docs/{_current(config)}", templates))
         if not self._with_diary(config):
             extensions.append(diary.Unlinked(lambda: _current(config), lambda: self._files))
         return config
@@ -196,9 +199,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
-        self._files = files
+        self._files, self._nav = files, nav
         navigation.place(files, self._web)
-        sources = Sources(self._reader, self._web, files, self._inserts.of, self._reruns.state)
+        autodoc: Any = config.plugins.get("mkdocstrings")
+        handlers = autodoc.config.handlers if autodoc else {}
+        running = self._reruns.state
+        sources = Sources(self._reader, self._web, files, self._inserts.of, running, handlers)
         self._incremental.mark(files, nav, sources)
         return nav
 
@@ -207,7 +213,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         env.bytecode_cache = self._incremental.templates
         escaping.guard(env)
         self._broken.guard_templates(env, files)
-        self._incremental.references.recall(config, self.rebuilt)
+        navigation.render_once(env, self._nav)
+        self._incremental.references.recall(config)
         return env
 
     @LATE  # mkdocs-jupyter 换上它自己的渲染之后

@@ -43,10 +43,17 @@ V = TypeVar("V")
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
 _HASHES = re.compile(r"^#+[ \t]*|[ \t]+#+$")
 _EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
-FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
-_MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
 _FORMULA = re.compile(r"\$([^$\s](?:[^$]*[^$\s])?)\$")
 _COMMAND = re.compile(r"\\([a-z]+) ?")
+_LINE = re.compile(r"^[ \t>]*(\S.*?)[ \t\r]*$", re.M)
+_LISTING = re.compile(
+    r"^[ \t>]*(?:#{1,6} *)?::: ?(?P<name>.+?)[ \t\r]*$"
+    r"(?P<options>(?:\n[ \t>]+\S.*|\n[ \t>\r]*(?=\n))*)",
+    re.M,
+)
+_OPTION = re.compile(r"^[ \t>]+(\w+):", re.M)
+FLOW = "flow:"  # 与各行列在一起：这一页还链接到数据里写的笔记
+LISTING = "::: "  # 这样开头的：这一页列出一个模块的接口；冒号结尾的是它下面写的选项
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
 
@@ -66,7 +73,7 @@ class DayFact(NamedTuple):
     gains: tuple[tuple[Part, ...], ...]  # 今日成果的每一行，代码与链接照留
     mentions: tuple[links.Mention, ...]  # 句子已经去掉标记
     reach: tuple[str, ...]  # 链接到的文件：它们在不在，页面就不一样
-    modules: tuple[str, ...]  # 嵌了哪些片段、哪些源码
+    embedded: tuple[str, ...]  # 嵌了哪些片段、哪些源码，列了哪些接口
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
 
     @property
@@ -258,7 +265,7 @@ def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> D
             for mention, sentence in zip(linked, plains(m.sentence for m in linked), strict=True)
         ),
         reach=reach(page),
-        modules=embedded(page),
+        embedded=embedded(page),
         prose=page.document.unlinked[page.offset :],
     )
 
@@ -336,15 +343,19 @@ def reach(page: Page) -> tuple[str, ...]:
 
 
 def embedded(page: Page) -> tuple[str, ...]:
-    """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
-    modules: set[str] = set()
+    """一页的围栏里的各行，与列出的接口；宁多勿少，缩进了的、HTML 里的、不是围栏的也算。"""
+    found: set[str] = set()
     for span in page.document.spans:
         if span.kind in ("fenced", "indented", "html"):
             block = page.text[span.start : span.end]
             kinds = set(_EMBED.findall(block))
-            modules.update(_MODULE.findall(block) if kinds else ())
-            modules.update([FLOW] if "flow" in kinds else ())
-    return tuple(sorted(modules))
+            found.update(_LINE.findall(block) if kinds else ())
+            found.update([FLOW] if "flow" in kinds else ())
+    listings = _LISTING.finditer(page.document.blanked, page.offset) if ":::" in page.text else ()
+    for listing in listings:
+        found.add(LISTING + listing["name"])
+        found.update(f"{LISTING}{option}:" for option in _OPTION.findall(listing["options"]))
+    return tuple(sorted(found))
 
 
 def plain(text: str) -> str:

@@ -343,6 +343,7 @@ def _copy_button(text: str) -> str:
     return f'<button class="rz-copy" data-clipboard-text="{escape(text)}">复制</button>'
 
 
+@lru_cache(maxsize=1024)  # 没变过的代码，每次重建都沿用
 def _highlight(source: str, first: int, parts: Sequence[Part] = ()) -> str:
     """着色，并给每行真的行号；行号由样式数出、画出，选中与复制都带不走。`parts` 里的几段折起来。"""
     tokens = PythonLexer(stripnl=False).get_tokens(source)
