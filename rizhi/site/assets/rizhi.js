@@ -41,8 +41,10 @@
     add("script", { src: base + "katex/katex.min.js", onload: renderMath });
   }
   if (document.querySelector(".rz-flow")) {
-    add("link", { rel: "stylesheet", href: base + "tensor-flow.css" });
-    add("script", { src: base + "tensor-flow.js" });
+    add("link", { rel: "stylesheet", href: base + "flow/flow.css" });
+    for (const name of ["shapes", "diagram", "panels", "flow"]) {
+      add("script", { src: `${base}flow/${name}.js`, async: false }); // 按这个次序执行
+    }
   }
   document.addEventListener("click", (event) => {
     const image = event.target.closest("article img.rz-figure, article .jp-RenderedImage img");
