@@ -9,8 +9,8 @@ from typing import Mapping, Tuple
 CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
     {
         "new.input": (
-            "prefill：整段提示一起送进来，{B} 行，每行 {T} 个词元号；缓存还是空的，所以 S = T。",
-            "decode：只送上一步选出的那一个词元，T = 1；前面 {past} 个的键与值在缓存里，不再算。",
+            "整段提示一起送进来，{B} 行，每行 {T} 个词元号；缓存还是空的，所以 S = T。",
+            "只送上一步选出的那一个词元，T = 1；前面 {past} 个的键与值在缓存里，不再算。",
         ),
         "embed_tokens": (
             "按词元号查表：每个整数换成 C = {C} 个数。残差流从这里开始，一路都是 (B, T, C)。",

@@ -263,9 +263,10 @@ def _step(
     number = _bound(run, first)
     op = NAMES.get(first.name, first.name)
     names = first.outputs if len(first.outputs) > 1 else (number,)
-    name = ", ".join(_name(run, n) for n in names if n is not None)
+    bound = ", ".join(_name(run, n) for n in names if n is not None)
     raw = run.names[number].variable if number is not None else ""
-    key = f"{raw if raw.startswith('return[') else name}.{op}"
+    key = f"{raw if raw.startswith('return[') else bound}.{op}"
+    name = bound if _is_same_thing(run, first) else ""
     if first.weights:
         key = first.weights[0].split(".")[-2]
     where = (first.calls[0].function, first.line, "data", MAIN)
@@ -278,6 +279,15 @@ def _bound(run: Run, operation: Operation) -> Optional[int]:
     place = (operation.calls[0].number, operation.line)
     same = (o for o in later if (o.calls[0].number, o.line) == place)
     return next((n for o in same for n in o.outputs if n in run.names), None)
+
+
+def _is_same_thing(run: Run, operation: Operation) -> bool:
+    """语句里后面只再改改形状：得到的已经是那个变量，只是还没摆好。"""
+    later = run.operations[run.operations.index(operation) + 1 :]
+    place = (operation.calls[0].number, operation.line)
+    rest = [o.name for o in later if (o.calls[0].number, o.line) == place]
+    named = any(n in run.names for n in operation.outputs)
+    return named or set(rest) <= {"view", "transpose", "reshape", "silu"}
 
 
 def _name(run: Run, number: int, hidden: str = "") -> str:
@@ -306,7 +316,9 @@ def _placed(step: Step, before: Sequence[Step]) -> Step:
     if step.op == "arange" or {s.kind for s in before} == {"position"}:
         return replace(step, kind="position", lane=VALUE)
     if step.op == "RMSNorm" and any(residual):
-        return replace(step, lane=MAIN if "layernorm" in step.key else SPINE)
+        last = "layernorm" not in step.key  # 残差流到它为止，不是从旁边读一份
+        edges = tuple((source, "residual" if last else kind) for source, kind in step.sources)
+        return replace(step, lane=SPINE if last else MAIN, sources=edges)
     if step.kind == "mask":
         return replace(step, lane=KEY)
     if step.key == "input_ids.cat":

@@ -22,7 +22,7 @@ from pygments.lexers.python import PythonLexer
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells
 from rizhi.snippets import record as records
-from rizhi.snippets.flow import flow_data, flow_links, page_url
+from rizhi.snippets.flow import flow_data, flow_links, outline, page_url
 from rizhi.snippets.source import find_object, module_file
 from rizhi.vault import Vault, find_vault
 
@@ -132,7 +132,9 @@ def _flow(context: Context, line: str, *given: Any) -> tuple[str, str]:
     text = escape(json.dumps(data, ensure_ascii=False, separators=(",", ":")), quote=True)
     given_data = f' data-flow="{text}"' if data else ""
     words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
-    html = f'<div class="rz-flow" data-search-exclude{given_data}><p>{words}</p></div>'
+    listed = "".join(f"<li>{escape(step)}</li>" for step in outline(data))
+    steps = f"<ol>{listed}</ol>" if listed else ""
+    html = f'<div class="rz-flow" data-search-exclude{given_data}><p>{words}</p>{steps}</div>'
     return _with_state(context, html, module, trouble)
 
 

@@ -25,6 +25,9 @@
     steps.forEach((step, i) => {
       const above = step.sources.map(([j]) => row[j]);
       row[i] = above.length ? Math.max(...above) + 1 : 0;
+      if (step.op === "RMSNorm" && step.lane === MAIN && steps[step.sources[0][0]].kind === "residual") {
+        row[i] = Math.max(...row.slice(0, i)) + 1; // 另起一段：分出去之前的都在它上面
+      }
       if (step.op === "past") row[i] = row[i - 1];
       if (step.op === "append") row[i] = Math.max(...row.slice(0, i));
       if (step.op === "tuple") row[i] = row[i - 1];
@@ -108,6 +111,10 @@
     }
     if (isPlus(to)) return [[from.x - 24, to.mid], [to.x + 13, to.mid]];
     if (from.lane === to.lane) return [[from.x, from.bottom], [to.x, to.y - 1]];
+    if (from.lane > to.lane && to.row - from.row === 1) {
+      const y = to.y - 7;
+      return [[from.x, from.bottom], [from.x, y], [to.x + 14, y], [to.x + 14, to.y - 1]];
+    }
     if (from.lane > to.lane && from.kind !== "residual") {
       const y = to.mid + (from.lane - to.lane - 1) * 5;
       return [[from.x, from.bottom], [from.x, y], [to.x + reach, y]];
@@ -161,10 +168,10 @@
     return NAMES[step.op] || step.op;
   }
 
-  function drawStep(step, index, letters, unit) {
+  function drawStep(step, index, letters, unit, narrow) {
     const group = svg("g", { class: `rz-step rz-of-${step.kind}`, "data-step": index });
     const words = chipText(step);
-    step.chipWidth = isPlus(step) ? CHIP : words.length * 6.3 + 12;
+    step.chipWidth = isPlus(step) ? CHIP : words.length * (narrow ? 5.6 : 6.4) + (narrow ? 8 : 12);
     if (!isLeaf(step)) {
       const half = step.chipWidth / 2;
       const shape = isPlus(step) ? CHIP / 2 : 5;
@@ -174,6 +181,9 @@
       );
     }
     if (!step.chip) {
+      const [from, to] = [isLeaf(step) ? step.top : step.y + CHIP, step.top + step.size];
+      const stem = { d: `M${step.x} ${from}V${to}`, class: `rz-edge rz-${step.kind === "residual" ? "data" : step.kind}` };
+      if (!isLeaf(step)) group.prepend(svg("path", stem));
       const tensor = svg("g", { class: "rz-result" });
       drawTensor(tensor, step, letters, unit);
       group.append(tensor);
@@ -186,8 +196,8 @@
     const x = step.x - made.width / 2;
     const y = step.top + step.size - made.height;
     made.group.setAttribute("transform", `translate(${x} ${y})`);
-    const label = svg("text", { x: step.x, y: step.top + step.size + 11, class: "rz-shape" });
-    if (step.name) label.append(svg("tspan", { class: "rz-var" }, `${short(step.name)} `));
+    const label = svg("text", { x: step.lane === CACHE ? step.x - 10 : step.x, y: step.top + step.size + 11, class: "rz-shape" });
+    if (short(step.name)) label.append(svg("tspan", { class: "rz-var" }, `${short(step.name)} `));
     flow.dims(step.shapes[0]).forEach((dim) => {
       dim.split("*").forEach((factor, j) => {
         const mark = svg("tspan", { dx: j ? 0 : 2 }, j ? `·${factor}` : factor);
@@ -197,8 +207,8 @@
     });
     holder.replaceChildren(made.group, label);
   }
-  const short = (name) => ({ past_key_values: "past", all_presents: "presents" }[name] || name)
-    .replace("position_ids", "pos").replace("layer_past", "past").replace("input_ids", "ids");
+  const SHORT = { past_key_values: "past", all_presents: "", position_ids: "pos", layer_past: "", input_ids: "ids" };
+  const short = (name) => SHORT[name] ?? name;
 
   // 每一格多少像素：最长的一边也不超过一道的宽
   function unitFor(steps, width, phases) {
@@ -212,17 +222,20 @@
   flow.diagram = (steps, width, letters, phases, title) => {
     const unit = unitFor(steps, width, phases);
     const height = place(steps, width, phases[0], unit);
-    const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "rz-flow-svg" });
+    const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: `rz-flow-svg${width < 480 ? " rz-narrow" : ""}` });
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", `${title}的图；文字写在下面「全部步骤」里`);
     const head = { id: "rz-arrow", viewBox: "0 0 6 6", refX: 5, refY: 3, orient: "auto" };
     Object.assign(head, { markerWidth: 5.5, markerHeight: 5.5, markerUnits: "userSpaceOnUse" });
     const first = steps.find((s) => s.op === "RMSNorm");
     const last = steps.find((s) => s.op === "layers");
-    const drawn = svg("g", {}, ...steps.map((step, i) => drawStep(step, i, letters, unit)));
+    const drawn = svg("g", {}, ...steps.map((step, i) => drawStep(step, i, letters, unit, width < 480)));
+    const frame = (by) => svg("rect", {
+      x: 26 + by, y: first.y - 10 + by, width: width - 52, height: last.y - first.y + 8, rx: 10, class: "rz-layer",
+    });
     picture.append(
       svg("defs", {}, svg("marker", head, svg("path", { d: "M0 0L6 3L0 6Z" }))),
-      svg("rect", { x: 24, y: first.y - 10, width: width - 44, height: last.y - first.y + 8, rx: 10, class: "rz-layer" }),
+      frame(8), frame(4), frame(0), // 叠着的几张：L 层
       drawEdges(steps, width), drawLoops(steps, width), drawn,
     );
     flow.redraw = (now) => steps.forEach((step, i) => {

@@ -37,21 +37,22 @@
     part.setAttribute("aria-label", "跳到哪一段");
     const count = html("span", { className: "rz-at" });
     const guessing = html("input", { type: "checkbox", onchange: () => { state.guess = guessing.checked; state.shown = -1; render(); } });
-    const fold = button("⌄", "收起", () => side.classList.toggle("rz-folded"));
+    const fold = button("收", "收起、展开", () => side.classList.toggle("rz-folded"));
     fold.className = "rz-fold-sheet";
     const bar = html("div", { className: "rz-controls" },
-      button("⏮", "回到开头", () => go(0)), button("←", "上一步（←）", () => go(state.at - 1)), play,
+      button("«", "回到开头", () => go(0)), button("←", "上一步（←）", () => go(state.at - 1)), play,
       button("→", "下一步（→）", () => go(state.at + 1)), slider, part, count,
       html("label", { className: "rz-guess-switch" }, guessing, " 猜形状"), fold);
     const say = html("div", { className: "rz-say-step", role: "status" });
     const change = html("div", { className: "rz-change" });
     const cache = html("div");
     const headBox = html("details", { className: "rz-head" });
-    const side = html("div", { className: "rz-flow-side" }, bar, say, change, headBox, cache, codeBox);
+    const side = html("div", { className: "rz-flow-side" }, bar, say, change, codeBox,
+      html("div", { className: "rz-boards" }, cache, headBox));
     const listHolder = html("details", { className: "rz-flow-steps" });
     const legend = html("p", { className: "rz-legend" }, ...EDGES.map(([kind, words]) => html("span", {}, sample(kind), words)),
       html("span", {}, "虚线回路：交给下一步"),
-      html("span", { className: "rz-scale" }, "方块的边长按 log₂ 画，大一倍长一格；所以 H·D 的边就是 H 与 D 接起来"));
+      html("span", {}, "方块的边长按对数画，大一倍长一格：所以 H·D 那条边就是 H 与 D 接起来"));
     root.replaceChildren(form, totals, legend,
       html("div", { className: "rz-flow-stage" }, drawing, side), listHolder);
     root.classList.add("rz-ready");
@@ -131,7 +132,8 @@
       say.replaceChildren(...sentence(stop, step, letters));
       change.replaceChildren(...shapes(stop, step, letters, hidden));
       cache.replaceChildren(flow.cache(filled(stop)));
-      if (HEADED.test(step.key)) openHead(step, stop);
+      if (HEADED.test(step.key) && state.viewed !== state.at) viewOf(step);
+      state.viewed = state.at;
       drawHead(stop);
       showLine(stop, step, letters, hidden);
       if (follow) scrollTo(stop.step);
@@ -206,7 +208,7 @@
       const order = scene.steps.findIndex((s) => s.op === "append");
       const layers = stop.again ? L : stop.step < order ? 0 : stop.upto || (stop.step === order ? 1 : L);
       const rounds = data.phases.length - 1;
-      return { L, total: T + rounds, past: letters.past, now: letters.T, layers, tokens: isSmall() ? data.small.tokens : null };
+      return { L, T, total: T + rounds, past: letters.past, now: letters.T, layers, tokens: isSmall() ? data.small.tokens : null };
     }
 
     const isSmall = () => state.preset === data.presets[0][0];
@@ -222,11 +224,13 @@
       view.setAttribute("aria-label", "看什么");
       headBox.append(html("summary", {}, "打开一个头：小模型在六个词元上真的分数"),
         html("div", { className: "rz-head-row" }, which, view), html("div", { className: "rz-head-table" }));
-      headBox.addEventListener("toggle", () => { state.open = headBox.open; save(); });
-      headBox.open = state.open;
+      headBox.firstChild.addEventListener("click", () => { // 此时还没有开合
+        state[headBox.classList.contains("rz-hot") ? "open" : "pinned"] = !headBox.open;
+        save();
+      });
       Object.assign(headBox, { which, view });
     }
-    function openHead(step) {
+    function viewOf(step) {
       state.view = /^scores\.(matmul|mul)$/.test(step.key) ? "scores" : step.key === "scores.masked_fill" ? "mask" : "weights";
     }
     function drawHead(stop) {
@@ -234,7 +238,9 @@
       headBox.view.value = state.view;
       const [layer, head] = state.head.split(".").map(Number);
       headBox.querySelector(".rz-head-table").replaceChildren(flow.head(data.small, { round: stop.phase, layer, head, view: state.view }));
-      headBox.classList.toggle("rz-hot", HEADED.test(scene.steps[stop.step].key));
+      const hot = HEADED.test(scene.steps[stop.step].key) && !stop.again;
+      headBox.classList.toggle("rz-hot", hot);
+      headBox.open = hot ? state.open : state.pinned;
     }
 
     // ---- 代码那一行
@@ -259,7 +265,8 @@
       const sheet = getComputedStyle(side).position === "fixed" ? side.offsetHeight : 0;
       const low = innerHeight - sheet - 40;
       if (rect.top > 90 && rect.bottom < low) return;
-      const top = scrollY + rect.top - 90 - (low - 90) * 0.35;
+      const end = drawing.getBoundingClientRect().bottom - innerHeight; // 旁边那一栏不被顶出去
+      const top = scrollY + Math.min(rect.top - 90 - (low - 90) * 0.35, sheet ? Infinity : end);
       window.scrollTo({ top, behavior: calm.matches ? "auto" : "smooth" });
     }
 
@@ -312,7 +319,7 @@
       event.preventDefault();
       go(state.at + moves[event.key]);
     });
-    new IntersectionObserver(([entry]) => side.classList.toggle("rz-away", !entry.isIntersecting), { rootMargin: "-30% 0px -10% 0px" })
+    new IntersectionObserver((entries) => side.classList.toggle("rz-away", !entries.at(-1).isIntersecting), { rootMargin: "-30% 0px -10% 0px" })
       .observe(drawing);
     new ResizeObserver(() => {
       if (scene.steps && Math.abs(drawing.clientWidth - scene.width) > 2) draw();
@@ -364,14 +371,15 @@
       sizes: own && scene.steps ? `${state.values.family}-${values}` : "",
       attention: state.values.backend === data.choices[1][2][0] ? "" : state.values.backend,
       guess: state.guess ? 1 : "",
-      head: state.open ? "" : "off",
+      head: state.pinned ? "on" : state.open ? "" : "off",
     };
   }
 
   function restored(data) {
     const given = new URL(location).searchParams;
     const state = { at: Number(given.get("step")) || 0, guess: given.has("guess"), shown: -1, head: "0.2", view: "weights" };
-    state.open = given.get("head") !== "off";
+    state.open = given.get("head") !== "off"; // 走到打分的几步，自己打开
+    state.pinned = given.get("head") === "on";
     state.values = { backend: data.choices[1][2][0] };
     choose(state, data, data.presets[0][0]);
     if (data.presets.some(([name]) => name === given.get("preset"))) choose(state, data, given.get("preset"));

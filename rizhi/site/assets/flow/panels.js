@@ -104,15 +104,16 @@
     const all = [...Array(count).keys()];
     return count <= most ? all : [...all.slice(0, head), -1, ...all.slice(count - tail)];
   };
-  flow.cache = ({ L, total, past, now, layers, tokens }) => {
+  flow.cache = ({ L, T, total, past, now, layers, tokens }) => {
     const rows = few(L, 5, 2, 2);
     const columns = few(total, 10, 3, 5);
     const grid = html("div", { className: "rz-cache-grid", role: "img" });
     grid.style.gridTemplateColumns = `4.4em repeat(${columns.length}, minmax(0, 1.7em))`;
-    const name = (c) => (c < 0 ? "…" : tokens ? tokens[c] ?? "" : c);
+    const numbered = (c) => (c >= T ? `+${c - T + 1}` : c < 3 || total < 11 ? c : "");
+    const name = (c) => (c < 0 ? "…" : tokens ? tokens[c] ?? "" : numbered(c));
     grid.append(html("i", {}), ...columns.map((c) => html("i", { className: c < past + now ? "" : "rz-later" }, String(name(c)))));
     for (const layer of rows) {
-      grid.append(html("i", {}, layer < 0 ? "⋮" : `第 ${layer + 1} 层`));
+      grid.append(html("i", {}, layer < 0 ? "…" : `第 ${layer + 1} 层`));
       for (const c of columns) {
         const kept = c < past;
         const fresh = !kept && c < past + now && layer < layers;
@@ -175,7 +176,9 @@
   // ---- 步骤清单：图的文字替代，打印出来的也是它
   flow.list = (steps, phases, data) => html("ol", { className: "rz-flow-list" }, ...steps.map((step) => {
     const sizes = phases.map((letters) => flow.numbers(step.shapes[0], letters));
-    const words = step.captions.map((text, i) => flow.filled(text, phases[i]).replace(/\*\*/g, ""));
+    const both = step.captions.length > 1;
+    const words = step.captions.map((text, i) => (
+      (both ? `${["prefill", "decode"][i]}：` : "") + flow.filled(text, phases[i]).replace(/\*\*/g, "")));
     const shape = `${step.name || "结果"} ${flow.written(step.shapes[0])}`;
     return html("li", {}, html("b", {}, step.op), ` → ${shape}，prefill ${sizes[0]}，decode ${sizes[1]}`,
       html("small", {}, `（${data.file} 第 ${step.line} 行）`), html("br"), words.join(" "));
