@@ -47,15 +47,16 @@ def outline(data: Mapping[str, Any]) -> list[str]:
 
 def _sentence(step: list[Any], phases: list[dict[str, int]]) -> str:
     op, _, name, _, line, _, _, shapes, captions = step
-    said = [
-        re.sub(r"\{([^}]+)\}", lambda found, own=letters: str(evaluate(found[1], own)), text)
-        for text, letters in zip(captions, phases, strict=False)
-    ]
+    said = [_filled(text, letters) for text, letters in zip(captions, phases, strict=False)]
     if len(said) > 1:
         said = [f"prefill：{said[0]}", f"decode：{said[1]}"]
     words = " ".join(said).replace("**", "")
     made = f"{name} " if name else ""
     return f"{op} → {made}({shapes[0].replace(' ', ', ')})（第 {line} 行）。{words}"
+
+
+def _filled(text: str, letters: Mapping[str, int]) -> str:
+    return re.sub(r"\{([^}]+)\}", lambda found: str(evaluate(found[1], letters)), text)
 
 
 def evaluate(expression: str, letters: Mapping[str, int]) -> int:
