@@ -1,5 +1,7 @@
 """打开一个头：分数、掩码、权重都是真的，解码与整段重算一致。"""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,17 +12,18 @@ from llm.lab.operations import empty_past, operations, run
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
 
 
-def model(backend: str = "manual") -> LLMForCausalLM:
-    torch.manual_seed(0)
+def config(backend: str = "manual") -> LLMConfig:
     sizes = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2}
     sizes |= {"head_dim": 12, "vocab_size": 20, "intermediate_size": 30, "num_hidden_layers": 2}
-    made = LLMForCausalLM(
-        LLMConfig.preset("llama", **sizes, initializer_range=0.5, attention_backend=backend)
-    )
-    return made.eval()
+    return LLMConfig.preset("llama", **sizes, initializer_range=0.5, attention_backend=backend)
 
 
-def tables(opened: dict, round_: int) -> torch.Tensor:  # type: ignore[type-arg]
+def model(backend: str = "manual") -> LLMForCausalLM:
+    torch.manual_seed(0)
+    return LLMForCausalLM(config(backend)).eval()
+
+
+def tables(opened: dict[str, Any], round_: int) -> torch.Tensor:
     """一次前向里的 [分数, 权重]：(层, 头, 2, T, S)。"""
     return torch.tensor(opened["heads"][round_])
 
@@ -67,7 +70,7 @@ def test_sdpa_keeps_no_scores() -> None:
 
 
 def test_one_line_is_taken_apart() -> None:
-    found = [o for o in operations(model().config) if o.module.endswith("layers.1.self_attn")]
+    found = [o for o in operations(config()) if o.module.endswith("layers.1.self_attn")]
     q = [o for o in found if o.line == found[0].line]
     assert [o.name for o in q] == ["linear", "view", "transpose"]
     assert [" ".join(o.letters[0]) for o in q] == ["B T H*D", "B T H D", "B H T D"]
@@ -77,7 +80,7 @@ def test_one_line_is_taken_apart() -> None:
 
 def test_watching_changes_nothing() -> None:
     made = model()
-    past = empty_past(made.config, 2)
+    past = empty_past(config(), 2)
     _, after, longer = run(made, IDS, past)
     plain = made(IDS, past_key_values=past, use_cache=True)
     assert longer[:, -1].equal(plain.logits[:, -1].argmax(-1))

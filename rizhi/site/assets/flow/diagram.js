@@ -88,7 +88,7 @@
     const gutter = (lane) => ((LANES[lane] + LANES[lane + 1]) / 2) * width;
     const reach = 4 + (to.chipWidth || 40) / 2;
     const side = from.x < to.x ? -1 : 1;
-    if (kind === "residual") return [[from.x, from.bottom - LABEL], [to.x, to.mid]];
+    if (kind === "residual") return [[from.x, from.chip ? from.mid : from.bottom - 2], [to.x, to.mid]];
     if (kind === "position" && to.kind !== "position") {
       const x = gutter(MAIN);
       return [[from.x - 22, from.top + 8], [x, from.top + 8], [x, to.mid],
@@ -169,7 +169,8 @@
   }
 
   function drawStep(step, index, letters, unit, narrow) {
-    const group = svg("g", { class: `rz-step rz-of-${step.kind}`, "data-step": index });
+    const title = svg("title", {}, `第 ${step.line} 行，${step.op}，${flow.written(step.shapes[0])}`);
+    const group = svg("g", { class: `rz-step rz-of-${step.kind}`, "data-step": index }, title);
     const words = chipText(step);
     step.chipWidth = isPlus(step) ? CHIP : words.length * (narrow ? 5.6 : 6.4) + (narrow ? 8 : 12);
     if (!isLeaf(step)) {
@@ -179,6 +180,9 @@
         svg("rect", { x: step.x - half, y: step.y, width: 2 * half, height: CHIP, rx: shape, class: "rz-chip" }),
         svg("text", { x: step.x, y: step.y + 14, class: "rz-op" }, words),
       );
+    }
+    if (!step.key.includes(".") && step.lane !== SPINE && !/^(causal_mask|repeat_kv|rotary_emb)$/.test(step.key)) {
+      group.append(svg("text", { x: step.x + step.chipWidth / 2 + 4, y: step.y + 14, class: "rz-weight" }, step.key));
     }
     if (!step.chip) {
       const [from, to] = [isLeaf(step) ? step.top : step.y + CHIP, step.top + step.size];

@@ -161,7 +161,7 @@
       const words = flow.filled(text, letters).split("**").map((piece, i) => (i % 2 ? html("b", {}, piece) : piece));
       const layer = stop.layers ? [html("b", {}, `${stop.layers}：`)] : [];
       const link = data.links[step.op] || data.links[step.kind] || data.links[step.function];
-      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 第 ${step.line} 行 · `, html("code", {}, step.op));
+      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 第 ${step.line} 行 · `, html("code", {}, step.key.includes(".") ? step.op : `${step.op} ${step.key}`));
       if (link) where.append(" · ", html("a", { href: link }, "讲这一步的笔记"));
       return [where, html("p", {}, ...layer, ...words)];
     }
@@ -319,6 +319,7 @@
       event.preventDefault();
       go(state.at + moves[event.key]);
     });
+    addEventListener("beforeprint", () => listHolder.setAttribute("open", ""));
     new IntersectionObserver((entries) => side.classList.toggle("rz-away", !entries.at(-1).isIntersecting), { rootMargin: "-30% 0px -10% 0px" })
       .observe(drawing);
     new ResizeObserver(() => {
