@@ -1,5 +1,6 @@
 """张量流的页面：走一步、亮一行、猜形状、换尺寸、打开一个头；键盘、手机、打印、网址都用得了。"""
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -266,7 +267,7 @@ def test_on_a_phone_the_step_is_a_sheet(
     assert 48 < now["y"] < box["y"] - 20  # 亮着的框没被这一张盖住
     code = page.locator(".rz-line.rz-now").bounding_box()
     assert code and code["y"] < 844
-    edges = page.locator(".rz-flow-svg .rz-step text").evaluate_all(
+    edges = page.locator(".rz-flow-svg .rz-move text").evaluate_all(
         "t => t.every(x => { const r = x.getBoundingClientRect();"
         "return r.left >= 0 && r.right <= innerWidth; })"
     )
@@ -330,3 +331,31 @@ def test_steps_link_to_notes(page: Page, address: str, data: dict[str, Any]) -> 
     assert "第 260 行" in text(page, ".rz-where")
     page.locator('.rz-line[data-line="303"]').click()
     assert "第 303 行" in text(page, ".rz-where")
+
+
+def test_letters_have_their_colours_in_the_text_too(page: Page, address: str) -> None:
+    """正文里写着的形状，与图上同一个字母同一种颜色。"""
+    opened(page, address)
+    code = page.locator("article code", has_text=re.compile(r"^\(B, T\)$")).first
+    colours = code.locator("span").evaluate_all("s => s.map(x => getComputedStyle(x).color)")
+    field = page.locator(".rz-field-T b").evaluate("b => getComputedStyle(b).color")
+    assert len(colours) == 2 and colours[1] == field and colours[0] != field
+
+
+def test_without_a_server(page: Page, tmp_path: Path, data: dict[str, Any]) -> None:
+    """file:// 下一样用，网址照样记着走到哪一步。"""
+    assets = (ROOT / "rizhi/site/assets").as_uri()
+    held = html.escape(json.dumps(data, ensure_ascii=False), quote=True)
+    file = tmp_path / "page.html"
+    file.write_text(
+        f'<meta charset=utf-8><article><div class="rz-flow" data-flow="{held}"></div></article>'
+        f'<script src="{assets}/rizhi.js"></script>',
+        encoding="utf-8",
+    )
+    page.goto(file.as_uri())
+    page.wait_for_selector(".rz-flow-svg")
+    go(page, 5)
+    assert page.url.endswith("?step=5")
+    page.reload()
+    page.wait_for_selector(".rz-flow-svg")
+    assert text(page, ".rz-at").startswith("6 /")

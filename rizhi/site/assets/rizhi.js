@@ -1,4 +1,4 @@
-// 数学公式：页面里有才载入本地的 KaTeX；图：点一下放大，再点或按 Esc 关上。
+// 数学公式：页面里有才载入本地的 KaTeX；图：点一下放大，再点或按 Esc 关上；形状里的字母上色。
 (() => {
   const base = document.currentScript.src.replace(/[^/]*$/, "");
 
@@ -26,6 +26,23 @@
     tail.deleteData(0, 1);
   }
 
+  // 正文里的形状，如 (B, H, T, D)：一个字母一种颜色，与张量流的图上一样
+  const SHAPE = /^\((?:(?:past|[BTSCHKDVIRPN]|\d+|[*+/])+(?:, ?(?=[^)])|,?(?=\))))+\)$/;
+  const SAME = { past: "s", P: "s", R: "d", N: "h" };
+
+  function colourShapes() {
+    for (const code of document.querySelectorAll("article :not(pre) > code")) {
+      if (!SHAPE.test(code.textContent) || code.children.length) continue;
+      const parts = code.textContent.split(/(past|[A-Z])/).map((text, i) => {
+        if (i % 2 === 0) return text;
+        const letter = Object.assign(document.createElement("span"), { textContent: text });
+        letter.style.color = `var(--rz-letter-${SAME[text] || text.toLowerCase()})`;
+        return letter;
+      });
+      code.replaceChildren(...parts);
+    }
+  }
+
   function zoom(image) {
     const dialog = document.createElement("dialog");
     dialog.className = "rz-zoom";
@@ -36,6 +53,7 @@
     dialog.showModal();
   }
 
+  colourShapes();
   if (document.querySelector(".arithmatex")) {
     add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
     add("script", { src: base + "katex/katex.min.js", onload: renderMath });

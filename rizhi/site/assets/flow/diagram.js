@@ -170,7 +170,7 @@
 
   function drawStep(step, index, letters, unit, narrow) {
     const title = svg("title", {}, `第 ${step.line} 行，${step.op}，${flow.written(step.shapes[0])}`);
-    const group = svg("g", { class: `rz-step rz-of-${step.kind}`, "data-step": index }, title);
+    const group = svg("g", { class: `rz-move rz-of-${step.kind}`, "data-step": index }, title);
     const words = chipText(step);
     step.chipWidth = isPlus(step) ? CHIP : words.length * (narrow ? 5.6 : 6.4) + (narrow ? 8 : 12);
     if (!isLeaf(step)) {

@@ -143,6 +143,7 @@
       node.title = `查询 ${key(past + t)}，键 ${key(s)}：${hidden ? "看不见" : value.toFixed(2)}`;
       const strength = Math.min(Math.abs(value) / (view === "weights" ? 1 : most), 1);
       if (!hidden) node.style.setProperty("--rz-heat", `${Math.round(strength * 85)}%`);
+      node.classList.toggle("rz-deep", !hidden && strength > 0.6);
       node.dataset.sign = value < 0 ? "-" : "+";
       return node;
     };
