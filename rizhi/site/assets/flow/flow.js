@@ -44,7 +44,7 @@
       button("→", "下一步（→）", () => go(state.at + 1)), slider, part, count,
       html("label", { className: "rz-guess-switch" }, guessing, " 猜形状"), fold);
     const say = html("div", { className: "rz-say-step", role: "status" });
-    const change = html("div", { className: "rz-change" });
+    const change = html("div", { className: "rz-change", tabIndex: 0, role: "group", "aria-label": "这一步前后的形状" });
     const cache = html("div");
     const headBox = html("details", { className: "rz-head" });
     const side = html("div", { className: "rz-flow-side" }, bar, say, change, codeBox,
@@ -336,7 +336,7 @@
   // 走的路：每一段的每一步；其余各层各一步，太多就合起来；后几次解码各一步
   function walk(data, steps, L) {
     return data.phases.flatMap(([, , again], phase) => {
-      if (again) return [{ phase, step: steps.findIndex((s) => s.op === "unsqueeze"), again }];
+      if (again) return [{ phase, step: steps.findIndex((s) => s.key === "k.cat"), again }];
       return steps.flatMap((step, index) => {
         if (step.op !== "layers") return [{ phase, step: index }];
         const each = [...Array(Math.min(L - 1, 2)).keys()].map((n) => (

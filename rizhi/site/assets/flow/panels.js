@@ -95,7 +95,7 @@
     const last = html("tr", { className: "rz-sum" }, html("th", { scope: "row" }, "合计"),
       ...sum.map((value, i) => cell(value, columns[i][1])));
     return html("table", { className: "rz-flow-totals" },
-      html("thead", {}, html("tr", {}, ...names.map((name) => html("th", { scope: "col" }, name)))),
+      html("thead", {}, html("tr", {}, ...names.map((name) => (name ? html("th", { scope: "col" }, name) : html("td"))))),
       html("tbody", {}, ...body, last));
   };
 
@@ -124,7 +124,7 @@
     const filled = layers ? `这一步已填 ${layers} 层，各 ${past + now} 个词元` : "这一步还没有填";
     grid.setAttribute("aria-label", `缓存：${L} 层，过去 ${past} 个词元；${filled}`);
     return html("div", { className: "rz-cache-box" },
-      html("h4", {}, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}`)), grid);
+      html("p", { className: "rz-cap" }, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}`)), grid);
   };
 
   // ---- 一个头：真的分数、掩码与权重
@@ -142,8 +142,7 @@
       const node = html("td", { className: hidden ? "rz-hidden" : "" }, hidden ? "" : value.toFixed(2).replace(/^(-?)0\./, "$1."));
       node.title = `查询 ${key(past + t)}，键 ${key(s)}：${hidden ? "看不见" : value.toFixed(2)}`;
       const strength = Math.min(Math.abs(value) / (view === "weights" ? 1 : most), 1);
-      if (!hidden) node.style.setProperty("--rz-heat", `${Math.round(strength * 85)}%`);
-      node.classList.toggle("rz-deep", !hidden && strength > 0.6);
+      if (!hidden) node.style.setProperty("--rz-heat", `${Math.round(strength * 70)}%`);
       node.dataset.sign = value < 0 ? "-" : "+";
       return node;
     };
@@ -160,7 +159,7 @@
     const box = html("div", { className: "rz-flow-code", tabIndex: 0, role: "region" });
     box.setAttribute("aria-label", `${data.file} 的源码`);
     for (const [name, code] of data.source) {
-      box.append(html("h4", {}, name));
+      box.append(html("p", { className: "rz-cap" }, name));
       for (const [number, text] of code) {
         const [, plain, note = ""] = text.match(/^(.*?)(\s+# .*)?$/);
         const line = html("div", { className: "rz-line" }, html("i", {}, String(number)),
