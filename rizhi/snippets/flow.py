@@ -32,17 +32,16 @@ def flow_links(data: Mapping[str, Any]) -> dict[str, str]:
 
 def outline(data: Mapping[str, Any]) -> list[str]:
     """没有脚本、换了引擎时看的步骤清单：头一个家族、头一种注意力，尺寸照头一个预设。"""
-    try:
-        family = next(iter(data["variants"].values()))
-        steps = next(iter(family.values()))["steps"]
-        letters = dict(data["presets"][0][3])
-        phases = [
-            letters | {n: evaluate(text, letters) for n, text in changed.items()}
-            for _, changed, _ in data["phases"]
-        ]
-        return [_sentence(data["steps"][index], phases) for index, _ in steps]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration):
-        return []  # 不是张量流的数据：只有链接的也算
+    if "phases" not in data:  # 没有走法的数据：查看器也不画
+        return []
+    family = next(iter(data["variants"].values()))
+    walk = next(iter(family.values()))["steps"]
+    letters: dict[str, int] = data["presets"][0][3]
+    phases = [
+        letters | {name: evaluate(text, letters) for name, text in changed.items()}
+        for _, changed, _ in data["phases"]
+    ]
+    return [_sentence(data["steps"][index], phases) for index, _ in walk]
 
 
 def _sentence(step: list[Any], phases: list[dict[str, int]]) -> str:
