@@ -4,7 +4,6 @@
 
 # %% 两种前向
 from llm import LLMConfig
-from llm.lab.flow import boxes
 from llm.lab.shapes import trace
 
 sizes_small = {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2}
@@ -27,39 +26,44 @@ for how in PROBES:  # 两次的 (B, T, past)
 print("两次都对得上的:", k.text)
 
 # %% 从头到尾
-both = {(b.title, b.line): b for b in boxes(prefill)}
-for box in boxes(decode):
-    missing = "" if (box.title, box.line) in both else "    只有带过去时才有"
-    print(f"{box.title:28}{' '.join(box.letters)}{missing}")
+from llm.lab.flow import steps
 
-# %% 图
-import matplotlib.pyplot as plt
-from matplotlib.patches import FancyArrowPatch
-from matplotlib.path import Path
+manual = LLMConfig(**{**config.to_dict(), "attention_backend": "manual"})
+walk = steps(manual)
+for step in walk:
+    sources = ", ".join(walk[index].name or walk[index].op for index, _ in step.sources)
+    print(f"{step.line:4} {step.op:12}{step.name:16}{' '.join(step.letters[0]):12}← {sources}")
 
-flow = boxes(decode)
-figure, ax = plt.subplots(figsize=(7.2, 9.5))
-for i, box in enumerate(flow):
-    colour = "#3f7fbf" if "layers" in box.module else "#7a8a94"
-    ax.add_patch(plt.Rectangle((0.2, -i - 0.34), 0.6, 0.68, fc="white", ec=colour, lw=1.3))
-    ax.text(0.22, -i, box.title, va="center", fontsize=8, color="#222")
-    ax.text(0.78, -i, " ".join(box.letters), va="center", ha="right", fontsize=8, color="#222")
-    for source in box.inputs:
-        # 残差从左边绕，别的隔着几步的从右边绕，紧挨着的直连
-        residual = (flow[source].title, box.title) in (("x", "x"), ("x", "layers.0"))
-        if i == source + 1:
-            shape = Path([(0.5, -source - 0.34), (0.5, -i + 0.34)])
-        else:
-            edge, away = (0.2, -1) if residual else (0.8, 1)
-            bend = edge + away * (0.03 + 0.016 * (i - source))
-            points = [(edge, -source - 0.12), (bend, -source), (bend, -i), (edge, -i + 0.12)]
-            shape = Path(points, [Path.MOVETO, *[Path.CURVE4] * 3])
-        tint = "#d9822b" if residual else "#7a8a94"
-        head = {"arrowstyle": "-|>", "mutation_scale": 8, "color": tint}
-        ax.add_patch(FancyArrowPatch(path=shape, **head))
-ax.set(xlim=(0, 1.12), ylim=(-len(flow) + 0.5, 0.5))
-ax.axis("off")
-figure.tight_layout()
+# %% 小模型
+import torch
+
+from llm import LLMForCausalLM
+
+text = "日知其所亡，月无忘其所能，可谓好学也已矣。"
+characters = sorted(set(text))
+rows = torch.tensor([[characters.index(c) for c in text[at : at + 12]] for at in (0, 6)])  # (2, 12)
+small_sizes = {"vocab_size": len(characters), "hidden_size": 32, "intermediate_size": 64}
+small_sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+small = LLMForCausalLM(LLMConfig.preset("llama", **small_sizes, attention_backend="manual"))
+optimizer = torch.optim.AdamW(small.parameters(), lr=1e-2)
+for _ in range(80):  # 背下这两行
+    optimizer.zero_grad()
+    loss = small(rows, labels=rows).loss
+    loss.backward()
+    optimizer.step()
+small.eval()
+prompt = rows[:, :6]  # (2, 6)
+print([text[at : at + 6] for at in (0, 6)], f"损失 {loss.item():.2f}")
+
+# %% 打开一个头
+from llm.lab.heads import heads
+
+opened = heads(small, prompt, decoded=3)
+print("接下去:", "".join(characters[i] for i in opened["ids"][6:]))
+print("第 1 层、头 2，prefill：一行一个查询，一列一个键")
+for query, row, mask in zip(text, opened["heads"][0][0][2][1], opened["masks"][0], strict=False):
+    print(query, *(f"{w:4.2f}" if seen == "1" else "  · " for w, seen in zip(row, mask)))
+print("decode：一个查询，七个键", opened["heads"][1][0][2][1][0])
 
 # %% 参数、运算与缓存
 from llm.lab.flow import cache_bytes, flops, parameter_count
@@ -81,13 +85,21 @@ for family in ("llama", "qwen2", "qwen3", "glm", "glm4"):
         assert len(rows) > 90
         assert all(tuple(evaluate(d, letters) for d in r.letters) == r.shape for r in rows)
 
+# %% 检验 解码与整段重算一致
+with torch.no_grad():
+    longer = torch.tensor([opened["ids"][:7]])
+    whole_run = heads(small, longer, decoded=0)["heads"][0]
+for layer, (decoded_layer, whole_layer) in enumerate(zip(opened["heads"][1], whole_run)):
+    for (_, one), (_, all_rows) in zip(decoded_layer, whole_layer, strict=True):
+        torch.testing.assert_close(torch.tensor(one[0]), torch.tensor(all_rows[-1]), atol=0.011, rtol=0)
+        assert abs(sum(one[0]) - 1) < 0.05  # 权重一行和为 1，记录只留两位小数
+assert [row.count("1") for row in opened["masks"][0]] == [1, 2, 3, 4, 5, 6]
+assert opened["masks"][1:] == [["1" * 7], ["1" * 8], ["1" * 9]]
+
 # %% 检验 与 PyTorch 数的相同
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from llm import LLMForCausalLM
-
-model = LLMForCausalLM(LLMConfig(**{**config.to_dict(), "attention_backend": "manual"})).eval()
+model = LLMForCausalLM(manual).eval()
 ids = torch.zeros(2, 5, dtype=torch.long)
 with torch.no_grad(), FlopCounterMode(display=False) as counter:
     cache = model(ids).past_key_values
@@ -151,16 +163,18 @@ print(split[0, 0, 1].tolist(), "对：从第 1 个词元里取")
 print(forced[0, 0, 1].tolist(), "错：还是第 0 个词元的")
 
 # %% 数据 张量流
-from llm.lab.flow import viewer_data
+from llm.lab.flow import small_model, viewer_data
 
-# 框的名字通到哪篇笔记：函数，或框的种类；源码的标题通到参考
+# 一步通到哪篇笔记：按它的运算、函数或种类；源码的标题通到参考
 links = {
     "cache": "../attention/kv-cache.md",
-    "RMSNorm.forward": "rmsnorm.md",
-    "RotaryEmbedding.forward": "../attention/rope.md",
-    "apply_rotary": "../attention/rope.md",
-    "causal_mask": "../attention/attention-mask.md",
+    "mask": "../attention/attention-mask.md",
+    "position": "../attention/rope.md",
+    "RMSNorm": "rmsnorm.md",
+    "rotate": "../attention/rope.md",
     "repeat_kv": "../attention/repeat-kv.md",
+    "cat": "../attention/kv-cache.md",
+    "masked_fill": "../attention/masked-fill.md",
     "attention_weights": "../attention/masked-fill.md",
     "Attention.forward": "../attention/multi-head-merge.md",
     "FeedForward.forward": "swiglu.md",
@@ -170,4 +184,4 @@ links = {
     "greedy_generate": "generate.md",
     "llm.model": "../../reference/model.md",
 }
-print(viewer_data(links))
+print(viewer_data(links, small_model(small.config, characters, opened)))

@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import combinations_with_replacement
 from pathlib import Path
 from types import FrameType, MappingProxyType, ModuleType
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Row:
     `variable` 是等号左边的名字；返回值叫 return，装在元组里的带下标，如 `return[1][0]`。
     `inputs` 是它由哪几行算来（下标），`alias` 表示它就是那一行的同一个张量，只是换了名字；
     `step` 相同的是同一条语句的同一次执行，`visit` 说那是这个模块里第几次执行它；
-    `call` 相同的是同一次函数调用，`caller` 是谁调用的。
+    `call` 相同的是同一次函数调用，`caller` 是谁调用的；`identity` 相同的是同一个张量对象。
     """
 
     line: int
@@ -80,6 +80,7 @@ class Row:
     visit: int = 0
     call: int = 0
     caller: Optional[int] = None
+    identity: int = field(default=0, compare=False)
 
     @property
     def text(self) -> str:
@@ -205,6 +206,7 @@ class _Tracer:
                 visit=self.visits[call.module, line],
                 call=call.number,
                 caller=call.caller,
+                identity=id(tensor),
             )
         )
 
@@ -367,19 +369,21 @@ def _names(flags: Flags) -> Dict[Key, Tuple[str, ...]]:
     for key in {**runs[0], **runs[1]}:
         met = [i for i, run in enumerate(runs) if key in run]
         dims = zip(*(runs[i][key].shape for i in met), strict=True)
-        named[key] = tuple(_letter(numbers, [tables[i] for i in met]) for numbers in dims)
+        named[key] = tuple(letter(numbers, [tables[i] for i in met]) for numbers in dims)
     return named
 
 
 def table(config: LLMConfig, B: int, T: int, past: int) -> Dict[str, int]:
-    """式子 → 值，常用的在前：字母、R/2、2*I、T+1、两两的积。"""
+    """式子 → 值，常用的在前：字母、R/2、2*I、T+1、S+1、两两的积。"""
     letters = sizes(config, B, T, past)
     whole = [name for name in LETTERS if name != "R"]  # R·H 与 D·K 可能相等
     pairs = [f"{a}*{b}" for a, b in combinations_with_replacement(whole, 2)]
-    return {text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "T+1", *pairs)}
+    return {
+        text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "T+1", "S+1", *pairs)
+    }
 
 
-def _letter(numbers: Tuple[int, ...], tables: List[Dict[str, int]]) -> str:
+def letter(numbers: Tuple[int, ...], tables: Sequence[Mapping[str, int]]) -> str:
     """每次跑出来的数都对得上的第一个式子；没有就写数。"""
     if set(numbers) == {1}:
         return "1"

@@ -26,7 +26,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets.compared import compared
 from rizhi.snippets.excerpt import Part
 from rizhi.snippets.figures import seen
-from rizhi.snippets.flow import flow_data, flow_links, page_url
+from rizhi.snippets.flow import flow_data, flow_links, outline, page_url
 from rizhi.snippets.source import read_fence_line
 from rizhi.vault import Vault, find_vault
 
@@ -148,7 +148,9 @@ def _flow(context: Context, line: str, *given: Any) -> tuple[str, str]:
     text = escape(json.dumps(data, ensure_ascii=False, separators=(",", ":")), quote=True)
     given_data = f' data-flow="{text}"' if data else ""
     words = f"这张图要用脚本画，数据是 snippets/{module}.py 里「{escape(title)}」一格的输出。"
-    html = f'<div class="rz-flow" data-search-exclude{given_data}><p>{words}</p></div>'
+    listed = "".join(f"<li>{escape(step)}</li>" for step in outline(data))
+    steps = f"<ol>{listed}</ol>" if listed else ""
+    html = f'<div class="rz-flow" data-search-exclude{given_data}><p>{words}</p>{steps}</div>'
     return _with_state(context, html, module, trouble)
 
 

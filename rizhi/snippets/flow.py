@@ -30,6 +30,45 @@ def flow_links(data: Mapping[str, Any]) -> dict[str, str]:
     return dict(data.get("links", {}))
 
 
+def outline(data: Mapping[str, Any]) -> list[str]:
+    """没有脚本、换了引擎时看的步骤清单：头一个家族、头一种注意力，尺寸照头一个预设。"""
+    if "phases" not in data:  # 没有走法的数据：查看器也不画
+        return []
+    family = next(iter(data["variants"].values()))
+    walk = next(iter(family.values()))["steps"]
+    letters: dict[str, int] = data["presets"][0][3]
+    phases = [
+        letters | {name: evaluate(text, letters) for name, text in changed.items()}
+        for _, changed, _ in data["phases"]
+    ]
+    return [_sentence(data["steps"][index], phases) for index, _ in walk]
+
+
+def _sentence(step: list[Any], phases: list[dict[str, int]]) -> str:
+    op, _, name, _, line, _, _, shapes, captions = step
+    said = [_filled(text, letters) for text, letters in zip(captions, phases, strict=False)]
+    if len(said) > 1:
+        said = [f"prefill：{said[0]}", f"decode：{said[1]}"]
+    words = " ".join(said).replace("**", "")
+    made = f"{name} " if name else ""
+    return f"{op} → {made}({shapes[0].replace(' ', ', ')})（第 {line} 行）。{words}"
+
+
+def _filled(text: str, letters: Mapping[str, int]) -> str:
+    return re.sub(r"\{([^}]+)\}", lambda found: str(evaluate(found[1], letters)), text)
+
+
+def evaluate(expression: str, letters: Mapping[str, int]) -> int:
+    """一个式子的值：字母、整数、乘积、相加，如 H*D、T+1。"""
+    total = 0
+    for term in expression.split("+"):
+        product = 1
+        for factor in term.split("*"):
+            product *= int(factor) if factor.isdigit() else letters[factor]
+        total += product
+    return total
+
+
 def page_url(link: str) -> str:
     """`.md` 的路径在渲染出的站点里叫什么，别的站的不变；引擎自己会算的，不用这个。"""
     return link if ":" in link else re.sub(r"\.md(?=#|$)", ".html", link)

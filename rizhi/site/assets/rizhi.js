@@ -1,4 +1,4 @@
-// 数学公式：页面里有才载入本地的 KaTeX；图：点一下放大，再点或按 Esc 关上。
+// 数学公式：页面里有才载入本地的 KaTeX；图：点一下放大，再点或按 Esc 关上；形状里的字母上色。
 (() => {
   const base = document.currentScript.src.replace(/[^/]*$/, "");
 
@@ -26,6 +26,23 @@
     tail.deleteData(0, 1);
   }
 
+  // 正文里的形状，如 (B, H, T, D)：一个字母一种颜色，与张量流的图上一样
+  const SHAPE = /^\((?:(?:past|[BTSCHKDVIRPN]|\d+|[*+/])+(?:, ?(?=[^)])|,?(?=\))))+\)$/;
+  const SAME = { past: "s", P: "s", R: "d", N: "h" };
+
+  function colourShapes() {
+    for (const code of document.querySelectorAll("article :not(pre) > code")) {
+      if (!SHAPE.test(code.textContent) || code.children.length) continue;
+      const parts = code.textContent.split(/(past|[A-Z])/).map((text, i) => {
+        if (i % 2 === 0) return text;
+        const letter = Object.assign(document.createElement("span"), { textContent: text });
+        letter.style.color = `var(--rz-letter-${SAME[text] || text.toLowerCase()})`;
+        return letter;
+      });
+      code.replaceChildren(...parts);
+    }
+  }
+
   function zoom(image) {
     const dialog = document.createElement("dialog");
     dialog.className = "rz-zoom";
@@ -37,13 +54,16 @@
     dialog.showModal();
   }
 
+  colourShapes();
   if (document.querySelector(".arithmatex")) {
     add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
     add("script", { src: base + "katex/katex.min.js", onload: renderMath });
   }
   if (document.querySelector(".rz-flow")) {
-    add("link", { rel: "stylesheet", href: base + "tensor-flow.css" });
-    add("script", { src: base + "tensor-flow.js" });
+    add("link", { rel: "stylesheet", href: base + "flow/flow.css" });
+    for (const name of ["shapes", "diagram", "panels", "flow"]) {
+      add("script", { src: `${base}flow/${name}.js`, async: false }); // 按这个次序执行
+    }
   }
   // 放不下、要横滚的输出与代码，键盘也到得了；主题只管它自己的代码块
   const wide = new ResizeObserver((entries) => {

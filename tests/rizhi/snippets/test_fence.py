@@ -262,6 +262,22 @@ def test_flow_carries_its_data_and_says_where_it_comes_from(drawn: Path) -> None
     assert page.select(".rz-trouble") == []
 
 
+def test_flow_without_script_is_a_list_of_steps(vault: Vault, topic: Path) -> None:
+    """没有脚本、换了引擎，读到的是各步的清单：头一种走法、头一个预设的数。"""
+    step = ["cat", "k.cat", "k", "f", 7, "data", 2, ["B K S D"], ["S = {S}。", "S = {past+1}。"]]
+    data = {
+        "presets": [["小", "", "llama", {"B": 2, "T": 6}], ["大", "", "llama", {"B": 9, "T": 9}]],
+        "phases": [["prefill", {"past": "0", "S": "T"}, ""], ["decode", {"past": "T"}, ""]],
+        "steps": [["别的", "", "", "", 1, "", 0, ["B"], ["没走到"]], step],
+        "variants": {"llama": {"manual": {"steps": [[1, []]]}}},
+    }
+    topic.write_text(f"# %% 图\nprint({json.dumps(data)!r})\n", encoding="utf-8")
+    recording.record(vault, topic)
+    page = _html(fence.flow_fence("topic:图"))
+    (item,) = page.select(".rz-flow > ol > li")
+    assert item.get_text() == ("cat → k (B, K, S, D)（第 7 行）。prefill：S = 6。 decode：S = 7。")
+
+
 def test_flow_asks_the_engine_for_addresses(drawn: Path) -> None:
     """引擎有自己的处理器就问它：文件夹式的网址、不存在的页，它都知道。"""
     asked = SimpleNamespace(path_to_url=lambda link: f"/{link}/")
