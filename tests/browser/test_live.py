@@ -198,6 +198,32 @@ def test_what_the_server_says_stands_beside_the_row(served: Served, browser: Bro
         assert _docs(served) == before
 
 
+def test_what_is_said_only_once_stays_until_read(served: Served, browser: Browser) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    with _page(browser) as page:
+        page.goto(_day(served, 0))
+        _mark(page)
+        _row(page, TODO).get_by_role("checkbox").click()
+        _reloaded(page)
+        _mark(page)
+        today.write_bytes(before + "\n他先前打开的那份，存了回来。\n".encode())
+        _reloaded(page)
+        page.goto(_day(served, 2))
+        _mark(page)
+        _row(page, "复习二叉树").get_by_role("checkbox").click()
+        said = page.locator(".rz-warned")
+        expect(said).to_contain_text(f"少的是「- [x] {TODO}」")
+        _reloaded(page)
+        expect(said).to_contain_text(TODO)  # 刷新之后仍在
+        expect(_row(page, "复习二叉树").get_by_role("button", name="撤销")).to_be_visible()
+        said.get_by_role("button", name="知道了").click()
+        expect(said).to_have_count(0)
+        page.reload()
+        expect(said).to_have_count(0)
+    today.write_bytes(before)
+
+
 def _answer(route: Route, status: int, body: str) -> None:
     route.fulfill(status=status, content_type="application/json", body=body)
 

@@ -93,6 +93,20 @@ def test_two_clicks_on_one_row_settle_it_once(served: Guarded) -> None:
     assert served.page.read_text("utf-8").count(TODO) == 1
 
 
+@pytest.mark.parametrize("action, status", [("done", 409), ("new", 200), ("undo", 409)])
+def test_what_the_last_command_says_only_once_comes_with_the_answer(
+    served: Guarded, action: str, status: int
+) -> None:
+    """编辑器把旧内容整个存了回来：做成做不成，都在回答里说。"""
+    assert served.post({}, action="new")[0] == 200
+    before = served.page.read_text("utf-8")
+    change = served.post({"todo": TODO})[1]["change"]
+    served.page.write_text(f"{before}\n他又写了一句。\n", encoding="utf-8")
+    answer = served.post({"todo": "0" * 16, "change": change}, action=action)
+    assert answer[0] == status and "旧内容存了回来" in "".join(answer[1]["warnings"])
+    assert "旧内容存了回来" not in str(served.post({"todo": "0" * 16})[1])
+
+
 def test_an_action_is_taken_back_once_and_as_undo_would(served: Guarded) -> None:
     before = _files(served.vault.root)
     change = served.post({"todo": _number(served)})[1]["change"]
