@@ -229,8 +229,8 @@ class Live:
             return "500 Internal Server Error", {"error": "出了意外的错，细节在终端里。"}
 
     def _run(self, action: Action, wanted: Mapping[str, Any]) -> Answer:
-        """一次只做一个；到了时限先回答，做完之前仍不接下一个。"""
-        if not self._busy.acquire(blocking=False):
+        """一次只做一个，别的等着；到了时限先回答，做完之前仍不接下一个。"""
+        if not self._busy.acquire(timeout=ACTION_SECONDS):
             raise _Refused("503 Service Unavailable", "上一个动作还没有做完，稍后再试。")
         done = self._pool.submit(action, self._vault(), wanted)
         done.add_done_callback(self._release)

@@ -198,6 +198,21 @@ def test_what_the_server_says_stands_beside_the_row(served: Served, browser: Bro
         assert _docs(served) == before
 
 
+def test_boxes_ticked_one_after_another_are_all_settled(served: Served, page: Page) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    texts = (TODO, "复习二叉树")
+    page.goto(f"{served.address}/todos/index.html")
+    ticks = [page.get_by_role("checkbox", name=text).element_handle() for text in texts]
+    page.evaluate("(ticks) => ticks.forEach((tick) => tick.click())", ticks)
+    for text in texts:
+        row = page.locator("li.rz-todo", has_text=text)
+        expect(row.get_by_role("img", name="已完成")).to_be_visible()
+    written = today.read_text("utf-8")
+    assert all(f"- [x] {text}" in written for text in texts)
+    today.write_bytes(before)
+
+
 def test_what_is_said_only_once_stays_until_read(served: Served, browser: Browser) -> None:
     today = _today(served)
     before = today.read_bytes()

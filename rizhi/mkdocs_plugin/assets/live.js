@@ -7,7 +7,6 @@
   const WARNED = "rizhi-warned"; // 服务器只说一次的话，按了「知道了」为止
   const SETTLED = { done: "x", drop: "-" };
   const BAR_MINUTES = 10; // 那一行已经不在这一页上的，「撤销」在页脚留这么久
-  let busy = false;
 
   function make(tag, attributes, ...children) {
     const node = Object.assign(document.createElement(tag), attributes);
@@ -33,7 +32,8 @@
   // 做一件事；没有做成，回答里有 error，说为什么
   async function act(action, wanted) {
     const headers = { "Content-Type": "application/json", "X-Rizhi-Nonce": nonce };
-    const request = { method: "POST", headers, body: JSON.stringify(wanted) };
+    // keepalive：恰好要刷新了，也送得到
+    const request = { method: "POST", headers, body: JSON.stringify(wanted), keepalive: true };
     try {
       return await (await fetch(`/rizhi/live/${action}`, request)).json();
     } catch {
@@ -41,14 +41,13 @@
     }
   }
 
-  // 一次只做一件：前一件没有回答，后面的点击不算
+  // 一处没有回答，再点那一处不算；别处的照样送，服务器一件一件做
   async function alone(place, action, wanted) {
-    if (busy) return { error: "" };
-    busy = true;
+    if (place.ariaBusy === "true") return { error: "" };
     place.querySelectorAll(":scope > .rz-oops").forEach((old) => old.remove());
     place.ariaBusy = "true";
     const answer = await act(action, wanted);
-    place.ariaBusy = busy = false;
+    place.ariaBusy = "false";
     if (answer.error) complain(place, answer.error);
     if (answer.warnings?.length) remember(WARNED, [...(recall(WARNED) ?? []), ...answer.warnings]);
     warn();
@@ -145,6 +144,7 @@
     tick.dataset.mark = mark;
     if (answer.error !== undefined) return;
     show(todo, SETTLED[action]);
+    if (recall(LAST)?.change > answer.change) return; // 后点的先有了回答：退得回的是它
     const page = location.pathname;
     const last = { change: answer.change, todo, mark, page, said: answer.said, at: Date.now() };
     remember(LAST, last);
