@@ -100,6 +100,10 @@ def test_a_box_of_today_is_ticked_and_taken_back(served: Served, page: Page) -> 
     row = _row(page, TODO)
     tick = row.get_by_role("checkbox", name=TODO)
     expect(tick).not_to_be_checked()
+    page.emulate_media(media="print")
+    expect(tick).to_be_visible()  # 是按钮，也印出来
+    expect(row.locator(".rz-drop")).to_be_hidden()
+    page.emulate_media(media="screen")
     _mark(page)
     tick.click()
     undo = row.get_by_role("button", name="撤销")
