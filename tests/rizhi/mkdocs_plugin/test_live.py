@@ -143,6 +143,14 @@ def test_only_the_change_that_was_shown_is_taken_back(served: Guarded) -> None:
     assert _files(served.vault.root) == before
 
 
+def test_what_was_taken_back_elsewhere_is_said_to_be(served: Guarded) -> None:
+    assert served.post({}, action="new")[0] == 200
+    change = served.post({"todo": TODO})[1]["change"]
+    assert CliRunner().invoke(cli.main, ["--root", str(served.vault.root), "undo"]).exit_code == 0
+    status, answer = served.post({"change": change}, action="undo")
+    assert status == 409 and answer["error"] == "那一次已经退回了。"
+
+
 @pytest.mark.parametrize("change", [0, -1, 1.5, "1", True, None, 10**30])
 def test_a_change_that_is_none_is_refused(served: Guarded, change: object) -> None:
     assert served.post({"todo": TODO})[0] == 200
