@@ -20,7 +20,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.snippets.compare import compare
 from rizhi.template import TEMPLATES
-from rizhi.vault import Vault, find_vault
+from rizhi.vault import Vault, find_vault, groups
 
 EXAMPLE = TEMPLATES / "example/snippets"
 
@@ -65,6 +65,7 @@ def test_the_example_keeps_every_rule(tmp_path: Path) -> None:
     assert _run("init", str(tmp_path), "--example").exit_code == 0
     assert check.check_vault(find_vault(tmp_path), date(2026, 11, 24), strict=True) == []
     assert "柱状图里最大的矩形" in _run("--root", str(tmp_path), "todo").output
+    assert groups(find_vault(tmp_path)) == {"algorithms": "算法"}
 
 
 def test_the_record_of_the_example_is_what_it_prints(tmp_path: Path, forkserver: None) -> None:
