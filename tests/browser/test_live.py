@@ -1,6 +1,7 @@
 """从 Chromium 对着真的 `mkdocs serve`：自己的页面做得成，别处来的都不行，CSP 挡不住主题自己。"""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -207,14 +208,19 @@ def test_boxes_ticked_one_after_another_are_all_settled(served: Served, page: Pa
     before = today.read_bytes()
     texts = (TODO, "复习二叉树")
     page.goto(f"{served.address}/todos/index.html")
-    ticks = [page.get_by_role("checkbox", name=text).element_handle() for text in texts]
-    page.evaluate("(ticks) => ticks.forEach((tick) => tick.click())", ticks)
+    rows = page.locator("li.rz-todo", has_text=re.compile("|".join(texts)))
+    expect(rows.get_by_role("checkbox")).to_have_count(2)
+    _mark(page)
+    rows.evaluate_all("(rows) => rows.forEach((row) => row.querySelector('.rz-tick').click())")
     for text in texts:
         row = page.locator("li.rz-todo", has_text=text)
         expect(row.get_by_role("img", name="已完成")).to_be_visible()
     written = today.read_text("utf-8")
     assert all(f"- [x] {text}" in written for text in texts)
+    _reloaded(page)
+    _mark(page)
     today.write_bytes(before)
+    _reloaded(page)
 
 
 def test_what_is_said_only_once_stays_until_read(served: Served, browser: Browser) -> None:
@@ -240,7 +246,9 @@ def test_what_is_said_only_once_stays_until_read(served: Served, browser: Browse
         expect(said).to_have_count(0)
         page.reload()
         expect(said).to_have_count(0)
-    today.write_bytes(before)
+        _mark(page)
+        today.write_bytes(before)
+        _reloaded(page)
 
 
 def _answer(route: Route, status: int, body: str) -> None:
