@@ -581,7 +581,8 @@ def init(folder: Path, example: bool) -> None:
 
     for path in vaults.create(folder, example=example):
         click.echo(f"写好 {folder / path.relative_to(folder.resolve())}")
-    click.echo(f"接着：cd {shlex.quote(str(folder))}，rizhi new 写今天，mkdocs serve 边写边看。")
+    today = "今天的一页写好了" if example else "rizhi new 写今天"
+    click.echo(f"接着：cd {shlex.quote(str(folder))}，{today}，mkdocs serve 边写边看。")
 
 
 @main.command()

@@ -11,6 +11,7 @@ from rizhi.template import TEMPLATES
 from rizhi.vault import Vault, day_path, today
 
 FILES = ("README.md", "docs/index.md", "mkdocs.yml", "pyproject.toml", "snippets/conftest.py")
+GROUPS = '\n[tool.rizhi.groups] # 各组笔记在站点上叫什么，先写的在前\nalgorithms = "算法"\n'
 
 
 def create(root: Path, *, example: bool) -> list[Path]:
@@ -30,7 +31,9 @@ def create(root: Path, *, example: bool) -> list[Path]:
 
 def _files(vault: Vault, day: date | None) -> Iterator[tuple[Path, bytes]]:
     """要写的文件与内容；有 `day` 就带上那一天的例子。"""
-    yield from ((vault.root / name, (TEMPLATES / "vault" / name).read_bytes()) for name in FILES)
+    for name in FILES:
+        groups = GROUPS.encode() if day and name == "pyproject.toml" else b""
+        yield vault.root / name, (TEMPLATES / "vault" / name).read_bytes() + groups
     # 包里的名字不带点：造轮子、拷文件夹的工具常把点开头的漏掉
     yield vault.root / ".gitignore", (TEMPLATES / "vault/gitignore").read_bytes()
     if day:

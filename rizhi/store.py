@@ -215,6 +215,8 @@ def undo(root: Path, only: int = 0) -> Undone:
         last = _last(_recovered(root))
         if last is None:
             raise UndoError("没有能退回的改动。")
+        if only and last.number < only:
+            raise UndoError("那一次已经退回了。")
         if only and last.number != only:
             raise UndoError(f"那之后又有过别的改动（rizhi {last.command}），只能从最近的退起。")
         back = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)

@@ -243,11 +243,13 @@ def _prepared(vault: Vault, file: Incoming, known: "_Known", kinds: Collection[s
 
 
 def _page(text: str, day: date) -> str:
-    """BOM 在最前，再是前置数据与标题，然后是正文。"""
+    """BOM 在最前，再是前置数据与标题，然后是正文；正文以这一天的标题开头的，不再添一个。"""
     start, end = body_start(text), newline(text)
+    body, title = text[start:], heading(day)
+    own = body.lstrip("\ufeff \r\n").startswith(title)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     head = _front_matter(text[len(bom) : start], day, end)
-    return f"{bom}{head}{end}{heading(day)}{end}{end}{text[start:]}"
+    return f"{bom}{head}{end}" + ("" if own else f"{title}{end}{end}") + body
 
 
 def _front_matter(old: str, day: date, end: str) -> str:

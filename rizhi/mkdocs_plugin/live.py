@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -44,35 +45,50 @@ Action = Callable[[Vault, Mapping[str, Any]], Answer]
 
 
 class _Refused(Exception):
-    """不做，与为什么。"""
+    """不做，与为什么；`warnings` 是在那之前已经知道、只说这一次的话。"""
 
-    def __init__(self, status: str, why: str) -> None:
+    def __init__(self, status: str, why: str, warnings: Sequence[str] = ()) -> None:
         super().__init__(why)
-        self.status = status
+        self.status, self.warnings = status, list(warnings)
 
 
 # ---- 动作 ----
 
 
-def settle(vault: Vault, wanted: Mapping[str, Any], mark: str, verb: str) -> Answer:
+def _warned(act: Callable[[Vault, Mapping[str, Any], list[str]], Answer]) -> Action:
+    """先收拾上一条命令留下的：它的话只说这一次，做成做不成都随回答带给页面。"""
+
+    def action(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+        warnings = store.settle(vault.root)
+        try:
+            return {**act(vault, wanted, warnings), "warnings": warnings}
+        except (RizhiError, OSError) as error:
+            raise _Refused("409 Conflict", cause(error, vault.root), warnings) from error
+
+    return action
+
+
+def settle(
+    vault: Vault, wanted: Mapping[str, Any], warnings: list[str], *, mark: str, verb: str
+) -> Answer:
     """了结一条待办，与命令行的 done、drop 一样；`todo` 是编号或文字。
 
     页面送来的是十六位的编号：文字或写下的那天变了，就对不上，不会了结成别的一条。
     """
     text = _text(wanted, "todo")
-    warnings = store.settle(vault.root)
     result = write.settle(vault, today(vault), text, mark, warnings.append)
     if len(result.candidates) != 1:
         raise RizhiError(_unmatched(text, result.candidates))
     path = vault.relative(result.path)
     said = f"{verb}：{result.text}（{path}）"
-    return {"said": said, "path": path, "change": result.change, "warnings": warnings}
+    return {"said": said, "path": path, "change": result.change}
 
 
-def new(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+def new(vault: Vault, wanted: Mapping[str, Any], warnings: list[str]) -> Answer:
     """新建今天那一页，与 `rizhi new` 一样；已有就说已有。"""
-    day, warnings = today(vault), store.settle(vault.root)
+    day = today(vault)
     page = write.create(vault, day, now=day)
+    warnings += page.warnings
     path = vault.relative(page.path)
     return {
         "said": f"写好 {path}。" if page.created else f"{path} 已经有了。",
@@ -80,17 +96,14 @@ def new(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
         "page": page.path.relative_to(vault.docs).with_suffix(".html").as_posix(),
         "created": page.created,
         "change": page.change,
-        "warnings": [*warnings, *page.warnings],
     }
 
 
-def undo(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+def undo(vault: Vault, wanted: Mapping[str, Any], _: list[str]) -> Answer:
     """退回刚才那一号改动，与 `rizhi undo` 一样；后来又有过别的，就不退。"""
-    number = _number(wanted, "change")
-    warnings = store.settle(vault.root)
-    undone = store.undo(vault.root, number)
+    undone = store.undo(vault.root, _number(wanted, "change"))
     names = "、".join(vault.relative(path) for path in undone.paths)
-    return {"said": f"退回了 rizhi {undone.command}：{names}", "warnings": warnings}
+    return {"said": f"退回了 rizhi {undone.command}：{names}"}
 
 
 def undoable(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
@@ -99,10 +112,10 @@ def undoable(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
 
 
 ACTIONS: dict[str, Action] = {
-    "done": lambda vault, wanted: settle(vault, wanted, "x", "完成"),
-    "drop": lambda vault, wanted: settle(vault, wanted, "-", "放弃"),
-    "new": new,
-    "undo": undo,
+    "done": _warned(partial(settle, mark="x", verb="完成")),
+    "drop": _warned(partial(settle, mark="-", verb="放弃")),
+    "new": _warned(new),
+    "undo": _warned(undo),
     "undoable": undoable,
 }
 
@@ -207,7 +220,8 @@ class Live:
                 raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
-            return refused.status, {"error": str(refused)}
+            told = {"warnings": refused.warnings} if refused.warnings else {}
+            return refused.status, {"error": str(refused), **told}
         except (RizhiError, OSError) as error:
             return "409 Conflict", {"error": cause(error, self._vault().root)}
         except Exception:  # 服务器的边界：说一句，细节在终端里
@@ -215,8 +229,8 @@ class Live:
             return "500 Internal Server Error", {"error": "出了意外的错，细节在终端里。"}
 
     def _run(self, action: Action, wanted: Mapping[str, Any]) -> Answer:
-        """一次只做一个；到了时限先回答，做完之前仍不接下一个。"""
-        if not self._busy.acquire(blocking=False):
+        """一次只做一个，别的等着；到了时限先回答，做完之前仍不接下一个。"""
+        if not self._busy.acquire(timeout=ACTION_SECONDS):
             raise _Refused("503 Service Unavailable", "上一个动作还没有做完，稍后再试。")
         done = self._pool.submit(action, self._vault(), wanted)
         done.add_done_callback(self._release)

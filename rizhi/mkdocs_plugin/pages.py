@@ -82,7 +82,8 @@ def _around(shown: list[Panel], uri: str) -> Around:
 def scripts(web: Web) -> dict[str, str]:
     """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
     ends = web.vault.config.get("day_ends", 4)
-    days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
+    begun = [web.begun] if web.begun and not web.begun.words else []  # 刚建好、还没写的今天也去得
+    days = json.dumps({"ends": ends, "days": [str(day.date) for day in (*web.days, *begun)]})
     previews = {f"previews/{note.group}/{note.slug}.js": _preview(web, note) for note in web.notes}
     return {"assets/days.js": f"rizhiDays({days});\n"} | previews
 

@@ -1,6 +1,7 @@
 """从 Chromium 对着真的 `mkdocs serve`：自己的页面做得成，别处来的都不行，CSP 挡不住主题自己。"""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -100,6 +101,10 @@ def test_a_box_of_today_is_ticked_and_taken_back(served: Served, page: Page) -> 
     row = _row(page, TODO)
     tick = row.get_by_role("checkbox", name=TODO)
     expect(tick).not_to_be_checked()
+    page.emulate_media(media="print")
+    expect(tick).to_be_visible()  # 是按钮，也印出来
+    expect(row.locator(".rz-drop")).to_be_hidden()
+    page.emulate_media(media="screen")
     _mark(page)
     tick.click()
     undo = row.get_by_role("button", name="撤销")
@@ -196,6 +201,54 @@ def test_what_the_server_says_stands_beside_the_row(served: Served, browser: Bro
         tick.click()
         expect(said).to_contain_text("文字改过")
         assert _docs(served) == before
+
+
+def test_boxes_ticked_one_after_another_are_all_settled(served: Served, page: Page) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    texts = (TODO, "复习二叉树")
+    page.goto(f"{served.address}/todos/index.html")
+    rows = page.locator("li.rz-todo", has_text=re.compile("|".join(texts)))
+    expect(rows.get_by_role("checkbox")).to_have_count(2)
+    _mark(page)
+    rows.evaluate_all("(rows) => rows.forEach((row) => row.querySelector('.rz-tick').click())")
+    for text in texts:
+        row = page.locator("li.rz-todo", has_text=text)
+        expect(row.get_by_role("img", name="已完成")).to_be_visible()
+    written = today.read_text("utf-8")
+    assert all(f"- [x] {text}" in written for text in texts)
+    _reloaded(page)
+    _mark(page)
+    today.write_bytes(before)
+    _reloaded(page)
+
+
+def test_what_is_said_only_once_stays_until_read(served: Served, browser: Browser) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    with _page(browser) as page:
+        page.goto(_day(served, 0))
+        _mark(page)
+        _row(page, TODO).get_by_role("checkbox").click()
+        _reloaded(page)
+        _mark(page)
+        today.write_bytes(before + "\n他先前打开的那份，存了回来。\n".encode())
+        _reloaded(page)
+        page.goto(_day(served, 2))
+        _mark(page)
+        _row(page, "复习二叉树").get_by_role("checkbox").click()
+        said = page.locator(".rz-warned")
+        expect(said).to_contain_text(f"少的是「- [x] {TODO}」")
+        _reloaded(page)
+        expect(said).to_contain_text(TODO)  # 刷新之后仍在
+        expect(_row(page, "复习二叉树").get_by_role("button", name="撤销")).to_be_visible()
+        said.get_by_role("button", name="知道了").click()
+        expect(said).to_have_count(0)
+        page.reload()
+        expect(said).to_have_count(0)
+        _mark(page)
+        today.write_bytes(before)
+        _reloaded(page)
 
 
 def _answer(route: Route, status: int, body: str) -> None:

@@ -232,6 +232,27 @@ def test_todo_filter(page: Page, root: str) -> None:
     expect(count).to_have_text(whole)
 
 
+def test_the_filter_outlives_a_reload_and_the_way_back(page: Page, root: str) -> None:
+    _change_first_todo(page, "todo.dataset.due = '2000-01-01'")
+    page.goto(f"{root}/todos/index.html")
+    search = page.locator(".rz-filter input")
+    text = page.locator("li.rz-todo[data-state=open]").first.locator(".rz-text").inner_text()[:4]
+    search.fill(text)
+    page.get_by_role("button", name="已逾期").click()
+    expect(page.locator("li.rz-todo:visible")).to_have_count(1)
+    page.reload()
+    expect(search).to_have_value(text)
+    expect(page.locator("li.rz-todo:visible")).to_have_count(1)
+    page.goto(f"{root}/index.html")
+    page.go_back()
+    expect(search).to_have_value(text)
+    expect(page.locator("li.rz-todo:visible")).to_have_count(1)
+    page.goto(f"{root}/index.html")
+    page.goto(f"{root}/todos/index.html")
+    expect(search).to_have_value("")
+    expect(page.get_by_role("button", name="全部")).to_have_attribute("aria-pressed", "true")
+
+
 def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
     page.goto(f"{root}/todos/index.html")
     before = page.locator(".rz-count").inner_text()

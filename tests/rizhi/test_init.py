@@ -20,7 +20,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.snippets.compare import compare
 from rizhi.template import TEMPLATES
-from rizhi.vault import Vault, find_vault
+from rizhi.vault import Vault, find_vault, groups
 
 EXAMPLE = TEMPLATES / "example/snippets"
 
@@ -56,10 +56,16 @@ def test_an_empty_vault_works_at_once(tmp_path: Path) -> None:
     assert _run(*at, "export", str(tmp_path / "out")).exit_code == 0
 
 
+def test_what_comes_next_is_not_what_the_example_has_done(tmp_path: Path) -> None:
+    assert "rizhi new 写今天" in _run("init", str(tmp_path / "空的")).output
+    assert "rizhi new" not in _run("init", str(tmp_path / "例子"), "--example").output
+
+
 def test_the_example_keeps_every_rule(tmp_path: Path) -> None:
     assert _run("init", str(tmp_path), "--example").exit_code == 0
     assert check.check_vault(find_vault(tmp_path), date(2026, 11, 24), strict=True) == []
     assert "柱状图里最大的矩形" in _run("--root", str(tmp_path), "todo").output
+    assert groups(find_vault(tmp_path)) == {"algorithms": "算法"}
 
 
 def test_the_record_of_the_example_is_what_it_prints(tmp_path: Path, forkserver: None) -> None:

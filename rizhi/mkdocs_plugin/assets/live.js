@@ -4,9 +4,9 @@
   const nonce = document.querySelector("meta[name=rizhi-nonce]").content;
   const LAST = "rizhi-last"; // 这个标签页最近一次了结：{change, todo, mark, page, said, at}
   const NEW = "rizhi-new"; // 刚写好、还没有建好的今天：{page, at}
+  const WARNED = "rizhi-warned"; // 服务器只说一次的话，按了「知道了」为止
   const SETTLED = { done: "x", drop: "-" };
   const BAR_MINUTES = 10; // 那一行已经不在这一页上的，「撤销」在页脚留这么久
-  let busy = false;
 
   function make(tag, attributes, ...children) {
     const node = Object.assign(document.createElement(tag), attributes);
@@ -32,7 +32,8 @@
   // 做一件事；没有做成，回答里有 error，说为什么
   async function act(action, wanted) {
     const headers = { "Content-Type": "application/json", "X-Rizhi-Nonce": nonce };
-    const request = { method: "POST", headers, body: JSON.stringify(wanted) };
+    // keepalive：恰好要刷新了，也送得到
+    const request = { method: "POST", headers, body: JSON.stringify(wanted), keepalive: true };
     try {
       return await (await fetch(`/rizhi/live/${action}`, request)).json();
     } catch {
@@ -40,16 +41,29 @@
     }
   }
 
-  // 一次只做一件：前一件没有回答，后面的点击不算
+  // 一处没有回答，再点那一处不算；别处的照样送，服务器一件一件做
   async function alone(place, action, wanted) {
-    if (busy) return { error: "" };
-    busy = true;
+    if (place.ariaBusy === "true") return { error: "" };
     place.querySelectorAll(":scope > .rz-oops").forEach((old) => old.remove());
     place.ariaBusy = "true";
     const answer = await act(action, wanted);
-    place.ariaBusy = busy = false;
+    place.ariaBusy = "false";
     if (answer.error) complain(place, answer.error);
+    if (answer.warnings?.length) remember(WARNED, [...(recall(WARNED) ?? []), ...answer.warnings]);
+    warn();
     return answer;
+  }
+
+  // 旁边的一句会随刷新没了；这几句别处不再说，留到看过为止
+  function warn() {
+    document.querySelector(".rz-warned")?.remove();
+    const lines = recall(WARNED)?.map((line) => make("p", { textContent: line }));
+    if (!lines) return;
+    const known = button("rz-known", "知道了", null, () => {
+      forget(WARNED);
+      warn();
+    });
+    document.body.append(make("div", { className: "rz-notice rz-warned", role: "alert" }, ...lines, known));
   }
 
   function complain(place, why) {
@@ -130,6 +144,7 @@
     tick.dataset.mark = mark;
     if (answer.error !== undefined) return;
     show(todo, SETTLED[action]);
+    if (recall(LAST)?.change > answer.change) return; // 后点的先有了回答：退得回的是它
     const page = location.pathname;
     const last = { change: answer.change, todo, mark, page, said: answer.said, at: Date.now() };
     remember(LAST, last);
@@ -138,7 +153,7 @@
 
   // 「撤销」在那一行旁边；那一行已经不在这一页上，就在页脚
   function offer(last) {
-    document.querySelectorAll(".rz-undo, .rz-notice").forEach((old) => old.remove());
+    document.querySelectorAll(".rz-undo, .rz-notice:not(.rz-warned)").forEach((old) => old.remove());
     const item = same(last.todo)[0];
     const take = button("rz-undo", "撤销", `撤销：${last.said}`, () => takeBack(last));
     if (item) acts(item).append(take);
@@ -202,6 +217,7 @@
     goNew();
     document.querySelectorAll("[data-action=new]").forEach(dressNew);
     document.querySelectorAll("article li[data-todo]").forEach(dress);
+    warn();
     offerAgain();
   });
 })();

@@ -44,14 +44,17 @@
     const buttons = KINDS.map(([name]) =>
       make("button", { type: "button", textContent: name, ariaPressed: "false" }),
     );
-    let chosen = 0;
+    // 刷新（serve 时存一次盘、点一个框就刷新）、退回来，筛的还是那些；另开一页从头来
+    let { chosen, text } = history.state?.filter ?? { chosen: 0, text: "" };
+    input.value = text;
 
     function apply() {
-      const wanted = fold(input.value).split(/\s+/).filter(Boolean);
+      history.replaceState({ ...history.state, filter: { chosen, text } }, "");
+      const wanted = fold(text).split(/\s+/).filter(Boolean);
       const left = { open: 0, ended: 0 };
       for (const item of items) {
-        const text = words.get(item);
-        item.hidden = !(KINDS[chosen][1](item) && wanted.every((word) => text.includes(word)));
+        const whole = words.get(item);
+        item.hidden = !(KINDS[chosen][1](item) && wanted.every((word) => whole.includes(word)));
         if (!item.hidden) left[item.dataset.state === "open" ? "open" : "ended"] += 1;
       }
       for (const [group, hint] of hints) {
@@ -67,12 +70,18 @@
         apply();
       }),
     );
+    function typed() {
+      text = input.value;
+      apply();
+    }
+
     // 拼音还没上屏时不过滤，不然列表会跟着字母闪
-    input.addEventListener("input", (event) => event.isComposing || apply());
-    input.addEventListener("compositionend", apply);
+    input.addEventListener("input", (event) => event.isComposing || typed());
+    input.addEventListener("compositionend", typed);
     const bar = make("div", { className: "rz-filter" }, input, ...buttons, count);
     document.querySelector("article h2").before(bar);
     apply();
+    return apply;
   }
 
   // 逾期与否要看读的这一天，不看建站的那一天；搁到的那天不是期限
@@ -301,8 +310,8 @@
     for (const folded of opened) folded.open = false;
   });
 
-  if (here === `${root}todos/index.html`) addFilter();
-  markLate();
+  const filter = here === `${root}todos/index.html` && addFilter();
+  markLate().then(() => filter && filter()); // 筛着「已逾期」刷新的，标上了才筛得出
   document.querySelectorAll("div.rz-heat").forEach(dressHeat);
   document.querySelectorAll("div.rz-graph").forEach(dressGraph);
   foldLong();

@@ -99,6 +99,18 @@ def test_the_body_is_kept_byte_for_byte(
     assert source.read_bytes() == (bom + body).encode()
 
 
+@pytest.mark.parametrize("title", ["# 2026-11-21 星期六", "\n# 2026-11-21 星期六　头一天"])
+def test_a_page_that_has_its_title_gets_no_second_one(
+    rz: Run, vault: Vault, tmp_path: Path, title: str
+) -> None:
+    body = (CASES.parent / "states.md").read_text("utf-8").replace("# 2026-11-21 星期六", title)
+    source = _source(tmp_path / "old", "2026-11-21.md", body)
+    assert rz("import", str(source)).exit_code == 0
+    head = "---\ndate: 2026-11-21\ntags: []\n---\n\n"
+    assert day_path(vault, date(2026, 11, 21)).read_text("utf-8") == head + body
+    assert "已经收过" in rz("import", str(source)).output
+
+
 def test_the_report_says_what_was_recognised(rz: Run, tmp_path: Path) -> None:
     text = BODY + "## 健身\n练背\n\n## attn_out 各头合并\n\n## 明日计划\n- [ ] 复习\n## 类型提示\n"
     source = _source(tmp_path / "old", "2026-11-20.md", text)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from mkdocs.config import load_config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
-from rizhi.mkdocs_plugin import nav
+from rizhi.mkdocs_plugin import nav, pages
 from rizhi.mkdocs_plugin.plugin import RizhiPlugin
 from rizhi.page import Page, load
+from rizhi.site.graph import read_web
 from rizhi.vault import find_vault
 from tests import vaults
 from tests.conftest import Site
+from tests.rizhi import webs
 from tests.rizhi.mkdocs_plugin.edits import differences
 
 ENTRY = re.compile(r"^  - rizhi(?::.*| #.*)?\n", re.M)
@@ -178,3 +181,12 @@ def test_offline_takes_the_worker_from_the_package(root: Path) -> None:
     page = BeautifulSoup((root / "site/index.html").read_text("utf-8"), "html.parser")
     scripts = [script["src"] for script in page.select('script[src*="iframe-worker"]')]
     assert scripts == ["assets/iframe-worker.js"]
+
+
+def test_the_key_for_today_reaches_a_page_not_yet_written(tmp_path: Path) -> None:
+    """「写今天」刚建好的一页；过了那天还空着，就去最近写过的。"""
+    days = {"2026-11-22": "## 思考\n\n掩码\n", "2026-11-24": "## 思考\n\n- \n"}
+    vault = webs.vault_of(tmp_path, webs.pages_of(days))
+    for today, last in (("2026-11-24", "2026-11-24"), ("2026-11-25", "2026-11-22")):
+        script = pages.scripts(read_web(vault, date.fromisoformat(today)))["assets/days.js"]
+        assert max(re.findall(r"\d{4}-\d\d-\d\d", script)) == last
