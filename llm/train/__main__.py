@@ -18,6 +18,7 @@ from typing import (
 
 import torch
 from transformers import TextStreamer
+from transformers.utils.logging import disable_progress_bar
 
 from llm.train.loop import pick_device
 from llm.train.pretrain import PretrainConfig, TokenizerConfig, pretrain, train_a_tokenizer
@@ -153,6 +154,7 @@ def main(arguments: Sequence[str]) -> int:
         print(usage(name))
         return 0 if name in COMMANDS or name in ("", "--help", "-h") else 2
     kind, run = COMMANDS[name]
+    disable_progress_bar()  # transformers 读写权重时的英文进度条
     try:
         return 0 if run(parse(kind, rest)) else 130
     except (ValueError, OSError) as error:

@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 from llm.train.data import Position
@@ -57,9 +58,11 @@ def save(
             _flush(path)
         writing.rename(folder)
         _flush(out)
-    except BaseException:
+    except (OSError, CheckpointException) as error:
         shutil.rmtree(writing, ignore_errors=True)
-        raise
+        raise OSError(
+            f"{folder} 存不下：{_cause(error)}。腾出地方，用同一条命令接着训；之前的检查点都在。"
+        ) from error
     for old in complete(out)[:-KEPT]:
         shutil.rmtree(old)
     return folder
@@ -127,6 +130,13 @@ def _one_process() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         yield
+
+
+def _cause(error: Exception) -> Exception:
+    """torch 把各进程的错包成一个；真正的那个在里面。"""
+    if isinstance(error, CheckpointException):
+        return next(iter(error.failures.values()))[0]
+    return error
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:

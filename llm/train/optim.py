@@ -44,7 +44,7 @@ def lr_at(
         raise ValueError(f"schedule={kind!r}：只能是 {'、'.join(SCHEDULES)}。")
     if update < warmup:
         return peak * update / warmup
-    start = warmup if kind == "cosine" else max(warmup, total - total // 5)
+    start = warmup if kind == "cosine" else max(warmup, min(total - total // 5, total - 1))
     done = min(max(update - start, 0) / max(total - start, 1), 1.0)  # 降了几成
     left = (1 + math.cos(math.pi * done)) / 2 if kind == "cosine" else 1 - done
     return least + (peak - least) * left
