@@ -132,7 +132,7 @@ def _one_process() -> Iterator[None]:
         yield
 
 
-def _cause(error: Exception) -> Exception:
+def _cause(error: Exception) -> BaseException:
     """torch 把各进程的错包成一个；真正的那个在里面。"""
     if isinstance(error, CheckpointException):
         return next(iter(error.failures.values()))[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,9 +37,9 @@ def invariant(check: Callable[[Path], None]) -> Callable[[Path], None]:
     return check
 
 
-def tiny(vocab_size: int = 61, **changed: object) -> LLMForCausalLM:
+def tiny(vocab_size: int = 61, **changed: Any) -> LLMForCausalLM:
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -340,7 +341,7 @@ def trained(folder: Path, stop: int = 0) -> list[torch.Tensor]:
     rows, config = data.pack(documents(40), 16, 0), config_in(folder)
     right, count = loop.train_step, 0
 
-    def step(*given: object) -> loop.Step:
+    def step(*given: Any) -> loop.Step:
         nonlocal count
         count += 1
         if count == stop:
@@ -372,7 +373,7 @@ def resumed_equals_uninterrupted(folder: Path) -> None:
 # ---- LoRA ----
 
 
-def adapted(train: bool = False, **changed: object) -> tuple[LLMForCausalLM, data.Batch]:
+def adapted(train: bool = False, **changed: Any) -> tuple[LLMForCausalLM, data.Batch]:
     model, batch = tiny(**changed), micro_batches()[0]
     torch.manual_seed(6)
     lora.add_lora(model, ["q_proj", "v_proj"], 4, 16.0)
@@ -389,7 +390,8 @@ def adapted(train: bool = False, **changed: object) -> tuple[LLMForCausalLM, dat
 def merged_equals_adapted(_: Path) -> None:
     model, batch = adapted(train=True)
     before = model(**batch, use_cache=False).logits
-    after = lora.merge_lora(model)(**batch, use_cache=False).logits
+    lora.merge_lora(model)
+    after = model(**batch, use_cache=False).logits
     assert not any(isinstance(module, lora.LoRALinear) for module in model.modules())
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
     assert not after.allclose(tiny()(**batch, use_cache=False).logits, atol=1e-4)
@@ -406,7 +408,8 @@ def adapted_starts_as_base(_: Path) -> None:
 def adapter_can_learn(_: Path) -> None:
     model, batch = adapted()
     model(**batch, use_cache=False).loss.backward()
-    grads = [m.lora_B.weight.grad for m in model.modules() if isinstance(m, lora.LoRALinear)]
+    layers = [m for m in model.modules() if isinstance(m, lora.LoRALinear)]
+    grads = [layer.lora_B.weight.grad for layer in layers]
     assert grads and all(grad.abs().sum() > 0 for grad in grads)
 
 
@@ -423,12 +426,13 @@ def base_stays(_: Path) -> None:
 def embedding_stays(_: Path) -> None:
     """绑着的输出头不许加；许了，并回时词嵌入就跟着变。"""
     model = tiny(tie_word_embeddings=True)
-    before = model.get_input_embeddings().weight.detach().clone()
+    embedding: Any = model.get_input_embeddings()
+    before = embedding.weight.detach().clone()
     with suppress(ValueError):
         lora.add_lora(model, ["lm_head"], 4, 16.0)
         nn_filled(model)
         lora.merge_lora(model)
-    assert torch.equal(model.get_input_embeddings().weight, before)
+    assert torch.equal(embedding.weight, before)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """小语料取自 Python 自带的说明，从不读知识库；分词器与模型都小得一秒就好。"""
 
 from pydoc_data.topics import topics
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +20,10 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return train_tokenizer(TEXTS, V)
 
 
-def tiny(vocab_size: int = V, **changed: object) -> LLMForCausalLM:
+def tiny(vocab_size: int = V, **changed: Any) -> LLMForCausalLM:
     """两层、宽 32 的模型，权重由种子 0 定。"""
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
         "hidden_size": 32,
         "intermediate_size": 48,

@@ -45,7 +45,8 @@ def by_trainer(given: Rows, folder: Path) -> tuple[list[tuple[float, float]], li
         """Trainer 默认打乱次序；这里要同样的次序。"""
 
         def _get_train_sampler(self, *_: Any) -> Any:
-            return torch.utils.data.SequentialSampler(self.train_dataset)
+            dataset: Any = self.train_dataset
+            return torch.utils.data.SequentialSampler(dataset)
 
     model = tiny(61)
     arguments = TrainingArguments(

@@ -1,5 +1,7 @@
 """算出来的参数、显存与运算次数，与量出来的相等。"""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,7 +11,7 @@ from llm.model import LLMForCausalLM
 from llm.train.budget import budget, check_memory
 from llm.train.optim import build_optimizer
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 61,
     "hidden_size": 32,
     "intermediate_size": 48,

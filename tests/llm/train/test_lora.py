@@ -1,5 +1,7 @@
 """LoRA 与 peft 逐位相等：一样的初始化、一样的五步、一样的合并。"""
 
+from typing import Any
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -11,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 还在用旧名
 )
 NAMES = ["q_proj", "k_proj", "v_proj", "o_proj"]
-RANK, ALPHA = 4, 16.0
+RANK, ALPHA = 4, 16
 
 
 def batches() -> torch.Tensor:
@@ -55,7 +57,8 @@ def test_it_starts_steps_and_merges_like_peft() -> None:
     assert all(torch.equal(a, b) for a, b in zip(after, adapters(other), strict=True))
     assert all(not torch.equal(a, b) for a, b in zip(after, start, strict=True))
     merged = merge_lora(mine).state_dict()
-    reference = other.merge_and_unload().state_dict()
+    unloaded: Any = other
+    reference = unloaded.merge_and_unload().state_dict()
     assert merged.keys() == tiny(61).state_dict().keys() == reference.keys()
     assert all(torch.equal(merged[name], reference[name]) for name in merged)
 
