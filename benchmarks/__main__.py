@@ -19,6 +19,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "serve": ("site", "llm"),
     "site": ("site",),
     "snippets": ("llm", "bench"),
+    "train": ("llm", "test"),
     "web": ("site",),
 }
 
