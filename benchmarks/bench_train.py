@@ -86,7 +86,7 @@ def against_llama() -> Case:
 
 def against_trainer() -> Case:
     """同一个模型，换上 HF Trainer 的循环；两边都是从头训一遍，最后都存一个检查点。"""
-    given = rows(BATCH * UPDATES * 4)
+    given = rows(BATCH * UPDATES * 12)
     folder = Path(tempfile.mkdtemp())
     count = len(given) // BATCH
     listed: Any = [{k: v[n] for k, v in vars(given).items()} for n in range(len(given))]
