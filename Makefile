@@ -26,6 +26,7 @@ serve: $(VENV)/.site  ## 浏览：打开 http://127.0.0.1:8000/
 site: $(VENV)/.site  ## 构建静态站点到 site/
 	$(RUN) mkdocs build
 
+# 不带日记；要带，make offline DIARY=true
 offline: $(VENV)/.site  ## 构建到 site-offline/：拷走、双击 index.html 就能看，也能搜索
 	OFFLINE=true $(RUN) mkdocs build -d site-offline
 

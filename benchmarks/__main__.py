@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 NEEDS: dict[str, tuple[str, ...]] = {
     "journal": (),
     "llm": ("llm",),
+    "paint": ("site", "test"),
     "serve": ("site", "llm"),
     "site": ("site",),
     "snippets": ("llm", "bench"),

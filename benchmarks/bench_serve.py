@@ -97,7 +97,7 @@ def change_snippet(root: Path, url: str) -> float:
 def change_llm(root: Path, url: str) -> float:
     mark = next(_marks)
     start = time.perf_counter()
-    edit(root, MODEL, "S, device = past + T", f"    print('来' + '自', {mark - 1} + 1)  # 基准\n")
+    edit(root, MODEL, "    S = past + T", f"    print('来' + '自', {mark - 1} + 1)  # 基准\n")
     wait_for(url, f"来自 {mark}")
     spent = time.perf_counter() - start
     settle(root, url)

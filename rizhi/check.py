@@ -33,7 +33,7 @@ from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, read_links
-from rizhi.snippets.source import documented, find_object, module_file
+from rizhi.snippets.source import documented, read_fence_line
 from rizhi.vault import (
     SETTINGS,
     SLUG,
@@ -643,7 +643,7 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
     if not name:
         return
     if lang == "source":
-        find_object(module_file(scene.vault, module), inside)
+        read_fence_line(scene.vault, name)
         return
     path = cells.snippet_file(scene.vault, module)
     parsed = scene.snippet(path)
@@ -724,7 +724,7 @@ def _readable(scene: Scene) -> Iterator[tuple[Path, cells.Snippet]]:
 
 
 def _checks(parsed: cells.Snippet) -> list[cells.Cell]:
-    return [cell for cell in parsed.code_cells if cell.title.startswith("检验")]
+    return [cell for cell in parsed.code_cells if cell.checks]
 
 
 def _helpers(trees: list[ast.Module]) -> set[str]:

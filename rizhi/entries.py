@@ -107,9 +107,9 @@ def _walk(vault: Vault, folder: str) -> Iterator[Misfit]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(vault, entry.path)
-        built = _built(entry.name)
-        if taken.setdefault(built, entry.name) != entry.name:
-            other = f"与 {taken[built]} 在站点上是同一个 {built}"
+        page = built(entry.name)
+        if taken.setdefault(page, entry.name) != entry.name:
+            other = f"与 {taken[page]} 在站点上是同一个 {page}"
             yield Misfit(Path(entry.path), other, "改个名字，或只留一个")
 
 
@@ -118,7 +118,7 @@ def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
     path, page = Path(entry.path), is_page(entry.name)
     if not named(entry.name):
         return Misfit(path, "名字不是 UTF-8，或有控制字符，站点不收", "改个名字")
-    if len(os.fsencode(_built(entry.name))) > _LONGEST:
+    if len(os.fsencode(built(entry.name))) > _LONGEST:
         return Misfit(path, "名字太长，站点上放不下", "改个短的名字")
     if entry.is_symlink() and (wrong := _link(vault, path)):
         return wrong
@@ -133,7 +133,7 @@ def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
     return None
 
 
-def _built(name: str) -> str:
+def built(name: str) -> str:
     """一个文件在站点上叫什么。"""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122  一个库有几千个名字
     if is_page(name):

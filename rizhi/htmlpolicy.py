@@ -126,6 +126,7 @@ _LINE = re.compile(r"\r\n?|\n")
 def judge(html: str, policy: Policy = PAGE) -> Iterator[Finding]:
     """一段要放进页面的 HTML 里不许的东西，按位置；末尾没有合上的也算。"""
     lines: list[int] = []
+    allowed: set[object] = set()  # 一页里同样的标签往往有几千个：许过的不再判
     style = False
     last: Token | None = None
 
@@ -141,8 +142,14 @@ def judge(html: str, policy: Policy = PAGE) -> Iterator[Finding]:
             style = tag == "style"
             if tag == _END and place(token) == len(html):
                 return
-            for why in reasons(token, policy):
+            same = tag, tuple(token.attrs or ())
+            if same in allowed:
+                continue
+            found = list(reasons(token, policy))
+            for why in found:
                 yield Finding(place(token), _shown(token), why)
+            if not found:
+                allowed.add(same)
         elif style and kind == TokenType.TEXT and _STYLE.search(token.data or ""):
             yield Finding(place(token), "<style>", "样式里有会去取东西的写法")
     at = place(last) if last else 0

@@ -24,7 +24,8 @@ def create(root: Path, *, example: bool) -> list[Path]:
     if taken:
         raise RizhiError(f"{root} 里已有 {'、'.join(taken)}；换一个文件夹，或先移走它。")
     vault.root.mkdir(parents=True, exist_ok=True)
-    return store.change(vault.root, "init", [store.creation(p, data) for p, data in files.items()])
+    steps = [store.creation(path, data) for path, data in files.items()]
+    return store.change(vault.root, "init", steps).paths
 
 
 def _files(vault: Vault, day: date | None) -> Iterator[tuple[Path, bytes]]:

@@ -106,7 +106,7 @@ def rename(vault: Vault, old: str, new: str) -> Moved:
         raise RizhiError(f"{vault.relative(taken[0])} 已存在；换一个名字。")
     edits, count = _edits(vault, _Replacement(old, new, moves, renamed=note.path))
     steps = [store.Move(contained(vault, a), contained(vault, b)) for a, b in moves.items()]
-    changed = store.change(vault.root, f"rename {old} {new}", [*edits, *steps])
+    changed = store.change(vault.root, f"rename {old} {new}", [*edits, *steps]).paths
     return Moved(moves, len(changed) - len(moves), sum(count.values()), _stale(count, moves))
 
 
@@ -161,7 +161,7 @@ def merge(vault: Vault, old: str, new: str) -> Moved:
         _removal(vault, source.path, partial(unchanged, source, None)),
         store.Edit(contained(vault, target.path), partial(unchanged, target, text)),
     ]
-    changed = store.change(vault.root, f"merge {old} {new}", [*steps, *edits])
+    changed = store.change(vault.root, f"merge {old} {new}", [*steps, *edits]).paths
     line = text.count("\n", 0, text.rindex(f"\n### {_origin(source)}") + 1) + 1
     kept = tuple(_companions(vault, old, new))
     return Moved(

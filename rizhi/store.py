@@ -107,6 +107,14 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """一次改动：记在第几号，真正动了哪些文件；没有要改的，号是 0。"""
+
+    number: int
+    paths: list[Path]
+
+
+@dataclass(frozen=True)
 class Undone:
     """退回了哪一条命令，动了哪些文件。"""
 
@@ -184,8 +192,8 @@ def append(root: Path, command: str, path: Path, line: bytes) -> None:
     change(root, command, [Edit(path, extended)])
 
 
-def change(root: Path, command: str, steps: Iterable[Edit | Move]) -> list[Path]:
-    """一条命令的全部改动：先改、再搬，要么全成，要么全不成；返回真正动了的文件。
+def change(root: Path, command: str, steps: Iterable[Edit | Move]) -> Changed:
+    """一条命令的全部改动：先改、再搬，要么全成，要么全不成；返回动了哪些文件。
 
     编辑器正在存的文件等它存完再读；换上之后若发现它又写过，就换回它的字，在那上面重做。
     权限、所有者、扩展属性与没改到的字节都不变。`command` 是给人看的命令，`undo` 会说出它。
@@ -197,21 +205,37 @@ def change(root: Path, command: str, steps: Iterable[Edit | Move]) -> list[Path]
         return _change(root, command, list(steps))
 
 
-def undo(root: Path) -> Undone:
+def undo(root: Path, only: int = 0) -> Undone:
     """退回最近一条还没有退回的命令；再运行一次，就再往前退一条。
 
-    异常：没有能退回的，或那些文件后来又改过，抛 UndoError，什么也没有改动。
+    给了 `only` 就只退这一号改动。
+    异常：没有能退回的，最近一条不是 `only`，或那些文件后来又改过，抛 UndoError，什么也没有改动。
     """
     with _locked(root):
-        entries = _recovered(root)
-        taken = {entry.undoes for entry in entries if entry.state == "done"}
-        left = [e for e in entries if e.state == "done" and e.command and e.undoes is None]
-        last = next((e for e in reversed(left) if e.number not in taken), None)
+        last = _last(_recovered(root))
         if last is None:
             raise UndoError("没有能退回的改动。")
-        paths = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)
+        if only and last.number != only:
+            raise UndoError(f"那之后又有过别的改动（rizhi {last.command}），只能从最近的退起。")
+        back = _change(root, f"undo（退回 {last.command}）", _steps_back(root, last), last.number)
         _remove_made(last)
-        return Undone(last.command, paths)
+        return Undone(last.command, back.paths)
+
+
+def undoable(root: Path, number: int) -> bool:
+    """这一号改动此刻退不退得回：它是最近的一条，那些文件也没有再改过。"""
+    with _locked(root):
+        last = _last(_recovered(root))
+        if last is None or last.number != number:
+            return False
+        return all(_content(_moved(swap.path, [last])) == swap.new for swap in last.swaps)
+
+
+def _last(entries: Sequence[_Entry]) -> _Entry | None:
+    """最近一条还没有退回的命令。"""
+    taken = {entry.undoes for entry in entries if entry.state == "done"}
+    left = [e for e in entries if e.state == "done" and e.command and e.undoes is None]
+    return next((e for e in reversed(left) if e.number not in taken), None)
 
 
 def settle(root: Path) -> list[str]:
@@ -356,7 +380,7 @@ def alive(process: int) -> bool:
 
 def _change(
     root: Path, command: str, steps: Sequence[Edit | Move], undoes: int | None = None
-) -> list[Path]:
+) -> Changed:
     entries = _recovered(root)
     _sweep_old(entries)
     paths: list[Path] = []
@@ -370,10 +394,10 @@ def _change(
             time.sleep(_PAUSE)
             continue
         if entry is None:
-            return []
+            return Changed(0, [])
         paths = [*(swap.path for swap in entry.swaps), *(target for _, target in entry.moves)]
         if _carry_out(entry):
-            return paths
+            return Changed(entry.number, paths)
         entries = _entries(root)[0]
     names = "、".join(name_in(root, path) for path in paths[:3])
     raise ChangedError(f"{names} 一直有别的程序在写；已经退回，稍后再试。")
@@ -602,7 +626,7 @@ def _rescue(root: Path, entry: _Entry, swap: _Swap, since: Sequence[_Entry]) -> 
         return merged
 
     try:
-        changed = _change(root, "", [Edit(path, joined)])
+        changed = _change(root, "", [Edit(path, joined)]).paths
         said = f"编辑器把 {where} 存进了被换下的旧文件；那些字已经放回页里，与现在的合在一起。"
     except (_ConflictError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_FILE:

@@ -110,6 +110,10 @@ for ax, (title, shown) in zip(axes, panels.items(), strict=True):
     ax.set_xticks(range(shown.shape[-1]))
     ax.set_yticks(range(shown.shape[-2]))
 figure.tight_layout()
+figure.set_label(
+    "四张掩码，蓝格看得见：因果 T = 4 是下三角；过去 3、新来 2 是两行五列，只有右上角看不见；"
+    "左填充 2 个的前两列与前两行全空；打包的两篇各是一个下三角，互相看不见"
+)
 
 # %% 检验 逐格核对
 for past, T in ((0, 1), (0, 5), (3, 2), (7, 1)):

@@ -218,6 +218,10 @@ for ax, (when, order) in zip(axes, orders.items(), strict=True):
         ax.text(*spots[value], turn, **style)
     ax.set(xlim=(-0.4, 6.4), ylim=(-0.5, 2.5), title=when)
     ax.axis("off")
+figure.set_label(
+    "同一棵六个节点的树画了四遍，圈里是第几个被收下：前序根是 1，中序根是 4，"
+    "后序根最后、是 6，层序从上到下数"
+)
 
 # %% 检验 三种遍历与路径排序
 import random

@@ -302,6 +302,10 @@ axes.flat[-1].text(0.5, -5, note, ha="center", fontsize=7, color="#7a8a94")
 axes.flat[-1].set(xlim=(0, 1), ylim=(-14.8, 1))
 axes.flat[-1].axis("off")
 figure.tight_layout()
+figure.set_label(
+    "五家的块各画一列，从上到下是实际跑的次序：qwen2 的 q、k、v 带偏置，qwen3 多 q_norm 与 k_norm，"
+    "glm 的旋转转一半、gate 与 up 并成一个，glm4 再多两个后置归一化；每列两处残差绕到左边再加回来"
+)
 
 # %% MoE 只换前馈层
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM

@@ -72,6 +72,10 @@ for ax, (title, (a, b)) in zip(axes, cases.items(), strict=True):
     ax.set_title(title, fontsize=8)
     ax.axis("off")
 figure.tight_layout()
+figure.set_label(
+    "五对形状右对齐叠放：上两行是输入，橙色的是 1 或缺的维，第三行是结果；"
+    "「预测与标签，少一维」的 (B, 1) 与 (B,) 广播成了 (B, B)"
+)
 
 # %% 不拷贝
 row = torch.arange(3.0)  # (3,)

@@ -72,6 +72,10 @@ draw(axes[0], [["a"] * 3, ["a"] * 3, ["b"] * 3, ["b"] * 3], "cat dim=0：(4, 3)"
 draw(axes[1], [["a"] * 3 + ["b"] * 3] * 2, "cat dim=1：(2, 6)")
 draw(axes[2], [["a"] * 3 + [""] + ["b"] * 3] * 2, "stack dim=0：(2, 2, 3)")
 figure.tight_layout()
+figure.set_label(
+    "两个 (2, 3) 的张量，一蓝一橙：cat dim=0 上下接成四行，cat dim=1 左右接成六列，"
+    "stack 仍是分开的两块，多出一维"
+)
 
 # %% 检验 stack 就是先 unsqueeze 再 cat
 torch.manual_seed(0)

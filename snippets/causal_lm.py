@@ -130,6 +130,10 @@ for ax, (title, shown) in zip(axes, panels.items(), strict=True):
 axes[0].set_ylabel("位置 T")
 figure.suptitle("圆圈 = 下一个词元", fontsize=10)
 figure.tight_layout()
+figure.set_label(
+    "两张热图，横轴词表、纵轴位置，圆圈是下一个词元：训练之前概率到处一样浅；"
+    "训练 60 步之后，每个有圆圈的位置，概率都集中在圆圈那一格"
+)
 print("最后的损失小于 0.1:", learned < 0.1)
 
 # %% 检验 与内建、transformers 相同

@@ -100,6 +100,10 @@ for ax, (title, each) in zip(axes, shown.items(), strict=True):
     ax.set(title=title, xlabel="词元", xticks=range(5))
 axes[0].set_ylabel("概率")
 figure.tight_layout()
+figure.set_label(
+    "五组柱，同样的五个词元：温度 0.5 更集中到第 0 个，温度 2 更平；"
+    "top-k 2 只剩前两个，top-p 0.8 剩前三个，其余是 0"
+)
 
 
 # %% 采样

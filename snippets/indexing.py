@@ -106,6 +106,10 @@ for ax, (code, index) in zip(axes, chosen.items(), strict=True):
     ax.set_title(f"{code}\n{tuple(table[index].shape)}", fontsize=8)
     ax.axis("off")
 figure.tight_layout()
+figure.set_label(
+    "五张 3 行 4 列的表，橙格是取出来的：m[:, -1] 与 m[:, -1:] 都是末列，形状 (3,) 与 (3, 1)；"
+    "布尔取 0、5、10；两个列表取三个点 3、4、10；m[:, [3, 0, 2]] 取三整列"
+)
 
 # %% 检验 逐元素
 rnd = torch.randn(2, 3, 5)

@@ -91,6 +91,10 @@ ax.set_yticks([0.45, 1.45], ["改输入", "改输出"])
 ax.tick_params(length=0)
 for edge in ax.spines.values():
     edge.set_visible(False)
+figure.set_label(
+    "两行八列的表：改输入，square 与 sin 报错；改输出，exp、sigmoid、softmax、relu 报错；"
+    "其余可以，a * 3 与 a + 3 两边都可以"
+)
 
 # %% 叶子
 w = torch.tensor([1.0, 2.0], requires_grad=True)  # 叶子：不是运算的结果，要梯度

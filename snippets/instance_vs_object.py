@@ -190,6 +190,10 @@ ax.text(1.6, 0.5, "实例：各有自己的权重", ha="center", va="center", fo
 ax.text(1.0, 2.5, "类也是对象", ha="center", fontsize=9)
 ax.set(xlim=(0, 8.2), ylim=(0, 2.8))
 ax.set_axis_off()
+figure.set_label(
+    "上排四个类，实线箭头：RMSNorm 继承 nn.Module，再继承 object；虚线箭头：RMSNorm 是 type 的实例；"
+    "下排 input_layernorm 与 post_attention_layernorm 是 RMSNorm 的两个实例"
+)
 
 # %% 检验 isinstance 就是在继承链里找
 import math

@@ -147,6 +147,10 @@ for ax, ticks in zip(axes, (lengths, tokens), strict=True):
     ax.legend(fontsize=8)
     ax.grid(True)
 figure.tight_layout()
+figure.set_label(
+    "左图：算出下一个词元的浮点运算，没有缓存的随 S 涨得比一次方还快，有缓存的近乎水平，S = 512 时差 512 倍；"
+    "右图：四个模型的缓存都随词元数成正比，Llama-2-7b 最大，glm-4-9b-chat 最小"
+)
 
 # %% 检验 怎样分段都与整段相同
 whole = model(ids).logits

@@ -50,6 +50,10 @@ for ax, (title, height) in zip(axes, bars.items(), strict=True):
     ax.set(title=title, xlabel="键")
 axes[0].set_ylabel("softmax 之后")
 figure.tight_layout()
+figure.set_label(
+    "三组柱，softmax 之后四个键的概率，后两个是要遮的：不填，照样分到；"
+    "填 0，还剩一点；填 -inf，恰好没有，全归前两个"
+)
 
 # %% 检验 与 where 相同
 torch.manual_seed(1)

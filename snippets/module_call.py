@@ -104,6 +104,10 @@ for chain in chains:
 ax.set(xlim=(-0.6, 5.2), ylim=(-0.4, 1.4))
 ax.axis("off")
 figure.tight_layout()
+figure.set_label(
+    "两条路：model(x) 依次经过 pre-hook、forward、forward hook 才返回；"
+    "model.forward(x) 直接到 forward 就返回，绕开了两个钩子"
+)
 
 # %% 检验 一个块就是这样拼起来的
 block, caught = model.model.layers[0], {}

@@ -100,6 +100,10 @@ for ax, grid, title in zip(axes, (before, after), ("只合并", "合并，再 o_
     ax.set(title=title, xlabel="左：头 0 的 4 维　右：头 1 的 4 维", ylabel="结果的第几维")
     ax.set(xticks=range(H * D), yticks=range(C))
 figure.tight_layout()
+figure.set_label(
+    "两张 8×8 的热图，橙线左边是头 0、右边是头 1：只合并是一条对角线，每一维只来自一处；"
+    "再过 o_proj，处处有深有浅，每一维都混了两个头"
+)
 
 # %% 检验 切块求和等于整体
 blocks = attention.o_proj.weight.split(D, dim=1)  # H 块，每块 (C, D)

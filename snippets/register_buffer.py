@@ -44,6 +44,10 @@ for pair in range(rope.cos.shape[1]):
 ax.set(xlabel="位置", ylabel="cos", title="旋转表 cos：每一列是一对分量，转得一个比一个慢")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 ax.grid(True)
+figure.set_label(
+    "四条 cos 曲线，位置 0 到 15：第 0 对来回转了两圈多，第 1 对只降到 0 附近，"
+    "第 2、3 对几乎一直是 1"
+)
 
 # %% 检验 不被优化
 optimizer = torch.optim.SGD(scale.parameters(), lr=0.5)

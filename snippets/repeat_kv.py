@@ -71,6 +71,10 @@ for ax, (title, kv) in zip(axes, panels.items(), strict=True):
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 figure.tight_layout()
+figure.set_label(
+    "上排八个查询头连到下排的键值头：MHA 一对一，八个；GQA 左四个连一个、右四个连另一个，共两个；"
+    "MQA 八个全连到同一个"
+)
 
 # %% 检验 逐头按定义
 for h in range(H):

@@ -69,6 +69,10 @@ ax.set(xlabel="输入的均方根", ylabel="输出的均方根", title="虚线�
 ax.legend()
 ax.grid(True)
 figure.tight_layout()
+figure.set_label(
+    "双对数图，三条线对应三个 eps：输入的均方根大于 sqrt(eps)（虚线）时，输出都是 1；"
+    "小于它，输出就跟着输入一起变小，eps 越大掉得越早"
+)
 
 # %% 检验 与内建、transformers 相同
 from torch.nn import functional as F

@@ -194,6 +194,10 @@ axes[1].set(xlabel="位置", ylabel="第几对")
 axes[1].set_title("R = 128 的 cos 表：下面的对几乎不转", fontsize=9)
 figure.colorbar(shown, ax=axes[1])
 figure.tight_layout()
+figure.set_label(
+    "左图是单位圆：位置 0 到 4，第 0 对的箭头转过大半圈，第 1 对只转了一点；"
+    "右图是 cos 表的热图：上面的对随位置红蓝交替，往下越来越慢，下面的对全是蓝色"
+)
 
 # %% 图 分数随距离
 distance = torch.arange(2048)
@@ -210,6 +214,10 @@ ax.set(xlabel="距离 m − n", ylabel="归一化的分数", xscale="symlog", xl
 ax.legend()
 ax.grid(True)
 figure.tight_layout()
+figure.set_label(
+    "分数随距离：q = k 的曲线从 1 起，大势下降，中间有起伏，到两千时约 0.1；"
+    "q、k 随机的曲线绕着 0 上下，远处摆得更大"
+)
 print("距离 0、1、10、100、1000:", [round(same[d].item(), 2) for d in (0, 1, 10, 100, 1000)])
 near, far = [], []
 for seed in range(200):

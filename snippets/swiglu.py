@@ -44,6 +44,10 @@ for ax in axes:
     ax.grid(True)
 axes[0].legend()
 figure.tight_layout()
+figure.set_label(
+    "左图函数：ReLU 在 0 处有折角，GELU 与 SiLU 是光滑的，在 0 左边略低于 0；"
+    "右图导数：ReLU 从 0 跳到 1，GELU 与 SiLU 连续，都略微超过 1 再回来"
+)
 
 # %% 负的一边
 negative = torch.tensor([-0.5, -1.278, -3.0, -8.0])

@@ -127,6 +127,10 @@ for (top, bottom), (title, shown) in zip(axes.T, views.items(), strict=True):
     grid(top, np.arange(size)[None], f"内存 {size} 格", 6, 1)
     grid(bottom, shown.numpy(), f"{title}\n形状 {tuple(shown.shape)}，步长 {shown.stride()}", 3, 3)
 figure.tight_layout()
+figure.set_label(
+    "上排是内存，下排是看到的：x 一行行读六格；转置还是那六格，跳着读成 3 行 2 列；"
+    "expand 只有三格，两行重复读"
+)
 
 
 # %% 检验 步长的公式

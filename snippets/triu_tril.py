@@ -51,6 +51,10 @@ for ax, diagonal in zip(axes[1], (-1, 0, 1), strict=False):
 draw(axes[0, 3], wide.tril(3), "T=2, S=5：tril(3)", "#3f7fbf")
 draw(axes[1, 3], wide.triu(4), "它的补：triu(4)", "#d9822b")
 figure.tight_layout()
+figure.set_label(
+    "上排 tril 留下左下，diagonal 从 -1 到 1，多留一条条对角线；下排 triu 留下右上，diagonal 从 -1 到 1，越留越少；"
+    "T = 2、S = 5 时 tril(3) 只有右上角一格空着，它的补 triu(4) 恰是那一格"
+)
 
 # %% 滑动窗口
 window = 2  # 每个查询只看自己与前一个

@@ -201,6 +201,10 @@ for step, (low, high) in enumerate(edges):
 walk.set(xlabel="下标", ylabel="第几步", ylim=(8.6, -0.6), xticks=range(9), yticks=range(0, 9, 2))
 walk.set_title("滑动窗口：左右两边都只往右", fontsize=9)
 figure.tight_layout()
+figure.set_label(
+    "左图：left 与 right 的和排成上三角，路线从右上角起，一步去掉一行或一列，找到 10；"
+    "右图：滑动窗口一步一行，左右两边都只往右"
+)
 
 # %% 检验 与暴力法对拍
 from itertools import combinations

@@ -12,9 +12,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from benchmarks import bench_site
 from rizhi import check
 from rizhi.page import read_notes
+from rizhi.site.blocks import PLACES
 from rizhi.site.export import added
+from rizhi.site.html import href
+from rizhi.snippets import fence
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import find_vault
@@ -90,16 +94,75 @@ def test_nothing_is_loaded_from_another_host(site: Site, pages: Pages) -> None:
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
+def test_first_paint_of_home_waits_for_little(site: Site, pages: Pages) -> None:
+    """按原样的字节：HTML、样式，与 <head> 里没有推迟的脚本；脚本都在正文之后，或推迟了。"""
+    home = site.folder / "index.html"
+    head, body = pages[home].head, pages[home].body
+    styles = [str(link["href"]) for link in head.select("link[rel=stylesheet]")]
+    scripts = [str(script["src"]) for script in head.select("script[src]:not([defer])")]
+    files = [home, *(site.folder / name for name in styles + scripts)]
+    assert len(styles) >= 3
+    assert sum(path.stat().st_size for path in files) <= 200_000
+    for script in body.select("script[src]:not([defer])"):
+        assert not script.find_next(["main", "article", "footer"]), script
+
+
 def test_days_lead_to_each_other(tmp_path: Path) -> None:
     """隔几天没写，也接到写过的那一天。"""
     root = vaults.make(tmp_path / "vault", date(2026, 11, 23))
     vaults.write_day(root, date(2027, 1, 2), "# 2027-01-02\n\n## 思考\n\n- 有\n")
     command = [sys.executable, "-m", "mkdocs", "build", "-q"]
     subprocess.run(command, cwd=root, capture_output=True, check=True)
-    first = (root / "site/daily/2026/2026-11-23.html").read_text("utf-8")
-    last = (root / "site/daily/2027/2027-01-02.html").read_text("utf-8")
-    assert re.search(r'href="\.\./2027/2027-01-02\.html"[^>]*md-footer__link--next', first)
-    assert re.search(r'href="\.\./2026/2026-11-23\.html"[^>]*md-footer__link--prev', last)
+    places = {
+        "2026/2026-11-23": "../2027/2027-01-02.html",
+        "2027/2027-01-02": "../2026/2026-11-23.html",
+    }
+    for (here, there), rel in zip(places.items(), ("next", "prev"), strict=True):
+        page = BeautifulSoup((root / f"site/daily/{here}.html").read_text("utf-8"), "html.parser")
+        assert [str(a["href"]) for a in page.select(f"a[rel={rel}]")] == [there]
+        assert page.select(".md-footer__link") == []  # 前后几天只说一次
+        # 顶栏亮着日总结，侧栏列着几个总览：有路回去
+        assert [a.get_text(strip=True) for a in page.select(".md-tabs__item--active")] == ["日总结"]
+        beside = [str(a["href"]) for a in page.select(".md-sidebar--primary .md-nav a[href]")]
+        assert {href(f"daily/{here}.md", place.uri) for place in PLACES} <= set(beside)
+
+
+# 主题与别的插件写死的英文；读屏念的、停着鼠标看的也算
+_FOREIGN = re.compile(
+    r"Made with|Not found|Bases:|Source code|Parameters|Returns|Copied|Copy to|Jump back"
+    r"|(?:class|instance|module)-attribute|^(?:Note|Warning|Tip|Question|property|dataclass)$"
+)
+
+
+def test_the_words_of_the_site_are_chinese(site: Site, pages: Pages) -> None:
+    for path in (site.folder / "404.html", *site.folder.glob("*/*.html")):
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for node in page.select("pre, style, script, .rz-output"):
+            node.decompose()
+        said = [" ".join(text.split()) for text in page.find_all(string=True)]
+        names = [
+            str(n[a]) for a in ("aria-label", "title", "placeholder") for n in page.select(f"[{a}]")
+        ]
+        assert [text for text in said + names if _FOREIGN.search(text)] == [], path
+    titles = [
+        BeautifulSoup((site.folder / name).read_text("utf-8"), "html.parser").title.get_text()
+        for name in ("index.html", "404.html", "tags/index.html")
+    ]
+    assert titles == ["日知", "没有这一页 - 日知", "标签 - 日知"]
+
+
+def test_a_box_of_a_past_page_shows_how_the_todo_stands_now(site: Site) -> None:
+    first = vaults.days(site.root)[0]
+    text = (site.folder / f"daily/{first:%Y}/{first}.html").read_text("utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    marks = {
+        item.get_text(strip=True): str(item.select_one(".task-list-indicator")["data-mark"])
+        for item in page.select("article > :is(ul, ol) > li[data-todo]")
+    }
+    # 头一天写着的是 [x]、[ ]、[ ]；「写一篇笔记」第二天做完了
+    assert marks == {"把注意力写完": "x", "复习二叉树": " ", "写一篇笔记": "x"}
+    assert not page.select("article :is(input, button, [role=checkbox])")
+    assert "rizhi-nonce" not in text and "live.js" not in text
 
 
 def test_a_newline_is_a_line_break_in_days_and_weeks_only(tmp_path: Path) -> None:
@@ -148,6 +211,33 @@ def test_notes_hold_code_output_and_download(site: Site, note: Path) -> None:
     assert all(node.select("a.autorefs-internal") for node in public)
 
 
+@EVERY
+def test_a_note_weighs_little_more_than_what_it_says(site: Site, note: Path) -> None:
+    """代码只写一遍、记号不一个个包起来；样式、脚本与公式的，加起来也有数。"""
+    path = site.folder / note.relative_to("docs").with_suffix(".html")
+    html = path.read_bytes()
+    assert bench_site.weight(path) - len(html) < 600_000
+    page = BeautifulSoup(html, "html.parser").select_one("article")
+    for node in page.select("img, .rz-flow"):  # 图另有一条
+        node.decompose()
+    assert len(str(page).encode()) < 8_000 + 3 * len(page.get_text().encode())
+
+
+def test_figures_above_the_limit_are_files_and_come_late(site: Site, pages: Pages) -> None:
+    limit = 1.5 * fence.INLINE  # 写进属性要转义，长一些
+    late = 0
+    for path, page in pages.items():
+        for image in page.select("img.rz-figure"):
+            src = str(image["src"])
+            assert len(src) < limit and int(str(image["width"])) > int(str(image["height"])) / 9 > 0
+            if not src.startswith("data:"):
+                assert (path.parent / src).stat().st_size > fence.INLINE
+                assert image["loading"] == "lazy"
+                late += 1
+    assert late
+    assert all(preview.stat().st_size < limit for preview in site.folder.glob("previews/**/*.js"))
+
+
 def test_chinese_headings_keep_their_ids(site: Site) -> None:
     page = (site.folder / "notes/attention/attention-mask.html").read_text("utf-8")
     assert 'id="一句话"' in page
@@ -180,7 +270,9 @@ sys.modules |= dict.fromkeys(("rizhi", "mkdocs", "mkdocstrings", "jupytext"))
 from zensical.main import cli
 cli(["build", "--clean", "--strict"])
 """
-_ONLY_THERE = ".headerlink, .rz-bar, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+_ONLY_THERE = (
+    ".headerlink, .rz-bar, .rz-code > summary, .rz-panel, .rz-days, .rz-home, .rz-web, .rz-running"
+)
 
 
 @pytest.fixture(scope="module")

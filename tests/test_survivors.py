@@ -112,7 +112,8 @@ def shown(vault: Vault = VAULT) -> dict[str, tuple[Note, list[str]]]:
     found = {}
     for note in read_notes(vault):
         lines = [fence.lines for fence in fences(note.document) if fence.lang == "source"]
-        symbols = dict.fromkeys(text.strip() for part in lines for _, text in part if text.strip())
+        named = (text.partition("#")[0].strip() for part in lines for _, text in part)
+        symbols = dict.fromkeys(filter(None, named))
         if symbols and not note.draft:
             found[note.slug] = note, list(symbols)
     return found

@@ -117,6 +117,42 @@ def planned(day: Day) -> Iterator[Item]:
                 yield item
 
 
+def plan(day: Day) -> tuple[tuple[str, str], ...]:
+    """一天的明日计划要带上的：各条的 `key` 与文字；写成一段话的，整段是一条。"""
+    items = ((key(item), item.plain) for item in planned(day))
+    return (*items, *((text, text) for text in _paragraphs(day)))
+
+
+def coming(
+    previous: date, plan: Iterable[tuple[str, str]], lives: Sequence[Todo], today: date
+) -> list[Todo | str]:
+    """`goals` 会带上的各条，不必再解析一遍每一页；不是待办的只有文字。
+
+    `previous` 是上一篇写过的那天，`plan` 是它的明日计划。
+    """
+    opened = {t.key: t for t in lives if t.state == "open" and t.born < today}
+    waiting = [t for t in opened.values() if not t.parked(today)]
+    over = settled_since(lives, previous) | {t.key for t in opened.values() if t.parked(today)}
+    picked: dict[str, Todo | str] = {}
+    taken: set[str] = set()
+
+    def take(name: str, what: Todo | str) -> None:
+        if name not in taken:
+            picked[name] = what
+            taken.update(_family(name, opened))
+
+    for name, text in plan:
+        if name not in over:
+            take(name, opened.get(name, text))
+    for todo in still_open(waiting):
+        if todo.due and todo.due <= today + SOON:
+            take(todo.key, todo)
+    alone = [t for t in waiting if t.key not in taken and not _travels(t, opened)]
+    for todo in sorted(alone, key=lambda t: (t.born, t.lines[0]))[:OLDEST]:
+        take(todo.key, todo)
+    return list(picked.values())
+
+
 def closed(lives: Iterable[Todo]) -> Closed:
     """了结了而没有再开的子条目：它与父条目的 `key`，和现在的记号。"""
     last = {(t.key, t.under): t.state for t in lives if t.under}
@@ -186,6 +222,12 @@ def _travels(todo: Todo, opened: Mapping[str, Todo]) -> bool:
     """跟着开着的父条目走：两行在同一页里。父条目了结之后又写了同名的一件，那是另一件。"""
     above = opened.get(todo.under)
     return above is not None and above.last == todo.last
+
+
+def _family(name: str, opened: Mapping[str, Todo]) -> set[str]:
+    """一件事与跟着它走的各级子条目。"""
+    mine = [t.key for t in opened.values() if t.under == name and _travels(t, opened)]
+    return {name}.union(*(_family(child, opened) for child in mine))
 
 
 def _below(day: Day, item: Item) -> Iterator[tuple[Item, Item]]:

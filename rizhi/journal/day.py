@@ -201,8 +201,13 @@ def heading(day: date, title: str = "") -> str:
 
 def short_title(page: Day, day: date) -> str:
     """标题里除去日期与星期的那句话。"""
+    return trimmed(page.title, day)
+
+
+def trimmed(title: str, day: date) -> str:
+    """标题里的一行字去掉日期与星期。"""
     blank = " 　·:："
-    return page.title.removeprefix(str(day)).strip(blank).removeprefix(weekday(day)).strip(blank)
+    return title.removeprefix(str(day)).strip(blank).removeprefix(weekday(day)).strip(blank)
 
 
 def achievements(page: Day) -> list[str]:

@@ -10,7 +10,7 @@ from rizhi.journal.day import CHALLENGE, GOALS, PLAN, THOUGHTS, Day, Section, re
 from rizhi.template import boilerplate
 from rizhi.vault import Vault
 
-_WORD = re.compile(r"[\u3400-\u9fff]|[A-Za-z0-9_']+")
+_WORD = re.compile(r"[\u3400-\u9fff]|(?:[^\W\u3400-\u9fff]|')+")
 _TARGET = re.compile(r"\]\([^)\n]*\)")
 _MARKS = {"-", "*", "#", "##", "###", "---", "***", "[", "]", "[x]", "[-]"}
 _LABEL = re.compile(r"(?:[-*+] )?\**挑战\**[：:]\**")
@@ -45,12 +45,16 @@ def lacking(day: Day, topics: int, template: re.Pattern[str]) -> list[Lack]:
 
 
 def own_text(day: Day, template: re.Pattern[str]) -> str:
-    """他自己写的字：标题、模板文字、空条目与今日目标（多半是顺延来的）都不算。"""
-    return "\n".join(line for line in _lines(day) if line and not template.fullmatch(line))
+    """他自己写的字：标题、模板文字、空条目与今日目标（多半是顺延来的）都不算。
+
+    只有标点的是空的：写没写过与写了多少字，说的总是同一回事。
+    """
+    own = "\n".join(line for line in _lines(day) if line and not template.fullmatch(line))
+    return own if words(own) else ""
 
 
 def words(text: str) -> int:
-    """字数：汉字一个算一个，英文一词算一个；链接只算显示的文字。"""
+    """字数：汉字一个算一个，别的文字一词算一个；链接只算显示的文字。"""
     return len(_WORD.findall(_TARGET.sub("]", text)))
 
 

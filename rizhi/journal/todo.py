@@ -56,7 +56,10 @@ _Life = list[tuple[date, Mention]]
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """一件事的一生：`days` 是它出现过的每一天，`lines` 是头一次与最近一次的行号。"""
+    """一件事的一生：`days` 是它出现过的每一天，`lines` 是头一次与最近一次的行号。
+
+    `due` 是最近说的期限，`first_due` 是写下时说的。
+    """
 
     key: str
     text: str
@@ -66,6 +69,7 @@ class Todo:
     mark: str = ""
     due: date | None = None
     under: str = ""
+    first_due: date | None = None
 
     @property
     def born(self) -> date:
@@ -81,10 +85,13 @@ class Todo:
 
     @property
     def id(self) -> str:
-        """六位十六进制：由写下的那天与文字定，顺延不改。"""
-        import hashlib  # 载入 openssl 要几毫秒，`new` 用不着
+        """六位十六进制，给人看、给人打；写得再长些，就是 `number` 的开头。"""
+        return self.number[:6]
 
-        return hashlib.sha256(f"{self.born} {self.key}".encode()).hexdigest()[:6]
+    @property
+    def number(self) -> str:
+        """十六位十六进制：由写下的那天与文字定，顺延不改；改了文字就是另一个。"""
+        return numbered(self.born, self.key)
 
     def age(self, today: date) -> int:
         """写下到今天过了几天。"""
@@ -98,6 +105,13 @@ class Todo:
         """到了说好的那天，搁着的就是普通的一件：那天不是期限，过了也不算逾期。"""
         woken = self.mark == PARKED and self.due is not None and self.due <= today
         return replace(self, mark="", due=None) if woken else self
+
+
+def numbered(born: date, key: str) -> str:
+    """那天写下的一件事的编号。"""
+    import hashlib  # 载入 openssl 要几毫秒，`new` 用不着
+
+    return hashlib.sha256(f"{born} {key}".encode()).hexdigest()[:16]
 
 
 def mentions(day: Day) -> list[Mention]:
@@ -157,7 +171,7 @@ def matching(every: Iterable[Todo], wanted: str) -> list[Todo]:
     for test in (
         lambda t: t.id == number,
         lambda t: t.key == name,
-        lambda t: prefix and t.id.startswith(number),
+        lambda t: prefix and t.number.startswith(number),
         lambda t: part in t.key.casefold(),
     ):
         hits = [t for t in candidates if test(t)]
@@ -291,4 +305,5 @@ def _todo(life: _Life) -> Todo:
     # 子条目的结局也许另记在今日完成里：它仍是那个父条目的
     closed = last.state != "open"
     under = next((m.under for _, m in reversed(life) if m.under), "") if closed else last.under
-    return Todo(last.key, last.text, last.state, days, lines, last.mark, last.due, under)
+    dues = (last.due, under, first.due)
+    return Todo(last.key, last.text, last.state, days, lines, last.mark, *dues)

@@ -56,7 +56,7 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
             )
         return text.encode()
 
-    changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, merged)])
+    changed = store.change(vault.root, f"week --week {week.name}", [store.Edit(path, merged)]).paths
     state = ("changed" if there else "new") if changed else "same"
     return Result(path, state, values | {"path": vault.relative(path)})
 

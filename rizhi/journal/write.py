@@ -26,22 +26,27 @@ _WITH_MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Created:
-    """写一天的结果：目标几条，还开着而没有带上的几件。"""
+    """写一天的结果：目标几条，还开着而没有带上的几件；`change` 是第几号改动。"""
 
     path: Path
     created: bool
     goals: int = 0
     rest: int = 0
     warnings: tuple[str, ...] = ()
+    change: int = 0
 
 
 @dataclass(frozen=True)
 class Settled:
-    """了结一条待办的结果，`text` 给人看；对上的不是恰好一条时，什么也没有写。"""
+    """了结一条待办的结果，`text` 给人看，`change` 是第几号改动。
+
+    对上的不是恰好一条时，什么也没有写。
+    """
 
     candidates: list[Todo]
     path: Path
     text: str = ""
+    change: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,12 @@ def create(vault: Vault, day: date, title: str = "", now: date | None = None) ->
         return Created(path, False)
     text, created = _draft(vault, day, title)
     try:
-        store.change(vault.root, "new", [store.creation(path, text.encode())])
+        changed = store.change(vault.root, "new", [store.creation(path, text.encode())])
     except FileExistsError:  # 另一个 rizhi 抢先建好了
         return Created(path, False)
     ahead = [d for d, _ in day_names(vault)[-1:] if now and d > now]
     clock = [f"时钟被拨回了？最近写的一天是 {d}，晚于今天 {now}。" for d in ahead]
-    return replace(created, warnings=(*clock, *created.warnings))
+    return replace(created, warnings=(*clock, *created.warnings), change=changed.number)
 
 
 def add(vault: Vault, today: date, section: str, text: str, image: Path | None = None) -> str:
@@ -140,8 +145,10 @@ def settle(
 
     steps = [_today(vault, today, record) if first == today else _amendment(vault, path, record)]
     steps += [_amendment(vault, pages[day].path, carried) for day in sorted(pages) if day > first]
-    store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {wanted}", steps)
-    return Settled(candidates, path, text_only(todo.brief(chosen.text)))
+    text = text_only(todo.brief(chosen.text))
+    name = text if wanted == chosen.number else wanted  # 页面送来的编号，没有人认得
+    changed = store.change(vault.root, f"{'done' if mark == 'x' else 'drop'} {name}", steps)
+    return Settled(candidates, path, text, changed.number)
 
 
 def park(

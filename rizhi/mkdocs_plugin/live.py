@@ -2,7 +2,8 @@
 
 别的网页、别的端口、别的机器、DNS 重绑定都到不了它（见 `_check`）。口令每次 serve 换一个，
 只写在这个服务器给出的页面的 `<head>` 里：别的源读不到页面的内容，而脚本文件谁都能引。
-它不写进磁盘上的产物，所以增量构建与从头建的仍然一样。
+能点的框、按钮都由同处接上的 `assets/live.js` 在浏览器里装上；它们不写进磁盘上的产物，
+所以静态的站点上没有点不了的，增量构建与从头建的也一样。
 """
 
 import ipaddress
@@ -10,15 +11,16 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.journal import write
-from rizhi.journal.todo import brief
+from rizhi.journal.todo import Todo, brief
 from rizhi.links import text_only
 from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
@@ -31,7 +33,11 @@ HEADER = "X-Rizhi-Nonce"  # 自己的头：别的源要先问一次（preflight�
 MAX_BYTES = 64 << 10
 ACTION_SECONDS = 30.0
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f\\u2028\\u2029\\ud800-\\udfff]")
-_META = '<meta name="rizhi-nonce" content="{}">'
+_ASSETS = {"live.css": "text/css", "live.js": "text/javascript"}
+_HEAD = (
+    '<meta name="rizhi-nonce" content="{nonce}">'
+    f'<link rel="stylesheet" href="{PATH}live.css"><script defer src="{PATH}live.js"></script>'
+)
 
 Answer = dict[str, Any]
 Action = Callable[[Vault, Mapping[str, Any]], Answer]
@@ -49,24 +55,71 @@ class _Refused(Exception):
 
 
 def settle(vault: Vault, wanted: Mapping[str, Any], mark: str, verb: str) -> Answer:
-    """了结一条待办，与命令行的 done、drop 一样；`todo` 是编号或文字。"""
+    """了结一条待办，与命令行的 done、drop 一样；`todo` 是编号或文字。
+
+    页面送来的是十六位的编号：文字或写下的那天变了，就对不上，不会了结成别的一条。
+    """
     text = _text(wanted, "todo")
     warnings = store.settle(vault.root)
     result = write.settle(vault, today(vault), text, mark, warnings.append)
     if len(result.candidates) != 1:
-        listed = [f"{todo.id} {text_only(brief(todo.text))}" for todo in result.candidates]
-        found = "；".join(listed)
-        why = f"对得上 {len(result.candidates)} 条，用编号指明：{found}" if found else "没有这一条"
-        raise RizhiError(f"开着的待办里，「{text}」{why}。")
+        raise RizhiError(_unmatched(text, result.candidates))
     path = vault.relative(result.path)
     said = f"{verb}：{result.text}（{path}）"
-    return {"said": said, "path": path, "undo": "rizhi undo", "warnings": warnings}
+    return {"said": said, "path": path, "change": result.change, "warnings": warnings}
+
+
+def new(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+    """新建今天那一页，与 `rizhi new` 一样；已有就说已有。"""
+    day, warnings = today(vault), store.settle(vault.root)
+    page = write.create(vault, day, now=day)
+    path = vault.relative(page.path)
+    return {
+        "said": f"写好 {path}。" if page.created else f"{path} 已经有了。",
+        "path": path,
+        "page": page.path.relative_to(vault.docs).with_suffix(".html").as_posix(),
+        "created": page.created,
+        "change": page.change,
+        "warnings": [*warnings, *page.warnings],
+    }
+
+
+def undo(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+    """退回刚才那一号改动，与 `rizhi undo` 一样；后来又有过别的，就不退。"""
+    number = _number(wanted, "change")
+    warnings = store.settle(vault.root)
+    undone = store.undo(vault.root, number)
+    names = "、".join(vault.relative(path) for path in undone.paths)
+    return {"said": f"退回了 rizhi {undone.command}：{names}", "warnings": warnings}
+
+
+def undoable(vault: Vault, wanted: Mapping[str, Any]) -> Answer:
+    """这一号改动此刻退不退得回；什么也不写。"""
+    return {"undoable": store.undoable(vault.root, _number(wanted, "change"))}
 
 
 ACTIONS: dict[str, Action] = {
     "done": lambda vault, wanted: settle(vault, wanted, "x", "完成"),
     "drop": lambda vault, wanted: settle(vault, wanted, "-", "放弃"),
+    "new": new,
+    "undo": undo,
+    "undoable": undoable,
 }
+
+
+def _unmatched(text: str, candidates: Sequence[Todo]) -> str:
+    if re.fullmatch("[0-9a-f]{16}", text):
+        return "这一条不在开着的待办里了：已经了结，或文字改过。页面刷新之后再看。"
+    found = "；".join(f"{todo.id} {text_only(brief(todo.text))}" for todo in candidates)
+    count = f"对得上 {len(candidates)} 条，用编号指明：{found}" if found else "没有这一条"
+    return f"开着的待办里，「{text}」{count}。"
+
+
+def _number(wanted: Mapping[str, Any], name: str) -> int:
+    number = wanted.get(name)
+    if type(number) is not int or number <= 0:
+        raise RizhiError(f"{name} 应是一个正整数。")
+    return number
 
 
 def _text(wanted: Mapping[str, Any], name: str) -> str:
@@ -119,7 +172,7 @@ def _check(environ: Environ, expected: str) -> None:
 
 
 class Live:
-    """`app` 加上这条路由，并在它给出的每一页里写上口令。"""
+    """`app` 加上这条路由，并在它给出的每一页里写上口令，接上页面的脚本。"""
 
     def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
         self._app, self._vault = app, vault
@@ -128,11 +181,17 @@ class Live:
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not environ["PATH_INFO"].startswith(PATH):
+        path = environ["PATH_INFO"]
+        if not path.startswith(PATH):
             return self._page(environ, start_response)
-        status, answer = self._answer(environ)
-        body = json.dumps(answer, ensure_ascii=False).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        name = path.removeprefix(PATH)
+        if name in _ASSETS and environ["REQUEST_METHOD"] == "GET":
+            status, kind = "200 OK", f"{_ASSETS[name]}; charset=utf-8"
+            body = (Path(__file__).parent / "assets" / name).read_bytes()
+        else:
+            (status, answer), kind = self._answer(environ), "application/json"
+            body = json.dumps(answer, ensure_ascii=False).encode()
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         start_response(status, [*headers, ("Cache-Control", "no-store")])
         return [body]
 
@@ -172,7 +231,7 @@ class Live:
         self._busy.release()
 
     def _page(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """一页 HTML 写上口令；别的原样给。"""
+        """一页 HTML 写上口令、接上脚本；别的原样给。"""
         began: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
@@ -186,7 +245,7 @@ class Live:
         html = b"".join(body)
         getattr(body, "close", lambda: None)()  # WSGI：谁收下的谁关上
         head, mark, tail = html.partition(b"</head>")
-        html = head + _META.format(self._nonce).encode() + mark + tail if mark else html
+        html = head + _HEAD.format(nonce=self._nonce).encode() + mark + tail if mark else html
         kept = [pair for pair in headers if pair[0] != "Content-Length"]
         start_response(status, [*kept, ("Content-Length", str(len(html)))])
         return [html]

@@ -11,6 +11,7 @@ from pymdownx.slugs import slugify
 from rizhi.vault import read_text
 
 _HEAD = re.compile(r"^# +(.+?)[ \t]*$", re.M)
+_DARK = re.compile(r"(?<=[}>])\s*\[data-md-color-scheme=slate\][^{}<>]*\{[^{}<>]*\}")
 _HEADING = re.compile(r'<h([1-6]) id="[^"]*"(.*?)</h\1>', re.S)
 
 
@@ -38,6 +39,12 @@ def name_headings(html: str, toc: TableOfContents) -> str:
         return f'<h{found[1]} id="{name}"{body}</h{found[1]}>'
 
     return _HEADING.sub(rename, html)
+
+
+def suited(html: str) -> str:
+    """mkdocs-jupyter 写死的英文换成中文，写死的深色只管屏幕：打印总是浅色。"""
+    html = html.replace("Copy to Clipboard", "复制").replace("Copied!", "已复制")
+    return _DARK.sub(r"@media screen{\g<0>}", html)
 
 
 def _slug(html: str) -> str:

@@ -5,23 +5,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-from rizhi import notes
-from rizhi.errors import RizhiError
-from rizhi.markdown.document import one_line
-from rizhi.markdown.outline import sections
+from rizhi.mkdocs_plugin import diary
 from rizhi.mkdocs_plugin.rebuild import Kept
 from rizhi.page import Note
 from rizhi.site import html as render
 from rizhi.site import overviews, panels
-from rizhi.site.blocks import Generated, Panel, Trail
+from rizhi.site.blocks import Generated, Graph, Panel, Trail
 from rizhi.site.graph import Web
-from rizhi.site.graph import plain as plainly
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
+from rizhi.snippets.cells import Snippet
 from rizhi.vault import Vault
 
 _LINE = re.compile(r"<(p|li)>([^<\n]*)</\1>")
@@ -52,21 +48,28 @@ class Inserts:
         return f"{html}\n{rest}" if rest else html
 
 
-def sources(web: Web, kept: Kept) -> dict[str, Source]:
+def sources(web: Web, kept: Kept, with_diary: bool = True) -> dict[str, Source]:
     """算出来的页；没变的不重算、不重排。"""
-    plan = overviews.plan(web)
+    plan = overviews.plan(web) if with_diary else diary.plan(overviews.plan(web))
     return {uri: kept(uri, partial(_source, kept(uri, plan[uri]), uri)) for uri in plan}
 
 
 def _source(page: Generated, uri: str) -> Source:
     text, parts = render.page_source(page, uri)
-    # 搜索不收，免得盖过真正写了那句话的页
-    return f"---\nsearch:\n  exclude: true\n---\n\n{text}\n", parts
+    # 画着图的页不要目录：图要宽；搜索都不收，免得盖过真正写了那句话的页
+    wide = any(isinstance(panel.content, Graph) for panel in page.panels)
+    hidden = "hide: [toc]\n" if wide else ""
+    return f"---\n{hidden}search:\n  exclude: true\n---\n\n{text}\n", parts
 
 
-def around(web: Web, uris: Iterable[str], kept: Kept) -> dict[str, Around]:
+def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -> dict[str, Around]:
     """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。"""
-    return {uri: kept(uri, partial(_around, kept(uri, panels.plan(web, uri)), uri)) for uri in uris}
+
+    def shown(uri: str) -> list[Panel]:
+        every = kept(uri, panels.plan(web, uri))
+        return every if with_diary else diary.panels(every, uri)
+
+    return {uri: kept(uri, partial(_around, shown(uri), uri)) for uri in uris}
 
 
 def _around(shown: list[Panel], uri: str) -> Around:
@@ -76,16 +79,18 @@ def _around(shown: list[Panel], uri: str) -> Around:
     return render.panels_html(trails, uri), f'<div class="{name}">{rest}</div>' if rest else ""
 
 
-def scripts(web: Web, kept: Kept) -> dict[str, str]:
+def scripts(web: Web) -> dict[str, str]:
     """页面脚本要的数据：file:// 下不能 fetch，所以都是脚本。"""
     ends = web.vault.config.get("day_ends", 4)
     days = json.dumps({"ends": ends, "days": [str(day.date) for day in web.days]})
-    texts = {"assets/days.js": f"rizhiDays({days});\n"}
-    title = _brief_title(web.vault)
-    for note in web.notes:
-        brief = kept(note.path, partial(_brief, note, title))
-        texts[f"previews/{note.group}/{note.slug}.js"] = _preview(web, note, brief)
-    return texts
+    previews = {f"previews/{note.group}/{note.slug}.js": _preview(web, note) for note in web.notes}
+    return {"assets/days.js": f"rizhiDays({days});\n"} | previews
+
+
+def code(snippet: Snippet) -> str:
+    """一个片段各格的代码：复制时才载入。"""
+    data = {"module": snippet.module, "cells": fence.copied(snippet)}
+    return f"rizhiCode({json.dumps(data, ensure_ascii=False)});\n"
 
 
 def unindexed(html: str, template: re.Pattern[str]) -> str:
@@ -105,37 +110,21 @@ def edit_url(vault: Vault, path: str) -> str:
     return pattern.replace("{path}", quote(Path(path).as_posix().lstrip("/"), safe="/:"))
 
 
-def _brief_title(vault: Vault) -> str:
-    """模板里哪一节是一句话的说明；模板没有点名，或排不出来，就没有。"""
-    try:
-        return notes.note_roles(vault).get("brief", "")
-    except RizhiError:
-        return ""  # 模板的毛病由 check 说
-
-
-def _preview(web: Web, note: Note, brief: str) -> str:
+def _preview(web: Web, note: Note) -> str:
     data = {
         "url": web.uri(note.path).removesuffix(".md") + ".html",
         "title": note.title,
-        "brief": brief,
+        "brief": web.briefs[str(note.path)],
         "figure": _figure(web.vault, note.snippet or ""),
     }
     return f"rizhiPreview({json.dumps(data, ensure_ascii=False)});\n"
 
 
-def _brief(note: Note, title: str) -> str:
-    """名叫 `title` 的一节的头一段。"""
-    heads = {part.start for part in sections(note.document) if notes.fits(part.name, title)}
-    for head, first in pairwise(note.document.blocks):
-        if head.start in heads and first.kind == "paragraph":
-            return plainly(one_line(note.text[first.start : first.end]))[:200]
-    return ""
-
-
 def _figure(vault: Vault, module: str) -> str:
-    """片段画的第一张图，没有是空的；读不懂的记录，笔记那一页会说明。"""
+    """片段画的第一张图的网址，没有是空的；读不懂的记录，笔记那一页会说明。"""
     if not re.fullmatch(r"\w{1,64}", module):
         return ""
-    record = records.load(vault, vault.snippets / f"{module}.py").record
-    figures = (figure for out in (record.outputs if record else ()) for figure in out.figures)
-    return next(map(fence.data_uri, filter(None, figures)), "")
+    loaded = records.load(vault, vault.snippets / f"{module}.py")
+    figures = fence.figures(loaded.snippet, loaded.record) if loaded.snippet else {}
+    urls = (uri if fence.is_late(svg) else fence.data_uri(svg) for uri, svg in figures.items())
+    return next(urls, "")

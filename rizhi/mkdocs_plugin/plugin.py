@@ -9,10 +9,12 @@ import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from jinja2 import Environment
 from mkdocs.config.base import Config
 from mkdocs.config.config_options import ExtraScriptValue, Type
+from mkdocs.config.config_options import Optional as Maybe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -20,21 +22,34 @@ from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 from mkdocs.utils.templates import TemplateContext
 from pathspec.gitignore import GitIgnoreSpec
 
 from rizhi import deadlinks, store
 from rizhi.entries import Misfit, is_page, misfits, shown
 from rizhi.errors import RizhiError
-from rizhi.mkdocs_plugin import escaping, live, notebooks, pages, search, verdict
+from rizhi.journal.day import Day
+from rizhi.mkdocs_plugin import (
+    article,
+    diary,
+    escaping,
+    live,
+    notebooks,
+    pages,
+    search,
+    theme,
+    verdict,
+)
 from rizhi.mkdocs_plugin import nav as navigation
-from rizhi.mkdocs_plugin.autodoc import Autodoc
+from rizhi.mkdocs_plugin.autodoc import Autodoc, chinese
 from rizhi.mkdocs_plugin.broken import Broken, box
 from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.mkdocs_plugin.server import check_port, protect, reading, surviving
 from rizhi.mkdocs_plugin.watch import Observer
 from rizhi.page import Page as Written
+from rizhi.site import tasks
 from rizhi.site.expand import DRAFT
 from rizhi.site.export import assets
 from rizhi.site.graph import Web
@@ -51,18 +66,19 @@ STYLES = ("assets/web.css", "assets/rizhi.css")  # 打印的规则在 rizhi.css 
 SCRIPTS = ("assets/rizhi.js", "assets/web.js")
 WORKER = "assets/iframe-worker.js"  # file:// 下搜索用的 Worker
 ICON = "assets/favicon.svg"
+THEME = Path(__file__).with_name("theme")  # 换掉主题的几个模板
 # 一天天的、算出来的页太多，不进导航
-NOT_IN_NAV = ("/daily/**", "/weekly/**", "/mentions/**", "/tags/**", "/timeline/**")
+NOT_IN_NAV = tuple(f"/{name}/**" for name in "daily weekly mentions tags timeline todos".split())
 EARLY, LATE = event_priority(100), event_priority(-100)
 
 Misfits = dict[Path, Misfit]
-_DOWNLOAD = re.compile(r'<span class="rz-notebook" data-module="(\w+)"></span>')
 
 
 class Options(Config):  # type: ignore[no-untyped-call]
     """mkdocs 必须知道的选项；设置都在 `[tool.rizhi]`。"""
 
     live = Type(bool, default=True)
+    diary = Maybe(Type(bool))  # 带不带日总结与周报；没有说，就是 make offline 不带，别的带
 
 
 class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
@@ -77,9 +93,11 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._observer: Observer | None = None  # 只在 serve 时有
         self._reader: Reader
         self._template: re.Pattern[str]
+        self._shape: article.Shape
         self._web: Web
         self._inserts: pages.Inserts
         self._files: Files
+        self._nav: Navigation
         self._broken: Broken
         self._misfits: Misfits
         self._written: Written | None = None  # 正在排的这一页的原文
@@ -89,6 +107,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def rebuilt(self) -> set[str]:
         """这一次重建的页。"""
         return self._incremental.rebuilt
+
+    def _with_diary(self, config: MkDocsConfig) -> bool:
+        return not _offline(config) if self.config.diary is None else self.config.diary
 
     @property
     def _vault(self) -> Vault:
@@ -108,6 +129,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             words_file = store.state_folder(vault.root) / "words.txt"
             self._reader = Reader(vault, self._incremental.kept)
             self._template = boilerplate(vault)
+            self._shape = article.shape(vault)
             notes = self._reader.notes()
             words = search.dictionary(notes)
             store.replace(words_file, words.encode())
@@ -116,16 +138,21 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._incremental.begin(config, vault)
         self._incremental.search.use_words(config, words, words_file)
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
-        config.nav = navigation.nav(vault, notes, self._reader.page, self._misfits)
+        read, with_diary = self._reader.page, self._with_diary(config)
+        config.nav = navigation.nav(vault, notes, read, self._misfits, with_diary)
         _add_defaults(config)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
         return config
 
-    @LATE  # mkdocstrings 的扩展添上之后
+    @LATE  # mkdocstrings 的扩展添上、搜索的索引造好之后
     def _guard_autodoc(self, config: MkDocsConfig) -> MkDocsConfig:
+        self._incremental.search.lighten(config)
         extensions: list[Any] = config.markdown_extensions
-        extensions.append(Autodoc(self._vault, lambda: _current(config)))
+        templates = self._incremental.templates
+        extensions.append(Autodoc(self._vault, lambda: f"docs/{_current(config)}", templates))
+        if not self._with_diary(config):
+            extensions.append(diary.Unlinked(lambda: _current(config), lambda: self._files))
         return config
 
     on_config = CombinedEvent(_configure, _guard_autodoc)
@@ -140,9 +167,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 别的插件加的、换的文件都看得见；mkdocs-jupyter 会换一个 Files
     def _add(self, files: Files, *, config: MkDocsConfig) -> Files:
-        web = self._web = self._reader.web(today(self._vault))
-        kept = self._incremental.kept
-        computed = pages.sources(web, kept)
+        web, with_diary = self._reader.web(today(self._vault)), self._with_diary(config)
+        if not with_diary:
+            diary.leave_out(files)
+            web = diary.without(web)
+        kept, self._web = self._incremental.kept, web
+        computed = pages.sources(web, kept, with_diary)
         for uri, (text, _) in list(computed.items()):
             if files.get_file_from_path(uri):
                 log.warning(
@@ -151,8 +181,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 del computed[uri]
             else:
                 files.append(File.generated(config, uri, content=text))
-        _add_assets(files, config, pages.scripts(web, kept))
+        _add_assets(files, config, pages.scripts(web))
         _add_downloads(files, config, self._vault)
+        theme.patch(files, config)
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)
         self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
@@ -160,7 +191,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
         shown = [file.src_uri for file in files.documentation_pages()]
-        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept))
+        self._inserts = pages.Inserts(parts, pages.around(web, shown, kept, with_diary))
         self._broken.guard_copy(files)
         return files
 
@@ -168,9 +199,12 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
-        self._files = files
-        navigation.chain_days(files, self._web)
-        sources = Sources(self._reader, self._web, files, self._inserts.of, self._reruns.state)
+        self._files, self._nav = files, nav
+        navigation.place(files, self._web)
+        autodoc: Any = config.plugins.get("mkdocstrings")
+        handlers = autodoc.config.handlers if autodoc else {}
+        running = self._reruns.state
+        sources = Sources(self._reader, self._web, files, self._inserts.of, running, handlers)
         self._incremental.mark(files, nav, sources)
         return nav
 
@@ -179,7 +213,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         env.bytecode_cache = self._incremental.templates
         escaping.guard(env)
         self._broken.guard_templates(env, files)
-        self._incremental.references.recall(config, self.rebuilt)
+        navigation.render_once(env, self._nav)
+        self._incremental.references.recall(config)
         return env
 
     @LATE  # mkdocs-jupyter 换上它自己的渲染之后
@@ -218,9 +253,11 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._bind_fences(config, page, draft)
         # 日总结与周报里换行就是换行；每一页都按这里的选项另造一个 Markdown
         breaks = page.file.src_uri.startswith(("daily/", "weekly/"))
-        options = {"breaks": breaks, "page": self._written}
+        options = {"breaks": breaks, "page": self._written, "places": self._boxes()}
         config.mdx_configs.setdefault("rizhi.site.lists", {}).update(options)
         page.meta = escaping.escaped(dict(page.meta))
+        if page.is_homepage and page.meta.get("title") == config.site_name:
+            del page.meta["title"]  # 不然是「日知 - 日知」
         if self._reruns.serving and page.file.abs_src_path:
             page.edit_url = pages.edit_url(self._vault, page.file.abs_src_path)
         if is_page(page.file.src_uri) and not page.file.generated_by:  # 笔记本里是数据，不是链接
@@ -231,7 +268,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @LATE  # 正文与目录都排定之后
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """模板文字不进搜索；把下载的占位换成真的链接：没有这个插件的引擎里它是空的。"""
+        """模板文字不进搜索；占位换成真的按钮与链接：没有这个插件的引擎里它是空的。"""
         uri = page.file.src_uri
         self.rebuilt.add(uri)
         for message in verdict.verdicts(html, uri):
@@ -239,8 +276,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if uri in self._broken.reasons:
             return html
         if uri.endswith(".ipynb"):
-            return notebooks.name_headings(html, page.toc)
-        html = _DOWNLOAD.sub(partial(_download, files, page), html)
+            return notebooks.name_headings(notebooks.suited(html), page.toc)
+        html = chinese(article.arranged(html, page, files, self._shape))
         html = self._said(uri) + html
         return pages.unindexed(html, self._template) if uri.startswith("daily/") else html
 
@@ -262,17 +299,16 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     on_page_context = CombinedEvent(_explain, _insert)
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
+        """用不着的样式不引；收拢正文之前的空白：主题按别的栏目有几页留几个空行，加一篇笔记就会让每一页都变。"""
         head, mark, tail = output.partition('<div class="md-content"')
-        return re.sub(r"\n\s+", "\n", head) + mark + tail
+        return theme.needed(re.sub(r"\n\s+", "\n", head) + mark + tail)
 
     @EARLY  # 赶在搜索插件写盘之前
     def _complete(self, *, config: MkDocsConfig) -> None:
         self._incremental.retry(self._broken.reasons)
-        self._incremental.finish(config, self._files)
+        self._incremental.finish(config, self._files, self._web.by_uri)
 
     def _conclude(self, *, config: MkDocsConfig) -> None:
-        search.patch_worker(Path(config.site_dir))
         self._reruns.finish(self._vault)
 
     on_post_build = CombinedEvent(_complete, _conclude)
@@ -297,6 +333,13 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             server.watch(str(path), recursive=recursive)
         run.warm_up(self._vault)
         return server
+
+    def _boxes(self) -> dict[int, tasks.Standing]:
+        """正在排的这一天的勾选框：过去的一页上，也是现在的样子。"""
+        day = self._written
+        if not isinstance(day, Day) or day.date is None:
+            return {}
+        return tasks.placed(day, self._web.standing.get(day.date, {}))
 
     def _said(self, uri: str) -> str:
         """前置数据里读不懂、用不上的，说在页面上。"""
@@ -325,7 +368,9 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     def _bind_fences(self, config: MkDocsConfig, page: Page, draft: bool) -> None:
         """这一页的围栏知道自己在哪一页；每一页都按 mdx_configs 另造一个 Markdown。"""
         where, reruns = f"docs/{page.file.src_uri}", self._reruns
-        context = fence.Context(self._vault, where, draft, reruns.failures, reruns.running)
+        context = fence.Context(
+            self._vault, where, draft, reruns.failures, reruns.running, partial(_url, page)
+        )
         bound = fence.fences(context)
         for custom in config.mdx_configs.get("pymdownx.superfences", {}).get("custom_fences", ()):
             custom["format"] = bound.get(custom["name"], custom["format"])
@@ -333,7 +378,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
 def _current(config: MkDocsConfig) -> str:
     page = config._current_page
-    return f"docs/{page.file.src_uri}" if page else "docs"
+    return page.file.src_uri if page else ""
 
 
 def _drop_misfits(files: Files, config: MkDocsConfig, vault: Vault, found: Misfits) -> None:
@@ -358,12 +403,15 @@ def _told(vault: Vault, misfit: Misfit) -> str:
 
 
 def _add_defaults(config: MkDocsConfig) -> None:
-    """站点要的样式、脚本与图标；mkdocs.yml 里写了的照他的。"""
+    """站点要的样式、脚本、图标、模板与中文；mkdocs.yml 里写了的照他的。"""
+    config.theme.dirs.insert(1 if config.theme.custom_dir else 0, str(THEME))
+    config.extra.setdefault("generator", False)  # 页脚一句「Made with」
+    footnotes = config.mdx_configs.setdefault("footnotes", {})
+    footnotes.setdefault("BACKLINK_TITLE", "回到正文第 {} 处脚注")
     config.extra_css[:0] = [uri for uri in STYLES if uri not in config.extra_css]
     written = {str(script) for script in config.extra_javascript}
     config.extra_javascript[:0] = [_deferred(uri) for uri in SCRIPTS if uri not in written]
-    offline: Any = config.plugins.get("material/offline")
-    if offline and offline.config.enabled:  # 自带的，免得 offline 插件从 CDN 取
+    if _offline(config):  # 自带的，免得 offline 插件从 CDN 取
         scripts = config.extra.setdefault("polyfills", [])
         if not any("iframe-worker" in uri for uri in scripts):
             scripts.append(WORKER)
@@ -371,6 +419,11 @@ def _add_defaults(config: MkDocsConfig) -> None:
         config.theme["favicon"] = ICON
     ours = GitIgnoreSpec.from_lines(NOT_IN_NAV)
     config.not_in_nav = config.not_in_nav + ours if config.not_in_nav else ours
+
+
+def _offline(config: MkDocsConfig) -> bool:
+    plugin: Any = config.plugins.get("material/offline")
+    return bool(plugin and plugin.config.enabled)
 
 
 def _deferred(uri: str) -> ExtraScriptValue:
@@ -384,7 +437,8 @@ def _add_assets(files: Files, config: MkDocsConfig, scripts: dict[str, str]) -> 
     ours = [File.generated(config, uri, abs_src_path=str(path)) for uri, path in assets().items()]
     ours += [File.generated(config, uri, content=text) for uri, text in scripts.items()]
     for file in ours:
-        if not files.get_file_from_path(file.src_uri):
+        unused = file.src_uri == WORKER and not _offline(config)
+        if not unused and not files.get_file_from_path(file.src_uri):
             files.append(file)
 
 
@@ -395,20 +449,21 @@ def _remove_excluded(files: Files) -> None:
             files.remove(file)
 
 
+def _url(page: Page, uri: str) -> str:
+    return str(get_relative_url(quote(uri), page.url))
+
+
 def _add_downloads(files: Files, config: MkDocsConfig, vault: Vault) -> None:
-    """每个片段带输出的笔记本。"""
+    """每个片段带输出的笔记本，与晚些才载入的：可复制的代码、大的图。"""
     for path in snippet_files(vault):
         loaded = records.load(vault, path)
         if loaded.snippet is None:
             log.info("%s", loaded.error)  # 用到它的页面会显示这个错误并记警告
             continue
-        book = to_notebook(loaded.snippet, loaded.record)
-        files.append(File.generated(config, f"downloads/{path.stem}.ipynb", content=book))
-
-
-def _download(files: Files, page: Page, place: re.Match[str]) -> str:
-    target = files.get_file_from_path(f"downloads/{place[1]}.ipynb")
-    if target is None:
-        return ""
-    url = target.url_relative_to(page.file)
-    return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'
+        snippet, record = loaded.snippet, loaded.record
+        late = {f"downloads/{path.stem}.ipynb": to_notebook(snippet, record)}
+        late[f"code/{path.stem}.js"] = pages.code(snippet)
+        figures = fence.figures(snippet, record).items()
+        late |= {uri: svg for uri, svg in figures if fence.is_late(svg)}
+        for uri, text in late.items():
+            files.append(File.generated(config, uri, content=text))

@@ -5,20 +5,21 @@
 这里一个文件的指纹里有它的一切依据，与上一次不同的才重建。
 """
 
-import io
 import logging
 import os
 import re
+import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
+from functools import cache, lru_cache, partial
 from operator import contains
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jieba
+from backrefs import bre
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from mkdocs.commands.build import build
@@ -27,22 +28,27 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page as SitePage
-from mkdocstrings import Inventory
-from mkdocstrings_handlers.python._internal import rendering
 
 from rizhi import links
-from rizhi.journal.day import read_day
+from rizhi.errors import RizhiError
+from rizhi.journal.day import Day, read_day
 from rizhi.journal.todo import lives
+from rizhi.mkdocs_plugin import article, search
+from rizhi.mkdocs_plugin.autodoc import alone, outline
 from rizhi.page import Note, Page, load
 from rizhi.site import graph
 from rizhi.site.graph import Web
+from rizhi.snippets import record as records
+from rizhi.snippets.source import modules, objects
 from rizhi.template import boilerplate
-from rizhi.vault import Vault, day_names, fingerprint, markdown_files, snippet_files, source_files
+from rizhi.vault import Vault, day_names, fingerprint, markdown_files, snippet_files
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
-_INVENTORY = "objects.inv"
-_REFERENCE = "reference/"
+_HAN = bre.compile(r"\p{script: Han}+", bre.UNICODE)
+_RENDERING = "mkdocstrings_handlers.python._internal.rendering"
+_PRE = re.compile(r"<pre\b.*?</pre>", re.S)
+_COLOUR = re.compile(r'<span class="[\w -]*"(?: data-linenos="[\d ]*")?>')
 Fingerprint = tuple[object, ...]
 
 
@@ -87,7 +93,7 @@ class Reader:
     def written(self, path: Path) -> Page:
         """要排的一页；一天的总结取走就不留了。"""
         if path.is_relative_to(self.vault.daily):
-            return self.days.pop(str(path), None) or load(Page, self.vault, path)
+            return self.days.pop(str(path), None) or load(Day, self.vault, path)
         kind = Note if path.is_relative_to(self.vault.notes) else Page
         return self._load(kind, path, True)
 
@@ -113,7 +119,11 @@ class Reader:
             if page.words
         }
         weeks = tuple(self._load(Page, path, link) for path, link in markdown_files(vault.weekly))
-        return Web(vault, today, pages, notes, weeks, tuple(todos), named)
+        title = graph.brief_title(vault)
+        briefs = {
+            str(note.path): kept(note.path, partial(graph.brief, note, title)) for note in notes
+        }
+        return Web(vault, today, pages, notes, weeks, tuple(todos), named, briefs)
 
     def _load(self, kind: type[P], path: Path, link: bool) -> P:
         make = partial(load, kind, self.vault, path, link)
@@ -167,7 +177,7 @@ class Incremental:
     def begin(self, config: MkDocsConfig, vault: Vault) -> None:
         """换了知识库、产物的文件夹，或改了配置，就从头来。"""
         files = (str(config.config_file_path), str(vault.root / "pyproject.toml"))
-        template = boilerplate(vault).pattern
+        template = f"{boilerplate(vault).pattern}\n{article.shape(vault)}"
         settings = (config.site_dir, template, *((file, fingerprint(file)) for file in files))
         if self._settings != settings:
             self._settings = settings
@@ -200,16 +210,18 @@ class Incremental:
         self._building = Snapshot(fingerprints, places)
         self.rebuilt = set()
         changed = {file.src_uri for file in files if self._is_changed(file)}
-        if _references(changed):  # 接口清单是一起写的，少排一页就缺一页
-            changed |= {file.src_uri for file in files if file.src_uri.startswith(_REFERENCE)}
+        self.references.begin(file.url for file in files if file.src_uri not in changed)
         for file in files:
             modified = partial(contains, changed, file.src_uri)
             file.is_modified = modified  # type: ignore[method-assign]
 
-    def finish(self, config: MkDocsConfig, files: Files) -> None:
-        """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。"""
-        self.search.complete(config, files, self.rebuilt)
-        self.references.keep(config, self.rebuilt)
+    def finish(self, config: MkDocsConfig, files: Files, notes: Mapping[str, Note]) -> None:
+        """补全搜索与接口清单，删掉已经没有的页，记下这一次的指纹。赶在搜索插件写盘之前。
+
+        `notes` 是每篇笔记，键是相对于 docs 的路径。
+        """
+        self.search.complete(config, files, self.rebuilt, notes)
+        self.references.keep(config)
         places = set(self._building.places.values())
         for place in self._built.places.values():
             if place not in places:
@@ -233,49 +245,121 @@ class Sources:
         files: Files,
         inserted: Callable[[str], Fingerprint],
         running: Callable[[str], Fingerprint],
+        handlers: Mapping[str, Any],
     ) -> None:
-        """`inserted` 是一页上接的各段，`running` 是一个片段此刻跑得怎样。"""
-        self._reader, self._inserted, self._running = reader, inserted, running
-        self._vault, self._docs = reader.vault, str(reader.vault.docs)
+        """`inserted` 是一页上接的各段，`running` 是一个片段此刻跑得怎样。
+
+        `handlers` 是 mkdocstrings 的各个处理器与它们的设置。
+        """
+        self._inserted, self._docs = inserted, str(reader.vault.docs)
         self._uris = frozenset(file.src_uri for file in files)
-        self._days = {day.uri: day for day in web.days}
-        self._pages: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
-        self._source = _fingerprints(source_files(self._vault))
-        references = sorted((self._vault.docs / _REFERENCE).glob("*.md"))
-        self._references = self._source + _fingerprints(references)
+        self._standing = {day.uri: web.standing.get(day.date) for day in web.pages}
+        known: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
+        self._depends = {day.uri: (day.reach, day.embedded) for day in web.days}
+        for file in files:
+            uri = file.src_uri
+            if uri.endswith(".md") and file.abs_src_path and uri not in self._depends:
+                page = known.get(uri) or reader.page(reader.vault.docs / uri)
+                self._depends[uri] = reader.kept(page.path, partial(_dependencies, page))
+        lines = {uri: lines for uri, (_, lines) in self._depends.items() if lines}
+        self._embedded = Embedded(reader, self._uris, lines, running, handlers)
 
     def of(self, file: File) -> Fingerprint:
         """除了导航，一个文件的一切依据。"""
         uri, path = file.src_uri, file.abs_src_path
         if path is None:
             return (file.content_bytes, *self._inserted(uri))
-        own = (fingerprint(path), *self._inserted(uri))
-        if not uri.endswith(".md"):
+        own = (fingerprint(path), *self._inserted(uri), self._standing.get(uri))
+        if uri not in self._depends:
             return own
-        day = self._days.get(uri)
-        if day is not None:
-            return (*own, self._alive(day.reach), self._embedded(day.modules))
-        page = self._pages.get(uri) or self._reader.page(self._vault.docs / uri)
-        reach, modules = self._reader.kept(page.path, partial(_dependencies, page))
-        documented = uri.startswith(_REFERENCE) or ":::" in page.text
-        references = self._references if documented else ()
-        return (*own, self._alive(reach), self._embedded(modules), references)
+        reach, lines = self._depends[uri]
+        return (*own, self._alive(reach), self._embedded.of(lines))
 
     def _alive(self, targets: Iterable[str]) -> Fingerprint:
         return tuple(graph.uri_of(target, self._docs) in self._uris for target in targets)
 
-    def _embedded(self, modules: Iterable[str]) -> Fingerprint:
-        snippets = tuple(self._snippet(name) for name in modules if "." not in name)
-        return (snippets, self._source) if modules else ()
 
-    def _snippet(self, name: str) -> Fingerprint:
-        if name == graph.FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
+class Embedded:
+    """围栏里的各行、`::: 名字` 列出的接口，各由什么算出来。"""
+
+    def __init__(
+        self,
+        reader: Reader,
+        uris: frozenset[str],
+        lines: Mapping[str, Iterable[str]],
+        running: Callable[[str], Fingerprint],
+        handlers: Mapping[str, Any],
+    ) -> None:
+        """`lines` 是各页的 `graph.embedded`。"""
+        self._reader, self._vault, self._uris = reader, reader.vault, uris
+        self._running = running
+        self._modules = modules(self._vault)
+        stems = tuple(path.stem for path in snippet_files(self._vault))
+        self._names = (stems, tuple(self._modules))
+        self._outlines = {
+            name: reader.kept(path, partial(outline, path), fingerprint(path))
+            for name, path in self._modules.items()
+        }
+        listed = [
+            (line.removeprefix(graph.LISTING), uri)
+            for uri, own in lines.items()
+            for line in own
+            if line.startswith(graph.LISTING)
+        ]
+        self._listed = [(name, uri) for name, uri in listed if not name.endswith(":")]
+        options = [name.removesuffix(":") for name, _ in listed if name.endswith(":")]
+        names = [name for name, _ in self._listed]
+        self._alone = alone(names, options, self._outlines, handlers)
+        self._snippets = cache(self._snippet)  # 一页里好几行是同一个片段
+
+    def of(self, lines: Iterable[str]) -> Fingerprint:
+        """一页的各行。"""
+        return tuple(map(self._line, lines))
+
+    def _line(self, line: str) -> Fingerprint:
+        if line == graph.FLOW:  # 链接写在记录里：随便哪一页在不在变了，都重新换成网址
             return (self._uris,)
-        path, record = self._vault.snippets / f"{name}.py", self._vault.outputs / name
-        if not path.is_file():  # 页面上列出现有的
-            return tuple(p.stem for p in snippet_files(self._vault))
+        if line.startswith(graph.LISTING):
+            return self._listing(line.removeprefix(graph.LISTING))
+        module, _, name = (part.strip() for part in line.partition(":"))
+        if module in self._modules:
+            return self._object(module, name.partition("#")[0].strip())
+        path = self._vault.snippets / f"{module}.py"
+        if module.isidentifier() and os.path.isfile(path):  # noqa: PTH113  名字也许长得不像话
+            return self._snippets(path)
+        return self._names  # 页面上列出现有的
+
+    def _listing(self, name: str) -> Fingerprint:
+        """一个模块的接口：它自己的全文，别的模块只看轮廓；说不准的，什么变了都重排。"""
+        listed, outlines = tuple(self._listed), tuple(self._outlines.items())
+        if self._alone:
+            own = self._modules.get(name)
+            return (name, fingerprint(own) if own else (), outlines, listed)
+        pages = (self._vault.docs / uri for _, uri in listed)
+        return (_fingerprints(self._modules.values()), _fingerprints(pages), listed)
+
+    def _object(self, module: str, name: str) -> Fingerprint:
+        """一段源码与它的行号；名字链接到参考页，有没有那一节由轮廓定。"""
+        path = self._modules[module]
+        found = self._reader.kept(path, partial(_objects, path), fingerprint(path))
+        shown = found.get(name) or (tuple(found) or fingerprint(path))
+        listed = tuple(uri for listed, uri in self._listed if listed == module)
+        return (shown, listed, self._outlines[module], self._alone)
+
+    def _snippet(self, path: Path) -> Fingerprint:
+        record = self._vault.outputs / path.stem
         outputs = sorted(record.iterdir()) if record.is_dir() else []
-        return (_fingerprints([path, *outputs]), self._running(name))
+        loaded = records.load(self._vault, path)
+        state = loaded.error or loaded.state
+        return (_fingerprints([path, *outputs]), self._running(path.stem), state)
+
+
+def _objects(path: Path) -> dict[str, tuple[int, str]]:
+    """有语法错误的，一个也没有：页面上说哪里错了。"""
+    try:
+        return objects(path)
+    except RizhiError:
+        return {}
 
 
 def _dependencies(page: Page) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -349,19 +433,38 @@ class SearchEntries:
         jieba.load_userdict(str(path))
         self._recut = self._words is not None
         self._words = words
+        _cut.cache_clear()
 
-    def complete(self, config: MkDocsConfig, files: Files, rebuilt: set[str]) -> None:
-        """补上没有重建的页。"""
+    def lighten(self, config: MkDocsConfig) -> None:
+        """收的字一样，少做一些：代码里着色的标记不交给它解析；一串汉字切过就不再切。"""
+        for plugin in _search_plugins(config):
+            index = plugin.search_index
+            index.add_entry_from_context = partial(_add_uncoloured, index.add_entry_from_context)
+            if hasattr(index, "_segment_chinese"):
+                index._segment_chinese = _segmented
+
+    def complete(
+        self, config: MkDocsConfig, files: Files, rebuilt: set[str], notes: Mapping[str, Note]
+    ) -> None:
+        """补上没有重建的页，与笔记的名字：名字留到写盘时才添，词典换了也不必重切。"""
         for plugin in _search_plugins(config):
             index = plugin.search_index
             fresh = graph.grouped((e["location"].partition("#")[0], e) for e in index.entries)
             if self._recut:
                 self._cut_again(index)
+            pages = files.documentation_pages()
             self._by_page = {
                 file.url: (fresh if file.src_uri in rebuilt else self._by_page).get(file.url, [])
-                for file in files.documentation_pages()
+                for file in pages
             }
-            index.entries = [entry for entries in self._by_page.values() for entry in entries]
+            of_notes = {file.url: notes[file.src_uri] for file in pages if file.src_uri in notes}
+            index.entries = [
+                search.named(entry, of_notes[entry["location"]])
+                if entry["location"] in of_notes
+                else entry
+                for entries in self._by_page.values()
+                for entry in entries
+            ]
 
     def _cut_again(self, index: Any) -> None:
         for entry in (entry for entries in self._by_page.values() for entry in entries):
@@ -370,39 +473,68 @@ class SearchEntries:
         self._recut = False
 
 
+def _add_uncoloured(add: Callable[[SitePage], None], page: SitePage) -> None:
+    content = page.content
+    page.content = _PRE.sub(_uncoloured, content or "")
+    add(page)
+    page.content = content
+
+
+def _uncoloured(block: re.Match[str]) -> str:
+    """一块代码去掉着色；里面另有别的 `<span>`，也许是不收的，就不动。"""
+    bare = _COLOUR.sub("", block[0])
+    return block[0] if "<span" in bare else bare.replace("</span>", "")
+
+
+def _segmented(text: str) -> str:
+    """同 material 的：汉字之间、两头都加上零宽的空格。"""
+    return str(_HAN.sub(lambda run: _cut(run[0]), text)).strip("\u200b")
+
+
+@lru_cache(maxsize=1 << 16)  # 改一页，那一页上多半的话还是原来的
+def _cut(run: str) -> str:
+    return "\u200b".join(("", *jieba.cut(run), ""))
+
+
 def _search_plugins(config: MkDocsConfig) -> list[Any]:
     names = ("search", "material/search")
     return [config.plugins[name] for name in names if name in config.plugins]
 
 
 class References:
-    """mkdocstrings 的接口清单：参考页没有重建，就用上一次的。"""
+    """mkdocstrings 的接口清单：没有重建的参考页，用上一次的。"""
 
     def __init__(self) -> None:
-        self._inventory = b""
+        self._items: list[Any] = []
 
-    def recall(self, config: MkDocsConfig, rebuilt: set[str]) -> None:
-        """链接到参考页的页照样要找得到：autorefs 只认得这一次排过的。"""
-        if "autorefs" in config.plugins and self._inventory and not _references(rebuilt):
-            plugin: Any = config.plugins["autorefs"]
-            for name, item in Inventory.parse_sphinx(io.BytesIO(self._inventory)).items():
-                plugin.register_url(name, item.uri)
+    def begin(self, same: Iterable[str]) -> None:
+        """`same` 是不重建的各页的网址：只留它们的。"""
+        pages = frozenset(same)
+        self._items = [item for item in self._items if item.uri.partition("#")[0] in pages]
 
-    def keep(self, config: MkDocsConfig, rebuilt: set[str]) -> None:
-        """留下这一次的清单；参考页没有重建，就写回上一次的。"""
-        path = Path(config.site_dir) / _INVENTORY
-        if _references(rebuilt) or not self._inventory:
-            self._inventory = path.read_bytes() if path.is_file() else b""
-        else:
-            path.write_bytes(self._inventory)
+    def recall(self, config: MkDocsConfig) -> None:
+        """这些页照样找得到，清单里也照样有：autorefs 与 mkdocstrings 只认得这一次排过的。"""
+        inventory = _inventory(config)
+        for item in self._items:
+            if item.name not in inventory:
+                inventory[item.name] = item
+                plugin: Any = config.plugins["autorefs"]
+                plugin.register_url(item.name, item.uri)
+
+    def keep(self, config: MkDocsConfig) -> None:
+        """留下这一次的清单。"""
+        self._items = list(_inventory(config).values())
         # 它按 jinja 的环境记，从不忘：改一次源码，那一次构建的整个站点就留在内存里
+        rendering = sys.modules.get(_RENDERING)  # 没有参考页的，不为它多载入一个包
         remembered = getattr(rendering, "_test_existing_template", None)
         if remembered:
             remembered.cache_clear()
 
 
-def _references(uris: set[str]) -> bool:
-    return any(uri.startswith(_REFERENCE) for uri in uris)
+def _inventory(config: MkDocsConfig) -> dict[str, Any]:
+    plugin: Any = config.plugins.get("mkdocstrings")
+    inventory: dict[str, Any] = plugin.handlers.inventory if plugin and plugin._handlers else {}
+    return inventory
 
 
 def rebuilder(first: MkDocsConfig) -> Callable[[], None]:

@@ -1,15 +1,17 @@
-"""中文搜索：让分词认得笔记的名字，并改正搜索脚本里丢掉末词的差一错误。"""
+"""中文搜索：让分词认得笔记的名字，别名与标题一样重。"""
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from html import escape
+from typing import Any
 
-from rizhi.errors import RizhiError
+import jieba
+
 from rizhi.page import Note
 
-# material 9.8.1 的切词函数：内层循环到不了串尾，复合词的最后一个词于是被丢掉
-_WRONG = "o<t.length;o++)t.slice(s,o)in e"
-_RIGHT = "o<=t.length;o++)t.slice(s,o)in e"
+_HAN = re.compile(r"[\u4e00-\u9fff]+")
+_WORDS = re.compile(r"[A-Za-z0-9]+(?:[ _.-]+[A-Za-z0-9]+)*")
+_BETWEEN = re.compile(r"[ _.-]+")
 
 
 def dictionary(notes: Iterable[Note]) -> str:
@@ -19,20 +21,22 @@ def dictionary(notes: Iterable[Note]) -> str:
     return "".join(f"{word} 1000\n" for word in sorted(words))
 
 
-def patch_worker(site: Path) -> None:
-    """改正构建产物里的搜索脚本。
+def named(entry: dict[str, Any], note: Note) -> dict[str, Any]:
+    """一篇笔记的条目添上它的名字：别名显示在标题之下，各种找法藏在标题里，与标题一样重。"""
+    terms = (term for name in (note.title, *note.aliases) for term in _terms(name))
+    title = f"{entry['title']}<span hidden> {' '.join(dict.fromkeys(terms))}</span>"
+    also = _HAN.sub(_cut, escape("、".join(note.aliases), quote=False))
+    text = f"<p>又叫 {also}</p>{entry['text']}" if also else entry["text"]
+    return entry | {"title": title, "text": text}
 
-    异常：找不到要改的那一处（material 换了版本），抛 RizhiError，不放过。
-    """
-    workers = list(site.glob("assets/javascripts/workers/search.*.min.js"))
-    for worker in workers:
-        text = worker.read_text(encoding="utf-8")
-        if text.count(_WRONG) == 1:
-            worker.write_text(text.replace(_WRONG, _RIGHT), encoding="utf-8")
-        elif _RIGHT not in text:
-            workers = []
-    if not workers:
-        raise RizhiError(
-            "搜索脚本里找不到要改正的一处：material 换了版本？"
-            "请核对 rizhi/mkdocs_plugin/search.py。"
-        )
+
+def _terms(name: str) -> list[str]:
+    """一个名字的各种找法：长词里的短词，拉丁的一个个词，与它们连写在一起的。"""
+    chinese = [term for run in _HAN.findall(name) for term in jieba.cut_for_search(run)]
+    latin = [form for run in _WORDS.findall(name) for form in (run, _BETWEEN.sub("", run).lower())]
+    return chinese + latin
+
+
+def _cut(run: re.Match[str]) -> str:
+    """同搜索插件的切法。"""
+    return "\u200b".join(["", *jieba.cut(run[0]), ""])

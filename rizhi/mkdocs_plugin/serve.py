@@ -75,7 +75,8 @@ class Reruns:
             return
         stale = [path for path in snippet_files(vault) if self._is_stale(vault, path)]
         page = vault.docs / f"{self._watched}.md"
-        shown = set(embedded(read(page))) if page.is_file() else set()
+        lines = embedded(read(page)) if page.is_file() else ()
+        shown = {line.partition(":")[0].strip() for line in lines}
         self._record_all(vault, [path for path in stale if path.stem in shown])
         self._later = [path for path in stale if path.stem not in shown | self.running]
         self.running.update(path.stem for path in self._later)

@@ -1,6 +1,6 @@
 """页面上的一块块内容：先是数据，再排成 HTML 或 Markdown；纯函数。"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -8,37 +8,91 @@ from typing import NamedTuple
 from rizhi.journal.todo import Todo
 
 
+class Code(NamedTuple):
+    """一小段代码。"""
+
+    text: str
+
+
+class Struck(NamedTuple):
+    """划掉的一段。"""
+
+    parts: tuple["Part", ...]
+
+
 class Link(NamedTuple):
-    """到另一页的链接；`uri` 是那一页的原文相对于 docs 的路径。"""
+    """到另一页的链接；`uri` 是那一页的原文相对于 docs 的路径，或网上的地址。
+
+    文字里有代码的，`parts` 是它的各段。
+    """
 
     text: str
     uri: str
+    parts: tuple[str | Code | Struck, ...] = ()
 
 
 class Dim(NamedTuple):
     """补充的话，写得淡一些。"""
 
-    parts: tuple["str | Link", ...]
+    parts: tuple["Part", ...]
 
 
-Part = str | Link | Dim
+Part = str | Code | Struck | Link | Dim
+
+
+def worded(parts: Iterable[Part]) -> str:
+    """一行只留文字。"""
+    return "".join(
+        part
+        if isinstance(part, str)
+        else part.text
+        if isinstance(part, Code | Link)
+        else worded(part.parts)
+        for part in parts
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """列表的一行；`todo` 是这一行说的那件事，`when` 是时间线上的日子。"""
+    """列表的一行：`todo` 是它说的那件事，`when` 是时间线上的日子，`anchor` 好让别处链接到它。"""
 
     parts: tuple[Part, ...]
     todo: Todo | None = None
     when: Link | None = None
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """一个列表；`kind` 是 list、todos、timeline 或 tags。"""
+    """一个列表；`kind` 是 list、notes、todos、timeline 或 tags。"""
 
     rows: tuple[Row, ...]
     kind: str = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """今天：`head` 是那一页与写了多少，还没有这一页是空的；`label` 说下面列的是什么。"""
+
+    head: tuple[Part, ...]
+    label: str
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """一组：名字、列表与补在后面的话。"""
+
+    name: str
+    rows: Rows
+    more: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """几组列表，够宽就并排。"""
+
+    groups: tuple[Group, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +117,21 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """一个月的月历；`here` 是所在的这一天。"""
+    """一个月的月历：`here` 是所在的这一天，`uri` 是归档里的这个月。"""
 
     first: date
     uris: Mapping[date, str]
     here: date | None = None
     today: date | None = None
+    uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """前一天、这一周、后一天。"""
+    """前一天、这一周、后一天；周报上是前一周、全部周报、后一周。"""
 
     earlier: Link | None
-    week: Link | str
+    week: Link
     later: Link | None
 
 
@@ -87,7 +142,32 @@ class Steps:
     groups: tuple[tuple[Link | str, ...], ...]
 
 
-Content = Rows | Folded | Heat | Month | Trail | Steps
+class Node(NamedTuple):
+    """图上的一页，与它属于第几组。"""
+
+    link: Link
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """先修图：各页、各组的名字，与不成环的边：前序与后继各是第几页。"""
+
+    nodes: tuple[Node, ...]
+    groups: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+# 日子的各个总览，哪一页都能互相走到
+PLACES = (
+    Link("日总结", "daily/index.md"),
+    Link("周报", "weekly/index.md"),
+    Link("待办", "todos/index.md"),
+    Link("时间线", "timeline/index.md"),
+    Link("标签", "tags/index.md"),
+)
+
+Content = Rows | Today | Groups | Folded | Heat | Month | Trail | Steps | Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,17 @@ class _Styles(Treeprocessor):
                 first = next(iter(quote), None)
                 if title and first is not None and (first.text or "").strip() == kind.title():
                     first.text = title
+        for box in root.iter():
+            if box.tag == "details" or "admonition" in box.get("class", "").split():
+                _name(box)
+
+
+def _name(box: Element) -> None:
+    """`!!! note` 与 `??? note` 没有写标题的，标题是种类的英文名：换成中文。"""
+    first = next(iter(box), None)
+    kinds = [kind for kind in box.get("class", "").split() if kind != "admonition"]
+    if kinds and first is not None and first.text == kinds[0].capitalize():
+        first.text = _KINDS.get(kinds[0], ("", first.text))[1]
 
 
 class Callouts(Extension):

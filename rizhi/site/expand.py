@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from textwrap import dedent
 
 from rizhi.errors import RizhiError
 from rizhi.frontmatter import body_start, front_matter
@@ -12,9 +11,9 @@ from rizhi.site.blocks import Link
 from rizhi.site.html import parts_markdown, relative
 from rizhi.site.lists import rewritten
 from rizhi.site.softbreak import LABEL, WIDE
-from rizhi.snippets import cells, fence
+from rizhi.snippets import cells, fence, figures
 from rizhi.snippets import record as records
-from rizhi.snippets.source import documented, find_object, module_file
+from rizhi.snippets.source import documented, read_fence_line
 from rizhi.vault import Vault, read_text
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)\n?(?: {4}.*\n?)*", re.M)
@@ -35,11 +34,6 @@ def page(vault: Vault, uri: str, text: str) -> str:
     body = _expanded(vault, uri, body)
     breaks = uri.startswith(("daily/", "weekly/"))  # 日总结与周报里换行就是换行
     return head + draft + rewritten(body if breaks else _joined(body), breaks)
-
-
-def figure_uri(module: str, cell: int, number: int) -> str:
-    """片段第 `cell` 格的第 `number` 张图，都从 1 数起。"""
-    return f"figures/{module}/{cell:02d}-{number}.svg"
 
 
 def notebook_uri(module: str) -> str:
@@ -73,7 +67,7 @@ def _fence(vault: Vault, uri: str, kind: str, line: str, linked: set[str]) -> li
     module, _, name = (part.strip() for part in line.partition(":"))
     try:
         if kind == "source":
-            return [_source(vault, module, name)]
+            return [_source(vault, line)]
         if kind == "flow":  # 这张图由站点的脚本画，脚本也导出了
             return [fence.fences(fence.Context(vault))["flow"](line)]
         blocks = list(_cells(vault, uri, module, name))
@@ -99,19 +93,17 @@ def _cells(vault: Vault, uri: str, module: str, title: str) -> Iterator[str]:
                 yield _code(text.rstrip("\n"), "text", name)
         for number, figure in enumerate(out.figures if out else (), 1):
             if figure:
-                at = figure_uri(module, parsed.code_cells.index(cell) + 1, number)
-                alt = parts_markdown((cell.title,), uri)
+                at = fence.figure_uri(module, parsed.code_cells.index(cell) + 1, number)
+                alt = parts_markdown((figures.seen(figure) or cell.title,), uri)
                 yield f"![{alt}]({relative(uri, at)}){{.rz-figure}}"
     if trouble := fence.trouble_of(loaded):
         yield _trouble(trouble)
 
 
-def _source(vault: Vault, module: str, name: str) -> str:
-    path = module_file(vault, module)
-    first, source = find_object(path, name)
-    last = first + source.count("\n")
-    where = f"第 {first}–{last} 行" if last > first else f"第 {first} 行"
-    return _code(dedent(source), "python", f"{vault.relative(path)} {where}", first)
+def _source(vault: Vault, line: str) -> str:
+    shown = read_fence_line(vault, line)
+    where = f"{vault.relative(shown.path)} 第 {shown.lines} 行"
+    return _code(shown.source, "python", where, shown.first)
 
 
 def _reference(vault: Vault, module: str) -> str:

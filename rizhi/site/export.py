@@ -14,6 +14,7 @@ from rizhi.errors import RizhiError
 from rizhi.site import expand, html, overviews, panels
 from rizhi.site.blocks import Generated, Link, Panel, Row, Rows
 from rizhi.site.graph import Web, read_web
+from rizhi.snippets import fence
 from rizhi.snippets import record as records
 from rizhi.snippets.notebook import to_notebook
 from rizhi.template import TEMPLATES
@@ -191,12 +192,9 @@ def _recorded(vault: Vault) -> dict[str, Callable[[], bytes]]:
         loaded = records.load(vault, path)
         if loaded.snippet is None:
             continue
-        parsed, record = loaded.snippet, loaded.record
-        recorded[expand.notebook_uri(path.stem)] = to_notebook(parsed, record).encode
-        for number, cell in enumerate(parsed.code_cells, 1):
-            out = record.output(cell.title) if record else None
-            for count, figure in enumerate(out.figures if out else (), 1):
-                recorded[expand.figure_uri(path.stem, number, count)] = figure.encode
+        snippet, record = loaded.snippet, loaded.record
+        recorded[expand.notebook_uri(path.stem)] = to_notebook(snippet, record).encode
+        recorded |= {uri: svg.encode for uri, svg in fence.figures(snippet, record).items()}
     return recorded
 
 

@@ -2,29 +2,58 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rizhi import links
-from rizhi.journal.day import Day, achievements, read_day, short_title
+from rizhi import notes as roles
+from rizhi.dates import Week, week_named, week_of
+from rizhi.errors import RizhiError
+from rizhi.journal.carry import plan
+from rizhi.journal.day import (
+    CHALLENGE,
+    PLAN,
+    Day,
+    achievements,
+    read_day,
+    short_title,
+    trimmed,
+)
 from rizhi.journal.lint import own_text, words
 from rizhi.journal.todo import Mention as Said
 from rizhi.journal.todo import Todo, lives, mentions
 from rizhi.markdown import parse
+from rizhi.markdown.document import one_line
+from rizhi.markdown.outline import sections
 from rizhi.page import Note, Page, read_notes, read_weeks
+from rizhi.site.blocks import Part, worded
+from rizhi.site.inline import inline, inlines
+from rizhi.site.tasks import Standing, standing
 from rizhi.template import boilerplate
 from rizhi.vault import Vault, day_names
 
 K = TypeVar("K")
 V = TypeVar("V")
 _MARKUP = re.compile(r"[*_`~\[\]<&\\$!]")
+_HASHES = re.compile(r"^#+[ \t]*|[ \t]+#+$")
 _EMBED = re.compile(r"\b(?:snippet|source|flow)\b")
-FLOW = "flow:"  # 与模块名列在一起：这一页还链接到数据里写的笔记
-_MODULE = re.compile(r"^[ \t>]*([\w.]+)", re.M)
+_FORMULA = re.compile(r"\$([^$\s](?:[^$]*[^$\s])?)\$")
+_COMMAND = re.compile(r"\\([a-z]+) ?")
+_LINE = re.compile(r"^[ \t>]*(\S.*?)[ \t\r]*$", re.M)
+_LISTING = re.compile(
+    r"^[ \t>]*(?:#{1,6} *)?::: ?(?P<name>.+?)[ \t\r]*$"
+    r"(?P<options>(?:\n[ \t>]+\S.*|\n[ \t>\r]*(?=\n))*)",
+    re.M,
+)
+_OPTION = re.compile(r"^[ \t>]+(\w+):", re.M)
+FLOW = "flow:"  # 与各行列在一起：这一页还链接到数据里写的笔记
+LISTING = "::: "  # 这样开头的：这一页列出一个模块的接口；冒号结尾的是它下面写的选项
 _FILE = re.compile(r"[^\s()<>\"'=]+\.(?:md|ipynb)\b")
 
 
@@ -34,15 +63,23 @@ class DayFact(NamedTuple):
     date: date
     uri: str  # 相对于 docs
     title: str
+    headline: tuple[Part, ...]  # 同 title，代码与链接照留
     heading: str
     words: int
     tags: tuple[str, ...]
     said: tuple[Said, ...]
-    achieved: tuple[str, ...]
+    aims: tuple[str, ...]  # 这一天要做的：不在明日计划里的待办，见 `Todo.key`
+    plan: tuple[tuple[str, str], ...]  # 明日计划，见 `carry.plan`
+    gains: tuple[tuple[Part, ...], ...]  # 今日成果的每一行，代码与链接照留
     mentions: tuple[links.Mention, ...]  # 句子已经去掉标记
     reach: tuple[str, ...]  # 链接到的文件：它们在不在，页面就不一样
-    modules: tuple[str, ...]  # 嵌了哪些片段、哪些源码
+    embedded: tuple[str, ...]  # 嵌了哪些片段、哪些源码，列了哪些接口
     prose: str  # 去掉代码与链接之后的全文：没有链接的提到，从这里找
+
+    @property
+    def achieved(self) -> tuple[str, ...]:
+        """今日成果的每一行，只有文字。"""
+        return tuple(map(worded, self.gains))
 
 
 @dataclass(frozen=True)
@@ -56,6 +93,7 @@ class Web:
     weeks: tuple[Page, ...]
     todos: tuple[Todo, ...]
     named: Mapping[str, tuple[str, ...]]  # 写过的每一天的页面提到了哪些笔记，链接的也在其中
+    briefs: Mapping[str, str]  # 每篇笔记的一句话，没有写是空的
 
     @cached_property
     def days(self) -> tuple[DayFact, ...]:
@@ -81,6 +119,11 @@ class Web:
     def by_day(self) -> dict[date, DayFact]:
         """按日期找写过的一天。"""
         return {day.date: day for day in self.days}
+
+    @cached_property
+    def begun(self) -> DayFact | None:
+        """今天那一页，还没有建是 None。"""
+        return next((page for page in reversed(self.pages) if page.date == self.today), None)
 
     @cached_property
     def by_path(self) -> dict[str, Note]:
@@ -111,6 +154,13 @@ class Web:
         return {page.path.stem: self.uri(page.path) for page in self.weeks}
 
     @cached_property
+    def weekly(self) -> dict[int, list[Week]]:
+        """有周报的、写过几天的每一周，按年放在一起，从早到晚。"""
+        reports = filter(None, map(week_named, self.week_uris))
+        weeks = {*reports, *map(week_of, self.dates)}
+        return grouped((week.year, week) for week in sorted(weeks, key=lambda w: w.name))
+
+    @cached_property
     def mentioned(self) -> dict[str, list[tuple[DayFact, links.Mention]]]:
         """每篇笔记被哪些天提到，从早到晚；同一天只取第一处。"""
         firsts: dict[str, dict[date, tuple[DayFact, links.Mention]]] = {}
@@ -138,6 +188,16 @@ class Web:
     def born(self) -> dict[date, list[Todo]]:
         """每一天写下的事。"""
         return grouped((todo.born, todo) for todo in self.todos)
+
+    @cached_property
+    def standing(self) -> dict[date, dict[str, Standing]]:
+        """每一天写着的各件事现在如何，键是文字的判据。"""
+        found: dict[date, dict[str, Standing]] = {}
+        for todo in self.todos:
+            now = standing(todo.as_of(self.today))
+            for day in todo.days:
+                found.setdefault(day, {})[todo.key] = now
+        return found
 
     @cached_property
     def hinted(self) -> dict[str, list[DayFact]]:
@@ -176,30 +236,89 @@ def read_web(vault: Vault, today: date) -> Web:
     todos = tuple(lives([(page.date, page.said) for page in pages]))
     names = links.named(vault, notes)
     named = {page.uri: named_in(page.prose, names) for page in pages if page.words}
-    return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named)
+    title = brief_title(vault)
+    briefs = {str(note.path): brief(note, title) for note in notes}
+    return Web(vault, today, pages, notes, tuple(read_weeks(vault)), todos, named, briefs)
 
 
 def day_fact(vault: Vault, day: date, page: Day, template: re.Pattern[str]) -> DayFact:
     """从一天的页面里取；`template` 是模板里原样的行，不算写过。"""
     own = own_text(page, template)
+    said = tuple(mentions(page))
+    uri, known = uri_of(str(page.path), str(vault.docs)), page.document.definitions
+    gains = inlines(achievements(page), uri, known) if own else []
     linked = [mention for same in links.backlinks([page]).values() for mention in same]
     return DayFact(
         date=day,
-        uri=uri_of(str(page.path), str(vault.docs)),
+        uri=uri,
         title=short_title(page, day),
+        headline=headline(page, day, uri),
         heading=page.title,
         words=words(own),
         tags=page.tags,
-        said=tuple(mentions(page)),
-        achieved=tuple(plains(achievements(page))) if own else (),
+        said=said,
+        aims=_aims(page, said),
+        plan=plan(page),
+        gains=tuple(gains),
         mentions=tuple(
             replace(mention, sentence=sentence)
             for mention, sentence in zip(linked, plains(m.sentence for m in linked), strict=True)
         ),
         reach=reach(page),
-        modules=embedded(page),
+        embedded=embedded(page),
         prose=page.document.unlinked[page.offset :],
     )
+
+
+def _aims(page: Day, said: Iterable[Said]) -> tuple[str, ...]:
+    line = page.document.line
+    later = [
+        range(line(part.start), line(max(part.end - 1, part.start)) + 1)
+        for name in (CHALLENGE, PLAN)
+        for part in page.section(name)
+    ]
+    keys = (m.key for m in said if m.key and not any(m.line in lines for lines in later))
+    return tuple(dict.fromkeys(keys))
+
+
+def brief_title(vault: Vault) -> str:
+    """模板里哪一节是一句话的说明；模板没有点名，或排不出来，就没有。"""
+    try:
+        return roles.note_roles(vault).get("brief", "")
+    except RizhiError:
+        return ""  # 模板的毛病由 check 说
+
+
+def brief(note: Note, title: str) -> str:
+    """名叫 `title` 的一节的头一段；公式写成普通的字。"""
+    heads = {part.start for part in sections(note.document) if roles.fits(part.name, title)}
+    for head, first in pairwise(note.document.blocks):
+        if head.start in heads and first.kind == "paragraph":
+            text = plain(one_line(note.text[first.start : first.end]))[:200]
+            return _FORMULA.sub(lambda formula: _COMMAND.sub(_letter, formula[1]), text)
+    return ""
+
+
+def _letter(command: re.Match[str]) -> str:
+    r"""TeX 的 `\theta` 写成 θ；不认得的照原样。"""
+    try:
+        return (
+            "√" if command[1] == "sqrt" else unicodedata.lookup(f"greek small letter {command[1]}")
+        )
+    except KeyError:
+        return command[0]
+
+
+def headline(page: Day, day: date, uri: str) -> tuple[Part, ...]:
+    """标题里除去日期与星期的那句话，代码与链接照留。"""
+    title = short_title(page, day)
+    headings = (h for h in page.document.headings if h.text == page.title and not h.nested)
+    heading = next(headings, None)
+    line = page.text[heading.start : heading.end].partition("\n")[0] if heading else ""
+    if not _MARKUP.search(line):
+        return (title,) if title else ()
+    bare = _HASHES.sub("", line.strip())
+    return inline(trimmed(bare, day), uri, page.document.definitions)
 
 
 def named_in(prose: str, names: links.Names) -> tuple[str, ...]:
@@ -224,15 +343,19 @@ def reach(page: Page) -> tuple[str, ...]:
 
 
 def embedded(page: Page) -> tuple[str, ...]:
-    """一页的围栏嵌了哪些片段、哪些源码的模块；宁多勿少，缩进了的、HTML 里的也算。"""
-    modules: set[str] = set()
+    """一页的围栏里的各行，与列出的接口；宁多勿少，缩进了的、HTML 里的、不是围栏的也算。"""
+    found: set[str] = set()
     for span in page.document.spans:
         if span.kind in ("fenced", "indented", "html"):
             block = page.text[span.start : span.end]
             kinds = set(_EMBED.findall(block))
-            modules.update(_MODULE.findall(block) if kinds else ())
-            modules.update([FLOW] if "flow" in kinds else ())
-    return tuple(sorted(modules))
+            found.update(_LINE.findall(block) if kinds else ())
+            found.update([FLOW] if "flow" in kinds else ())
+    listings = _LISTING.finditer(page.document.blanked, page.offset) if ":::" in page.text else ()
+    for listing in listings:
+        found.add(LISTING + listing["name"])
+        found.update(f"{LISTING}{option}:" for option in _OPTION.findall(listing["options"]))
+    return tuple(sorted(found))
 
 
 def plain(text: str) -> str:

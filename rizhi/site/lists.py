@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -54,10 +55,17 @@ class _Node:
 
 
 class Lists(Extension):
-    """`breaks` 为真，段落与条目里的换行都写成硬换行；`page` 是已经解析好的这一页。"""
+    """`breaks` 为真，段落与条目里的换行都写成硬换行；`page` 是已经解析好的这一页。
+
+    `places` 是这一页的勾选框现在的样子，见 `tasks.placed`。
+    """
 
     def __init__(self, **options: Any) -> None:
-        self.config = {"breaks": [False, "换行就是换行"], "page": ["", "这一页"]}
+        self.config = {
+            "breaks": [False, "换行就是换行"],
+            "page": ["", "这一页"],
+            "places": [{}, "勾选框"],
+        }
         super().__init__(**options)
 
     def extendMarkdown(self, md: Markdown) -> None:
@@ -76,11 +84,14 @@ class _Lists(Preprocessor):
     def run(self, lines: list[str]) -> list[str]:
         text, page, breaks = "\n".join(lines), self.config["page"], self.config["breaks"]
         body = page.body.lstrip("\n") if page else ""
+        box = partial(tasks.marker, places=self.config["places"])
         if page and text == f"{body}\n\n":  # 别的插件没有改过它
-            whole = _rewritten(page.document, breaks, tasks.marker)
+            whole = _rewritten(page.document, breaks, box)
             text = whole[len(page.text) - len(body) :] + "\n\n"
         else:
-            text = rewritten(text, breaks, tasks.marker)
+            document = parse(text)
+            known = page and len(page.document.items) == len(document.items)
+            text = _rewritten(document, breaks, box if known else tasks.marker)
         return text.split("\n")
 
 

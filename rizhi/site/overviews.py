@@ -3,29 +3,34 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from itertools import groupby
 from typing import TypeVar
 
-from rizhi.dates import Week, week_named, week_of, weekday
-from rizhi.journal.todo import Todo, still_open
-from rizhi.links import Mention
+from rizhi.dates import Week, week_of, weekday
+from rizhi.journal.todo import still_open
 from rizhi.page import Note
-from rizhi.site.blocks import Dim, Generated, Heat, Link, Panel, Part, Row, Rows, Steps
+from rizhi.site.blocks import Dim, Generated, Graph, Heat, Link, Node, Panel, Part, Row, Rows
 from rizhi.site.graph import DayFact, Web, grouped
+from rizhi.site.layers import acyclic, reduced
 from rizhi.site.panels import (
+    DAILY,
     FOLDED,
+    LATEST,
+    SHOWN,
+    TIMELINE,
+    WEEKLY,
     by_group,
     day_rows,
     joined,
-    life_uri,
+    listing,
     mention_rows,
+    more,
     note_link,
     note_rows,
     todo_row,
+    yearly_uri,
 )
 
 T = TypeVar("T")
@@ -43,45 +48,24 @@ def plan(web: Web) -> dict[str, partial[Generated]]:
     return {
         **_archive(web),
         **_weeks(web),
-        "todos/index.md": partial(_board, web.today, web.uris, web.todos),
+        **_board(web),
         **_tags(web),
         **_timeline(web),
         "notes/index.md": _notes(web),
-        **_lives(web),
+        **_listings(web),
     }
 
 
-def reading_order(notes: Sequence[Note]) -> list[list[Note]]:
-    """按先修分成几层：每一层只要读过前面几层就读得懂；成环的放在最后一层。"""
-    known = {note.slug for note in notes}
-    needs: dict[str, set[str]] = {slug: set() for slug in known}
-    for note in notes:
-        needs[note.slug] |= known.intersection(note.prereq)
-    order: TopologicalSorter[str] = TopologicalSorter(needs)
-    with suppress(CycleError):  # 环以外的照样排
-        order.prepare()
-    layer_of: dict[str, int] = {}
-    layer = 0
-    while ready := order.get_ready():
-        layer_of |= dict.fromkeys(ready, layer)
-        order.done(*ready)
-        layer += 1
-    layers: list[list[Note]] = [[] for _ in range(layer + 1)]
-    for note in notes:
-        layers[layer_of.get(note.slug, layer)].append(note)
-    return [notes for notes in layers if notes]
-
-
 def _archive(web: Web) -> dict[str, partial[Generated]]:
-    uri = partial(_yearly_uri, "daily/{}/index.md")
     none = "还没有写过。用 rizhi new 写第一天。"
-    return _by_years("日总结", uri, _by_year(web.days), _archived, web.today, none)
+    return _by_years("日总结", DAILY, _by_year(web.days), _archived, web.today, none)
 
 
 def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
     words = {day.date: day.words for day in days}
     uris = {day.date: day.uri for day in days}
-    heat = Heat(words, uris, date(year, 1, 1), date(year, 12, 31))
+    last = days[-1].date if year >= this_year else date(year, 12, 31)  # 不为还没到的日子留空格
+    heat = Heat(words, uris, date(year, 1, 1), last)
     panels = [Panel("heat", "", heat, (f"{year} 年写了 {len(days)} 天。",))]
     for month, listed in groupby(reversed(days), key=lambda d: d.date.month):
         panels.append(Panel("list", f"{year} 年 {month} 月", Rows(day_rows(listed, this_year))))
@@ -89,47 +73,44 @@ def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]
 
 
 def _weeks(web: Web) -> dict[str, partial[Generated]]:
-    years: dict[int, list[Row]] = {}
-    for page in web.weeks:
-        week = week_named(page.path.stem)
-        if week:
-            written = sum(day in web.uris for day in week.days)
-            row = _week_row(week, Link(page.path.stem, web.uri(page.path)), written)
-            years.setdefault(week.year, []).append(row)
-    uri = partial(_yearly_uri, "weekly/{}/index.md")
+    weeks = {year: [_week_row(web, week) for week in listed] for year, listed in web.weekly.items()}
     none = "还没有周报。用 rizhi week 写这一周的。"
-    return _by_years("周报", uri, years, _weekly, web.today, none)
+    return _by_years("周报", WEEKLY, weeks, _weekly, web.today, none)
 
 
 def _weekly(this_year: int, year: int, weeks: Sequence[Row]) -> list[Panel]:
     return [Panel("list", f"{year} 年", Rows(tuple(reversed(weeks))))]
 
 
-def _week_row(week: Week, link: Link, written: int) -> Row:
-    first, last = week.days[0], week.days[-1]
-    span = f"{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    return Row((link, Dim((f"　{span}，写了 {written} 天",))))
+def _week_row(web: Web, week: Week) -> Row:
+    """一周：有周报的，名字是到周报的链接；写过的每一天各一个链接。"""
+    uri, (first, *_, last) = web.week_uris.get(week.name), week.days
+    span = f"　{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
+    written = [Link(f"{day.day}\u00a0日", web.uris[day]) for day in week.days if day in web.uris]
+    days = [part for link in written for part in ("　", link)]
+    name = Link(week.name, uri) if uri else week.name
+    return Row((name, Dim((span, f"，写了 {len(written)} 天", *days))), anchor=week.name)
 
 
-def _board(today: date, uris: Mapping[date, str], todos: Sequence[Todo]) -> Generated:
-    opened = still_open(todo.as_of(today) for todo in todos)
-    dated = [todo for todo in opened if todo.due]
-    aged = sorted((todo for todo in opened if not todo.due), key=lambda todo: todo.born)
+def _board(web: Web) -> dict[str, partial[Generated]]:
+    today, board = web.today, "todos/index.md"
+    opened = still_open(todo.as_of(today) for todo in web.todos)
     week = week_of(today).days
-    ended = [todo for todo in todos if todo.state != "open" and todo.last in week]
     parts = (
-        ("due", "有期限的", dated),
-        ("open", "开着的，最久的在前", aged),
-        ("done", "这一周了结的", ended),
+        ("due", "有期限的", [todo for todo in opened if todo.due]),
+        ("open", "开着的，最久的在前", [todo for todo in opened if not todo.due]),
+        ("done", "这一周了结的", [t for t in web.todos if t.state != "open" and t.last in week]),
     )
-    panels = []
+    panels, plan = [], dict[str, partial[Generated]]()
     for kind, title, listed in parts:
-        rows = tuple(todo_row(todo, today, uris) for todo in listed[:LIMIT])
-        more = len(listed) - LIMIT
-        note: tuple[Part, ...] = () if listed else ("没有。",)
-        note = (f"另有 {more} 件，用 rizhi todo 看。",) if more > 0 else note
-        panels.append(Panel(kind, title, Rows(rows, "todos"), note))
-    return Generated("待办", tuple(panels), (f"开着 {len(opened)} 件。",))
+        rows = tuple(todo_row(todo, today, web.uris) for todo in listed)
+        note = more(len(rows) - LIMIT, "件", f"todos/{kind}.md") if rows else ("没有。",)
+        panels.append(Panel(kind, title, Rows(rows[:LIMIT], "todos"), note))
+        if len(rows) > LIMIT:
+            plan |= _paged(title, Link("待办", board), rows, f"todos/{kind}", "todos")
+    parked = sum(todo.parked(today) for todo in opened)
+    count = f"开着 {len(opened)} 件" + (f"，其中 {parked} 件搁着" if parked else "") + "。"
+    return {board: partial(Generated, "待办", tuple(panels), (count,)), **plan}
 
 
 def _tags(web: Web) -> dict[str, partial[Generated]]:
@@ -137,12 +118,13 @@ def _tags(web: Web) -> dict[str, partial[Generated]]:
     names = sorted(days.keys() | notes.keys(), key=lambda t: (-len(days.get(t, [])), t))
     cloud = tuple(
         Row((Link(f"{t} {len(days.get(t, [])) + len(notes.get(t, []))}", tag_uri(t)),))
-        for t in names[: 5 * LIMIT]
+        for t in names
     )
-    left = len(names) - len(cloud)
-    lead = (f"只列最常用的，另有 {left} 个。",) if left else () if cloud else ("还没有标签。",)
-    panel = Panel("tags", "", Rows(cloud, "tags"))
+    lead = more(len(cloud) - 5 * LIMIT, "个", "tags/all.md") if cloud else ("还没有标签。",)
+    panel = Panel("tags", "", Rows(cloud[: 5 * LIMIT], "tags"))
     plan = {"tags/index.md": partial(Generated, "标签", (panel,), lead)}
+    if len(cloud) > 5 * LIMIT:
+        plan |= _paged("全部标签", Link("标签", "tags/index.md"), cloud, "tags/all", "tags")
     for tag in names:
         plan |= _tag(web, tag, days.get(tag, []), notes.get(tag, []))
     return plan
@@ -152,24 +134,29 @@ def _by_tag(pages: Iterable[Tagged]) -> dict[str, list[Tagged]]:
     return grouped((tag, page) for page in pages for tag in dict.fromkeys(page.tags) if tag.strip())
 
 
-def tag_uri(tag: str, year: int | None = None) -> str:
+def tag_uri(tag: str) -> str:
     """一个标签的页；不能做文件名的字换掉，再补上校验和免得撞名。"""
     safe = re.sub(r"[^\w-]+", "-", tag).strip("-")
     # 大写也算：有的文件系统不分大小写
     plain = safe == tag == tag.lower() and tag != "index" and len(tag) <= 40
     name = tag if plain else f"{safe[:40]}-{zlib.crc32(tag.encode()):08x}"
-    return f"tags/{name}/{year}.md" if year else f"tags/{name}/index.md"
+    return f"tags/{name}/index.md"
 
 
 def _tag(
     web: Web, tag: str, days: list[DayFact], notes: list[Note]
 ) -> dict[str, partial[Generated]]:
     """一个标签的各页：笔记在最近一年的那一页最前面。"""
-    more = (f"另有 {len(notes) - LIMIT} 篇。",) if len(notes) > LIMIT else ()
-    listed = Panel("list", "笔记", Rows(note_rows(notes[:LIMIT], web)), more)
-    first = (listed,) if notes else ()
-    uri = partial(tag_uri, tag)
-    return _by_years(tag, uri, _by_year(days), _tagged, web.today, "", first, same_title=True)
+    index, rows = tag_uri(tag), note_rows(notes, web)
+    folder = index.removesuffix("/index.md")
+    note = more(len(rows) - LIMIT, "篇", f"{folder}/notes.md")
+    first = (Panel("list", "笔记", Rows(rows[:LIMIT]), note),) if notes else ()
+    years = _by_year(days)
+    pattern = f"{folder}/{{}}.md"
+    plan = _by_years(tag, pattern, years, _tagged, web.today, "", first, same_title=True)
+    if len(rows) > LIMIT:
+        plan |= _paged(f"{tag}：笔记", Link(tag, index), rows, f"{folder}/notes")
+    return plan
 
 
 def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
@@ -178,9 +165,8 @@ def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
 
 def _timeline(web: Web) -> dict[str, partial[Generated]]:
     years = _by_year(day for day in web.days if day.achieved)
-    uri = partial(_yearly_uri, "timeline/{}.md")
     none = "还没有成果。写在一天的「今日成果」里，这里就有。"
-    return _by_years("时间线", uri, years, _lined, web.today, none)
+    return _by_years("时间线", TIMELINE, years, _lined, web.today, none)
 
 
 def _lined(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
@@ -194,51 +180,97 @@ def _lined(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
 def _achieved(day: DayFact) -> Iterator[Row]:
     """每样成果一行；日期只写在当天的头一行。"""
     name = f"{day.date.month} 月 {day.date.day} 日 {weekday(day.date)}"
-    first, *rest = day.achieved
-    yield Row((first,), when=Link(name, day.uri))
+    first, *rest = day.gains
+    yield Row(first, when=Link(name, day.uri))
     for line in rest:
-        yield Row((line,))
+        yield Row(line)
 
 
 def _notes(web: Web) -> partial[Generated]:
-    layers = reading_order([note for note in web.notes if not note.draft])
-    panels = [
-        Panel("list", name, Rows(note_rows(notes, web)))
-        for name, notes in by_group(web.vault, web.notes)
+    """笔记总览：先修图，与分组的一份清单。"""
+    groups = by_group(web.vault, web.notes)
+    told = len(web.notes) <= 5 * LIMIT  # 再多，一页就太重：只列标题，一句话在悬停时看
+    lists = [
+        Panel("list", name, Rows(tuple(_told(note, web, told) for note in notes), "notes"))
+        for name, notes in groups
     ]
-    if layers:
-        rows = tuple(
-            Row((f"{n}　", *joined(note_link(note, web) for note in layer)))
-            for n, layer in enumerate(layers, 1)
-        )
-        order = Panel(
-            "list", "按先修读", Rows(rows), ("同一行的不分先后；读到哪一行，前面几行已经够用。",)
-        )
-        steps = Steps(tuple(tuple(note_link(n, web) for n in layer) for layer in layers))
-        panels = [Panel("before", "先修图", steps), order, *panels]
-    return partial(Generated, "笔记", tuple(panels), (f"{len(web.notes)} 篇。",))
+    panels = (*_path(web, groups), *lists)
+    return partial(Generated, "笔记", panels, (f"{len(web.notes)} 篇。",))
 
 
-def _lives(web: Web) -> dict[str, partial[Generated]]:
+def _told(note: Note, web: Web, told: bool) -> Row:
+    """一篇一行：标题、一句话、记号。"""
+    brief = web.briefs[str(note.path)] if told else ""
+    said = brief + "（草稿）" * note.draft + "（常看）" * note.pin
+    return Row((note_link(note, web), *((Dim((f"　{said}",)),) if said else ())))
+
+
+def _path(web: Web, groups: Sequence[tuple[str, Sequence[Note]]]) -> Iterator[Panel]:
+    """先修图：只画有先修关系的，草稿不画；一篇也没有就没有这一块。"""
+    shown = [note for note in web.notes if not note.draft]
+    number = {note.slug: n for n, note in enumerate(shown)}
+    needs = [
+        (number[slug], n) for n, note in enumerate(shown) for slug in note.prereq if slug in number
+    ]
+    kept, refused = acyclic(needs)
+    edges = reduced(kept)
+    drawn = sorted({n for edge in edges for n in edge})
+    if not drawn:
+        return
+    note: tuple[Part, ...] = ("从上往下读：读到哪一篇，连上来的几篇已经够用。",)
+    if len(drawn) > LIMIT:
+        note = (f"有先修关系的有 {len(drawn)} 篇，一张图画不下；一篇的先修与后续，画在那一篇里。",)
+        yield Panel("graph", "先修图", Rows(()), note)
+        return
+    if refused:
+        rounds = "、".join(f"{shown[a].title} → {shown[n].title}" for a, n in refused)
+        note = (*note, f"成了环、没有画的：{rounds}。")
+    tint = {listed.path: n for n, (_, notes) in enumerate(groups) for listed in notes}
+    place = {n: at for at, n in enumerate(drawn)}
+    graph = Graph(
+        tuple(Node(note_link(shown[n], web), tint[shown[n].path]) for n in drawn),
+        tuple(name for name, _ in groups),
+        tuple((place[a], place[n]) for a, n in edges),
+    )
+    yield Panel("graph", "先修图", graph, note)
+
+
+def _listings(web: Web) -> dict[str, partial[Generated]]:
+    """每篇笔记的面板列不下的，各另成一页。"""
     plan: dict[str, partial[Generated]] = {}
     for note in web.notes:
-        days = web.mentioned.get(str(note.path), [])
-        if len(days) <= FOLDED:
-            continue
-        chunks = [days[n : n + LIMIT] for n in range(0, len(days), LIMIT)]
-        every = [Link(f"第 {n} 页", life_uri(note, n)) for n in range(1, len(chunks) + 1)]
-        for link, chunk in zip(every, chunks, strict=True):
-            others = [other for other in every if other != link]
-            lead: tuple[Part, ...] = ("回到 ", note_link(note, web), "。", *joined(others))
-            plan[link.uri] = partial(_mentions, note.title, lead, chunk, web.today.year)
+        path, back = str(note.path), note_link(note, web)
+        days, leads = web.mentioned.get(path, []), web.leads.get(path, [])
+        hints = web.hinted.get(path, [])
+        if len(days) > FOLDED:
+            rows = mention_rows(days, web.today.year)
+            plan |= _paged(f"写到「{note.title}」的日子", back, rows, listing(note, "life"))
+        if len(leads) > SHOWN:
+            rows = note_rows(leads, web)
+            plan |= _paged(f"链接到「{note.title}」的笔记", back, rows, listing(note, "leads"))
+        if len(hints) > LATEST:
+            rows = day_rows(reversed(hints), web.today.year)
+            title = f"提到「{note.title}」，没有链接的日子"
+            plan |= _paged(title, back, rows, listing(note, "hints"))
     return plan
 
 
-def _mentions(
-    title: str, lead: tuple[Part, ...], days: Sequence[tuple[DayFact, Mention]], this_year: int
-) -> Generated:
-    panel = Panel("life", "", Rows(mention_rows(days, this_year)))
-    return Generated(f"写到「{title}」的日子", (panel,), lead)
+def _paged(
+    title: str, back: Link, rows: Sequence[Row], stem: str, kind: str = "list"
+) -> dict[str, partial[Generated]]:
+    """一个长的列表分成几页：头一页是 `stem.md`，其余在它的文件夹里；每一页都能回到 `back`。"""
+    plan, size = {}, 5 * LIMIT if kind == "tags" else LIMIT
+    chunks = [rows[n : n + size] for n in range(0, len(rows), size)]
+    every = [
+        Link(f"第 {n} 页", f"{stem}/{n}.md" if n > 1 else f"{stem}.md")
+        for n in range(1, len(chunks) + 1)
+    ]
+    for link, chunk in zip(every, chunks, strict=True):
+        others = joined(other for other in every if other != link)
+        lead = ("回到 ", back, "。", *others)
+        panel = Panel("list", "", Rows(tuple(chunk), kind))
+        plan[link.uri] = partial(Generated, title, (panel,), lead)
+    return plan
 
 
 def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
@@ -247,7 +279,7 @@ def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
 
 def _by_years(
     title: str,
-    uri: Callable[[int | None], str],
+    pattern: str,
     years: Mapping[int, list[T]],
     panels: Callable[[int, int, Sequence[T]], list[Panel]],
     today: date,
@@ -255,14 +287,15 @@ def _by_years(
     first: tuple[Panel, ...] = (),
     same_title: bool = False,
 ) -> dict[str, partial[Generated]]:
-    """按年分页：最近一年是 index.md，`first` 在它的最前面；别的年份各一页。
+    """按年分页，照 `pattern`：最近一年是 index.md，`first` 在它的最前面；别的年份各一页。
 
     一年也没有时，只有 index.md，导语是 `none`。
     """
     if not years:
-        return {uri(None): partial(Generated, title, first, (none,) if none else ())}
+        said = (none,) if none else ()
+        return {yearly_uri(pattern, 0, 0): partial(Generated, title, first, said)}
     latest, plan = max(years), {}
-    uris = {year: uri(year if year != latest else None) for year in years}
+    uris = {year: yearly_uri(pattern, year, latest) for year in years}
     for year, listed in years.items():
         links = [Link(f"{y}\u00a0年", uris[y]) for y in sorted(years, reverse=True) if y != year]
         lead: tuple[Part, ...] = ("别的年份：", *joined(links)) if links else ()
@@ -282,8 +315,3 @@ def _year(
     before: tuple[Panel, ...],
 ) -> Generated:
     return Generated(title, (*before, *panels(this_year, year, listed)), lead)
-
-
-def _yearly_uri(pattern: str, year: int | None) -> str:
-    """一年的页；最近一年的是那个文件夹的总览。"""
-    return pattern.format(year) if year else f"{pattern.partition('/')[0]}/index.md"

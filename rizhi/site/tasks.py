@@ -4,12 +4,17 @@
 """
 
 import re
+from collections.abc import Mapping
+from datetime import date
 from html import escape
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from markdown import Markdown
 from markdown.treeprocessors import Treeprocessor
 
+from rizhi.journal.day import Day
+from rizhi.journal.todo import Todo, key, numbered
 from rizhi.markdown import Item
 
 DONE, DROPPED = "x", "-"
@@ -23,7 +28,28 @@ _WORDS = {
     "!": "要紧",
 }
 _OPEN, _CLOSE = "\ue000", "\ue001"  # 私用区的字：他写的文字里没有
-_MARKER = re.compile(rf"{_OPEN}(.){_CLOSE} ?", re.S)
+_MARKER = re.compile(rf"{_OPEN}(.)([0-9a-f]*){_CLOSE} ?", re.S)
+
+
+class Standing(NamedTuple):
+    """一件事现在如何：框里的记号，与编号的依据。"""
+
+    mark: str
+    born: date
+    key: str
+
+
+def standing(todo: Todo) -> Standing:
+    """一件事的框：完成的都写成 x，放弃的都写成 -，其余照最近写的。"""
+    settled = {"done": DONE, "dropped": DROPPED}
+    return Standing(settled.get(todo.state) or todo.mark.strip() or " ", todo.born, todo.key)
+
+
+def placed(day: Day, present: Mapping[str, Standing]) -> dict[int, Standing]:
+    """一天的页面里各条的框该是什么样子，键是条目的 `number`；`present` 的键是文字的判据。"""
+    boxes = (item for item in day.items if item.todo and item.box >= 0)
+    found = ((item.number, present.get(key(item))) for item in boxes)
+    return {number: now for number, now in found if now}
 
 
 def state(item: Item) -> str:
@@ -38,9 +64,11 @@ def word(mark: str) -> str:
     return _WORDS.get(mark, f"记号 {mark}")
 
 
-def marker(item: Item) -> str:
-    """列表里占位的一个框。"""
-    return f"{_OPEN}{state(item)}{_CLOSE} " if item.box >= 0 else ""
+def marker(item: Item, places: Mapping[int, Standing] | None = None) -> str:
+    """列表里占位的一个框；`places` 里有的，显示那件事现在的样子，带上编号。"""
+    now = (places or {}).get(item.number)
+    shown = f"{now.mark}{numbered(now.born, now.key)}" if now else state(item)
+    return f"{_OPEN}{shown}{_CLOSE} " if item.box >= 0 else ""
 
 
 def plain(item: Item) -> str:
@@ -75,7 +103,9 @@ class Tasks(Treeprocessor):
         if not found:
             return False
         said = (holder.text or "").lstrip()[found.end() :]
-        holder.text = self.markdown.htmlStash.store(_box(found[1])) + " "
+        if found[2]:
+            item.set("data-todo", found[2])
+        holder.text = self.markdown.htmlStash.store(box(found[1])) + " "
         if found[1] == DROPPED and not said.startswith("~~"):
             struck = Element("del")
             struck.text = said
@@ -85,15 +115,12 @@ class Tasks(Treeprocessor):
         return True
 
 
-def _box(mark: str) -> str:
-    """一个框：看得见的由样式按 `data-mark` 画，读屏念 `aria-label`。"""
+def box(mark: str) -> str:
+    """一个框：看得见的由样式按 `data-mark` 画，读屏念 `aria-label`；它不是控件，点不了。"""
     said = escape(word(mark))
-    ticked = " checked" if mark == DONE else ""
     return (
-        f'<label class="task-list-control" title="{said}">'
-        f'<input type="checkbox" disabled{ticked} aria-label="{said}">'
-        f'<span class="task-list-indicator" data-mark="{escape(mark)}" aria-hidden="true">'
-        "</span></label>"
+        f'<span class="task-list-indicator" data-mark="{escape(mark)}" role="img"'
+        f' aria-label="{said}" title="{said}"></span>'
     )
 
 

@@ -47,6 +47,16 @@ class Cell:
     source: str
     line: int
 
+    @property
+    def checks(self) -> bool:
+        """是不是一格「检验…」。"""
+        return self.kind == "code" and self.title.startswith("检验")
+
+    @property
+    def draws(self) -> bool:
+        """是不是一格「图…」：要看的是图，不是代码。"""
+        return self.kind == "code" and self.title.startswith("图")
+
 
 @dataclass(frozen=True)
 class Snippet:

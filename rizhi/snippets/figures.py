@@ -5,12 +5,14 @@
 
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +47,7 @@ _SYSTEM_FONTS = (
     *("Source Han Sans SC", "Source Han Sans CN", "Noto Serif CJK SC"),
     *("Arial", "Helvetica", "Times New Roman"),
 )
+_TITLE = re.compile(r"<title>(.*?)</title>", re.S)
 _shown: list[str] = []  # plt.show() 收走的，这一格结束时交出去；一个进程只跑一个片段
 
 
@@ -163,9 +166,53 @@ class _Limited(io.StringIO):
         return super().write(text)
 
 
+def seen(svg: str) -> str:
+    """一张存下的图看见的是什么；上一版存的没有写，是空串。"""
+    found = _TITLE.search(svg)
+    return unescape(found[1]) if found else ""
+
+
+def described(figure: Any) -> str:
+    """一张图看见的是什么：`figure.set_label("…")` 写的，没有写就由标题、轴与图例说。"""
+    said = figure.get_label() or "；".join(filter(None, _parts(figure)))
+    return " ".join(said.split())
+
+
+def _parts(figure: Any) -> Iterator[str]:
+    yield figure.get_suptitle()
+    for axes in figure.axes:
+        if axes.get_visible() and axes.get_label() != "<colorbar>":
+            drawn, words = "、".join(_drawn(axes)), "，".join(_words(axes))
+            about = f"（{words}）" if words else ""
+            yield f"{axes.get_title()}：{drawn}{about}".strip("：")
+
+
+def _drawn(axes: Any) -> Iterator[str]:
+    """画了些什么，各有多少。"""
+    from matplotlib.collections import PathCollection
+    from matplotlib.container import BarContainer
+
+    yield from (f"{'×'.join(map(str, im.get_array().shape[:2]))} 的方格" for im in axes.images)
+    bars = sum(len(held) for held in axes.containers if isinstance(held, BarContainer))
+    dots = sum(isinstance(held, PathCollection) for held in axes.collections)
+    counts = ((len(axes.lines), "条线"), (bars, "根柱"), (dots, "组点"))
+    yield from (f"{count} {unit}" for count, unit in counts if count)
+
+
+def _words(axes: Any) -> Iterator[str]:
+    """轴名与图例。"""
+    for name, text in (("横轴", axes.get_xlabel()), ("纵轴", axes.get_ylabel())):
+        if text:
+            yield f"{name} {text}"
+    if legend := axes.get_legend():
+        yield f"图例 {'、'.join(text.get_text() for text in legend.get_texts())}"
+
+
 def _svg(figure: Any) -> str:
     buffer = _Limited()
-    about = {"Date": None, "Creator": None}
+    about: dict[str, str | None] = {"Date": None, "Creator": None}
+    if said := described(figure):
+        about["Title"] = said
     figure.savefig(buffer, format="svg", transparent=True, metadata=about)
     svg = "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
     refuse_control(svg, "图")

@@ -28,6 +28,7 @@ class Words:
     """记录的一种状态，各处怎么说它；空串是没有什么要说。"""
 
     panel: str  # 笔记页的面板
+    bar: str  # 嵌着它的格子的标题栏
     box: str  # 嵌着它的页面里的一个框
     check: str  # rizhi check
     test: str  # pytest snippets
@@ -35,21 +36,24 @@ class Words:
 
 STATES: Mapping[str, Words] = MappingProxyType(
     {
-        "fresh": Words("记录是新的", "", "", ""),
+        "fresh": Words("记录是新的", "", "", "", ""),
         "stale": Words(
             "输出已过期",
+            "已过期",
             "输出已过期：片段或它用到的源码改过之后还没有重新记录。运行 rizhi record {slug}。",
             "输出的记录过期",
             "片段或它用到的源码改过，记录已过期。",
         ),
         "edited": Words(
             "记录被改动过",
+            "被改动过",
             "记录被改动过，与当初记下的不一致。运行 rizhi record {slug} 重新记录。",
             "输出的记录被改动过",
             "snippets/outputs 里的记录被人改动过。",
         ),
         "missing": Words(
             "还没有记录",
+            "没有记录",
             "还没有记录输出。运行 rizhi record {slug}。",
             "还没有记录输出",
             "还没有记录。",
@@ -132,7 +136,7 @@ def key(vault: Vault, path: Path) -> str:
     digest = hashlib.sha256(_unix(read_text(path)))
     for name in sources(vault, path):
         digest.update(name.encode())
-        digest.update(_module(vault, name).canonical.encode())
+        digest.update(_canonical_text(vault.root / name, read_text(vault.root / name)).encode())
     for file in run_files(vault, path):
         digest.update(file.name.encode())
         digest.update(_unix(_read(file)))
@@ -141,10 +145,7 @@ def key(vault: Vault, path: Path) -> str:
 
 def run_files(vault: Vault, path: Path) -> list[Path]:
     """片段点名的 `snippets/runs/名字.jsonl`：有一个字符串整个就是 `runs/名字.jsonl`。"""
-    nodes = ast.walk(syntax_tree(path, read_text(path)))
-    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    found = {match[1] for match in map(_RUN.fullmatch, texts) if match}
-    return [vault.snippets / name for name in sorted(found)]
+    return [vault.snippets / name for name in _run_names(path, read_text(path))]
 
 
 def sources(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -267,40 +268,48 @@ def _attempt(make: Callable[[], T]) -> tuple[T | None, RizhiError | None]:
 
 
 @dataclass(frozen=True)
-class _Module:
-    """一个源码文件：规范写法、import 的名字，与其中一载入就会 import 的。"""
+class _Imports:
+    """一个文件里 import 的名字，与其中一载入就会 import 的。"""
 
-    canonical: str
     names: frozenset[str]
     at_once: frozenset[str]
 
 
-def _module(vault: Vault, name: str) -> _Module:
-    path = vault.root / name
-    return _analysed(path, ".".join(Path(name).parts[:-1]), read_text(path))
-
-
-@lru_cache(maxsize=64)  # 每个片段都要问一遍同样的几个文件；原文没变，答案就没变
-def _analysed(path: Path, package: str, source: str) -> _Module:
+# 改一个源码文件，每个片段都要重问一遍；原文没变的，答案就没变
+@lru_cache(maxsize=1024)
+def _imports(path: Path, package: str, source: str) -> _Imports:
     tree = syntax_tree(path, source)
     names, at_once = (
         frozenset(name for _, name in _imported(nodes, package))
         for nodes in (ast.walk(tree), tree.body)
     )
-    return _Module(_canonical(tree), names, at_once)
+    return _Imports(names, at_once)
+
+
+@lru_cache(maxsize=1024)
+def _run_names(path: Path, source: str) -> tuple[str, ...]:
+    nodes = ast.walk(syntax_tree(path, source))
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return tuple(sorted({match[1] for match in map(_RUN.fullmatch, texts) if match}))
+
+
+@lru_cache(maxsize=64)
+def _canonical_text(path: Path, source: str) -> str:
+    return _canonical(syntax_tree(path, source))
 
 
 def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
     """从片段出发、经过源码包 import 到的源码文件，与一路上的全部名字。"""
-    tree = syntax_tree(path, read_text(path))
-    waiting = {name for _, name in _imported(ast.walk(tree) if deep else tree.body)}
+    own = _imports(path, "", read_text(path))
+    waiting = set(own.names if deep else own.at_once)
     names, files = set(waiting), set[str]()
     while waiting:
         name = waiting.pop()
         for file in _files(name) if _of_package(vault, name) else ():
             if file not in files and (vault.root / file).is_file():
                 files.add(file)
-                module = _module(vault, file)
+                package = ".".join(Path(file).parts[:-1])
+                module = _imports(vault.root / file, package, read_text(vault.root / file))
                 more = module.names if deep else module.at_once
                 waiting |= more - names
                 names |= more

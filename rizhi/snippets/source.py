@@ -2,10 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from rizhi.errors import RizhiError
 from rizhi.snippets.cells import syntax_tree
+from rizhi.snippets.excerpt import Part, excerpt
 from rizhi.vault import Vault, read_text, source_files
 
 
@@ -19,7 +22,7 @@ def module_file(vault: Vault, module: str) -> Path:
             "这个知识库没有源码包：把一个包文件夹放进知识库，在 pyproject.toml 的 [tool.rizhi] 里"
             '写上它的名字，例如 source = "llm"。'
         )
-    files = {_module_name(vault, path): path for path in source_files(vault)}
+    files = modules(vault)
     if module not in files:
         known = "、".join(name for name in files if "._" not in name and name != vault.source)
         raise RizhiError(f"没有模块 {module}；现有：{known or '（没有）'}。")
@@ -49,16 +52,63 @@ def find_object(path: Path, dotted: str) -> tuple[int, str]:
 
     异常：没有这个名字，或文件有语法错误，抛 RizhiError。
     """
-    text = read_text(path)
-    nodes = dict(_named(syntax_tree(path, text).body, ""))
-    if dotted not in nodes:
-        known = "、".join(name for name in nodes if "._" not in name)
+    found = objects(path)
+    if dotted not in found:
+        known = "、".join(name for name in found if "._" not in name)
         what = f"{path.name} 里没有 {dotted}" if dotted else f"{path.name} 后面没有写「:名字」"
         raise RizhiError(f"{what}；现有：{known}。")
-    node = nodes[dotted]
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(d.lineno for d in decorators)])
-    return first, "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    return found[dotted]
+
+
+def objects(path: Path) -> dict[str, tuple[int, str]]:
+    """一个文件里的类、函数与方法：名字 →（起始行号, 源码），装饰器也在内。
+
+    异常：文件有语法错误，抛 RizhiError。
+    """
+    text = read_text(path)
+    lines, found = text.splitlines(), dict[str, tuple[int, str]]()
+    for name, node in _named(syntax_tree(path, text).body, ""):
+        decorators = getattr(node, "decorator_list", [])
+        first = min([node.lineno, *(d.lineno for d in decorators)])
+        found[name] = first, "\n".join(lines[first - 1 : node.end_lineno])
+    return found
+
+
+def modules(vault: Vault) -> dict[str, Path]:
+    """源码包里的每个模块在哪个文件；子包是它的 `__init__.py`。"""
+    return {_module_name(vault, path): path for path in source_files(vault)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`source` 围栏的一行：哪个文件里的哪个对象，从第几行起，先显示哪几行。"""
+
+    path: Path
+    name: str  # llm.model.RMSNorm.forward
+    dotted: str  # RMSNorm.forward
+    first: int
+    source: str
+    parts: tuple[Part, ...]
+
+    @property
+    def lines(self) -> str:
+        """`11–14`；只有一行就是一个数。"""
+        last = self.first + self.source.count("\n")
+        return f"{self.first}–{last}" if last > self.first else str(self.first)
+
+
+def read_fence_line(vault: Vault, line: str) -> Shown:
+    """读 `llm.model:RMSNorm.forward # eps、rsqrt`：「#」之后点名要紧的行里有的字，可以不写。
+
+    异常：没有这个模块、这个名字，点名的字哪一行都没有，抛 RizhiError。
+    """
+    what, _, said = line.partition("#")
+    module, _, dotted = (part.strip() for part in what.partition(":"))
+    path = module_file(vault, module)
+    first, source = find_object(path, dotted)
+    words = tuple(filter(None, map(str.strip, said.split("、"))))
+    parts = tuple(excerpt(source, words))
+    return Shown(path, f"{module}.{dotted}", dotted, first, dedent(source), parts)
 
 
 def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:

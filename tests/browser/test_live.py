@@ -1,11 +1,13 @@
 """从 Chromium 对着真的 `mkdocs serve`：自己的页面做得成，别处来的都不行，CSP 挡不住主题自己。"""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from rizhi.vault import Vault, day_path
 from tests import chromium, vaults
@@ -68,16 +70,199 @@ def test_the_theme_lives_with_the_policy(served: Served, page: Page) -> None:
     page.evaluate("document.fonts.ready")
 
 
-def test_a_page_of_its_own_settles_a_todo_and_is_refreshed(served: Served, page: Page) -> None:
-    page.goto(f"{served.address}/todos/index.html")
-    expect(page.get_by_text(TODO).first).to_be_visible()
-    state = page.locator("[data-state=open]", has_text=TODO)
-    assert state.count() == 1
-    sent = page.evaluate(SEND, ["/rizhi/live/done", _headers(_nonce(page)), {"todo": TODO}])
-    assert sent[0] == 200 and "rizhi undo" in sent[1]
-    expect(state).to_have_count(0, timeout=30_000)  # 热加载自己刷新
-    last = day_path(Vault(served.root), vaults.days(served.root)[-1])
-    assert f"- [x] {TODO}" in last.read_text("utf-8")
+def _today(served: Served) -> Path:
+    return day_path(Vault(served.root), vaults.days(served.root)[-1])
+
+
+def _day(served: Served, ago: int) -> str:
+    """几天以前那一页的网址。"""
+    day = vaults.days(served.root)[-1 - ago]
+    return f"{served.address}/daily/{day:%Y}/{day}.html"
+
+
+def _row(page: Page, text: str) -> Locator:
+    """正文里的一行，不在面板里。"""
+    return page.locator("article > :is(ul, ol) > li[data-todo]", has_text=text)
+
+
+def _mark(page: Page) -> None:
+    """在这一页上留个记号：热加载刷新过，记号就没有了。"""
+    page.evaluate("document.documentElement.dataset.stale = '1'")
+
+
+def _reloaded(page: Page) -> None:
+    expect(page.locator("html[data-stale]")).to_have_count(0, timeout=30_000)
+
+
+def test_a_box_of_today_is_ticked_and_taken_back(served: Served, page: Page) -> None:
+    before = _today(served).read_bytes()
+    page.goto(_day(served, 0))
+    row = _row(page, TODO)
+    tick = row.get_by_role("checkbox", name=TODO)
+    expect(tick).not_to_be_checked()
+    _mark(page)
+    tick.click()
+    undo = row.get_by_role("button", name="撤销")
+    expect(undo).to_be_visible()
+    assert f"- [x] {TODO}" in _today(served).read_text("utf-8")
+    _reloaded(page)
+    expect(row.get_by_role("img", name="已完成")).to_be_visible()
+    expect(row.get_by_role("checkbox")).to_have_count(0)
+    expect(undo).to_be_visible()  # 刷新之后仍在
+    expect(undo).to_be_focused()
+    _mark(page)
+    undo.click()
+    _reloaded(page)
+    expect(row.get_by_role("checkbox", name=TODO)).to_be_visible()
+    expect(page.get_by_role("button", name="撤销")).to_have_count(0)
+    assert _today(served).read_bytes() == before
+
+
+def test_a_box_of_a_past_page_is_settled_today_with_the_keyboard(
+    served: Served, page: Page
+) -> None:
+    today, past = _today(served), day_path(Vault(served.root), vaults.days(served.root)[0])
+    before, old = today.read_bytes(), past.read_bytes()
+    page.goto(_day(served, 2))
+    row = _row(page, "复习二叉树")
+    tick = row.get_by_role("checkbox", name="复习二叉树")
+    tick.focus()
+    page.keyboard.press("Tab")
+    drop = row.get_by_role("button", name="放弃")
+    expect(drop).to_be_focused()
+    expect(drop).to_have_css("opacity", "1")  # 没有指到它，焦点到了也看得见
+    page.keyboard.press("Shift+Tab")
+    _mark(page)
+    page.keyboard.press("Space")
+    expect(row.get_by_role("button", name="撤销")).to_be_focused()
+    assert "- [x] 复习二叉树（自 " in today.read_text("utf-8") and past.read_bytes() == old
+    _reloaded(page)
+    expect(row.get_by_role("img", name="已完成")).to_be_visible()  # 过去那页，现在的样子
+    expect(row.get_by_role("button", name="撤销")).to_be_focused()
+    _mark(page)
+    page.keyboard.press("Enter")
+    _reloaded(page)
+    expect(row.get_by_role("checkbox")).to_be_visible()
+    assert today.read_bytes() == before
+
+
+def test_a_todo_is_dropped_from_home_and_taken_back_there(served: Served, page: Page) -> None:
+    before = _today(served).read_bytes()
+    page.goto(f"{served.address}/index.html")
+    row = page.locator("li.rz-todo", has_text="复习二叉树")
+    _mark(page)
+    row.hover()
+    row.get_by_role("button", name="放弃").click()
+    undo = page.get_by_role("button", name="撤销：放弃：复习二叉树")
+    expect(undo).to_be_visible()
+    assert "- [-] 复习二叉树" in _today(served).read_text("utf-8")
+    _reloaded(page)
+    expect(undo).to_be_visible()
+    expect(row.get_by_role("checkbox")).to_have_count(0)
+    # 那一行已经不在这一页上的，「撤销」在页脚
+    page.evaluate("""() => {
+      const last = JSON.parse(sessionStorage.getItem("rizhi-last"));
+      sessionStorage.setItem("rizhi-last", JSON.stringify({...last, todo: "0".repeat(16)}));
+    }""")
+    page.reload()
+    notice = page.locator(".rz-notice")
+    expect(notice).to_contain_text("放弃：复习二叉树")
+    _mark(page)
+    undo.click()
+    _reloaded(page)
+    expect(row.get_by_role("checkbox")).to_be_visible()
+    assert _today(served).read_bytes() == before
+
+
+def test_what_the_server_says_stands_beside_the_row(served: Served, browser: Browser) -> None:
+    with _page(browser) as page:
+        page.goto(f"{served.address}/todos/index.html")
+        row = page.locator("li.rz-todo", has_text=TODO)
+        said, tick = row.get_by_role("alert"), row.get_by_role("checkbox")
+        before = _docs(served)
+        for status, error in ((503, "上一个动作还没有做完。"), (403, "口令不对。")):
+            body = json.dumps({"error": error})
+            page.route("**/rizhi/live/*", partial(_answer, status=status, body=body))
+            tick.click()
+            expect(said).to_have_text(error)  # 只有这一次的，上一次的不留
+            expect(tick).to_have_attribute("data-mark", " ")
+            expect(tick).to_be_enabled()
+        page.unroute("**/rizhi/live/*")
+        page.route("**/rizhi/live/*", lambda route: route.abort())
+        tick.click()
+        expect(said).to_contain_text("连不上")
+        page.unroute("**/rizhi/live/*")
+        row.evaluate("(row) => (row.dataset.todo = '0'.repeat(16))")
+        tick.click()
+        expect(said).to_contain_text("文字改过")
+        assert _docs(served) == before
+
+
+def _answer(route: Route, status: int, body: str) -> None:
+    route.fulfill(status=status, content_type="application/json", body=body)
+
+
+def test_an_undo_that_would_overwrite_is_refused_and_not_offered_again(
+    served: Served, browser: Browser
+) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    with _page(browser) as page:
+        page.goto(_day(served, 0))
+        row = _row(page, TODO)
+        _mark(page)
+        row.get_by_role("checkbox").click()
+        undo = row.get_by_role("button", name="撤销")
+        expect(undo).to_be_visible()
+        page.route("**/livereload/**", lambda route: route.abort())  # 还没有刷新，他又写了
+        _reloaded(page)
+        expect(undo).to_be_visible()
+        today.write_bytes(today.read_bytes() + "\n他又写了一句。\n".encode())
+        undo.click()
+        expect(row.get_by_role("alert")).to_contain_text("又改过")
+        page.reload()
+        expect(row.get_by_role("img", name="已完成")).to_be_visible()
+        expect(undo).to_have_count(0)
+    today.write_bytes(before)
+
+
+def test_on_a_phone_every_target_is_large_and_nothing_overflows(
+    served: Served, browser: Browser
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True,
+                                  is_mobile=True)  # fmt: skip
+    page = context.new_page()
+    for address in (_day(served, 2), f"{served.address}/todos/index.html", served.address):
+        page.goto(address)
+        expect(page.locator(".rz-drop").first).to_be_visible()
+        # 点框的四角外 11 像素，落在它自己上；「放弃」看得见，也够大
+        short = page.evaluate("""() => [...document.querySelectorAll(".rz-tick, .rz-drop")]
+            .filter((node) => node.checkVisibility()).filter((node) => {
+              node.scrollIntoView({block: "center"});
+              const box = node.getBoundingClientRect();
+              const x = box.x + box.width / 2, y = box.y + box.height / 2;
+              const hit = ([dx, dy]) => node.contains(document.elementFromPoint(x + dx, y + dy));
+              const far = node.matches(".rz-tick") ? 19 : 12;
+              return ![[0, -far], [0, far], [-12, 0], [12, 0]].every(hit);
+            }).map((node) => node.ariaLabel)""")
+        assert short == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
+def test_today_is_made_from_home_and_opened_when_built(served: Served, page: Page) -> None:
+    today, address = _today(served), _day(served, 0)
+    before = today.read_bytes()
+    page.goto(f"{served.address}/index.html")
+    today.unlink()
+    try:
+        expect(page.locator("[data-action=new]")).to_be_visible(timeout=30_000)
+        page.get_by_role("button", name="写今天").click()
+        page.wait_for_url(address, timeout=30_000)
+        expect(page.locator("h1")).to_contain_text(today.stem)
+        assert "## 今日目标" in today.read_text("utf-8")
+    finally:
+        today.write_bytes(before)
 
 
 def test_whatever_comes_from_elsewhere_is_refused(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import Site
 
@@ -41,6 +41,7 @@ def test_search_finds_the_right_page_first(
 def test_copied_code_runs_as_it_is(page: Page, address: str, site: Site, tmp_path: Path) -> None:
     page.goto(f"{address}/{NOTE}")
     page.locator(".rz-cell", has_text="检验 与 torch.tril 相同").locator("button.rz-copy").click()
+    expect(page.locator(".md-dialog")).to_contain_text("已复制")
     code = page.evaluate("navigator.clipboard.readText()")
     assert "# %% 因果" in code and "expected" in code
     (tmp_path / "pasted.py").write_text(code, encoding="utf-8")
@@ -50,21 +51,28 @@ def test_copied_code_runs_as_it_is(page: Page, address: str, site: Site, tmp_pat
     assert run.returncode == 0, run.stderr
 
 
-def test_plain_copy_button_is_on_every_block(page: Page, address: str) -> None:
-    page.goto(f"{address}/{NOTE}")
-    page.wait_for_selector(".rz-cell .md-clipboard, .rz-cell .md-code__button")
-    blocks = page.locator("article .highlight pre > code").count()
-    buttons = page.locator("article .highlight .md-code__button[data-md-type=copy]").count()
-    buttons = buttons or page.locator("article .highlight button.md-clipboard").count()
-    assert blocks == buttons > 3
-
-
 def test_dark_mode_is_remembered(page: Page, address: str) -> None:
     page.goto(f"{address}/index.html")
     page.locator("label[for=__palette_1]").click()
     expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
     page.goto(f"{address}/{NOTE}")
     expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+
+
+def test_a_big_figure_that_comes_late_moves_nothing(page: Page, address: str) -> None:
+    held: list[Route] = []
+    page.route("**/figures/**", lambda route: held.append(route))
+    page.set_viewport_size({"width": 390, "height": 700})
+    page.goto(f"{address}/notes/attention/rope.html", wait_until="domcontentloaded")
+    figure, below = page.locator("img.rz-figure"), page.locator("#它会怎样坏")
+    expect(page.locator(".katex").first).to_be_attached()  # 公式排好之后再量
+    figure.scroll_into_view_if_needed()
+    place = "node => node.getBoundingClientRect().top + scrollY"
+    before = below.evaluate(place)
+    assert figure.evaluate("image => image.naturalWidth") == 0
+    held[0].continue_()
+    page.wait_for_function("document.querySelector('img.rz-figure').naturalWidth > 100")
+    assert below.evaluate(place) == pytest.approx(before, abs=1)
 
 
 def test_figure_zooms_and_closes(page: Page, address: str) -> None:

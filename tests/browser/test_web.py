@@ -1,11 +1,12 @@
 """知识网的页面，像人一样点：热力图、待办、预览、键盘、打印；经服务器与 file:// 各来一遍。"""
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,10 @@ TO_NOTE = f"article a[href$='{NOTE}']"
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
-    """`make offline` 的产物，建在别处。"""
+    """`make offline DIARY=true` 的产物，建在别处。"""
     target = tmp_path_factory.mktemp("offline")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
-    environment = {**os.environ, "OFFLINE": "true"}
+    environment = {**os.environ, "OFFLINE": "true", "DIARY": "true"}
     run = subprocess.run(command, cwd=site.root, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return target
@@ -65,11 +66,46 @@ def test_heatmap_opens_the_day(page: Page, root: str) -> None:
     expect(page.locator("nav.rz-days")).to_be_visible()
 
 
-def test_heatmap_shows_the_latest_first(page: Page, root: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
+@pytest.mark.parametrize(("width", "weeks"), [(320, 18), (390, 24), (700, 34), (1280, 53)])
+def test_heatmap_shows_as_many_weeks_as_fit(page: Page, root: str, width: int, weeks: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{root}/index.html")
     heat = page.locator("div.rz-heat")
-    assert heat.evaluate("node => node.scrollLeft >= node.scrollWidth - node.clientWidth - 1")
+    frame = heat.bounding_box()
+    boxes = [b for w in heat.locator(".rz-week").all() if (b := w.bounding_box())]
+    assert frame and len(boxes) >= weeks and heat.locator("a").last.is_visible()
+    assert len(boxes) == weeks or weeks == 53  # 一年也可能碰到五十四周
+    ends = frame["x"] + frame["width"] + 1
+    assert all(frame["x"] <= b["x"] and b["x"] + b["width"] <= ends for b in boxes)
+    assert all(b["width"] >= 10 for b in boxes) and len({b["y"] for b in boxes}) == 1
+    assert heat.evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
+def test_a_year_of_heat_is_whole_on_a_phone(page: Page, root: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{root}/daily/index.html")
+    heat = page.locator("div.rz-heat")
+    weeks = heat.locator(".rz-week")
+    assert weeks.count() > 40 and all(week.is_visible() for week in weeks.all())
+    assert heat.evaluate("node => node.scrollWidth <= node.clientWidth")
+    last = weeks.last.locator("a, i:not(.rz-no)")
+    expect(last.last).to_have_attribute("href", re.compile(r"\d{4}-\d\d-\d\d\.html"))  # 到今天为止
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_home_is_led_by_today_and_no_word_is_broken(page: Page, root: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{root}/index.html")
+    today, latest = page.locator(".rz-today"), page.locator(".rz-latest")
+    one, two = today.bounding_box(), latest.bounding_box()
+    assert one and two and one["y"] < 300
+    beside = two["x"] > one["x"] + one["width"]
+    assert beside == (width == 1280) and (beside or two["y"] > one["y"] + one["height"])
+    links = page.locator(".rz-map li > a")
+    assert links.count() > 3
+    for link in links.all():
+        wide = link.evaluate("node => node.getClientRects().length")
+        assert wide == 1, link.inner_text()  # 一行一篇
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -84,6 +120,33 @@ def test_no_panel_leaves_half_a_row_empty(page: Page, root: str, width: int) -> 
         rows.setdefault(round(box["y"]), []).append(box["x"] + box["width"])
     assert len(rows) < len(boxes) if width == 1280 else len(rows) == len(boxes)
     assert all(max(ends) >= grid["x"] + grid["width"] - 2 for ends in rows.values())
+
+
+def test_whatever_panels_home_has_fill_their_rows(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/index.html")
+    choices = product(*((kind, "") for kind in ("that", "latest", "open", "pinned", "heat")))
+    for kinds in choices:
+        shown = ["today", *filter(None, kinds), "map"]
+        if "that" in shown and "latest" not in shown:
+            continue  # 有那天，就有最近三天
+        boxes = page.evaluate(
+            """kinds => {
+              const home = document.querySelector(".rz-home");
+              const section = kind => `<section class="rz-panel rz-${kind}"><h2>题</h2></section>`;
+              home.innerHTML = kinds.map(section).join("");
+              const box = node => { const b = node.getBoundingClientRect();
+                return [b.left, b.right, b.top, b.bottom]; };
+              return [home, ...home.children].map(box);
+            }""",
+            shown,
+        )
+        (left, right, _, _), *panels = boxes
+        for at in (edge for *_, top, bottom in panels for edge in (top + 5, bottom - 5)):
+            across = sorted((a, b) for a, b, start, end in panels if start < at < end)
+            ends = [left, *(edge for pair in across for edge in pair), right]
+            gaps = [b - a for a, b in zip(ends[::2], ends[1::2], strict=True)]
+            assert gaps[0] == gaps[-1] == 0 and all(0 < gap < 20 for gap in gaps[1:-1]), shown
 
 
 # ---- 待办 ----
@@ -139,10 +202,12 @@ def test_todo_filter(page: Page, root: str) -> None:
     items = page.locator("li.rz-todo")
     total, count = items.count(), page.locator(".rz-count")
     assert total > 0
-    expect(count).to_have_text(f"剩 {total} 条")
+    ended = page.locator("li.rz-todo:not([data-state=open])").count()
+    whole = f"开着 {total - ended} 件" + (f"，了结 {ended} 件" if ended else "")
+    expect(count).to_have_text(whole)
     search = page.locator(".rz-filter input")
     search.fill("找不到的词")
-    expect(count).to_have_text("剩 0 条")
+    expect(count).to_have_text("开着 0 件")
     expect(page.locator(".rz-none:visible").first).to_be_visible()
     search.fill(items.first.locator(".rz-text").inner_text()[:8])
     expect(items.first).to_be_visible()
@@ -162,9 +227,9 @@ def test_todo_filter(page: Page, root: str) -> None:
         button = page.get_by_role("button", name=name)
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
-        expect(count).to_have_text("剩 1 条")
+        expect(count).to_have_text("开着 1 件")
     page.get_by_role("button", name="全部").click()
-    expect(count).to_have_text(f"剩 {total} 条")
+    expect(count).to_have_text(whole)
 
 
 def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
@@ -194,6 +259,62 @@ def test_long_todo_is_folded_and_opens(page: Page, root: str) -> None:
     assert folded and opened and folded["height"] < 200 < opened["height"]
     expect(first.get_by_role("button", name="收起")).to_have_attribute("aria-expanded", "true")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---- 走到别处 ----
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_overviews_lead_to_each_other(page: Page, address: str, site: Site, width: int) -> None:
+    """窄屏在顶上，宽屏在侧栏，只有一处；一直能走回来。"""
+    page.set_viewport_size({"width": width, "height": 800})
+    tag = next(site.folder.glob("tags/*/index.html")).relative_to(site.folder).as_posix()
+    for place in ("daily/index.html", "weekly/index.html", "timeline/index.html", tag):
+        page.goto(f"{address}/{place}")
+        for name in ("日总结", "周报", "待办", "时间线", "标签"):
+            narrow = page.locator("nav.rz-places").get_by_role("link", name=name, exact=True)
+            wide = page.locator(".md-sidebar--primary").get_by_role("link", name=name, exact=True)
+            expect(narrow).to_be_visible(visible=width == 390)
+            if width == 1280:
+                expect(wide.last).to_be_in_viewport()
+    way = page.locator("nav.rz-places" if width == 390 else ".md-sidebar--primary")
+    way.get_by_role("link", name="标签", exact=True).last.click()
+    _arrive(page, "tags/index.html")
+
+
+def test_a_week_without_a_report_opens_its_row(page: Page, address: str, days: list[date]) -> None:
+    page.goto(f"{address}/{_url(days[-1])}")
+    week = page.locator("nav.rz-days a").nth(1)
+    name = week.inner_text()
+    week.click()
+    page.wait_for_url(f"**/weekly/**#{name}")
+    expect(page.locator(f"li[id='{name}']")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_that_day_and_the_month_share_a_row_on_a_wide_screen(
+    page: Page, address: str, days: list[date], width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}/{_url(days[-1])}")
+    that, month = (
+        page.locator(f".rz-web > .rz-{kind}").bounding_box() for kind in ("that", "month")
+    )
+    assert that and month
+    assert (that["y"] == month["y"]) == (width == 1280)
+    assert month["x"] == that["x"] or month["x"] >= that["x"] + that["width"]
+
+
+def test_a_page_that_is_not_there_offers_a_search(page: Page, address: str) -> None:
+    page.goto(f"{address}/404.html")
+    assert page.title() == "没有这一页 - 日知"
+    article = page.locator("article")
+    expect(article.get_by_role("link", name="时间线")).to_be_visible()
+    article.get_by_role("searchbox", name="搜索").fill("注意力掩码")
+    page.keyboard.press("Enter")
+    result = page.locator(".md-search-result__item a.md-search-result__link").first
+    expect(result).to_be_visible(timeout=15_000)
+    assert "attention-mask" in (result.get_attribute("href") or "")
 
 
 # ---- 悬停预览 ----
@@ -284,6 +405,60 @@ def test_missing_preview_is_asked_for_once(
     expect(page.locator(".rz-preview")).to_have_count(0)
     assert len(asked) == 1 and asked[0].endswith("/previews/attention/no-such-note.js")
     page.close()
+
+
+# ---- 晚载入的 ----
+
+
+def test_figures_and_copied_code_come_late_from_a_file_too(page: Page, root: str) -> None:
+    page.goto(f"{root}/notes/attention/rope.html")
+    figure = page.locator("img.rz-figure")
+    figure.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('img.rz-figure').naturalWidth > 100")
+    page.locator("button.rz-copy").first.click()
+    expect(page.locator(".md-dialog")).to_contain_text("已复制")
+
+
+# ---- 先修图 ----
+
+ENDS = """path => {
+  const [above, below] = path.dataset.edge.split(" ").map((n) => path.closest("div")
+    .querySelectorAll("a")[n].getBoundingClientRect());
+  const start = path.getPointAtLength(0).matrixTransform(path.getScreenCTM());
+  const { bottom } = path.getBoundingClientRect();
+  return [start.x - (above.left + above.right) / 2, start.y - above.bottom, bottom - below.top];
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_edge_of_the_path_joins_its_two_notes(page: Page, address: str, width: int) -> None:
+    """边与结点各画各的：SVG 与 HTML 的坐标要对得上；图再宽，页面也不横滚。"""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}/notes/index.html")
+    edges = page.locator(".rz-graph path").all()
+    assert edges
+    for edge in edges:
+        assert all(abs(off) < 2 for off in edge.evaluate(ENDS)), edge.get_attribute("data-edge")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) <= 0
+
+
+def test_a_note_of_the_path_lights_what_it_needs_and_leads_to(page: Page, root: str) -> None:
+    page.goto(f"{root}/notes/index.html")
+    graph = page.locator(".rz-graph")
+    mask = graph.locator("a", has_text="注意力掩码")
+    mask.hover()
+    lit = graph.locator("a.rz-on")
+    expect(lit).to_have_text(["改形状", "masked_fill_", "注意力掩码"])
+    assert 0 < graph.locator("path.rz-on").count() < graph.locator("path").count()
+    page.locator("article h1").hover()
+    expect(graph.locator(".rz-on")).to_have_count(0)
+    mask.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(lit).to_have_count(3)
+    page.keyboard.press("Enter")
+    _arrive(page, NOTE)
 
 
 # ---- 键盘 ----
@@ -399,6 +574,38 @@ def test_print(page: Page, root: str, days: list[date], tmp_path: Path, what: st
     assert (round(box.width), round(box.height)) == (595, 842)
     for foreign in ("Made with", "回到页面顶部", "顺延三次以上", "127.0.0.1", "file:", ".html"):
         assert foreign not in text
+
+
+def test_what_is_folded_is_printed_and_folds_again(page: Page, root: str, tmp_path: Path) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{root}/{NOTE}")
+    folded = page.locator("article details:not([open])")
+    count = folded.count()
+    answer = folded.last.locator("p").last
+    hidden = "".join((answer.text_content() or "").split())[:8]
+    _, text = _print(page, f"{root}/{NOTE}", tmp_path / "page.pdf")
+    assert hidden and unicodedata.normalize("NFKC", hidden) in "".join(text.split())
+    expect(folded).to_have_count(count)  # 印完照旧
+
+
+def test_a_notebook_is_printed_light(page: Page, address: str) -> None:
+    colours = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(media="print", color_scheme=scheme)
+        page.goto(f"{address}/notebooks/tensor-shapes.html")
+        page.evaluate("localStorage.clear()")
+        page.reload()
+        colours.append(
+            page.evaluate(
+                """() => [...document.querySelectorAll(".jp-Cell :is(pre, span, .jp-Editor)")]
+                  .slice(0, 40).flatMap((node) => {
+                    const style = getComputedStyle(node);
+                    return [style.color, style.backgroundColor];
+                  })"""
+            )
+        )
+    assert colours[0] == colours[1] and len(colours[0]) > 20
+    expect(page.locator(".zeroclipboard-container").first).to_be_hidden()
 
 
 def test_print_is_light_and_code_fits(page: Page, root: str) -> None:

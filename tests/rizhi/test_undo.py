@@ -292,7 +292,7 @@ def test_a_page_renamed_away_for_a_moment_is_waited_for(
         return real(*arguments)
 
     monkeypatch.setattr(store, "_plan", plan)
-    assert store.change(vault.root, "done", [store.amendment(path, lambda old: old + b"x\n")])
+    assert store.change(vault.root, "done", [store.amendment(path, lambda old: old + b"x\n")]).paths
     assert path.read_text("utf-8") == PAGE + "x\n"
 
 

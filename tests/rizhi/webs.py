@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
-from rizhi.site.blocks import Dim, Link, Part
+from rizhi.site.blocks import Code, Dim, Link, Part, Struck
 from rizhi.vault import Vault, find_vault
 
 CONFIG = """[tool.rizhi]
@@ -33,8 +33,8 @@ def pages_of(days: Mapping[str, str], notes: Mapping[str, str] | None = None) ->
     return files | {f"notes/{name}.md": text for name, text in (notes or {}).items()}
 
 
-def flat(parts: Iterable[Part]) -> list[str | Link]:
-    return [one for p in parts for one in (flat(p.parts) if isinstance(p, Dim) else [p])]
+def flat(parts: Iterable[Part]) -> list[str | Code | Link]:
+    return [one for p in parts for one in (flat(p.parts) if isinstance(p, Dim | Struck) else [p])]
 
 
 def uris(parts: Iterable[Part]) -> list[str]:
@@ -42,7 +42,7 @@ def uris(parts: Iterable[Part]) -> list[str]:
 
 
 def text(parts: Iterable[Part]) -> str:
-    return "".join(part.text if isinstance(part, Link) else part for part in flat(parts))
+    return "".join(part if isinstance(part, str) else part.text for part in flat(parts))
 
 
 def small_vault(today: date) -> dict[str, str]:

@@ -29,7 +29,8 @@
   function zoom(image) {
     const dialog = document.createElement("dialog");
     dialog.className = "rz-zoom";
-    dialog.append(Object.assign(new Image(), { src: image.src, alt: image.alt }));
+    const { src, alt, className } = image;
+    dialog.append(Object.assign(new Image(), { src, alt, className }));
     dialog.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
@@ -44,6 +45,26 @@
     add("link", { rel: "stylesheet", href: base + "tensor-flow.css" });
     add("script", { src: base + "tensor-flow.js" });
   }
+  // 放不下、要横滚的输出与代码，键盘也到得了；主题只管它自己的代码块
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const node of document.querySelectorAll(".rz-output, .rz-output pre, .rz-parts")) {
+    wide.observe(node);
+  }
+
+  // 从搜索结果点进来，标出的字在折起的代码里，就打开它
+  if (new URLSearchParams(location.search).has("h")) {
+    new MutationObserver(() => {
+      for (const mark of document.querySelectorAll("details.rz-code:not([open]) mark")) {
+        mark.closest("details").open = true;
+      }
+    }).observe(document.querySelector("article"), { childList: true, subtree: true });
+  }
+
   document.addEventListener("click", (event) => {
     const image = event.target.closest("article img.rz-figure, article .jp-RenderedImage img");
     if (image) zoom(image);

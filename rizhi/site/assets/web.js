@@ -48,17 +48,17 @@
 
     function apply() {
       const wanted = fold(input.value).split(/\s+/).filter(Boolean);
-      let left = 0;
+      const left = { open: 0, ended: 0 };
       for (const item of items) {
         const text = words.get(item);
         item.hidden = !(KINDS[chosen][1](item) && wanted.every((word) => text.includes(word)));
-        left += !item.hidden;
+        if (!item.hidden) left[item.dataset.state === "open" ? "open" : "ended"] += 1;
       }
       for (const [group, hint] of hints) {
         hint.hidden = group.querySelector(".rz-todo:not([hidden])") !== null;
       }
       buttons.forEach((button, i) => (button.ariaPressed = String(i === chosen)));
-      count.textContent = `剩 ${left} 条`;
+      count.textContent = `开着 ${left.open} 件` + (left.ended ? `，了结 ${left.ended} 件` : "");
     }
 
     buttons.forEach((button, i) =>
@@ -117,7 +117,7 @@
     part.after(more);
   }
 
-  // ---- 热力图：先看最近的；月份标由格子自己的日期得出 ----
+  // ---- 热力图：月份标由格子自己的日期得出 ----
   function dressHeat(heat) {
     let last = "";
     for (const week of heat.querySelectorAll(".rz-week")) {
@@ -127,7 +127,36 @@
       if (last || day.slice(8) <= "14") week.dataset.month = `${Number(day.slice(5, 7))} 月`;
       last = day.slice(0, 7);
     }
-    heat.scrollLeft = heat.scrollWidth;
+  }
+
+  // ---- 先修图：指着、走到一篇，它的前序与后继亮起 ----
+  function dressGraph(graph) {
+    const nodes = [...graph.querySelectorAll("a")];
+    const edges = [...graph.querySelectorAll("path")].map((path) => [
+      path,
+      ...path.dataset.edge.split(" ").map(Number),
+    ]);
+
+    function reach(start, from, to) {
+      const found = new Set([start]); // 走到哪里加到哪里，后加的也会走到
+      for (const node of found) for (const edge of edges) if (edge[from] === node) found.add(edge[to]);
+      return found;
+    }
+
+    function light(node) {
+      const at = nodes.indexOf(node);
+      const [before, after] = [reach(at, 2, 1), reach(at, 1, 2)];
+      graph.classList.toggle("rz-lit", at >= 0);
+      nodes.forEach((one, i) => one.classList.toggle("rz-on", before.has(i) || after.has(i)));
+      for (const [path, above, below] of edges) {
+        path.classList.toggle("rz-on", before.has(below) || after.has(above));
+      }
+    }
+
+    graph.addEventListener("pointerover", (event) => light(event.target.closest("a")));
+    graph.addEventListener("pointerleave", () => light(null));
+    graph.addEventListener("focusin", (event) => light(event.target));
+    graph.addEventListener("focusout", () => light(null));
   }
 
   // ---- 悬停预览 ----
@@ -161,8 +190,9 @@
     spot.card.append(make("strong", { textContent: data.title }));
     if (data.brief) spot.card.append(make("p", { textContent: data.brief }));
     if (data.figure) {
-      const image = make("img", { alt: "", onload: place, onerror: () => image.remove() });
-      image.src = data.figure;
+      const image = make("img", { alt: "", className: "rz-figure", onload: place });
+      image.onerror = () => image.remove();
+      image.src = new URL(data.figure, root).href;
       spot.card.append(image);
     }
     document.body.append(spot.card);
@@ -182,6 +212,12 @@
     card.style.top = `${fits ? below : rect.top - height - 8}px`;
     const right = document.documentElement.clientWidth - width - 8;
     card.style.left = `${Math.max(8, Math.min(rect.left, right))}px`;
+    if (!link.closest(".rz-graph")) return;
+    // 先修图上摆在旁边：下面是正亮着的后续
+    const aside = [rect.right + 8, rect.left - width - 8].find((x) => x >= 8 && x <= right);
+    if (aside === undefined) return;
+    card.style.left = `${aside}px`;
+    card.style.top = `${Math.max(8, Math.min(rect.top, innerHeight - height - 8))}px`;
   }
 
   function hide() {
@@ -207,6 +243,18 @@
   addEventListener("pagehide", hide);
   addEventListener("scroll", place, { passive: true, capture: true });
   addEventListener("resize", place);
+
+  // ---- 复制到这一格为止的全部代码：按下才载入，一个片段一个文件 ----
+  const codes = new Map();
+  window.rizhiCode = (data) => codes.set(data.module, data.cells);
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.rz-copy:not([data-clipboard-text])");
+    if (!button || !(await load(`code/${button.dataset.module}.js`))) return;
+    const cells = codes.get(button.dataset.module).slice(0, Number(button.dataset.upto));
+    button.dataset.clipboardText = `${cells.join("\n\n")}\n`;
+    button.click(); // 复制由主题做：有了这个属性，它才认得这个按钮
+  });
 
   // ---- 键盘：t 今天，[ ] 前后一天；「/」搜索是主题自带的 ----
   let days = null;
@@ -243,8 +291,19 @@
     if (side) document.querySelector(`nav.rz-days a[rel=${side}]`)?.click();
   });
 
+  // ---- 打印：折起的都打开，印完照旧 ----
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("article details:not([open])")];
+    for (const folded of opened) folded.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const folded of opened) folded.open = false;
+  });
+
   if (here === `${root}todos/index.html`) addFilter();
   markLate();
   document.querySelectorAll("div.rz-heat").forEach(dressHeat);
+  document.querySelectorAll("div.rz-graph").forEach(dressGraph);
   foldLong();
 })();

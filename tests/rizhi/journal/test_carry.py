@@ -8,7 +8,7 @@ import pytest
 from rizhi.journal import carry
 from rizhi.journal.carry import Goal
 from rizhi.journal.day import Day
-from rizhi.journal.todo import lives, mentions
+from rizhi.journal.todo import key_of, lives, mentions
 from tests.rizhi.journal.test_todo import case, day_of
 
 D = date(2026, 11, 19)
@@ -18,7 +18,14 @@ def _goals(*pages: Day, today: date | None = None) -> tuple[list[Goal], int]:
     day = today or pages[-1].date + timedelta(1)
     known = lives((page.date, mentions(page)) for page in pages)
     path = Path(f"/v/docs/daily/{day:%Y}/{day}.md")
-    return carry.goals(pages, pages[-1], known, day, path)
+    made = carry.goals(pages, pages[-1], known, day, path)
+    # 首页不再解析每一页，也要说得出会带上哪些
+    coming = carry.coming(pages[-1].date, carry.plan(pages[-1]), known, day)
+    told = [c if isinstance(c, str) else c.text for c in coming][: carry.MOST]
+    assert [key_of(text) for text in told] == [
+        key_of(goal.text.partition("\n")[0]) for goal in made[0]
+    ]
+    return made
 
 
 def _texts(*pages: Day, today: date | None = None) -> list[str]:

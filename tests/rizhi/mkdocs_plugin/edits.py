@@ -3,6 +3,7 @@
 import filecmp
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class Editor:
             self.add_day, self.change_day, self.change_day, self.tick, self.tag, self.delete_day,
             self.add_note, self.change_note, self.retitle_note, self.rename_note, self.delete_note,
             self.link, self.require, self.change_snippet, self.change_record, self.break_head,
-            self.embed,
+            self.embed, self.change_source,
         ]  # fmt: skip
         return self.rng.choice(actions)()
 
@@ -137,6 +138,15 @@ class Editor:
     def change_record(self) -> str:
         path = self._one(sorted((self.root / "snippets/outputs").rglob("*.txt")))
         return self._append(path, f"{self._next()}\n")
+
+    def change_source(self) -> str:
+        path = self.root / "llm/model.py"
+        text, mark = path.read_text("utf-8"), f"  # 第 {self._next()} 次改\n"
+        if self.rng.random() < 0.5:
+            return self._append(path, f"\n\ndef added_{self.serial}() -> None:\n    pass{mark}")
+        at = self.rng.choice([m.end() for m in re.finditer(r"^    return .*", text, re.M)])
+        self._write(path, text[:at] + mark.rstrip() + text[at:])
+        return f"改源码 {path.name}"
 
     def embed(self) -> str:
         opening = self.rng.choice(("```snippet", "``` snippet", "~~~snippet", "````snippet"))

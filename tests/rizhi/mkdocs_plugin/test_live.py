@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,11 @@ from click.testing import CliRunner
 from mkdocs.livereload import LiveReloadServer
 
 from rizhi import cli, store
+from rizhi.journal import write
 from rizhi.mkdocs_plugin import live, server
 from rizhi.mkdocs_plugin.plugin import RizhiPlugin
 from rizhi.mkdocs_plugin.rebuild import Kept, Reader
+from rizhi.site.export import assets
 from rizhi.snippets import run
 from rizhi.vault import Vault
 from tests.rizhi.mkdocs_plugin.guarded import Guarded, serving
@@ -47,12 +50,105 @@ def test_an_action_writes_what_the_command_writes(served: Guarded, action: str) 
     assert answer["path"] == served.vault.relative(served.page)
 
 
-def test_an_action_is_taken_back_by_undo(served: Guarded) -> None:
+def _number(served: Guarded, text: str = TODO) -> str:
+    """页面写在那一行上的编号。"""
+    (found,) = [one for one in write.history(served.vault).lives if one.text == text]
+    assert found.number.startswith(found.id) and len(found.number) == 16
+    return found.number
+
+
+def test_the_number_on_the_page_settles_that_very_todo(served: Guarded) -> None:
+    other = served.vault.root.with_name("other")
+    shutil.copytree(served.vault.root, other)
+    status, answer = served.post({"todo": _number(served)})
+    told = CliRunner().invoke(cli.main, ["--root", str(other), "done", TODO])
+    assert status == 200 and answer["said"] == told.output.strip()
+    assert _files(served.vault.root) == _files(other)
+
+
+def test_a_row_whose_todo_has_changed_since_is_refused(served: Guarded) -> None:
+    number = _number(served)
+    last = max(served.vault.daily.rglob("*.md"))
+    text = last.read_text("utf-8")
+    last.write_text(text.replace(TODO, f"{TODO}两遍"), encoding="utf-8")
     before = _files(served.vault.root)
-    assert served.post({"todo": TODO})[1]["undo"] == "rizhi undo"
-    assert TODO in served.page.read_text("utf-8")
-    assert store.undo(served.vault.root).command == f"done {TODO}"
+    status, answer = served.post({"todo": number})
+    assert status == 409 and "文字改过" in answer["error"] and number not in answer["error"]
     assert _files(served.vault.root) == before
+    last.write_text(text, encoding="utf-8")
+    assert served.post({"todo": number})[0] == 200
+    before = _files(served.vault.root)
+    for action in ("done", "drop"):  # 已经了结，再点一次
+        assert served.post({"todo": number}, action=action)[0] == 409
+    assert served.post({"todo": "0" * 16})[0] == 409
+    assert _files(served.vault.root) == before
+
+
+def test_two_clicks_on_one_row_settle_it_once(served: Guarded) -> None:
+    number, headers = _number(served), served.headers()
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(served.post, {"todo": number}, headers) for _ in range(8)]
+        statuses = sorted(one.result()[0] for one in sent)
+    assert statuses.count(200) == 1 and set(statuses) <= {200, 409, 503}
+    assert served.page.read_text("utf-8").count(TODO) == 1
+
+
+def test_an_action_is_taken_back_once_and_as_undo_would(served: Guarded) -> None:
+    before = _files(served.vault.root)
+    change = served.post({"todo": _number(served)})[1]["change"]
+    assert TODO in served.page.read_text("utf-8")
+    assert served.post({"change": change}, action="undoable")[1] == {"undoable": True}
+    status, answer = served.post({"change": change}, action="undo")
+    path = served.vault.relative(served.page)
+    assert status == 200 and answer["said"] == f"退回了 rizhi done {TODO}：{path}"
+    assert _files(served.vault.root) == before
+    assert served.post({"change": change}, action="undoable")[1] == {"undoable": False}
+    assert served.post({"change": change}, action="undo")[0] == 409
+
+
+def test_what_was_changed_after_is_not_taken_back(served: Guarded) -> None:
+    change = served.post({"todo": _number(served)})[1]["change"]
+    text = served.page.read_text("utf-8")
+    served.page.write_text(f"{text}\n他又写了一句。\n", encoding="utf-8")
+    before = _files(served.vault.root)
+    assert served.post({"change": change}, action="undoable")[1] == {"undoable": False}
+    status, answer = served.post({"change": change}, action="undo")
+    assert status == 409 and "又改过" in answer["error"]
+    assert _files(served.vault.root) == before
+
+
+def test_only_the_change_that_was_shown_is_taken_back(served: Guarded) -> None:
+    """在别处又做了一件：页面上的「撤销」不能退成那一件。"""
+    change = served.post({"todo": _number(served)})[1]["change"]
+    told = CliRunner().invoke(cli.main, ["--root", str(served.vault.root), "add", "思考", "别处"])
+    assert told.exit_code == 0
+    before = _files(served.vault.root)
+    assert served.post({"change": change}, action="undoable")[1] == {"undoable": False}
+    status, answer = served.post({"change": change}, action="undo")
+    assert status == 409 and "add 思考 别处" in answer["error"]
+    assert _files(served.vault.root) == before
+
+
+@pytest.mark.parametrize("change", [0, -1, 1.5, "1", True, None, 10**30])
+def test_a_change_that_is_none_is_refused(served: Guarded, change: object) -> None:
+    assert served.post({"todo": TODO})[0] == 200
+    before = _files(served.vault.root)
+    assert served.post({"change": change}, action="undo")[0] == 409
+    assert _files(served.vault.root) == before
+
+
+def test_today_is_made_as_new_makes_it_and_never_twice(served: Guarded) -> None:
+    other = served.vault.root.with_name("other")
+    shutil.copytree(served.vault.root, other)
+    status, answer = served.post({}, action="new")
+    assert CliRunner().invoke(cli.main, ["--root", str(other), "new"]).exit_code == 0
+    assert status == 200 and answer["created"]
+    assert answer["page"] == f"daily/{served.today:%Y}/{served.today}.html"
+    assert _files(served.vault.root) == _files(other)
+    status, answer = served.post({}, action="new")
+    assert (status, answer["created"]) == (200, False) and "已经有了" in answer["said"]
+    assert answer["page"] == f"daily/{served.today:%Y}/{served.today}.html"
+    assert _files(served.vault.root) == _files(other)
 
 
 def test_what_a_killed_command_left_is_settled_first(
@@ -151,7 +247,7 @@ def test_only_post_is_an_action_and_no_preflight_is_granted(served: Guarded, met
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-@pytest.mark.parametrize("name", ["", "undo", "done/", "__class__", "../done", "%00"])
+@pytest.mark.parametrize("name", ["", "park", "done/", "__class__", "../done", "%00"])
 def test_an_unknown_action_is_not_found(served: Guarded, name: str) -> None:
     headers = "".join(f"{k}: {v}\r\n" for k, v in served.headers().items())
     path = f"{live.PATH}{name}"
@@ -276,6 +372,18 @@ def test_each_serve_has_a_nonce_of_its_own(tmp_path: Path) -> None:
         assert len(one.nonce) >= 32 and one.nonce != two.nonce
         status, answer = one.post({"todo": TODO}, {**one.headers(), live.HEADER: two.nonce})
         assert status == 403 and "刷新" in answer["error"]
+
+
+def test_the_script_and_the_styles_come_from_the_route_itself(served: Guarded) -> None:
+    """站点的产物里没有它们：静态的页面上没有点不了的按钮。"""
+    page = served.get("/").read().decode()
+    for name, kind in (("live.js", "text/javascript"), ("live.css", "text/css")):
+        assert f'"{live.PATH}{name}"' in page
+        answer = served.get(live.PATH + name)
+        assert answer.status == 200 and answer.headers["Content-Type"].startswith(kind)
+        assert served.nonce not in answer.read().decode()
+        assert served.get(live.PATH + name, method="HEAD").status == 405
+    assert not [uri for uri in assets() if "live" in uri]
 
 
 def test_the_nonce_is_in_pages_only(served: Guarded) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
@@ -22,7 +23,7 @@ from tests import vaults
 from tests.conftest import Site
 from tests.rizhi.mkdocs_plugin.edits import differences
 
-ENTRY = re.compile(r"^  - rizhi(?: #.*)?\n", re.M)
+ENTRY = re.compile(r"^  - rizhi(?::.*| #.*)?\n", re.M)
 PLUGINS = re.compile(r"^plugins:\n(.*?)^(?=\S)", re.M | re.S)
 # 每个事件里谁在前：别的插件在这之前、在这之后
 BEFORE = [
@@ -122,6 +123,7 @@ def test_his_own_files_and_settings_come_first(root: Path) -> None:
     assert styles[-3:] == ["assets/web.css", "assets/rizhi.css", "mine.css"]
     assert page.select_one("link[rel=icon]")["href"] == "mine.svg"
     assert not page.select('script[src*="iframe-worker"]')  # 只有 make offline 用得着
+    assert not list((root / "site/assets").glob("iframe-worker*.js"))
 
 
 def test_his_own_index_says_in_what_order_its_pages_are_read(root: Path) -> None:
@@ -147,6 +149,26 @@ def _guide(root: Path) -> list[str]:
     found = nav.nav(vault, [], partial(load, Page, vault), {})
     (pages,) = [part["使用"] for part in found if "使用" in part]
     return [title for page in pages for title in page]
+
+
+@pytest.mark.parametrize(
+    ("environment", "included"),
+    [
+        ({}, True),
+        ({"DIARY": "false"}, False),  # 发布的那一份
+        ({"DIARY": "true"}, True),
+        ({"OFFLINE": "true"}, False),
+        ({"OFFLINE": "true", "DIARY": "true"}, True),
+    ],
+)
+def test_the_diary_is_in_unless_it_is_given_away(
+    root: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], included: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = _config(root)
+    plugin: Any = config.plugins["rizhi"]
+    assert plugin._with_diary(config) == included
 
 
 def test_offline_takes_the_worker_from_the_package(root: Path) -> None:

@@ -5,9 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
+from mkdocs.config import load_config
 
+from rizhi.mkdocs_plugin import nav as navigation
+from rizhi.mkdocs_plugin.rebuild import SearchEntries
 from tests.vaults import ROOT
 
 # 改一处，说出重建了哪些页
@@ -68,3 +74,63 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
     assert found["改笔记"] == ["notes/model/topic-2.md"]
     assert set(found["想常看"]) == {"index.md", "notes/model/topic-2.md"}
     assert found["没改"] == []
+
+
+def test_an_edit_of_the_source_rebuilds_only_the_pages_that_show_it(tmp_path: Path) -> None:
+    run = _run("-m", "tests.rizhi.mkdocs_plugin.source", str(tmp_path))
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
+    rebuilt = json.loads(run.stdout.splitlines()[-1])
+    base, child, model = (f"reference/{name}.md" for name in ("base", "child", "model"))
+    note, last, lost = (f"notes/model/{name}.md" for name in ("base", "last", "lost"))
+    assert rebuilt["改函数体"] == [last, base]
+    assert rebuilt["改前面的函数体"] == [note, last, base]  # 行号也变了
+    assert {base, child, model} <= set(rebuilt["改签名"])
+    assert lost in rebuilt["多一个函数"]
+    assert {note, child} <= set(rebuilt["原来的不列了"])  # 名字链接到另一页
+    assert child in rebuilt["转手"]
+    assert child in rebuilt["转手之后改函数体"]
+
+
+CODE = (
+    '<h1 id="a">掩码<a class="headerlink" href="#a">#</a></h1><p>注意力掩码，形状。</p>'
+    '<pre><span></span><code><span class="linenos" data-linenos="1 "></span>'
+    '<span class="k">if</span> <span class="n">x</span> &lt; <span class="mi">1</span>:\n\n'
+    '  <span class="c1"># 旋转</span>\n'
+    "</code></pre><pre><code><span data-search-exclude>不收</span>  收</code></pre>"
+)
+
+
+def test_the_search_takes_the_same_words_from_less_markup() -> None:
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    config.plugins.run_event("startup", command="build", dirty=False)
+    plain: Any = config.plugins["material/search"]
+    plain.on_config(config)
+    page: Any = SimpleNamespace(content=CODE, meta={}, toc=[], url="a.html", title="掩码")
+    plain.search_index.add_entry_from_context(page)
+    usual = plain.search_index.entries
+    plain.on_config(config)
+    SearchEntries().lighten(config)
+    plain.search_index.add_entry_from_context(page)
+    assert plain.search_index.entries == usual
+    assert "旋转" in usual[0]["text"] and page.content == CODE
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_pages_outside_the_navigation_share_it_by_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
+) -> None:
+    (tmp_path / "partials").mkdir()
+    (tmp_path / "partials/nav.html").write_text("{{ seen(page.url) }}", encoding="utf-8")
+    seen: list[str] = []
+    env = Environment(loader=FileSystemLoader(tmp_path), autoescape=True)
+    env.globals["seen"] = lambda url: seen.append(url) or url
+    if theirs:
+        monkeypatch.setattr(navigation, "_THEME", tmp_path)
+    urls = ("daily/2026/a.html", "daily/2026/b.html", "daily/2025/c.html", "notes/d.html")
+    pages: list[Any] = [SimpleNamespace(url=url) for url in (*urls, "notes/e.html")]
+    nav: Any = SimpleNamespace(pages=pages[3:])
+    navigation.render_once(env, nav)
+    shown = [env.get_template("partials/nav.html").render(page=page) for page in pages]
+    own = [page.url for page in pages]  # 主人自己的模板，一页一排
+    assert seen == ([url for url in own if url != urls[1]] if theirs else own)
+    assert shown == ([own[0], own[0], *own[2:]] if theirs else own)

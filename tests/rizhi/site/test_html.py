@@ -16,8 +16,11 @@ from markdown import Markdown
 from rizhi.site import html as render
 from rizhi.site import overviews, panels
 from rizhi.site.blocks import (
+    PLACES,
     Folded,
     Generated,
+    Graph,
+    Groups,
     Heat,
     Link,
     Month,
@@ -26,6 +29,7 @@ from rizhi.site.blocks import (
     Row,
     Rows,
     Steps,
+    Today,
     Trail,
 )
 from rizhi.site.graph import Web, read_web
@@ -66,7 +70,20 @@ def _text(parts: Iterable[Part]) -> str:
 def _rows_of(content: object) -> list[Row]:
     if isinstance(content, Folded):
         return [*content.head.rows, *content.middle.rows, *content.tail.rows]
+    if isinstance(content, Groups):
+        return [row for group in content.groups for row in group.rows.rows]
+    if isinstance(content, Today):
+        return list(content.rows.rows)
     return list(content.rows) if isinstance(content, Rows) else []
+
+
+def _beside(content: object) -> list[tuple[Part, ...]]:
+    """列表之外的几行字。"""
+    if isinstance(content, Today):
+        return [content.head or ("今天还没有写。rizhi new",), (content.label,)]
+    if isinstance(content, Groups):
+        return [parts for group in content.groups for parts in ((group.name,), group.more)]
+    return []
 
 
 def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
@@ -74,19 +91,21 @@ def _linked(found: Iterable[Panel], lead: Iterable[Part] = ()) -> set[str]:
     uris = {part.uri for part in _flat(lead) if isinstance(part, Link)}
     for panel in found:
         content = panel.content
-        parts: list[Any] = [*panel.note]
-        if isinstance(content, Rows | Folded):
-            parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
-        elif isinstance(content, Steps):
+        parts: list[Any] = [*panel.note, *(part for one in _beside(content) for part in one)]
+        parts += [part for row in _rows_of(content) for part in (row.when, *row.parts) if part]
+        if isinstance(content, Steps):
             parts += [one for group in content.groups for one in group]
+        elif isinstance(content, Graph):
+            parts += [node.link for node in content.nodes]
         elif isinstance(content, Trail):
             parts += [one for one in (content.earlier, content.week, content.later) if one]
         elif isinstance(content, Month):
             uris |= {u for d, u in content.uris.items() if d.month == content.first.month}
+            uris |= {content.uri} - {""}
         elif isinstance(content, Heat):
             uris |= {content.uris[d] for d in content.words if content.first <= d <= content.last}
         uris |= {part.uri for part in _flat(parts) if isinstance(part, Link)}
-    return uris
+    return {uri.partition("#")[0] for uri in uris}
 
 
 def _targets(soup: BeautifulSoup, here: str) -> set[str]:
@@ -143,9 +162,9 @@ def _titles(soup: BeautifulSoup) -> list[str]:
     return [_bare(head.get_text()) for head in soup.select("h1, h2") if _bare(head.get_text())]
 
 
-def _struck(row: Row, text: str) -> str:
-    """待办里划掉的一半：两边都划线，不见波浪号。"""
-    return text.replace("~~", "") if row.todo else text
+def _places(uri: str) -> tuple[Link, ...]:
+    """日子的各个总览，每一页都能走到；笔记的总览没有。"""
+    return () if uri.startswith(("notes/", "mentions/")) else PLACES
 
 
 def _same(web: Web, shown: list[Shown]) -> None:
@@ -155,15 +174,16 @@ def _same(web: Web, shown: list[Shown]) -> None:
     for uri, found, page, sides in shown:
         lead = page.lead if page else ()
         rows = [
-            _struck(row, _text(((row.when, "　") if row.when else ()) + row.parts))
+            _text(((row.when, "　") if row.when else ()) + row.parts)
             for panel in found
             for row in _rows_of(panel.content)
         ]
-        wanted = _linked(found, lead)
+        wanted = _linked(found, lead + _places(uri) if page else lead)
         assert wanted <= known, uri
         heads = [_bare(page.title)] if page else []
         heads += [_bare(p.title) for p in found if p.title and not isinstance(p.content, Trail)]
         notes = [_text(lead), *(_text(panel.note) for panel in found)]
+        notes += [_text(parts) for panel in found for parts in _beside(panel.content)]
         for side, soup in sides.items():
             where = f"{uri}（{side}）"
             assert _titles(soup) == heads, where
@@ -192,7 +212,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
         files[f"daily/{day.year}/{day}.md"] = (
             f"---\ntags: [a/b, 甲乙, 第{n}]\n---\n\n# {day}　题*{n}*\n\n"
             f"## 今日完成\n\n- [ ] 做第{n}件 `x[0]` @2026-12-01\n- [ ] 一直没做的\n\n"
-            f"- [{'x' if n % 2 else '-'}] 了结的{n}\n\n"
+            f"- [{'x' if n % 2 else '-'}] 了结的{n}\n- [{'x' if n < 3 else ' '}] 拖着的\n\n"
             f"## 今日成果\n\n1. 写完 a_b_c，**粗**\n2. 1. 又一样\n\n"
             f"## 思考\n\n前一句。第{n}次懂了[旋转](../../notes/model/rope.md)因果性。\n"
         )
@@ -202,10 +222,10 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Web:
 def test_the_rich_vault_has_every_kind_of_thing(rich: Web) -> None:
     made = list(_woven(rich))
     kinds = {panel.kind for _, found, _ in made for panel in found}
-    assert kinds >= {"trail", "born", "that", "month", "today", "week", "open", "latest", "heat"}
+    assert kinds >= {"trail", "born", "that", "month", "today", "open", "latest", "heat"}
     assert kinds >= {"map", "before", "life", "leads", "hints", "due", "tags", "timeline"}
     folders = {uri.split("/")[0] for uri, _, page in made if page}
-    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes"}
+    assert folders == {"daily", "weekly", "todos", "tags", "timeline", "notes", "mentions"}
 
 
 def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -> None:

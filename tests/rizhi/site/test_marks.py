@@ -1,16 +1,20 @@
 """工具自己的记号与 GitHub、Obsidian 的写法，在站点上读得懂：勾选框、删除线、提示框、mermaid。"""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 
 from rizhi.htmlpolicy import judge
-from rizhi.journal.todo import Todo
+from rizhi.journal.day import Day
+from rizhi.journal.todo import Todo, key, lives, matching, mentions, numbered
 from rizhi.markdown import parse
 from rizhi.site.blocks import Panel, Row, Rows
 from rizhi.site.html import content_html, panels_markdown
+from rizhi.site.inline import inline
 from rizhi.site.lists import rewritten
+from rizhi.site.tasks import Standing, placed, standing
 from tests.rizhi.engine import engine
 from tests.rizhi.site.test_lists import CASES
 
@@ -26,7 +30,7 @@ def _html(text: str) -> BeautifulSoup:
 
 def test_every_state_is_shown_and_read_aloud() -> None:
     boxes = _html(STATES).select(".task-list-item")
-    said = [(str(one.input["aria-label"]), one.get_text().strip()) for one in boxes]
+    said = [(str(one.span["aria-label"]), one.get_text().strip()) for one in boxes]
     assert said == [
         ("进行中", "写到一半的损失函数"),
         ("改期", "推到下周的模拟"),
@@ -47,7 +51,7 @@ def test_what_is_dropped_is_struck_out_but_not_its_children() -> None:
 
 
 def test_a_mark_nobody_agreed_on_is_shown_as_it_is() -> None:
-    (box,) = _html('- [*] 甲 "引号"\n').select(".task-list-control")
+    (box,) = _html('- [*] 甲 "引号"\n').select(".task-list-indicator")
     assert box["title"] == "记号 *"
     assert _html('- ["] 甲\n').select(".task-list-indicator")[0]["data-mark"] == '"'
 
@@ -72,7 +76,7 @@ def test_other_engines_read_the_states_as_words() -> None:
 
 def test_what_is_half_struck_is_struck_in_the_panels_too() -> None:
     todo = Todo("k", "~~甲~~ 乙", "open", (date(2026, 11, 23),), (1, 1))
-    rows = Rows((Row(("~~甲~~ 乙 ~~丙",), todo),), "todos")
+    rows = Rows((Row(inline("~~甲~~ 乙 ~~丙", "index.md"), todo),), "todos")
     assert "<del>甲</del> 乙 ~~丙" in content_html(rows, "index.md")
     said = panels_markdown([Panel("open", "开着的事", rows)], "index.md")
     assert _html(said)("del")[0].get_text() == "甲" and "乙 ~~丙" in _html(said).get_text()
@@ -148,3 +152,51 @@ def test_a_mermaid_fence_is_a_harmless_code_block(text: str) -> None:
     (code,) = soup.select("pre > code")
     assert code.get_text().strip() == FENCE
     assert not soup.select(".mermaid")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_box_shows_the_present_state_wherever_the_todo_is_written(newline: str) -> None:
+    """子条目、续行里的【待办】、Windows 的换行都一样；没有字的框是模板。"""
+    text = newline.join(
+        ("---", "date: 2026-11-20", "---", "", "# 2026-11-20", "", "## 明日计划", "",
+         "- [ ] 甲", "  - [ ] 乙 `x`", "- [ ] 丙", "  【待办】丁", "- [ ]", "- [ ] 戊", "")
+    )  # fmt: skip
+    day, born = Day(Path("docs/daily/2026/2026-11-20.md"), text), date(2026, 11, 19)
+    names = {"甲": "x", "乙x": "-", "丙": "/", "戊": "!"}
+    present = {name: Standing(mark, born, name) for name, mark in names.items()}
+    options = {"breaks": True, "page": day, "places": placed(day, present)}
+    html = engine(rizhi_site_lists=options).convert(day.body.replace("\r\n", "\n"))
+    assert not list(judge(html))
+    items = BeautifulSoup(html, "html.parser").select(".task-list-item")
+    shown = [(str(one.span["data-mark"]), one.get("data-todo")) for one in items]
+    numbers = {name: numbered(born, name) for name in names}
+    assert shown == [
+        ("x", numbers["甲"]), ("-", numbers["乙x"]), ("/", numbers["丙"]),
+        (" ", None), ("!", numbers["戊"]),
+    ]  # fmt: skip
+    assert [one.get_text() for one in BeautifulSoup(html, "html.parser")("del")] == ["乙 x"]
+
+
+def test_an_item_added_by_another_plugin_moves_no_box() -> None:
+    day = Day(Path("docs/daily/2026/2026-11-20.md"), "# 题\n\n- [ ] 甲\n- [ ] 乙\n")
+    present = {"乙": Standing("x", date(2026, 11, 19), "乙")}
+    options = {"page": day, "places": placed(day, present)}
+    html = engine(rizhi_site_lists=options).convert(day.text.replace("- [ ] 甲", "- 新\n- [ ] 甲"))
+    items = BeautifulSoup(html, "html.parser").select(".task-list-item")
+    assert [one.span["data-mark"] for one in items] == [" ", " "]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_number_of_every_open_box_finds_its_own_todo(path: Path) -> None:
+    """别人写的日子：页面上能点的每一个框，点下去就是那一件。"""
+    day, at = (
+        Day(Path("docs/daily/2026/2026-11-21.md"), path.read_text("utf-8")),
+        date(2026, 11, 21),
+    )
+    every = lives([(at, mentions(day))])
+    now = placed(day, {todo.key: standing(todo) for todo in every})
+    boxes = {item.number: item for item in day.items if item.todo and item.box >= 0}
+    assert now.keys() == boxes.keys()
+    for number, found in now.items():
+        matched = matching(every, numbered(found.born, found.key))
+        assert [todo.key for todo in matched] == [key(boxes[number])] * (found.mark not in "x-")

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rizhi.frontmatter import quoted
-from rizhi.page import Note
 from rizhi.site import overviews, panels
-from rizhi.site.blocks import Generated, Heat, Link, Rows, Steps
+from rizhi.site.blocks import Code, Generated, Graph, Heat, Link, Rows
 from rizhi.site.graph import Web, read_web
-from rizhi.site.overviews import LIMIT, pages, reading_order, tag_uri
+from rizhi.site.overviews import LIMIT, pages, tag_uri
 from rizhi.vault import find_vault
 from tests.rizhi.webs import pages_of, vault_of
 from tests.rizhi.webs import text as _text
@@ -86,6 +85,7 @@ def test_the_archive_has_a_page_for_each_year(make: Make) -> None:
 
 def test_the_timeline_has_a_line_for_each_achievement(make: Make) -> None:
     made = "## 今日成果\n\n1. 写完 `x`，见[旋转](y.md)\n2. **量了**\n\n## 思考\n\n写了\n"
+    said = ("写完 ", Code("x"), "，见", Link("旋转", "daily/2026/y.md"))
     days = {"2025-12-31": made, "2026-11-19": WROTE, "2026-11-20": made, "2026-10-01": made}
     found = pages(make(days))
     assert sorted(uri for uri in found if uri.startswith("timeline/")) == [
@@ -96,6 +96,8 @@ def test_the_timeline_has_a_line_for_each_achievement(make: Make) -> None:
         ("2026 年 11 月", ["写完 x，见旋转", "量了"]),
         ("2026 年 10 月", ["写完 x，见旋转", "量了"]),
     ]
+    (first, _) = (panel.content for panel in found["timeline/index.md"].panels)
+    assert isinstance(first, Rows) and first.rows[0].parts == said
     assert _uris(found["timeline/index.md"].lead) == ["timeline/2025.md"]
     rows = found["timeline/2025.md"].panels[0].content
     assert isinstance(rows, Rows) and [row.when and row.when.text for row in rows.rows] == [
@@ -116,14 +118,29 @@ def test_a_week_belongs_to_the_year_of_its_thursday(make: Make) -> None:
             (
                 "2026 年",
                 [
-                    "2026-W53　12 月 28 日 – 1 月 3 日，写了 2 天",
+                    "2026-W53　12 月 28 日 – 1 月 3 日，写了 2 天　31\u00a0日　3\u00a0日",
                     "2026-W52　12 月 21 日 – 12 月 27 日，写了 0 天",
                 ],
             )
         ],
-        [("2027 年", ["2027-W01　1 月 4 日 – 1 月 10 日，写了 1 天"])],
+        [("2027 年", ["2027-W01　1 月 4 日 – 1 月 10 日，写了 1 天　4\u00a0日"])],
     ]
-    assert _leads(made[uris[1]]) == ["weekly/2026-W53.md", "weekly/2026-W52.md"]
+    assert _leads(made[uris[1]]) == [
+        "weekly/2026-W53.md",
+        _uri("2026-12-31"),
+        _uri("2027-01-03"),
+        "weekly/2026-W52.md",
+    ]
+
+
+def test_a_week_without_a_report_is_listed_and_is_no_link(make: Make) -> None:
+    made = pages(make({"2026-11-20": WROTE, "2026-11-10": WROTE}, weeks=["2026-W46"]))
+    (panel,) = made["weekly/index.md"].panels
+    assert isinstance(panel.content, Rows)
+    assert [(row.anchor, row.parts[0]) for row in panel.content.rows] == [
+        ("2026-W47", "2026-W47"),
+        ("2026-W46", Link("2026-W46", "weekly/2026-W46.md")),
+    ]
 
 
 def test_an_empty_vault_has_its_pages(make: Make) -> None:
@@ -161,12 +178,20 @@ def test_the_board_groups_and_orders(make: Make) -> None:
     assert groups["done"][1] == "要完成　自 11-16，11-23 完成"
 
 
-def test_the_board_says_how_many_it_left_out(make: Make) -> None:
+def test_what_the_board_leaves_out_is_a_link_away(make: Make) -> None:
     lines = "".join(f"- [ ] 第{n}件\n" for n in range(LIMIT + 7))
-    board = pages(make({"2026-11-10": lines}))["todos/index.md"]
-    counts = {p.kind: (len(p.content.rows), _text(p.note)) for p in board.panels}
-    assert counts["open"][0] == LIMIT and "7 件" in counts["open"][1]
-    assert counts["due"] == (0, "没有。") == counts["done"]
+    made = pages(make({"2026-11-10": lines}))
+    board = {p.kind: p for p in made["todos/index.md"].panels}
+    assert [_text(board[kind].note) for kind in ("due", "done")] == ["没有。", "没有。"]
+    assert board["open"].note == (Link("另有 7 件", "todos/open.md"),)
+    parts = [made[uri] for uri in ("todos/open.md", "todos/open/2.md")]
+    assert [len(rows) for page in parts for _, rows in _lists(page)] == [LIMIT, 7]
+    assert [_uris(page.lead)[0] for page in parts] == ["todos/index.md"] * 2
+
+
+def test_the_board_says_how_many_are_parked(make: Make) -> None:
+    made = pages(make({"2026-11-10": "- [ ] 甲\n- [>] 乙 📅 2026-12-20\n- [>] 丙 📅 2026-11-20\n"}))
+    assert _text(made["todos/index.md"].lead) == "开着 3 件，其中 1 件搁着。"
 
 
 # 标签
@@ -212,10 +237,10 @@ def _safe(uri: str) -> bool:
 
 @pytest.mark.parametrize("tag", HOSTILE, ids=lambda tag: ascii(tag)[:24])
 def test_a_tag_becomes_a_safe_name(tag: str) -> None:
-    for uri in (tag_uri(tag), tag_uri(tag, 2026)):
-        assert _safe(uri) and os.path.normpath(uri) == uri
-        assert uri.count("/") == 2 and uri.split("/")[1] not in ("index", "index.md")
-        assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
+    uri = tag_uri(tag)
+    assert _safe(uri) and os.path.normpath(uri) == uri
+    assert uri.count("/") == 2 and uri.split("/")[1] not in ("index", "index.md")
+    assert max(len(part.encode()) for part in uri.split("/")) <= 255 - len(".html.gz")
 
 
 def test_an_empty_tag_spoils_no_page(make: Make) -> None:
@@ -252,14 +277,14 @@ def test_a_tag_lists_its_notes_and_days_by_year(make: Make) -> None:
         )
     )
     mine = {uri: page for uri, page in made.items() if page.title == "a/b"}
-    assert set(mine) == {tag_uri("a/b"), tag_uri("a/b", 2025)}
+    assert set(mine) == {tag_uri("a/b"), tag_uri("a/b").replace("index", "2025")}
     assert _lists(mine[tag_uri("a/b")]) == [
         ("笔记", ["旋转"]),
         ("2026 年", ["1 月 3 日 星期六", "1 月 2 日 星期五"]),
     ]
-    assert _leads(mine[tag_uri("a/b", 2025)]) == [_uri("2025-03-01")]
-    assert _uris(mine[tag_uri("a/b")].lead) == [tag_uri("a/b", 2025)]
-    assert _uris(mine[tag_uri("a/b", 2025)].lead) == [tag_uri("a/b")]
+    assert _leads(mine[tag_uri("a/b").replace("index", "2025")]) == [_uri("2025-03-01")]
+    assert _uris(mine[tag_uri("a/b")].lead) == [tag_uri("a/b").replace("index", "2025")]
+    assert _uris(mine[tag_uri("a/b").replace("index", "2025")].lead) == [tag_uri("a/b")]
     assert set(_leads(made["tags/index.md"])) == {tag_uri("a/b"), tag_uri("别的")}
     assert sorted(row for _, rows in _lists(made["tags/index.md"]) for row in rows) == [
         "a/b 4",
@@ -274,71 +299,65 @@ def test_every_hostile_tag_has_its_own_page(make: Make) -> None:
     assert titles == sorted(("标签", *(tag for tag in HOSTILE if tag.strip())))  # 空白不是标签
 
 
-# 按先修的阅读次序
+# 笔记总览：先修图与一份清单
 
 
-def _note(slug: str, prereq: Iterable[str], group: str = "model") -> Note:
-    path = Path(f"/v/docs/notes/{group}/{slug}.md")
-    return Note(path, f"---\nprereq: [{', '.join(prereq)}]\n---\n")
+def _note(title: str, *prereq: str, brief: str = "", more: str = "") -> str:
+    return f"---\nprereq: [{', '.join(prereq)}]\n{more}---\n# {title}\n\n## 一句话\n\n{brief}\n"
 
 
-SLUGS = "abcdefg"
-GRAPH = st.fixed_dictionaries(
-    dict.fromkeys(SLUGS, st.lists(st.sampled_from(SLUGS + "z"), max_size=3))
-)
+def _graph(page: Generated) -> tuple[list[str], list[tuple[str, str]], str]:
+    """图上的各篇、各条边的两头，与图下面的话。"""
+    (panel,) = (panel for panel in page.panels if isinstance(panel.content, Graph))
+    names = [node.link.text for node in panel.content.nodes]
+    edges = [(names[a], names[b]) for a, b in panel.content.edges]
+    return names, edges, _text(panel.note)
 
 
-def _reaches(graph: Mapping[str, list[str]], start: str) -> set[str]:
-    """从一篇出发，顺着先修走得到的全部。"""
-    seen, left = set[str](), list(graph[start])
-    while left:
-        slug = left.pop()
-        if slug in graph and slug not in seen:
-            seen.add(slug)
-            left += graph[slug]
-    return seen
-
-
-@given(GRAPH)
-def test_every_note_comes_after_what_it_needs(graph: dict[str, list[str]]) -> None:
-    layers = reading_order([_note(slug, prereq) for slug, prereq in graph.items()])
-    assert sorted(note.slug for layer in layers for note in layer) == list(SLUGS)  # 各一次
-    place = {note.slug: n for n, layer in enumerate(layers) for note in layer}
-    reach = {slug: _reaches(graph, slug) for slug in graph}
-    cyclic = {s for s in graph if any(t in reach[t] for t in {s} | reach[s])}
-    for slug in graph:
-        if slug in cyclic:
-            assert place[slug] == len(layers) - 1
-        else:
-            # 恰好在最晚的先修的下一层
-            assert place[slug] == max((place[s] + 1 for s in graph[slug] if s in graph), default=0)
-
-
-def test_two_notes_of_one_name_are_both_in_the_order() -> None:
-    """名字相同、组不同：`check` 会说，可页上也不该少一篇。"""
-    notes = [_note("a", []), _note("a", ["b"], "training"), _note("b", [])]
-    layers = reading_order(notes)
-    assert sorted(str(n.path) for layer in layers for n in layer) == sorted(
-        str(n.path) for n in notes
-    )
-
-
-def test_the_notes_page_shows_the_order_without_drafts(make: Make) -> None:
+def test_the_notes_page_draws_the_path_and_lists_each_note_once(make: Make) -> None:
     notes = {
-        "model/b": "---\nprereq: [a]\n---\n# 乙\n",
-        "attention/a": "# 甲\n",
-        "别组/c": "---\ndraft: true\n---\n# 丙\n",
+        "model/b": _note("乙", "a", "没有这篇", brief="转 $m\\theta$，长 $\\sqrt n$，$10"),
+        "attention/a": _note("甲", more="pin: true\n", brief="`x` 是**表**"),
+        "attention/e": _note("戊", brief="谁也不靠。\n\n第二段"),
+        "model/c": _note("丁", "a", "b"),
+        "别组/d": _note("丙", "a", more="draft: true\n"),
     }
     page = pages(make({}, notes))["notes/index.md"]
-    steps = page.panels[0].content
-    a, b = Link("甲", "notes/attention/a.md"), Link("乙", "notes/model/b.md")
-    assert isinstance(steps, Steps) and steps.groups == ((a,), (b,))
+    names, edges, _ = _graph(page)
+    assert sorted(names) == ["丁", "乙", "甲"]  # 草稿、没有先修关系的不画
+    assert sorted(edges) == [("乙", "丁"), ("甲", "乙")]  # 甲 → 丁 已经走得到
     assert _lists(page) == [
-        ("按先修读", ["1　甲　", "2　乙　"]),
-        ("注意力", ["甲"]),
-        ("模型", ["乙"]),
-        ("别组", ["丙（草稿）"]),
+        ("注意力", ["甲　x 是表（常看）", "戊　谁也不靠。"]),
+        ("模型", ["乙　转 mθ，长 √n，$10", "丁"]),
+        ("别组", ["丙（草稿）".replace("丙", "丙　")]),
     ]
+
+
+def test_a_circle_is_said_and_the_rest_is_drawn(make: Make) -> None:
+    notes = {"m/a": _note("甲", "b"), "m/b": _note("乙", "a"), "m/c": _note("丙", "b", "c")}
+    _, edges, said = _graph(pages(make({}, notes))["notes/index.md"])
+    assert sorted(edges) == [("乙", "丙"), ("乙", "甲")]
+    assert "成了环、没有画的：甲 → 乙、丙 → 丙" in said
+
+
+def test_without_prerequisites_there_is_no_graph(make: Make) -> None:
+    page = pages(make({}, {"m/a": _note("甲", "没有")}))["notes/index.md"]
+    assert [panel.title for panel in page.panels] == ["m"]
+
+
+def test_two_notes_of_one_name_are_both_listed(make: Make) -> None:
+    """名字相同、组不同：`check` 会说，可页上也不该少一篇。"""
+    notes = {"model/a": _note("甲"), "python/a": _note("也是甲"), "python/b": _note("乙", "a")}
+    page = pages(make({}, notes))["notes/index.md"]
+    assert _lists(page) == [("模型", ["甲"]), ("Python", ["也是甲", "乙"])]
+    assert len(_graph(page)[1]) == 1
+
+
+def test_too_many_for_a_picture_is_said(make: Make) -> None:
+    notes = {f"m/n{n}": _note(f"第 {n} 篇", f"n{n - 1}") for n in range(LIMIT + 2)}
+    page = pages(make({}, notes))["notes/index.md"]
+    assert not any(isinstance(panel.content, Graph) for panel in page.panels)
+    assert f"有先修关系的有 {LIMIT + 2} 篇" in _text(page.panels[0].note)
 
 
 # 一页不会没完没了地长
@@ -378,7 +397,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Web:
         ("tags", 366 + LIMIT),
         ("mentions", LIMIT),
         ("timeline", 3 * 366),  # 一年一页，一天三样
-        ("notes", 452 + 1),  # 每篇一行，再加一层先修
+        ("notes", 452),  # 每篇一行
     ],
 )
 def test_no_page_grows_without_end(big: Web, folder: str, most: int) -> None:
@@ -391,7 +410,9 @@ def test_what_a_page_leaves_out_is_said(big: Web) -> None:
     page = pages(big)[tag_uri("甲")]
     notes = next(panel for panel in page.panels if panel.title == "笔记")
     assert isinstance(notes.content, Rows) and len(notes.content.rows) == LIMIT
-    assert notes.note  # 另有多少篇
+    (link,) = notes.note
+    assert isinstance(link, Link) and link.text == f"另有 {450 - LIMIT} 篇"
+    assert len(_lists(pages(big)[link.uri])[0][1]) == LIMIT
 
 
 @pytest.mark.parametrize(("slug", "count"), [("rope", 450), ("rope-2", 10)])

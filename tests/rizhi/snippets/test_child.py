@@ -186,7 +186,7 @@ def test_comments_that_look_like_magic_are_comments(vault: Vault) -> None:
     html = fence.fences(fence.Context(vault))["snippet"]("magic_words:说明")
     assert "# cat 不新建维度，stack 新建一维" in html and "# %matplotlib 开头的注释" in html
     assert "# cat 不新建维度" in to_notebook(parse(path), loaded.record)
-    ast.parse(fence.runnable(loaded.source, first))
+    ast.parse(fence.copied(loaded.source)[0])
 
 
 # 别人的习惯里有的，这里许的或不许的；不许的说出怎么办

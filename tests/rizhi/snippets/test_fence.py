@@ -2,17 +2,19 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 from rizhi.errors import RizhiError
 from rizhi.snippets import cells, fence, record, recording
-from rizhi.vault import Vault
+from rizhi.vault import Vault, find_vault
+from tests import vaults
 
 MODEL = '''"""模型。"""
 
@@ -62,12 +64,18 @@ def _html(text: str) -> BeautifulSoup:
     return BeautifulSoup(text, "html.parser")
 
 
+def _numbers(page: Tag) -> list[str]:
+    """样式数出来的行号：从 counter-reset 的下一个数起，一个空的 <i> 一行。"""
+    code = page.select_one("code")
+    before = int(re.findall(r"counter-reset: line (\d+)", str(code["style"]))[0])
+    return [str(n) for n, _ in enumerate(code.select("i"), before + 1)]
+
+
 def test_cells_show_code_line_numbers_and_output(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic:数\n\ntopic:结果\n"))
     first, second = page.select(".rz-cell")
     assert first.select_one("code").get_text() == "from llm.model import Block\n\nx = 3\n"
-    assert first.select_one(".linenos")["data-linenos"].strip() == "2"
-    assert second.select_one(".linenos")["data-linenos"].strip() == "6"
+    assert _numbers(first) == ["2", "3", "4"] and _numbers(second) == ["6"]
     assert second.select_one(".rz-text").get_text() == "6 <b>\n"
     assert page.select(".rz-trouble, .rz-old") == []
 
@@ -84,9 +92,91 @@ def test_source_of_a_module_in_a_subpackage(topic: Path) -> None:
 
 def test_copied_code_runs(recorded: Path) -> None:
     page = _html(fence.snippet_fence("topic:结果"))
-    copied = str(page.select_one("button.rz-copy")["data-clipboard-text"])
+    copied = str(page.select_one(".rz-copy")["data-clipboard-text"])
     assert copied.index("x = 3") < copied.index("print(Block") and "assert" not in copied
     compile(copied, "pasted", "exec")
+
+
+def test_a_site_loads_big_figures_and_the_code_to_copy_late(tmp_path: Path) -> None:
+    """站点上：大的图是文件，看到才载入，位置先留好；别的引擎没有那些文件，都放进页里。"""
+    vault = find_vault(vaults.SAMPLE)
+    site, other = (
+        _html(fence.fences(fence.Context(vault, to_url=to_url))["snippet"]("rope:图 角度"))
+        for to_url in ("../../{}".format, None)
+    )
+    loaded = record.load(vault, vault.snippets / "rope.py")
+    (uri, svg), *_ = fence.figures(loaded.source, loaded.record).items()
+    late, inline = site.select_one("img"), other.select_one("img")
+    assert late["src"] == f"../../{uri}" and late["loading"] == "lazy"
+    assert str(inline["src"]).startswith("data:image/svg+xml,") and not inline.get("loading")
+    _, _, width, height = map(float, re.findall(r'viewBox="([^"]+)"', svg)[0].split())
+    for image in (late, inline):
+        shape = int(str(image["width"])) / int(str(image["height"]))
+        assert shape == pytest.approx(width / height, rel=0.01)
+    assert site.select_one("button.rz-copy").get("data-clipboard-text") is None
+    assert "math.sin" in other.select_one("button.rz-copy")["data-clipboard-text"]
+
+
+def test_a_check_shows_its_name_a_tick_and_what_it_compares(recorded: Path) -> None:
+    (cell,) = _html(fence.snippet_fence("topic:检验")).select(".rz-cell.rz-check")
+    assert cell.select_one(".rz-bar > .rz-title").get_text() == "检验"
+    state = cell.select_one(".rz-bar > .rz-state")
+    assert state.get_text() == "✓" and "录下，输出是新的" in str(state["aria-label"])
+    fold = cell.select_one("details.rz-code:not([open])")
+    assert fold.summary.get_text() == "Block.forward(x) == 6"
+    assert fold.select_one("pre > code").get_text() == "assert Block.forward(x) == 6\n"
+
+
+def test_a_figure_comes_before_its_folded_code(vault: Vault, topic: Path) -> None:
+    drawing = "import matplotlib.pyplot as plt\n\nplt.plot([1, 2])\nplt.title('升')\n"
+    topic.write_text(f"# %% 图 线\n{drawing}# %% 线\n{drawing}", encoding="utf-8")
+    unrecorded = _html(fence.snippet_fence("topic:图 线"))
+    assert unrecorded.select_one(".rz-cell > .highlight") and not unrecorded.select("details")
+    recording.record(vault, topic)
+    folded, plain = _html(fence.snippet_fence("topic")).select(".rz-cell")
+    assert [node["class"][0] for node in folded.find_all(recursive=False)] == [
+        "rz-bar",
+        "rz-output",
+        "rz-code",
+    ]
+    assert folded.select_one(".rz-figure")["alt"] == "升：1 条线"
+    assert [node["class"][0] for node in plain.find_all(recursive=False)][1] == "highlight"
+
+
+def test_an_old_record_without_words_shows_the_title(vault: Vault, topic: Path) -> None:
+    topic.write_text("# %% 图\n1\n", encoding="utf-8")
+    out = cells.CellOutput("图", figures=("<svg></svg>",))
+    files = record.record_files((out,), record.key(vault, topic), {}, "")
+    for name, data in files.items():
+        path = vault.outputs / "topic" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    page = _html(fence.snippet_fence("topic:图"))
+    assert page.select_one(".rz-figure")["alt"] == "图"
+    assert page.select_one(".rz-state")["aria-label"] == "跑过，输出是新的"
+
+
+LONG = "def steps(x):\n" + "".join(f"    y{n} = x + {n}\n" for n in range(30)) + "    return x\n"
+
+
+def test_a_long_source_shows_the_named_lines_and_copies_whole(vault: Vault, topic: Path) -> None:
+    (vault.root / "llm/long.py").write_text(LONG, encoding="utf-8")
+    page = _html(fence.source_fence("llm.long:steps # y20、return"))
+    folds = page.select(".highlight > details:not([open]) > summary")
+    assert [fold.get_text() for fold in folds] == ["⋯ 20 行", "⋯ 9 行"]
+    shown = "".join(code.get_text() for code in page.select(".highlight > pre > code"))
+    assert shown == "def steps(x):\n    y20 = x + 20\n    return x\n"
+    assert "".join(code.get_text() for code in page.select("pre > code")) == LONG
+    assert str(page.select_one("button.rz-copy")["data-clipboard-text"]) + "\n" == LONG
+    starts = [str(code["style"]) for code in page.select("pre > code")]
+    assert [re.findall(r"line (\d+); --digits: 2", one) for one in starts] == [
+        ["0"],
+        ["1"],
+        ["21"],
+        ["22"],
+        ["31"],
+    ]
+    assert "没有一行有「y99」" in fence.source_fence("llm.long:steps # y99")
 
 
 def test_source_has_true_lines_and_a_link(topic: Path) -> None:
@@ -94,7 +184,7 @@ def test_source_has_true_lines_and_a_link(topic: Path) -> None:
     assert "llm/model.py 第 11–14 行" in page.select_one(".rz-file").get_text()
     assert page.select_one("autoref")["identifier"] == "llm.model.Block.forward"
     assert page.select_one("code").get_text().startswith("@staticmethod\ndef forward(x):\n    ")
-    assert page.select_one(".linenos")["data-linenos"].strip() == "11"
+    assert _numbers(page) == ["11", "12", "13", "14"]
 
 
 def test_one_line_is_no_range(topic: Path) -> None:
@@ -136,6 +226,7 @@ def test_unrecorded_and_stale_are_marked_once(
     page = _html(fence.snippet_fence("topic:数\ntopic:结果"))
     assert len(page.select(".rz-trouble")) == 1 and len(page.select(".rz-output.rz-old")) == 1
     assert "输出已过期" in page.get_text() and "rizhi record topic" in page.get_text()
+    assert [node.get_text() for node in page.select(".rz-state.rz-bad")] == ["已过期"] * 2
 
 
 FLOW = """# %% 图
@@ -224,6 +315,7 @@ def test_a_failed_run_shows_its_traceback(vault: Vault, recorded: Path) -> None:
 def test_a_running_snippet_says_so_and_nothing_else(vault: Vault, topic: Path) -> None:
     page = _html(fence.fences(fence.Context(vault, running={"topic"}))["snippet"]("topic:数"))
     assert page.select_one(".rz-running") and page.select(".rz-trouble") == []
+    assert page.select_one(".rz-state").get_text() == "正在重跑"
 
 
 def test_a_draft_never_warns(vault: Vault, topic: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -259,3 +259,35 @@ def test_figures_are_deterministic_and_closed(vault: Vault, drawing: Path) -> No
     assert first.outputs[0].figures == second.outputs[0].figures
     assert len(first.outputs[0].figures) == 1 and first.outputs[1].figures == ()
     assert "<svg" in first.outputs[0].figures[0] and "<dc:date>" not in first.outputs[0].figures[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("plt.plot([1, 2])\nplt.gcf().set_label('先升\\n后平')", "先升 后平"),
+        ("plt.plot([1, 2])", "1 条线"),
+        ("plt.figure()", ""),
+        (
+            "f, (a, b) = plt.subplots(1, 2)\nf.suptitle('总')\n"
+            "a.bar(range(3), range(3), label='甲')\n"
+            "a.legend()\na.set(title='左', xlabel='键', ylabel='概率')\nb.imshow([[1, 2, 3]])",
+            "总；左：3 根柱（横轴 键，纵轴 概率，图例 甲）；1×3 的方格",
+        ),
+        (
+            "shown = plt.scatter([1, 2], [1, 2], c=[0, 1])\nplt.colorbar(shown, label='值')\n"
+            "plt.title('<a> & \"b\"')",
+            '<a> & "b"：1 组点',
+        ),
+    ],
+)
+def test_a_figure_says_what_is_seen(vault: Vault, drawing: Path, body: str, said: str) -> None:
+    """作者用 `set_label` 写的；没有写，就由标题、轴与图例说。"""
+    drawing.write_text(f"# %% 图\nimport matplotlib.pyplot as plt\n\n{body}\n", encoding="utf-8")
+    run = runner.run(vault, drawing)
+    assert not run.error, run.error
+    (svg,) = run.outputs[0].figures
+    assert figures.seen(svg) == said
+
+
+def test_a_figure_of_an_old_record_says_nothing() -> None:
+    assert figures.seen("<svg><path/></svg>") == ""

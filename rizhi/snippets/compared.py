@@ -1,0 +1,34 @@
+"""一格「检验」比的是什么：由它的断言读出来，显示在折起的代码上。"""
+
+import ast
+from collections.abc import Iterator
+
+_LONGEST = 120  # 一处写出来的字数
+
+
+def compared(source: str) -> tuple[str, ...]:
+    """各处断言，依次写成一句：`assert` 的条件、`assert_close(a, b)` 的两边、应当报的错。"""
+    found = sorted(_assertions(ast.parse(source)), key=lambda pair: pair[0])
+    said = (" ".join(text.split()) for _, text in found)
+    shortened = (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in said)
+    return tuple(dict.fromkeys(shortened))
+
+
+def _assertions(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            yield node.lineno, ast.unparse(node.test)
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name.startswith("assert") and len(node.args) >= 2:
+                yield node.lineno, " ≈ ".join(map(ast.unparse, node.args[:2]))
+            elif name in ("raises", "assertRaises") and node.args:
+                yield node.lineno, f"报错 {ast.unparse(node.args[0])}"
+        elif isinstance(node, ast.Try) and _must_raise(node):
+            kinds = (ast.unparse(handler.type) for handler in node.handlers if handler.type)
+            yield node.lineno, f"报错 {'、'.join(kinds)}"
+
+
+def _must_raise(node: ast.Try) -> bool:
+    """没有报错就由 else 里的 raise 报：它要的是那个错。"""
+    return any(isinstance(line, ast.Raise) for line in node.orelse)
