@@ -14,7 +14,7 @@ INSTALL = $(BIN)/python -c $(FINE) || { \
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: serve site offline test check slow new record pictures bench
+.PHONY: serve site offline test check slow new record train pictures bench
 # llm 不在 rizhi 的包里：有了这一行，从任何文件夹、Jupyter 与 VS Code 里都能 import 它
 PATHS = for d in $(VENV)/lib/python3.*/site-packages; do echo "$(CURDIR)" > "$$d/llm.pth"; done
 
@@ -47,6 +47,13 @@ new: $(VENV)/.site  ## 写今天
 
 record: $(VENV)/.all  ## 重录改过的片段
 	$(BIN)/rizhi record
+
+train: $(VENV)/.all  ## 从语料到对话：十分钟左右，Ctrl-C 停下，再来一次接着训
+	@test -f runs/corpus/text.jsonl || $(BIN)/rizhi corpus runs/corpus
+	@test -f runs/tokenizer/tokenizer.json || $(RUN) llm.train tokenizer
+	$(RUN) llm.train pretrain
+	$(RUN) llm.train sft
+	$(RUN) llm.train chat
 
 pictures: $(VENV)/.all  ## 重截 README 与指南里的图；要 Chromium
 	$(RUN) tests.pictures

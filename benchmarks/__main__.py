@@ -20,6 +20,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "serve": ("site", "llm"),
     "site": ("site",),
     "snippets": ("llm", "bench"),
+    "train": ("llm", "test"),
     "web": ("site",),
 }
 

@@ -125,7 +125,7 @@ def read_config(folder: Path) -> LLMConfig:
     异常：不是五个家族之一，或用到了模型不做的事，抛 ValueError，一次列出所有原因。
     """
     path = folder / "config.json"
-    raw = _read_json(path)
+    raw = read_json(path)
     family = raw.get("model_type")
     if family not in PRESETS:
         raise ValueError(f"{path}：model_type 是 {family!r}，只读得懂 {'、'.join(PRESETS)}。")
@@ -139,7 +139,8 @@ def read_config(folder: Path) -> LLMConfig:
     return _translate(family, theirs)
 
 
-def _read_json(path: Path) -> Dict[str, Any]:
+def read_json(path: Path) -> Dict[str, Any]:
+    """异常：读不出来，或不是一个 JSON 对象，抛 ValueError。"""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -574,6 +574,18 @@ def export(vault: Vault, folder: Path) -> None:
 
 @main.command(writes=True)
 @click.argument("folder", type=_PATH, metavar="文件夹")
+@in_vault
+def corpus(vault: Vault, folder: Path) -> None:
+    """把笔记、片段、源码与自测写成训练用的 JSONL，另附 Python 自带的说明；日记默认不写。"""
+    from rizhi import corpus as corpora
+
+    wanted = corpora.files(vault)
+    for path, lines in zip(corpora.write(vault, folder, wanted), wanted.values(), strict=True):
+        click.echo(f"{path}：{len(lines)} 行")
+
+
+@main.command(writes=True)
+@click.argument("folder", type=_PATH, metavar="文件夹")
 @click.option("--example", is_flag=True, help="再写一篇带片段的笔记与今天的一页，照着写。")
 def init(folder: Path, example: bool) -> None:
     """在一个文件夹里新建知识库；要写的文件已有就一个也不写。"""

@@ -21,7 +21,10 @@ DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 _UNNAMED = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # [tool.rizhi] 里认得的键；别的写了也没有用，由 check 说
-SETTINGS = ("day_ends", "dims", "edit", "everyday", "groups", "resume_leaves_out", "source")
+SETTINGS = (
+    *("corpus_days", "day_ends", "dims", "edit", "everyday", "groups"),
+    *("resume_leaves_out", "source"),
+)
 Fingerprint = tuple[int, int, int, int]
 
 
