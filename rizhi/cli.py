@@ -588,20 +588,20 @@ def export(vault: Vault, folder: Path) -> None:
 @in_vault
 def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
     """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
-    from rizhi import output
-    from rizhi.recall import session
+    from rizhi.page import read_notes
+    from rizhi.recall import report, session
 
-    if slug and slug not in _note_names(vault):
+    if slug and slug not in {note.slug for note in read_notes(vault)}:
         raise RizhiError(f"没有笔记 {slug}。")
     found = session.begin(vault, today_of(vault), fresh, slug)
     for fault in found.faults:
         _warn(f"reviews.jsonl:{fault.line} {fault.message}。{fault.remedy}。")
-    for line in output.doubtful_lines(found):
+    for line in report.doubtful_lines(found):
         _warn(line)
     if as_json or not found.asks:
-        _report(as_json, output.session_dict(found), output.session_lines(found))
+        _report(as_json, report.session_dict(found), report.session_lines(found))
     else:
-        _lines(output.session_lines(found))
+        _lines(report.session_lines(found))
         _ask_each(vault, found)
 
 
