@@ -748,11 +748,14 @@ def _ask(card: Any) -> str:
 
 
 def _graded(words: str, keys: str) -> str:
-    """等一个键；别的键不算。"""
+    """等一个键；别的键不算，输入断了就停。"""
     click.echo(click.style(words, dim=True))
-    while (key := click.getchar()) not in keys or not key:
-        pass
-    return key
+    while True:
+        key = click.getchar()
+        if not key:
+            raise click.Abort
+        if key in keys:
+            return key
 
 
 def _typed() -> str:

@@ -110,6 +110,8 @@ def _events(line: bytes) -> Iterator[Event]:
             raw, at = decoder.raw_decode(text, at)
         except RecursionError as error:
             raise ValueError("套得太深") from error
+        except json.JSONDecodeError as error:
+            raise ValueError("不是 JSON") from error
         yield _checked(raw)
 
 
