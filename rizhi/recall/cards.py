@@ -90,8 +90,8 @@ def _printed(vault: Vault, note: Note) -> Iterator[Card]:
         loaded = records.load(vault, path)
     except RizhiError:
         return  # 片段读不懂由 check 说；这一篇就没有这种题
-    if loaded.snippet is None or loaded.record is None or loaded.error:
-        return
+    if loaded.snippet is None or loaded.record is None or loaded.state != "fresh":
+        return  # 记录不新，答案就不作数
     for cell in loaded.snippet.code_cells:
         out = loaded.record.output(cell.title)
         lines = cell.source.strip().splitlines()
