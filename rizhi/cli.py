@@ -26,6 +26,7 @@ from rizhi.vault import (
     find_vault,
     groups,
     markdown_files,
+    moment,
     snippet_files,
 )
 from rizhi.vault import today as today_of
@@ -233,6 +234,7 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
         _warn(line)
     if page.created:
         click.echo(output.new_line(page, vault))
+        _lines(_due_lines(vault, today))
     elif not edit:
         raise RizhiError("已存在。要编辑请直接打开它。", page.path)
     if edit:
@@ -573,6 +575,37 @@ def export(vault: Vault, folder: Path) -> None:
 
 
 @main.command(writes=True)
+@click.option("--new", "fresh", type=click.IntRange(0), metavar="N", help="今天至多几张新的。")
+@click.option(
+    "--note",
+    "slug",
+    default="",
+    metavar="笔记",
+    shell_complete=_note_names,
+    help="只复习这一篇的，没到期的也问。",
+)
+@JSON
+@in_vault
+def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
+    """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
+    from rizhi.page import read_notes
+    from rizhi.recall import report, session
+
+    if slug and slug not in {note.slug for note in read_notes(vault)}:
+        raise RizhiError(f"没有笔记 {slug}。")
+    found = session.begin(vault, today_of(vault), fresh, slug)
+    for fault in found.faults:
+        _warn(f"reviews.jsonl:{fault.line} {fault.message}。{fault.remedy}。")
+    for line in report.doubtful_lines(found):
+        _warn(line)
+    if as_json or not found.asks:
+        _report(as_json, report.session_dict(found), report.session_lines(found))
+    else:
+        _lines(report.session_lines(found))
+        _ask_each(vault, found)
+
+
+@main.command(writes=True)
 @click.argument("folder", type=_PATH, metavar="文件夹")
 @in_vault
 def corpus(vault: Vault, folder: Path) -> None:
@@ -643,6 +676,94 @@ def _walk(vault: Vault, material: Any) -> None:
         store.append(vault.root, "resume --walk", contained(vault, path), line)
         just.add(day)
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
+
+
+def _due_lines(vault: Vault, today: date) -> list[str]:
+    from rizhi.recall.session import count_due
+
+    count = count_due(vault, today)
+    return [f"今天要复习 {count} 张：rizhi review"] if count else []
+
+
+def _ask_each(vault: Vault, found: Any) -> None:
+    """一张一张地问；每答一张就记下，所以停在哪里都不丢。"""
+    from rizhi.recall import session
+
+    written: list[tuple[int, list[Any]]] = []
+    latest, at, answered = found.latest, 0, dict[int, str]()
+    while at < len(found.asks):
+        ask = found.asks[at]
+        click.echo(f"\n[{at + 1}/{len(found.asks)}] {ask.card.note} · {ask.card.kind}")
+        grade = _ask(ask.card)
+        if grade == "q":
+            break
+        if grade == "u":
+            if not written:
+                _warn("这一次还没有答过，没有可撤的。")
+                continue
+            at, events = written.pop()
+            session.take_back(vault, events, moment())
+            click.echo("撤回了，再答一遍。")
+            answered.pop(at, None)
+            continue
+        if grade != "s":
+            today = today_of(vault)
+            state, events = session.answer(vault, ask, int(grade), moment(), today, latest)
+            latest = max(event.at for event in events)
+            written.append((at, events))
+            answered[at] = grade
+            if state.leech:
+                click.echo(f"这一张老是忘，先不问了。去读一遍：{ask.card.where}")
+            else:
+                click.echo(f"{(state.due - today).days} 天后再问（{state.due}）。")
+        at += 1
+    forgot = sum(grade == "1" for grade in answered.values())
+    click.echo(f"\n答了 {len(answered)} 张，忘了 {forgot} 张。")
+
+
+def _ask(card: Any) -> str:
+    """问一张：先想，再看答案，再说答得怎样。返回 1–4、s、u 或 q。"""
+    from rizhi.recall.cards import PRINTED
+    from rizhi.snippets.compare import same_text
+
+    click.echo(card.text if card.kind != PRINTED else card.text.partition("\n")[2])
+    if card.kind == PRINTED:
+        click.echo("它会打印什么？一行行写，空行结束；不写就看答案。")
+        while typed := _typed():
+            if typed in ("s", "u", "q"):
+                return typed
+            if same_text(card.answer.rstrip(), typed.rstrip()):
+                click.echo("对。")
+                return _graded("2 吃力  3 记得  4 容易", "234")
+            click.echo("不对，再想想；不写就看答案。")
+        click.echo(card.answer.rstrip("\n"))
+        return "1"
+    key = _graded("回车看答案  h 提示  s 跳过  u 撤回上一张  q 结束", "\r\nhsuq")
+    if key == "h":
+        click.echo(card.answer.partition("\n")[0][: max(len(card.answer) // 3, 4)] + "…")
+        key = _graded("回车看答案  s 跳过  u 撤回上一张  q 结束", "\r\nsuq")
+    if key in ("s", "u", "q"):
+        return key
+    click.echo(card.answer)
+    return _graded("1 忘了  2 吃力  3 记得  4 容易", "1234suq")
+
+
+def _graded(words: str, keys: str) -> str:
+    """等一个键；别的键不算，输入断了就停。"""
+    click.echo(click.style(words, dim=True))
+    while True:
+        key = click.getchar()
+        if not key:
+            raise click.Abort
+        if key in keys:
+            return key
+
+
+def _typed() -> str:
+    lines = []
+    while line := click.prompt("", default="", show_default=False, prompt_suffix="> "):
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _edit(path: Path, name: str) -> None:

@@ -192,6 +192,31 @@ def append(root: Path, command: str, path: Path, line: bytes) -> None:
     change(root, command, [Edit(path, extended)])
 
 
+def extend(root: Path, path: Path, lines: bytes) -> None:
+    """往日志的末尾接几行，旧的不换下来，也不能 `undo`；上一次少了换行就先补上。
+
+    异常：写不成，抛 OSError，日志还是原来的样子。
+    """
+    watch(path)
+    with _locked(root):
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | _NO_FOLLOW
+        handle = os.open(path, flags, 0o666)
+        try:
+            size = os.lseek(handle, 0, os.SEEK_END)
+            os.lseek(handle, max(size - 1, 0), os.SEEK_SET)
+            torn = size > 0 and os.read(handle, 1) != b"\n"
+            try:
+                left = b"\n" * torn + lines
+                while left:
+                    left = left[os.write(handle, left) :]
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, size)
+                raise
+        finally:
+            os.close(handle)
+
+
 def change(root: Path, command: str, steps: Iterable[Edit | Move]) -> Changed:
     """一条命令的全部改动：先改、再搬，要么全成，要么全不成；返回动了哪些文件。
 

@@ -23,7 +23,7 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # [tool.rizhi] 里认得的键；别的写了也没有用，由 check 说
 SETTINGS = (
     *("corpus_days", "day_ends", "dims", "edit", "everyday", "groups"),
-    *("resume_leaves_out", "source"),
+    *("new_cards", "resume_leaves_out", "reviews", "source"),
 )
 Fingerprint = tuple[int, int, int, int]
 
@@ -117,6 +117,11 @@ def _bytes(path: Path) -> bytes:
 def now() -> datetime:
     """本地的此刻。"""
     return datetime.now()
+
+
+def moment() -> datetime:
+    """此刻，带着本地的时差。"""
+    return now().astimezone()
 
 
 def today(vault: Vault) -> date:

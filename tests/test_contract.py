@@ -33,7 +33,7 @@ _ROWS = (
     ("snippets",),
     ("deadlinks",),
     ("journal", "notes"),
-    ("corpus",),
+    ("recall", "corpus"),
     ("check",),
     ("site",),
     ("mkdocs_plugin",),

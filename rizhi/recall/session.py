@@ -1,0 +1,119 @@
+"""一次复习：今天要答哪几张，答一张记一张。"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from rizhi.errors import Fault, RizhiError
+from rizhi.recall import cards, log, schedule
+from rizhi.recall.cards import Card, Matched
+from rizhi.recall.log import Event
+from rizhi.recall.schedule import State
+from rizhi.vault import Vault
+
+REVIEWS, NEW = 15, 5  # 一天至多答几张、其中几张新的
+
+
+@dataclass(frozen=True)
+class Ask:
+    """要答的一张；`state` 为 None 的是新的。"""
+
+    card: Card
+    state: State | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """今天的复习：要答的各张、还欠着的张数，与对不上的。"""
+
+    asks: tuple[Ask, ...]
+    waiting: int
+    matched: Matched
+    states: Mapping[str, State]
+    faults: tuple[Fault, ...]
+    latest: datetime | None
+
+
+def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> Session:
+    """排出今天要答的；`note` 只问那一篇的，到不到期都问。
+
+    异常：日志读不到，或模板排不出来，抛 RizhiError。
+    """
+    events, faults = log.read(vault)
+    states = schedule.replay(events)
+    matched = cards.match(cards.read(vault), states)
+    here = {name: states[name] for name in matched.found}
+    limit, fresh = _limits(vault, new)
+    if note:
+        wanted = [s for s in here.values() if matched.found[s.card].note == note and not s.asleep]
+        listed = sorted((s for s in wanted if s.last != today), key=lambda s: s.card)
+        left = len(matched.new)
+    else:
+        listed, left = schedule.share(here, today, limit, fresh)
+    added = [card for card in matched.new if not note or card.note == note][:left]
+    asks = [*(Ask(matched.found[s.card], s) for s in listed), *(Ask(c, None) for c in added)]
+    waiting = len(schedule.due(here.values(), today))
+    latest = max((event.at for event in events), default=None)
+    return Session(tuple(asks), waiting, matched, states, tuple(faults), latest)
+
+
+def answer(
+    vault: Vault, ask: Ask, grade: int, moment: datetime, today: date, latest: datetime | None
+) -> tuple[State, list[Event]]:
+    """记下答得怎样：新的先出生，改了字的先对上，忘得太多的让它睡；返回现在的状态与写下的行。
+
+    异常：时钟拨回到上一次复习之前，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
+    """
+    if latest and moment < latest:
+        here = moment.tzinfo
+        raise RizhiError(
+            f"时钟往回拨了：上一次复习记在 {latest.astimezone(here):%Y-%m-%d %H:%M:%S}，"
+            f"现在是 {moment:%Y-%m-%d %H:%M:%S}。把时钟拨正再来。"
+        )
+    card, name = ask.card, ask.state.card if ask.state else secrets.token_hex(5)
+    told = {"card": name, "note": card.note, "text": card.text}
+    events = []
+    if ask.state is None:
+        events.append(log.event("born", moment, **told, kind=card.kind, day=str(today)))
+    elif (ask.state.text, ask.state.note) != (card.text, card.note):
+        events.append(log.event("match", moment, **told))
+    events.append(log.event("review", moment, card=name, grade=grade, day=str(today)))
+    before = ask.state or schedule.replay(events[:1])[name]
+    now = schedule.after(before, grade, today)
+    if now.leech:
+        events.append(log.event("sleep", moment, card=name))
+    log.append(vault, events)
+    return now, events
+
+
+def take_back(vault: Vault, events: Sequence[Event], moment: datetime) -> None:
+    """撤回刚才记下的几行：日志里多几行 undo，旧的行不动。"""
+    log.append(vault, [log.event("undo", moment, of=event.id) for event in events])
+
+
+def wake(vault: Vault, state: State, moment: datetime) -> None:
+    """叫醒一张睡着的：撤回让它睡的那一行。"""
+    log.append(vault, [log.event("undo", moment, of=state.asleep)])
+
+
+def count_due(vault: Vault, today: date) -> int:
+    """今天还要答几张旧的；只看日志，不读笔记。"""
+    if not Path(log.path(vault)).exists():
+        return 0
+    states = schedule.replay(log.read(vault)[0])
+    listed, _ = schedule.share(states, today, _limits(vault, None)[0], 0)
+    return len(listed)
+
+
+def _limits(vault: Vault, new: int | None) -> tuple[int, int]:
+    reviews = _setting(vault.config.get("reviews", REVIEWS), "reviews")
+    fresh = _setting(vault.config.get("new_cards", NEW), "new_cards")
+    return reviews, fresh if new is None else new
+
+
+def _setting(value: object, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RizhiError(f"[tool.rizhi] 的 {name} = {value!r}：应是不小于 0 的整数。")
+    return value
