@@ -36,6 +36,7 @@ PATCHES = (
 _STYLES = "assets/stylesheets/*.min.css"
 _RULE = re.compile(r"([^{}]+)\{[^{}]*\}")
 _LINK = re.compile(r'<link rel="stylesheet" href="[./]*([^"]+)">\n?')
+_TABS = {"pymdownx.tabbed", "pymdownx.blocks.tab"}
 # 有这样的字才用得着的样式
 _ONLY_WITH = {"assets/_mkdocstrings.css": 'class="doc '}
 
@@ -86,7 +87,7 @@ def needed(html: str) -> str:
 
 
 def _dead(config: MkDocsConfig) -> re.Pattern[str]:
-    """对不上任何东西的选择器：没有选的颜色；不是从右往左的语言，还有从右往左的排法。"""
+    """对不上任何东西的选择器：没有选的颜色、不用的从右往左的排法、没有装的选项卡。"""
     palettes = config.theme.get("palette") or {}
     palettes = palettes if isinstance(palettes, list) else [palettes]
     colours = {str(p.get(kind, "indigo")) for p in palettes for kind in ("primary", "accent")}
@@ -94,6 +95,8 @@ def _dead(config: MkDocsConfig) -> re.Pattern[str]:
     dead = [rf"\[data-md-color-(?:primary|accent)=(?!(?:{used})\])"]
     if str(config.theme.get("language", "en"))[:2] in ("zh", "en"):
         dead.append(r"\[dir=rtl\]")
+    if not _TABS & {*config.markdown_extensions}:
+        dead.append(r"\.tabbed-")
     return re.compile("|".join(dead))
 
 

@@ -65,16 +65,18 @@
       add("script", { src: `${base}flow/${name}.js`, async: false }); // 按这个次序执行
     }
   }
-  // 放不下、要横滚的输出与代码，键盘也到得了；主题只管它自己的代码块
+  // 放不下、要横滚的输出、代码与公式，键盘也到得了；主题只管它自己的代码块
   const wide = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
       else target.removeAttribute("tabindex");
     }
   });
-  for (const node of document.querySelectorAll(".rz-output, .rz-output pre, .rz-parts")) {
-    wide.observe(node);
-  }
+  const scrolls = ".rz-output, .rz-output pre, .rz-parts, div.arithmatex, .highlight-ipynb, .rz-graph";
+  for (const node of document.querySelectorAll(scrolls)) wide.observe(node);
+
+  // 主题的搜索框说自己是对话框，却没有名字，读屏念不出
+  document.querySelector(".md-search")?.setAttribute("aria-label", "搜索");
 
   // 从搜索结果点进来，标出的字在折起的代码里，就打开它
   if (new URLSearchParams(location.search).has("h")) {

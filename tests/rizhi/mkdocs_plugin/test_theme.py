@@ -99,3 +99,16 @@ def test_a_page_brings_only_the_styles_that_it_needs() -> None:
     plain, documented = f"{links}<p>文</p>", f'{links}<div class="doc doc-object"></div>'
     assert theme.needed(documented) == documented
     assert theme.needed(plain) == plain.replace(links.splitlines()[0] + "\n", "")
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_the_styles_of_tabs_stay_only_where_tabs_can_be(config: MkDocsConfig, used: bool) -> None:
+    if used:
+        config.markdown_extensions.append("pymdownx.tabbed")
+    uri, css = "assets/stylesheets/main.1.min.css", ".a{b:c}.md-typeset .tabbed-set{d:e}"
+    files = Files([File.generated(config, uri, content=css)])
+    theme.patch(files, config)
+    kept = files.get_file_from_path(uri)
+    assert (
+        kept and (".tabbed-set" in kept.content_string) == used and ".a{b:c}" in kept.content_string
+    )
