@@ -196,14 +196,13 @@ def _step(
             batches: Sequence[Batch],
             lr: float,
             clip: float,
-            autocast: Any = None,
         ) -> Step:
-            items = loop.count_items(batches)
+            items = loop.count_tokens(batches)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             total = torch.zeros(())
             for batch in batches:
-                own = loop.count_items([batch]) if mean or not divided else items
+                own = loop.count_tokens([batch]) if mean or not divided else items
                 loss = model(**batch, num_items_in_batch=own, use_cache=False).loss
                 if mean:
                     loss = loss / len(batches)

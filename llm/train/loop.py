@@ -16,7 +16,7 @@ from typing import (
     Dict,
     Iterator,
     List,
-    Optional,
+    Mapping,
     Sequence,
     Tuple,
 )
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from llm.train.checkpoint import Progress, load_latest, save
-from llm.train.data import IGNORED, Batch, Position, Rows, take
+from llm.train.data import IGNORED, Batch, Rows, take
 from llm.train.optim import build_optimizer, lr_at
 
 
@@ -97,7 +97,7 @@ class NonFinite(ValueError):
 # ---- 一次更新 ----
 
 
-def count_items(batches: Sequence[Batch]) -> int:
+def count_tokens(batches: Sequence[Batch]) -> int:
     """这些小批里计入损失的词元一共几个：标签错一位之后不是 -100 的。"""
     return sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in batches)
 
@@ -108,7 +108,6 @@ def train_step(
     batches: Sequence[Batch],
     lr: float,
     clip: float,
-    autocast: Optional[ContextManager] = None,
 ) -> Step:
     """一次更新。次序是要紧的：
 
@@ -117,13 +116,13 @@ def train_step(
 
     异常：梯度的范数是 NaN 或无穷，抛 NonFinite。
     """
-    items = count_items(batches)
+    tokens = count_tokens(batches)
     for group in optimizer.param_groups:
         group["lr"] = lr
     total = torch.zeros((), device=batches[0]["labels"].device)  # ()
     for batch in batches:
-        with autocast or nullcontext():
-            loss = model(**batch, num_items_in_batch=items, use_cache=False).loss  # ()
+        with precision(total.device):
+            loss = model(**batch, num_items_in_batch=tokens, use_cache=False).loss  # ()
         loss.backward()
         total += loss.detach()
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)  # ()
@@ -132,7 +131,7 @@ def train_step(
         raise NonFinite(f"梯度的范数是 {norm.item()}（损失 {total.item():g}）")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return Step(total.item(), norm.item(), items)
+    return Step(total.item(), norm.item(), tokens)
 
 
 # ---- 验证 ----
@@ -150,24 +149,26 @@ def bits_per_byte(model: nn.Module, rows: Rows, lengths: Tensor, batch: int) -> 
     结束词元不是文字（0 字节），不计。形状：lengths (V,)，每个词元几个字节。
     """
     costs, labels = _costs(model, rows, batch)
-    size = lengths[labels.clamp(min=0)] * (labels != IGNORED)  # (N,)
-    return (costs[size > 0].sum() / size.sum() / math.log(2)).item()
+    each = lengths[labels.clamp(min=0)] * (labels != IGNORED)  # (N,)，-100 做下标就数到末尾去了
+    return (costs[each > 0].sum() / each.sum() / math.log(2)).item()
 
 
 @torch.no_grad()
 def _costs(model: nn.Module, rows: Rows, batch: int) -> Tuple[Tensor, Tensor]:
-    """每个词元的交叉熵与它的标签，在 CPU 上，双精度。形状：各 (N,)，N 是错一位之后的总数。"""
+    """每个词元的交叉熵与标签，在 CPU 上；验证一律 fp32。形状：各 (N,)，N 是错一位之后的总数。"""
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     costs, targets = [], []
-    for chosen in torch.arange(len(rows)).split(batch):
-        moved = to_device(rows.batch(chosen), device)
-        labels = moved.pop("labels")[:, 1:].flatten()  # (B*(T-1),)
-        logits = model(**moved, use_cache=False).logits[:, :-1].flatten(0, 1)  # (B*(T-1), V)
-        cost = F.cross_entropy(logits.float(), labels, reduction="none")  # (B*(T-1),)
-        costs.append(cost.double().cpu())
-        targets.append(labels.cpu())
-    model.train(was_training)
+    try:
+        for chosen in torch.arange(len(rows)).split(batch):
+            moved = to_device(rows.batch(chosen), device)
+            labels = moved.pop("labels")[:, 1:].flatten()  # (B*(T-1),)
+            logits = model(**moved, use_cache=False).logits[:, :-1].flatten(0, 1)  # (B*(T-1), V)
+            cost = F.cross_entropy(logits.float(), labels, reduction="none")  # (B*(T-1),)
+            costs.append(cost.double().cpu())
+            targets.append(labels.cpu())
+    finally:
+        model.train(was_training)
     return torch.cat(costs), torch.cat(targets)
 
 
@@ -185,57 +186,72 @@ def fit(
 
     返回是不是全做完了。指标一行一条写进 `out/metrics.jsonl`。
 
-    异常：梯度不是有限的数（先存好之前的状态），存不下，抛 ValueError 或 OSError。
+    异常：没有这种设备，接不上（配置或语料变了），梯度不是有限的数，抛 ValueError；
+    存不下，抛 OSError。
     """
     device = pick_device(config.device)
     model.to(device).train()
     optimizer = build_optimizer(model, config.lr, config.weight_decay, (config.beta1, config.beta2))
     config.out.mkdir(parents=True, exist_ok=True)
-    kept = {**fixed(config), "rows": digest(rows)}
-    progress = load_latest(config.out, model, optimizer, kept) or Progress()
+    must_match = {**fixed_fields(config), "rows": digest(rows)}
+    progress = load_latest(config.out, model, optimizer, must_match) or Progress()
     if progress.update:
         say(f"接着第 {progress.update} 次更新训。")
     log = config.out / "metrics.jsonl"
     _rewind(log, progress.update)
     if device.type == "cuda":
-        model.compile()
+        model.compile()  # 就地编译，参数的名字不变；读回检查点之后
     began, tokens = perf_counter(), 0
-    with (
-        _interruptible() as stopped,
-        tqdm(total=config.updates, initial=progress.update, unit="次", desc=config.out.name) as bar,
-    ):
-        while progress.update < config.updates and not stopped:
-            batches, position = _next_batches(config, rows, progress.position, device)
-            update = progress.update + 1
-            lr = lr_at(
-                update, config.updates, config.lr, config.warmup, config.least_lr, config.schedule
-            )
-            try:
-                step = train_step(model, optimizer, batches, lr, config.clip, precision(device))
-            except NonFinite as error:
-                save(config.out, progress, model, optimizer, kept)
-                raise NonFinite(
-                    f"第 {update} 次更新：{error}，没有更新，"
-                    f"第 {progress.update} 次更新之后的一切存好了。看看这一批数据，或把 lr 调小。"
-                ) from error
-            progress = Progress(update, position)
-            tokens += step.tokens
-            line: Dict[str, Any] = {"update": update, "lr": lr, **asdict(step)}
-            if update % config.validate_every == 0 or update == config.updates:
+    bar = tqdm(total=config.updates, initial=progress.update, unit="次", desc=config.out.name)
+    with _interruptible() as signals, bar:
+        while progress.update < config.updates and not signals:
+            step, progress, lr = _update(config, model, optimizer, rows, progress, must_match)
+            line: Dict[str, Any] = {"update": progress.update, "lr": lr, **asdict(step)}
+            last = progress.update == config.updates
+            if last or progress.update % config.validate_every == 0:
                 line.update(validate(model))
             _write(log, line)
+            tokens += step.tokens
             bar.update()
-            bar.set_postfix_str(
-                f"损失 {step.loss:.3f}，{tokens / (perf_counter() - began):,.0f} 词元/秒"
-            )
-            if update % config.save_every == 0:
-                save(config.out, progress, model, optimizer, kept)
-    save(config.out, progress, model, optimizer, kept)
+            speed = tokens / (perf_counter() - began)  # 连验证与存盘的时间也在内
+            bar.set_postfix_str(f"损失 {step.loss:.3f}，{speed:,.0f} 词元/秒", refresh=False)
+            if last or signals or progress.update % config.save_every == 0:
+                save(config.out, progress, model, optimizer, must_match)
     return progress.update >= config.updates
 
 
-def fixed(config: TrainConfig) -> Dict[str, Any]:
-    """接着训时不许变的字段：变了就不是同一次训练。多久验证、多久存、放在哪里可以变。"""
+def _update(
+    config: TrainConfig,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rows: Rows,
+    progress: Progress,
+    must_match: Mapping[str, Any],
+) -> Tuple[Step, Progress, float]:
+    """取数据、做一次更新，返回结果、到了哪里与这一次的学习率。
+
+    异常：梯度不是有限的数，先存好之前的状态，再抛 NonFinite。
+    """
+    update, position, batches = progress.update + 1, progress.position, list[Batch]()
+    for _ in range(config.accumulate):
+        batch, position = take(rows, position, config.batch, config.seed)
+        batches.append(to_device(batch, next(model.parameters()).device))
+    lr = lr_at(update, config.updates, config.lr, config.warmup, config.least_lr, config.schedule)
+    try:
+        step = train_step(model, optimizer, batches, lr, config.clip)
+    except NonFinite as error:
+        if progress.update:
+            save(config.out, progress, model, optimizer, must_match)
+        raise NonFinite(
+            f"第 {update} 次更新：{error}，没有更新，"
+            f"第 {progress.update} 次更新之后的一切都在。看看这一批数据；"
+            "要把 lr 调小，就换一个 out 从头训。"
+        ) from error
+    return step, Progress(update, position), lr
+
+
+def fixed_fields(config: TrainConfig) -> Dict[str, Any]:
+    """接着训时不许变的字段：变了就不是同一次训练。用什么设备、多久验证与存、放在哪里可以变。"""
     free = ("device", "validate_every", "save_every")
     return {
         name: value
@@ -245,8 +261,10 @@ def fixed(config: TrainConfig) -> Dict[str, Any]:
 
 
 def digest(rows: Rows) -> str:
-    """语料的摘要：接着训时语料变了，就不是同一次训练。"""
-    return sha256(rows.input_ids.numpy().tobytes()).hexdigest()[:16]
+    """训练的行的摘要，词元与标签都算：接着训时它们变了，就不是同一次训练。"""
+    found = sha256(rows.input_ids.numpy().tobytes())
+    found.update(rows.labels.numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def pick_device(name: str) -> torch.device:
@@ -258,38 +276,29 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def precision(device: torch.device) -> Optional[ContextManager]:
+def precision(device: torch.device) -> ContextManager:
     """CUDA 上前向用 bf16，权重仍是 fp32；CPU 上全是 fp32。"""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else None
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """一批搬到那个设备上。"""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _next_batches(
-    config: TrainConfig, rows: Rows, position: Position, device: torch.device
-) -> Tuple[List[Batch], Position]:
-    batches = []
-    for _ in range(config.accumulate):
-        batch, position = take(rows, position, config.batch, config.seed)
-        batches.append(to_device(batch, device))
-    return batches, position
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 @contextmanager
 def _interruptible() -> Iterator[List[int]]:
     """Ctrl-C 只记下来，由循环在两次更新之间停；再按一次就真的打断。"""
-    stopped: List[int] = []
+    signals: List[int] = []
 
     def note(number: int, frame: Any) -> None:
-        stopped.append(number)
+        signals.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield stopped
+        yield signals
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llm.model import LLMForCausalLM
 from llm.train.data import IGNORED, Batch, pack, render
-from llm.train.loop import count_items, train_step
+from llm.train.loop import count_tokens, train_step
 from tests.llm.train.conftest import tiny
 
 pytestmark = pytest.mark.filterwarnings(
@@ -78,7 +78,7 @@ def by_hand(tokenizer: PreTrainedTokenizerBase) -> tuple[float, torch.Tensor, Ba
     model = tiny(len(tokenizer), max_position_embeddings=LONG)
     rows = pack([render(tokenizer, talk) for talk in TALKS], LONG, tokenizer.pad_token_id)
     batch = rows.batch(torch.arange(len(rows)))
-    items = count_items([batch])
+    items = count_tokens([batch])
     loss = model(**batch, num_items_in_batch=items, use_cache=False).loss
     loss.backward()
     return loss.item(), graded(model), batch
