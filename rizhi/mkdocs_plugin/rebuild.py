@@ -321,9 +321,10 @@ class Embedded:
             return (self._uris,)
         if line.startswith(graph.LISTING):
             return self._listing(line.removeprefix(graph.LISTING))
-        module, _, name = (part.strip() for part in line.partition(":"))
+        what = line.partition("#")[0]  # 之后点名的是要紧的行，依据还是那一个对象
+        module, _, name = (part.strip() for part in what.partition(":"))
         if module in self._modules:
-            return self._object(module, name.partition("#")[0].strip())
+            return self._object(module, name)
         path = self._vault.snippets / f"{module}.py"
         if module.isidentifier() and os.path.isfile(path):  # noqa: PTH113  名字也许长得不像话
             return self._snippets(path)

@@ -81,11 +81,12 @@ def test_an_edit_of_the_source_rebuilds_only_the_pages_that_show_it(tmp_path: Pa
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
     rebuilt = json.loads(run.stdout.splitlines()[-1])
     base, child, model = (f"reference/{name}.md" for name in ("base", "child", "model"))
-    note, last, lost = (f"notes/model/{name}.md" for name in ("base", "last", "lost"))
+    notes = ("base", "last", "line", "lost", "nameless")
+    note, last, line, lost, nameless = (f"notes/model/{name}.md" for name in notes)
     assert rebuilt["改函数体"] == [last, base]
-    assert rebuilt["改前面的函数体"] == [note, last, base]  # 行号也变了
+    assert rebuilt["改前面的函数体"] == [note, last, line, base]  # 行号也变了
     assert {base, child, model} <= set(rebuilt["改签名"])
-    assert lost in rebuilt["多一个函数"]
+    assert {lost, nameless} <= set(rebuilt["多一个函数"])  # 页面上列出现有的
     assert {note, child} <= set(rebuilt["原来的不列了"])  # 名字链接到另一页
     assert child in rebuilt["转手"]
     assert child in rebuilt["转手之后改函数体"]
@@ -116,7 +117,7 @@ def test_the_search_takes_the_same_words_from_less_markup() -> None:
 
 
 @pytest.mark.parametrize("theirs", [True, False])
-def test_pages_outside_the_navigation_share_it_by_folder(
+def test_pages_outside_the_navigation_share_it_by_folder_and_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
 ) -> None:
     (tmp_path / "partials").mkdir()
@@ -126,11 +127,15 @@ def test_pages_outside_the_navigation_share_it_by_folder(
     env.globals["seen"] = lambda url: seen.append(url) or url
     if theirs:
         monkeypatch.setattr(navigation, "_THEME", tmp_path)
-    urls = ("daily/2026/a.html", "daily/2026/b.html", "daily/2025/c.html", "notes/d.html")
-    pages: list[Any] = [SimpleNamespace(url=url) for url in (*urls, "notes/e.html")]
-    nav: Any = SimpleNamespace(pages=pages[3:])
+    section = object()  # 同一个文件夹里，站在另一栏的
+    places = [("daily/2026/a", None), ("daily/2026/b", None), ("daily/2026/c", section)]
+    places += [("daily/2025/d", None), ("notes/e", None), ("notes/f", None)]
+    pages: list[Any] = [
+        SimpleNamespace(url=f"{stem}.html", parent=parent) for stem, parent in places
+    ]
+    nav: Any = SimpleNamespace(pages=pages[4:])
     navigation.render_once(env, nav)
     shown = [env.get_template("partials/nav.html").render(page=page) for page in pages]
     own = [page.url for page in pages]  # 主人自己的模板，一页一排
-    assert seen == ([url for url in own if url != urls[1]] if theirs else own)
+    assert seen == ([own[0], *own[2:]] if theirs else own)
     assert shown == ([own[0], own[0], *own[2:]] if theirs else own)
