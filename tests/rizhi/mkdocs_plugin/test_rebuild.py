@@ -97,7 +97,8 @@ CODE = (
     '<pre><span></span><code><span class="linenos" data-linenos="1 "></span>'
     '<span class="k">if</span> <span class="n">x</span> &lt; <span class="mi">1</span>:\n\n'
     '  <span class="c1"># 旋转</span>\n'
-    "</code></pre><pre><code><span data-search-exclude>不收</span>  收</code></pre>"
+    "</code></pre><pre><code><i></i><span class=k>del</span> y</code></pre>"
+    "<pre><code><span data-search-exclude>不收</span>  收</code></pre>"
 )
 
 
@@ -110,9 +111,18 @@ def test_the_search_takes_the_same_words_from_less_markup() -> None:
     plain.search_index.add_entry_from_context(page)
     usual = plain.search_index.entries
     plain.on_config(config)
+    parsed: list[str] = []
+    add = plain.search_index.add_entry_from_context
+
+    def seen(page: Any) -> None:
+        parsed.append(page.content)
+        add(page)
+
+    plain.search_index.add_entry_from_context = seen
     SearchEntries().lighten(config)
     plain.search_index.add_entry_from_context(page)
     assert plain.search_index.entries == usual
+    assert "<span class=" in CODE and "<span class=" not in parsed[0]
     assert "旋转" in usual[0]["text"] and page.content == CODE
 
 
