@@ -72,7 +72,7 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
     assert {page, "daily/index.md", "daily/2026/2026-11-19.md"} <= set(found["改标题"])
     assert len(found["改标题"]) < found["全部"] / 3
     assert found["改笔记"] == ["notes/model/topic-2.md"]
-    assert set(found["想常看"]) == {"index.md", "notes/model/topic-2.md"}
+    assert set(found["想常看"]) == {"index.md", "notes/index.md", "notes/model/topic-2.md"}
     assert found["没改"] == []
 
 
