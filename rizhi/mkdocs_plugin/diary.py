@@ -49,7 +49,10 @@ def panels(shown: list[Panel], uri: str) -> list[Panel]:
 
 
 class Unlinked(Extension):
-    """链接到日总结与周报的，只留文字；`uri` 说出正在排的是哪一页，`files` 是全部的页。"""
+    """链接到日总结与周报的，只留文字，放在它们旁边的图也是。
+
+    `uri` 说出正在排的是哪一页，`files` 是全部的页。
+    """
 
     def __init__(self, uri: Callable[[], str], files: Callable[[], Files]) -> None:
         super().__init__()
@@ -59,14 +62,17 @@ class Unlinked(Extension):
         md.treeprocessors.register(_Unlink(md, self), "rizhi-diary", _AHEAD)
 
     def unlink(self, root: Element) -> None:
-        folder = posixpath.dirname(self._uri())
-        for link in root.iter("a"):
-            path = unquote(link.get("href", "").partition("#")[0])
-            target = posixpath.normpath(posixpath.join(folder, path))
-            gone = self._files().get_file_from_path(target) is None
-            if gone and target.startswith(_FOLDERS):
-                link.tag = "span"
-                link.attrib.clear()
+        for node in root.iter():
+            name = {"a": "href", "img": "src"}.get(node.tag)
+            if name and self._is_gone(node.get(name, "")):
+                node.text = node.get("alt", node.text)
+                node.tag = "span"
+                node.attrib.clear()
+
+    def _is_gone(self, url: str) -> bool:
+        path = unquote(url.partition("#")[0])
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(self._uri()), path))
+        return target.startswith(_FOLDERS) and self._files().get_file_from_path(target) is None
 
 
 class _Unlink(Treeprocessor):

@@ -51,11 +51,11 @@ class Inserts:
 def sources(web: Web, kept: Kept, with_diary: bool = True) -> dict[str, Source]:
     """算出来的页；没变的不重算、不重排。"""
     plan = overviews.plan(web) if with_diary else diary.plan(overviews.plan(web))
-    return {uri: kept(uri, partial(_source, kept(uri, plan[uri]), uri)) for uri in plan}
+    return {uri: kept(uri, partial(_source, kept(uri, plan[uri]), uri, with_diary)) for uri in plan}
 
 
-def _source(page: Generated, uri: str) -> Source:
-    text, parts = render.page_source(page, uri)
+def _source(page: Generated, uri: str, with_diary: bool) -> Source:
+    text, parts = render.page_source(page, uri, with_diary)
     # 画着图的页不要目录：图要宽；搜索都不收，免得盖过真正写了那句话的页
     wide = any(isinstance(panel.content, Graph) for panel in page.panels)
     hidden = "hide: [toc]\n" if wide else ""

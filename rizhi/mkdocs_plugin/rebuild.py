@@ -13,13 +13,12 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from operator import contains
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jieba
-from backrefs import bre
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from mkdocs.commands.build import build
@@ -45,10 +44,9 @@ from rizhi.vault import Vault, day_names, fingerprint, markdown_files, snippet_f
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
-_HAN = bre.compile(r"\p{script: Han}+", bre.UNICODE)
 _RENDERING = "mkdocstrings_handlers.python._internal.rendering"
 _PRE = re.compile(r"<pre\b.*?</pre>", re.S)
-_COLOUR = re.compile(r'<span class="[\w -]*"(?: data-linenos="[\d ]*")?>')
+_COLOUR = re.compile(r'<span(?: class="?[\w -]*"?)?(?: data-linenos="[\d ]*")?>')
 Fingerprint = tuple[object, ...]
 
 
@@ -321,9 +319,10 @@ class Embedded:
             return (self._uris,)
         if line.startswith(graph.LISTING):
             return self._listing(line.removeprefix(graph.LISTING))
-        module, _, name = (part.strip() for part in line.partition(":"))
+        what = line.partition("#")[0]  # 之后点名的是要紧的行，依据还是那一个对象
+        module, _, name = (part.strip() for part in what.partition(":"))
         if module in self._modules:
-            return self._object(module, name.partition("#")[0].strip())
+            return self._object(module, name)
         path = self._vault.snippets / f"{module}.py"
         if module.isidentifier() and os.path.isfile(path):  # noqa: PTH113  名字也许长得不像话
             return self._snippets(path)
@@ -433,7 +432,7 @@ class SearchEntries:
         jieba.load_userdict(str(path))
         self._recut = self._words is not None
         self._words = words
-        _cut.cache_clear()
+        search.cut.cache_clear()
 
     def lighten(self, config: MkDocsConfig) -> None:
         """收的字一样，少做一些：代码里着色的标记不交给它解析；一串汉字切过就不再切。"""
@@ -441,7 +440,7 @@ class SearchEntries:
             index = plugin.search_index
             index.add_entry_from_context = partial(_add_uncoloured, index.add_entry_from_context)
             if hasattr(index, "_segment_chinese"):
-                index._segment_chinese = _segmented
+                index._segment_chinese = search.segmented
 
     def complete(
         self, config: MkDocsConfig, files: Files, rebuilt: set[str], notes: Mapping[str, Note]
@@ -484,16 +483,6 @@ def _uncoloured(block: re.Match[str]) -> str:
     """一块代码去掉着色；里面另有别的 `<span>`，也许是不收的，就不动。"""
     bare = _COLOUR.sub("", block[0])
     return block[0] if "<span" in bare else bare.replace("</span>", "")
-
-
-def _segmented(text: str) -> str:
-    """同 material 的：汉字之间、两头都加上零宽的空格。"""
-    return str(_HAN.sub(lambda run: _cut(run[0]), text)).strip("\u200b")
-
-
-@lru_cache(maxsize=1 << 16)  # 改一页，那一页上多半的话还是原来的
-def _cut(run: str) -> str:
-    return "\u200b".join(("", *jieba.cut(run), ""))
 
 
 def _search_plugins(config: MkDocsConfig) -> list[Any]:

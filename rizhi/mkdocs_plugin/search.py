@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 import jieba
+from backrefs import bre
 
 from rizhi.page import Note
 
+_SCRIPT = bre.compile(r"\p{script: Han}+", bre.UNICODE)
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 _WORDS = re.compile(r"[A-Za-z0-9]+(?:[ _.-]+[A-Za-z0-9]+)*")
 _BETWEEN = re.compile(r"[ _.-]+")
@@ -25,7 +28,7 @@ def named(entry: dict[str, Any], note: Note) -> dict[str, Any]:
     """一篇笔记的条目添上它的名字：别名显示在标题之下，各种找法藏在标题里，与标题一样重。"""
     terms = (term for name in (note.title, *note.aliases) for term in _terms(name))
     title = f"{entry['title']}<span hidden> {' '.join(dict.fromkeys(terms))}</span>"
-    also = _HAN.sub(_cut, escape("、".join(note.aliases), quote=False))
+    also = segmented(escape("、".join(note.aliases), quote=False))
     text = f"<p>又叫 {also}</p>{entry['text']}" if also else entry["text"]
     return entry | {"title": title, "text": text}
 
@@ -37,6 +40,12 @@ def _terms(name: str) -> list[str]:
     return chinese + latin
 
 
-def _cut(run: re.Match[str]) -> str:
-    """同搜索插件的切法。"""
-    return "\u200b".join(["", *jieba.cut(run[0]), ""])
+def segmented(text: str) -> str:
+    """同 material 的：汉字之间、两头都加上零宽的空格。"""
+    return str(_SCRIPT.sub(lambda run: cut(run[0]), text)).strip("\u200b")
+
+
+@lru_cache(maxsize=1 << 16)  # 改一页，那一页上多半的话还是原来的
+def cut(run: str) -> str:
+    """一串汉字切成词；换了词典，要 `cache_clear`。"""
+    return "\u200b".join(("", *jieba.cut(run), ""))

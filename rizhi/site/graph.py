@@ -106,11 +106,6 @@ class Web:
         return {day.date: day.uri for day in self.days}
 
     @cached_property
-    def page_uris(self) -> dict[date, str]:
-        """建了页的每一天的页面，相对于 docs。"""
-        return {page.date: page.uri for page in self.pages}
-
-    @cached_property
     def dates(self) -> list[date]:
         """写过的每一天，从早到晚。"""
         return [day.date for day in self.days]

@@ -122,10 +122,13 @@ def page_markdown(page: Generated, here: str) -> str:
     return f"# {title}\n\n{places}{lead}{panels_markdown(page.panels, here)}"
 
 
-def page_source(page: Generated, here: str) -> tuple[str, list[str]]:
-    """站点里同一页的原文与各段 HTML：原文只有标题与占位，标题好进目录，HTML 不必再解析一遍。"""
+def page_source(page: Generated, here: str, with_places: bool = True) -> tuple[str, list[str]]:
+    """站点里同一页的原文与各段 HTML：原文只有标题与占位，标题好进目录，HTML 不必再解析一遍。
+
+    `with_places` 是 False，就不列日子的几个总览。
+    """
     lines = [f"# {page.title.translate(_SPECIAL)}"]
-    parts = [_places_html(here)] if _places(here) else []
+    parts = [_places_html(here)] if with_places and _places(here) else []
     parts += [f'<p class="rz-lead">{_parts(page.lead, here)}</p>'] if page.lead else []
     lines += [PLACE.format(n) for n in range(len(parts))]
     for panel in page.panels:

@@ -90,6 +90,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Site:
     note = root / "docs/notes/attention/rope.md"
     to_day = (
         f"那天[又写了一遍](../../daily/{day.year}/{day}.md#思考)，见[归档](../../daily/index.md)。"
+        f"![那天画的](../../daily/{day.year}/图.svg)"
     )
     note.write_text(f"{note.read_text('utf-8')}\n{to_day}\n", encoding="utf-8")
     return Site(root, folder / "site", build_in(root, folder / "site", OFFLINE="true"))

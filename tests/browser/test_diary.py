@@ -40,13 +40,16 @@ def test_without_the_diary_nothing_points_at_it(library: Site) -> None:
     assert "daily/" not in library.log
     page = _parsed(library, "notes/attention/rope.html")
     assert page.find("span", string="又写了一遍") and page.find("a", string="归档")
+    assert page.find("span", string="那天画的")
     archive = _parsed(library, "daily/index.html")
     assert "这一份不带日总结与周报。" in archive.select_one("article").get_text()
     home = _parsed(library, "index.html")
     assert home.select_one('.rz-home a[href="notes/attention/rope.html"]')
-    assert not home.select_one(".rz-today, .rz-week, .rz-open, .rz-heat")
+    kinds = {name for panel in home.select(".rz-panel") for name in panel["class"]}
+    assert kinds <= {"rz-panel", "rz-pinned", "rz-map"}  # 与日子有关的一块也没有
     tabs = [tab.get_text().strip() for tab in home.select(".md-tabs__link")]
     assert "标签" in tabs and not {"日总结", "待办"} & set(tabs)
+    assert not _parsed(library, "tags/index.html").select_one(".rz-places")
 
 
 def _parsed(site: Site, name: str) -> BeautifulSoup:

@@ -48,6 +48,10 @@ FILES = {
     "docs/reference/child.md": "# 子\n\n::: llm.child\n    options:\n      show_source: true\n",
     "docs/notes/model/base.md": "---\ntitle: 底座\ndraft: true\n---\n\n# 底座\n\n"
     "```source\nllm.base:Base.area\n```\n",
+    "docs/notes/model/line.md": "---\ntitle: 点名的行\ndraft: true\n---\n\n# 点名的行\n\n"
+    "```source\nllm.base:Base.area # return、two\n```\n",
+    "docs/notes/model/nameless.md": "---\ntitle: 没写名字\ndraft: true\n---\n\n# 没写名字\n\n"
+    "```source\nllm.base # a:b\n```\n",
     "docs/notes/model/last.md": "---\ntitle: 末尾\ndraft: true\n---\n\n# 末尾\n\n"
     "```source\nllm.base : last\n```\n",
     "docs/notes/model/lost.md": "---\ntitle: 没有的\ndraft: true\n---\n\n# 没有的\n\n"

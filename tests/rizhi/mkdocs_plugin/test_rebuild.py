@@ -72,7 +72,7 @@ def test_an_edit_rebuilds_only_what_it_can_change(tmp_path: Path) -> None:
     assert {page, "daily/index.md", "daily/2026/2026-11-19.md"} <= set(found["改标题"])
     assert len(found["改标题"]) < found["全部"] / 3
     assert found["改笔记"] == ["notes/model/topic-2.md"]
-    assert set(found["想常看"]) == {"index.md", "notes/model/topic-2.md"}
+    assert set(found["想常看"]) == {"index.md", "notes/index.md", "notes/model/topic-2.md"}
     assert found["没改"] == []
 
 
@@ -81,11 +81,12 @@ def test_an_edit_of_the_source_rebuilds_only_the_pages_that_show_it(tmp_path: Pa
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
     rebuilt = json.loads(run.stdout.splitlines()[-1])
     base, child, model = (f"reference/{name}.md" for name in ("base", "child", "model"))
-    note, last, lost = (f"notes/model/{name}.md" for name in ("base", "last", "lost"))
+    notes = ("base", "last", "line", "lost", "nameless")
+    note, last, line, lost, nameless = (f"notes/model/{name}.md" for name in notes)
     assert rebuilt["改函数体"] == [last, base]
-    assert rebuilt["改前面的函数体"] == [note, last, base]  # 行号也变了
+    assert rebuilt["改前面的函数体"] == [note, last, line, base]  # 行号也变了
     assert {base, child, model} <= set(rebuilt["改签名"])
-    assert lost in rebuilt["多一个函数"]
+    assert {lost, nameless} <= set(rebuilt["多一个函数"])  # 页面上列出现有的
     assert {note, child} <= set(rebuilt["原来的不列了"])  # 名字链接到另一页
     assert child in rebuilt["转手"]
     assert child in rebuilt["转手之后改函数体"]
@@ -96,7 +97,8 @@ CODE = (
     '<pre><span></span><code><span class="linenos" data-linenos="1 "></span>'
     '<span class="k">if</span> <span class="n">x</span> &lt; <span class="mi">1</span>:\n\n'
     '  <span class="c1"># 旋转</span>\n'
-    "</code></pre><pre><code><span data-search-exclude>不收</span>  收</code></pre>"
+    "</code></pre><pre><code><i></i><span class=k>del</span> y</code></pre>"
+    "<pre><code><span data-search-exclude>不收</span>  收</code></pre>"
 )
 
 
@@ -109,14 +111,23 @@ def test_the_search_takes_the_same_words_from_less_markup() -> None:
     plain.search_index.add_entry_from_context(page)
     usual = plain.search_index.entries
     plain.on_config(config)
+    parsed: list[str] = []
+    add = plain.search_index.add_entry_from_context
+
+    def seen(page: Any) -> None:
+        parsed.append(page.content)
+        add(page)
+
+    plain.search_index.add_entry_from_context = seen
     SearchEntries().lighten(config)
     plain.search_index.add_entry_from_context(page)
     assert plain.search_index.entries == usual
+    assert "<span class=" in CODE and "<span class=" not in parsed[0]
     assert "旋转" in usual[0]["text"] and page.content == CODE
 
 
 @pytest.mark.parametrize("theirs", [True, False])
-def test_pages_outside_the_navigation_share_it_by_folder(
+def test_pages_outside_the_navigation_share_it_by_folder_and_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
 ) -> None:
     (tmp_path / "partials").mkdir()
@@ -126,11 +137,15 @@ def test_pages_outside_the_navigation_share_it_by_folder(
     env.globals["seen"] = lambda url: seen.append(url) or url
     if theirs:
         monkeypatch.setattr(navigation, "_THEME", tmp_path)
-    urls = ("daily/2026/a.html", "daily/2026/b.html", "daily/2025/c.html", "notes/d.html")
-    pages: list[Any] = [SimpleNamespace(url=url) for url in (*urls, "notes/e.html")]
-    nav: Any = SimpleNamespace(pages=pages[3:])
+    section = object()  # 同一个文件夹里，站在另一栏的
+    places = [("daily/2026/a", None), ("daily/2026/b", None), ("daily/2026/c", section)]
+    places += [("daily/2025/d", None), ("notes/e", None), ("notes/f", None)]
+    pages: list[Any] = [
+        SimpleNamespace(url=f"{stem}.html", parent=parent) for stem, parent in places
+    ]
+    nav: Any = SimpleNamespace(pages=pages[4:])
     navigation.render_once(env, nav)
     shown = [env.get_template("partials/nav.html").render(page=page) for page in pages]
     own = [page.url for page in pages]  # 主人自己的模板，一页一排
-    assert seen == ([url for url in own if url != urls[1]] if theirs else own)
+    assert seen == ([own[0], *own[2:]] if theirs else own)
     assert shown == ([own[0], own[0], *own[2:]] if theirs else own)

@@ -24,17 +24,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from mkdocs.__main__ import cli
 from rizhi import vault
-from rizhi.mkdocs_plugin import search
+from rizhi.mkdocs_plugin.serve import Reruns
 
 def now(ahead=Path("ahead")):
     return datetime.now() + timedelta(days=int(ahead.read_text()) if ahead.exists() else 0)
 
-def late(folder, patch=search.patch_worker, page=Path(sys.argv[1])):
-    search.patch_worker = patch
+def late(reruns, vault, finish=Reruns.finish, page=Path(sys.argv[1])):
+    Reruns.finish = finish
     page.write_text(page.read_text("utf-8") + "\\n构建还没完时存的。\\n", "utf-8")
-    patch(folder)
+    finish(reruns, vault)
 
-vault.now, search.patch_worker = now, late
+vault.now, Reruns.finish = now, late
 cli(["serve", "-a", sys.argv[2]])
 """
 
@@ -92,9 +92,9 @@ def test_a_changed_snippet_is_recorded_again(served: Served) -> None:
 
 def test_a_changed_llm_is_seen_at_once(served: Served) -> None:
     line = "causal = (key <= query)[None, None]"
-    with served.edited("llm/model.py", line, f'print("来自", "llm")\n    {line}'):
-        served.wait(lambda page: "来自 llm" in page)
-    served.wait(lambda page: "来自 llm" not in page)
+    with served.edited("llm/model.py", line, f'print("from", "llm")\n    {line}'):
+        served.wait(lambda page: "from llm" in page)
+    served.wait(lambda page: "from llm" not in page)
 
 
 def test_an_exception_is_shown_and_the_server_stays(served: Served) -> None:

@@ -141,7 +141,7 @@ def test_a_page_that_cannot_be_read_spoils_no_other(tmp_path: Path, data: bytes)
     (vault.weekly / "2026-W48.md").write_bytes(data)
     web = read_web(vault, TODAY)
     assert [day for day in web.days if day.date != TODAY] == list(good.days)
-    assert web.page_uris[TODAY] == f"daily/2026/{TODAY}.md" and len(web.notes) == 3
+    assert web.begun and web.begun.uri == f"daily/2026/{TODAY}.md" and len(web.notes) == 3
 
 
 def test_a_dangling_link_spoils_no_other(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _woven(web: Web) -> Iterator[tuple[str, list[Panel], Generated | None]]:
     for uri, page in overviews.pages(web).items():
         yield uri, list(page.panels), page
     yield "index.md", panels.home(web), None
-    for uri in (*web.page_uris.values(), *web.by_uri):
+    for uri in (*(day.uri for day in web.pages), *web.by_uri):
         yield uri, panels.of_page(web, uri), None
 
 
@@ -233,7 +233,7 @@ def test_both_renderings_say_what_the_data_says(rich: Web, markdown: Markdown) -
 
 
 def test_a_month_in_markdown_is_a_table_of_the_same_days(rich: Web, markdown: Markdown) -> None:
-    for uri in rich.page_uris.values():
+    for uri in (day.uri for day in rich.pages):
         month = panels.of_page(rich, uri)[-1:]
         one, other = _sides(uri, month, None, markdown).values()
         for wanted in ("td", "td a"):
