@@ -311,7 +311,7 @@ try:
     with mutated("mean_of_mean"):
         pass
 except ValueError as error:
-    print(str(error)[:28])
+    print(str(error).partition("；")[0])
 else:
     raise AssertionError("没有这个名字，应当拒绝")
 
