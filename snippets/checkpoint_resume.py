@@ -146,17 +146,16 @@ figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0))
 axes[0].plot(range(1, UPDATES + 1), right, color="#202020", linewidth=2, label="没有断过")
 for name, color in zip(MISSING, ("#d9822b", "#3f7fbf", "#8b6bb1", "#6aa84f", "#c0504d")):
     mine = losses(name)
-    axes[0].plot(range(1, len(mine) + 1), mine, color=color, linestyle="--")
+    axes[0].plot(range(1, len(mine) + 1), mine, color=color, linestyle="--", label=name)
     gaps = [abs(a - b) + 1e-8 for a, b in zip(mine, right, strict=True)]
-    axes[1].semilogy(range(1, len(gaps) + 1), gaps, color=color, label=name)
+    axes[1].semilogy(range(1, len(gaps) + 1), gaps, color=color)
 for ax in axes:
     ax.axvline(SAVED + 0.5, color="#808080", linewidth=0.8)
-    ax.set_xlabel("更新")
+    ax.set(xlabel="更新", xticks=range(0, UPDATES + 1, 4))
     ax.grid(True)
 axes[0].set(title="记下的损失", ylabel="nat / 词元")
 axes[1].set(title="与没有断过的差多少")
-axes[0].legend(fontsize=7)
-axes[1].legend(fontsize=6, loc="center left")
+axes[0].legend(fontsize=6, loc="lower left")
 figure.tight_layout()
 for name in MISSING:
     print(f"{TRAIN_MUTATIONS[name].text}：参数最多差 {damage[name]:.4f}")
