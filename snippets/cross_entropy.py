@@ -24,7 +24,7 @@ print("答案是 1 时的梯度:", [round(each, 3) for each in scores.grad.tolis
 # %% 谁猜谁
 from llm.train import data, loop
 from llm.train.data import IGNORED, Rows, pack
-from llm.train.loop import count_items
+from llm.train.loop import count_tokens
 
 rows = pack([([11, 12, 13], [11, 12, 13]), ([21, 22], [21, 22])], 6, 0)
 batch = rows.batch(torch.arange(1))
@@ -32,8 +32,8 @@ ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
 for t in range(6):
     target = labels[t + 1] if t < 5 else IGNORED
     print(f"位置 {t}（{ids[t]:2}）的答案:", "不计" if target == IGNORED else target)
-print("计入的:", count_items([batch]))
-assert count_items([batch, {"labels": torch.tensor([[5, 6, IGNORED]])}]) == 4  # 第 0 个没有谁来猜
+print("计入的:", count_tokens([batch]))
+assert count_tokens([batch, {"labels": torch.tensor([[5, 6, IGNORED]])}]) == 4  # 第 0 个没有谁来猜
 
 # %% 一条已知的链
 import random
@@ -169,7 +169,7 @@ nats = nats.gather(-1, whole[:, 1:20, None])[..., 0][whole[:, 1:20] > 0].sum().i
 bits = bits_per_byte(model, mixed, sizes, 3)
 assert isinstance(bits, float)
 assert abs(bits * math.log(2) - nats / sizes[whole[:, 1:20]].sum()) < 1e-6
-assert model.training and counted.sum() == count_items([rows.batch(torch.arange(len(rows)))])
+assert model.training and counted.sum() == count_tokens([rows.batch(torch.arange(len(rows)))])
 noisy = small().train()
 noisy.model.norm.register_forward_hook(lambda m, _, out: F.dropout(out, 0.5, m.training))
 assert mean_loss(noisy, rows, 7) == mean_loss(noisy, rows, 7)  # 验证时没有 dropout

@@ -58,10 +58,10 @@ def joined(batches: list[Batch]) -> Batch:
 long_rows = one_a_row(write(1, 200, LONG, seed=1))
 short_rows = one_a_row(write(2, 200, SHORT, seed=2))
 batches = [rows.batch(torch.arange(4)) for rows in (long_rows, short_rows)]
-counts = [loop.count_items([batch]) for batch in batches]
+counts = [loop.count_tokens([batch]) for batch in batches]
 for batch, count in zip(batches, counts, strict=True):
     print(f"一个小批 {tuple(batch['input_ids'].shape)}，要学的词元 {count} 个")
-print("两个小批一共", loop.count_items(batches), "个")
+print("两个小批一共", loop.count_tokens(batches), "个")
 
 # %% 三种除法，各得到什么梯度
 NO_CLIP = 1e9
@@ -105,7 +105,7 @@ both = zip(write(1, 20, LONG, seed=6), write(2, 20, SHORT, seed=7), strict=True)
 mixed = [document for pair in both for document in pair]
 packed = pack(mixed, T, PAD)
 halves = [packed.batch(rows) for rows in torch.arange(8).split(4)]
-print("打包的两个小批，要学的词元:", [loop.count_items([piece]) for piece in halves])
+print("打包的两个小批，要学的词元:", [loop.count_tokens([piece]) for piece in halves])
 with mutated("mean_of_means"):
     gap = apart(update(halves)[0], update([joined(halves)])[0])
 print(f"平均的平均，梯度的相对误差 {gap:.4f}")
@@ -239,7 +239,7 @@ for batch in batches:
             if label != IGNORED:
                 costs.append(row[t].logsumexp(-1) - row[t, label])
 assert len(costs) == total == right_step.tokens == 4 * (LONG + SHORT)  # 每篇的头一个不计
-assert loop.count_items([{"labels": torch.ones(2, 5)}]) == 2 * 4  # 没有标成 -100 的也不计
+assert loop.count_tokens([{"labels": torch.ones(2, 5)}]) == 2 * 4  # 没有标成 -100 的也不计
 loss = torch.stack(costs).sum() / len(costs)
 loss.backward()
 by_hand = torch.cat([p.grad.flatten() for p in model.parameters()]).float()
