@@ -240,7 +240,7 @@ shown = {"对": curves["LoRA"], **wrongs}
 colors = ("#3f7fbf", "#c0392b", "#777777", "#8a63b8")
 for (name, curve), color, style in zip(shown.items(), colors, ("-", ":", "--", "-."), strict=True):
     ax.plot(curve, style, color=color, label=name)
-ax.set(xlabel="更新", ylabel="每个回答词元的损失（nat）", yscale="symlog")
+ax.set(xlabel="更新", ylabel="每个回答词元的损失（nat）", yscale="log")
 ax.set_title("B 不从零起：一开始就坏了；A、B 都是零：学不动；没冻住：看不出", fontsize=9)
 ax.legend(fontsize=8)
 ax.grid(True)

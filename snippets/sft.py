@@ -208,7 +208,7 @@ for shift, which, label, hatch in ((-0.2, 0, "一字不差", ""), (0.2, 1, "自�
     axes[1].barh(places + shift, heights, 0.36, label=label, hatch=hatch, color=shade)
 axes[1].set(yticks=places, yticklabels=list(marks), xlabel="八问里有几问", title="答出来却不一样")
 axes[1].invert_yaxis()
-axes[1].legend(fontsize=8, loc="center right")
+axes[1].legend(fontsize=8, loc="lower right")
 figure.tight_layout()
 
 # %% 检验 三个错各有一条不变量看得见
