@@ -517,6 +517,26 @@ def imports_tracked(scene: Scene) -> Findings:
             yield path, line, message, f"把要用的几行写进这个片段，或{other}"
 
 
+@_rule("R405")
+def runs_current(scene: Scene) -> Findings:
+    used = {file for path, _ in _readable(scene) for file in record.run_files(scene.vault, path)}
+    for file in sorted(used):
+        if not file.is_file():
+            yield file, 1, "片段点名了它，却没有这个文件", "运行造它的命令，或改正片段里的名字"
+            continue
+        try:
+            run = record.run_file(file)
+            code = record.code_key(scene.vault, run.command)
+        except RizhiError as error:
+            yield error.path or file, error.line or 1, error.message, "改好再运行 rizhi record"
+            continue
+        if code and not run.code:
+            yield file, 1, "还没有记下造它的代码是哪一份", "运行 rizhi record"
+        elif code != run.code:
+            again = f"重跑 {run.command}，再运行 rizhi record"
+            yield file, 1, "造它的代码变了，这份结果过期", again
+
+
 RULES: Mapping[str, _Look] = MappingProxyType(_rules)
 
 

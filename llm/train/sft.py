@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Dict, List, Optional, Sequence
+from typing import Annotated, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from llm.hf import read_json
 from llm.model import LLMForCausalLM
 from llm.train.budget import check_memory
-from llm.train.data import Document, Encoded, Rows, pack, render, split
+from llm.train.data import IGNORED, Document, Encoded, Rows, pack, render, split
 from llm.train.loop import TrainConfig, fit, mean_loss, pick_device
 from llm.train.lora import add_lora, merge_lora
 from llm.train.pretrain import Say, read
@@ -45,12 +45,13 @@ def sft(config: SFTConfig, say: Say = print) -> bool:
     train, held = split(_with_messages(read(config.data, say)), config.held_out)
     encoded = _fitting(tokenizer, train, config.seq_len, say)
     held_encoded = _fitting(tokenizer, held, config.seq_len, say)
-    rows = pack(encoded, config.seq_len, tokenizer.pad_token_id)
+    to_rows = partial(pack_whole, T=config.seq_len, pad=tokenizer.pad_token_id)
+    rows = to_rows(encoded)
     say(f"{len(encoded)} 段对话，{len(rows)} 行；留出 {len(held_encoded)} 段。")
     torch.manual_seed(config.seed)
     if config.lora_rank:
         add_lora(model, ADAPTED, config.lora_rank, config.lora_alpha)
-    held_rows = pack(held_encoded, config.seq_len, tokenizer.pad_token_id) if held_encoded else None
+    held_rows = to_rows(held_encoded) if held_encoded else None
     done = fit(config, model, rows, partial(_validate, rows=held_rows, batch=config.batch), say)
     if done:
         merge_lora(model)
@@ -58,6 +59,14 @@ def sft(config: SFTConfig, say: Say = print) -> bool:
         tokenizer.save_pretrained(config.out / "model")
         say(f"训好的模型在 {config.out / 'model'}；跟它说话：python -m llm.train chat")
     return done
+
+
+def pack_whole(documents: Iterable[Encoded], T: int, pad: int) -> Rows:
+    """打包，但不切开任何一段：这一行剩下的放不下，就填满它，从下一行放起。
+
+    形状：→ 各 (行数, T)。
+    """
+    return pack(_spaced(documents, T, pad), T, pad)
 
 
 def load_model(folder: Path, tokenizer: PreTrainedTokenizerBase) -> LLMForCausalLM:
@@ -79,6 +88,17 @@ def load_model(folder: Path, tokenizer: PreTrainedTokenizerBase) -> LLMForCausal
         )
     model.float()
     return model
+
+
+def _spaced(documents: Iterable[Encoded], T: int, pad: int) -> Iterator[Encoded]:
+    filled = 0
+    for ids, labels in documents:
+        spare = -filled % T
+        if spare < len(ids):
+            yield [pad] * spare, [IGNORED] * spare
+            filled += spare
+        yield ids, labels
+        filled += len(ids)
 
 
 def _fitting(

@@ -19,6 +19,7 @@ from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, 
 T = TypeVar("T")
 _STDERR = ".stderr.txt"
 _RUN = re.compile(r"(?:snippets/)?(runs/[^/\\\0]+\.jsonl)")
+_OF_MODULE = re.compile(r"\s-m\s+([\w.]+)")
 _DAY = re.compile(r"(?:\d{4}-\d{2}-\d{2})?", re.A)
 _PLAIN = re.compile(r"[^/\\\0.][^/\\\0]*\.(?:txt|svg)")
 
@@ -134,9 +135,7 @@ def key(vault: Vault, path: Path) -> str:
     异常：哪一个读不懂，抛 RizhiError。
     """
     digest = hashlib.sha256(_unix(read_text(path)))
-    for name in sources(vault, path):
-        digest.update(name.encode())
-        digest.update(_canonical_text(vault.root / name, read_text(vault.root / name)).encode())
+    digest.update(_canonicals(vault, sources(vault, path)))
     for file in run_files(vault, path):
         digest.update(file.name.encode())
         digest.update(_unix(_read(file)))
@@ -146,6 +145,54 @@ def key(vault: Vault, path: Path) -> str:
 def run_files(vault: Vault, path: Path) -> list[Path]:
     """片段点名的 `snippets/runs/名字.jsonl`：有一个字符串整个就是 `runs/名字.jsonl`。"""
     return [vault.snippets / name for name in _run_names(path, read_text(path))]
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """一次长跑的头一行：造它的命令，与记下它时那条命令背后的代码的指纹（还没有记就是空串）。"""
+
+    command: str
+    code: str
+
+
+def run_file(path: Path) -> RunFile:
+    """异常：头一行不是 `{"command": "…"}`，抛 SnippetError。"""
+    try:
+        head = json.loads(read_text(path).partition("\n")[0])
+        command, code = head["command"], head.get("code", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        command, code = None, ""
+    if not isinstance(command, str) or not isinstance(code, str):
+        raise SnippetError('头一行应是造它的命令：{"command": "python -m …"}。', path, 1)
+    return RunFile(command, code)
+
+
+def code_key(vault: Vault, command: str) -> str:
+    """一条 `python -m 模块` 用到的源码的指纹，算法与片段的相同；模块不在源码包里，就是空串。
+
+    异常：用到的源码读不懂，抛 RizhiError。
+    """
+    named = _OF_MODULE.search(command)
+    if not named or not _of_package(vault, named[1]):
+        return ""
+    names = _reached(vault, {named[1], f"{named[1]}.__main__"}, deep=True)[0]
+    return hashlib.sha256(_canonicals(vault, names)).hexdigest()[:32]
+
+
+def stamped(vault: Vault, path: Path) -> bytes | None:
+    """长跑的文件，头一行记上命令背后的代码的指纹；已经记了、或命令不在源码包里，是 None。
+
+    记过的不改：代码变了，要重跑那条命令，它写出的头一行没有指纹，才再记。
+
+    异常：头一行读不懂、用到的源码读不懂，抛 RizhiError。
+    """
+    found = run_file(path)
+    code = code_key(vault, found.command)
+    if found.code or not code:
+        return None
+    head, line, rest = path.read_bytes().partition(b"\n")
+    about = json.loads(head.decode("utf-8-sig")) | {"code": code}
+    return json.dumps(about, ensure_ascii=False).encode() + line + rest
 
 
 def sources(vault: Vault, path: Path) -> tuple[str, ...]:
@@ -275,6 +322,12 @@ class _Imports:
     at_once: frozenset[str]
 
 
+def _canonicals(vault: Vault, names: Iterable[str]) -> bytes:
+    paths = {name: vault.root / name for name in names}
+    texts = (f"{name}{_canonical_text(path, read_text(path))}" for name, path in paths.items())
+    return "".join(texts).encode()
+
+
 # 改一个源码文件，每个片段都要重问一遍；原文没变的，答案就没变
 @lru_cache(maxsize=1024)
 def _imports(path: Path, package: str, source: str) -> _Imports:
@@ -301,8 +354,14 @@ def _canonical_text(path: Path, source: str) -> str:
 def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
     """从片段出发、经过源码包 import 到的源码文件，与一路上的全部名字。"""
     own = _imports(path, "", read_text(path))
-    waiting = set(own.names if deep else own.at_once)
-    names, files = set(waiting), set[str]()
+    return _reached(vault, set(own.names if deep else own.at_once), deep=deep)
+
+
+def _reached(
+    vault: Vault, named: set[str], *, deep: bool
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """从几个名字出发，同上。"""
+    waiting, names, files = set(named), set(named), set[str]()
     while waiting:
         name = waiting.pop()
         for file in _files(name) if _of_package(vault, name) else ():

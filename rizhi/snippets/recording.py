@@ -63,6 +63,9 @@ def _attempt(vault: Vault, again: _Again, path: Path) -> dict[str, bytes] | Rizh
 
 def _fresh(vault: Vault, path: Path, again: _Again | None = None) -> dict[str, bytes]:
     """运行一个片段，得到它的记录该有的文件；`again` 再跑一遍，两遍要一样。"""
+    for file in filter(Path.is_file, records.run_files(vault, path)):
+        if marked := records.stamped(vault, file):
+            store.replace(file, marked)
     # 先算指纹再运行：其间源码若又变了，指纹对不上，下次自会重录
     key = records.key(vault, path)
     result = run.run(vault, path)

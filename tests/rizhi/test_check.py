@@ -17,6 +17,7 @@ from rizhi.errors import Problem, RizhiError
 from rizhi.frontmatter import FrontMatter
 from rizhi.page import Note
 from rizhi.site.export import added
+from rizhi.snippets import recording
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
 from rizhi.vault import SETTINGS, Vault, find_vault
@@ -976,3 +977,73 @@ def test_imports_from_outside_are_welcome(vault: Vault) -> None:
     _note(vault)
     _snippet(vault, "# %% 检验\nimport pandas, os\nfrom llm.model import x\nassert x\n")
     assert set(_found(vault)) == {"R402"}
+
+
+HEAD = '{"command": "python -m llm.lab.curve --updates 3 snippets/runs/curve.jsonl"}'
+NAMES_RUN = '# %% 一\nfile = "runs/curve.jsonl"\n# %% 检验\nassert file\n'
+
+
+def _run_file(vault: Vault, head: str = HEAD) -> Path:
+    """一次长跑的结果、造它的模块，与点名它的片段。"""
+    for name, text in (("lab/__init__", ""), ("lab/curve", "from llm.model import x\n")):
+        path = vault.root / f"llm/{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    (vault.root / "llm/model.py").write_text("x = 1\n", "utf-8")
+    _note(vault)
+    _snippet(vault, NAMES_RUN)
+    file = vault.snippets / "runs/curve.jsonl"
+    file.parent.mkdir()
+    file.write_text(f'{head}\n{{"loss": 2.5}}\n', "utf-8")
+    return file
+
+
+def test_a_run_whose_code_has_changed_is_told_until_it_is_run_again(vault: Vault) -> None:
+    file = _run_file(vault)
+    assert _said(vault, "R405") == [(1, "error", "还没有记下造它的代码是哪一份")]
+    recording.record(vault, vault.snippets / "mask.py")
+    assert set(_found(vault)) == set()
+    rows = file.read_text("utf-8").partition("\n")[2]
+    assert rows == '{"loss": 2.5}\n'
+    (vault.root / "llm/model.py").write_text("x = 1  # 只是注释\n", "utf-8")
+    assert _said(vault, "R405") == []
+    (vault.root / "llm/model.py").write_text("x = 2\n", "utf-8")  # 间接用到的
+    recording.record(vault, vault.snippets / "mask.py")  # 只重录，没有重跑
+    assert _said(vault, "R405") == [(1, "error", "造它的代码变了，这份结果过期")]
+    (found,) = _found(vault)["R405"]
+    assert found.remedy == (
+        "重跑 python -m llm.lab.curve --updates 3 snippets/runs/curve.jsonl，再运行 rizhi record"
+    )
+    file.write_text(f"{HEAD}\n{rows}", "utf-8")  # 重跑了，结果恰好一样
+    recording.record(vault, vault.snippets / "mask.py")
+    assert set(_found(vault)) == set()
+
+
+def test_a_package_that_is_run_counts_its_main(vault: Vault) -> None:
+    _run_file(vault, '{"command": "python -m llm.lab"}')
+    main = vault.root / "llm/lab/__main__.py"
+    main.write_text("y = 1\n", "utf-8")
+    recording.record(vault, vault.snippets / "mask.py")
+    assert _said(vault, "R405") == []
+    main.write_text("y = 2\n", "utf-8")
+    assert [words for *_, words in _said(vault, "R405")] == ["造它的代码变了，这份结果过期"]
+
+
+@pytest.mark.parametrize("command", ["make data", "python -m numpy.curve", "./measure"])
+def test_a_command_outside_the_source_package_is_not_followed(vault: Vault, command: str) -> None:
+    file = _run_file(vault, json.dumps({"command": command}))
+    before = file.read_bytes()
+    recording.record(vault, vault.snippets / "mask.py")
+    assert set(_found(vault)) == set() and file.read_bytes() == before
+
+
+@pytest.mark.parametrize("head", ["", "[1]", "python -m llm.lab", '{"cmd": "x"}', '{"command": 1}'])
+def test_a_run_that_does_not_name_its_command(vault: Vault, head: str) -> None:
+    file = _run_file(vault, head)
+    assert _said(vault, "R405") == [
+        (1, "error", '头一行应是造它的命令：{"command": "python -m …"}')
+    ]
+    with pytest.raises(RizhiError, match="头一行应是造它的命令"):
+        recording.record(vault, vault.snippets / "mask.py")
+    file.unlink()
+    assert _said(vault, "R405") == [(1, "error", "片段点名了它，却没有这个文件")]

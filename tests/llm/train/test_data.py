@@ -19,6 +19,7 @@ from llm.train.data import (
     split,
     take,
 )
+from llm.train.sft import pack_whole
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
@@ -115,6 +116,19 @@ def test_a_label_is_learned_only_after_its_own_document(lengths: list[int], T: i
     starts = rows.position_ids == 0
     unlearned = (rows.input_ids != 0) & ~learned
     assert (starts[unlearned]).all()  # 没有学的，只有各段的头一个
+
+
+@given(lengths=st.lists(st.integers(1, 16), min_size=1, max_size=12))
+def test_a_talk_is_never_cut(lengths: list[int]) -> None:
+    """微调的打包：每段都在一行之内，位置从 0 连着数，除它的头一个词元外都学。"""
+    rows = pack_whole(numbered(lengths), 16, 0)
+    flat, positions = rows.input_ids.flatten(), rows.position_ids.flatten()
+    assert flat[flat != 0].tolist() == list(range(1, sum(lengths) + 1))
+    for ids, _ in numbered(lengths):
+        (start,) = (flat == ids[0]).nonzero().flatten().tolist()
+        assert start // 16 == (start + len(ids) - 1) // 16
+        assert positions[start : start + len(ids)].tolist() == list(range(len(ids)))
+        assert rows.labels.flatten()[start : start + len(ids)].tolist() == [IGNORED, *ids[1:]]
 
 
 def test_nothing_to_pack_is_refused() -> None:
