@@ -6,7 +6,6 @@
 import math
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from llm import LLMConfig, LLMForCausalLM

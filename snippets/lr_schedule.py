@@ -110,7 +110,7 @@ assert [n for n in range(100) if short[n] == long[n]] == list(range(10))  # 余�
 
 # %% 检验 一次更新，各组同一个
 from llm import LLMConfig, LLMForCausalLM
-from llm.train.data import Position, Rows, encode_text, pack, take
+from llm.train.data import Position, encode_text, pack, take
 from llm.train.loop import mean_loss, train_step
 from llm.train.tokenizer import train_tokenizer
 

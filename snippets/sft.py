@@ -42,7 +42,7 @@ starts = [(row == 0).nonzero().flatten().tolist() for row in rows.position_ids]
 print("各行里位置从 0 数起的地方:", *starts)
 batch = rows.batch(torch.arange(len(rows)))
 print("词元（不算填充）:", (rows.input_ids != PAD).sum().item())
-print("其中计入损失的: ", loop.count_items([batch]))
+print("其中计入损失的: ", loop.count_tokens([batch]))
 
 # %% 微调
 from llm import LLMConfig, LLMForCausalLM
@@ -142,7 +142,7 @@ def gradient(model: torch.nn.Module) -> torch.Tensor:
 
 
 packed = new_model()
-items = loop.count_items([batch])
+items = loop.count_tokens([batch])
 loss = packed(**batch, num_items_in_batch=items, use_cache=False).loss
 loss.backward()
 
