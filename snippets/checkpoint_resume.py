@@ -261,6 +261,31 @@ for p, q in zip(model.parameters(), other.parameters(), strict=True):
     for key, value in optimizer.state[p].items():
         assert value.equal(others.state[q][key])
 
+# %% 检验 盘满：没写完的不留，旧的还在
+stray = Path("one/.writing/stray")  # 上一次断电留下的，不该混进新的
+stray.parent.mkdir()
+stray.touch()
+later = checkpoint.save(Path("one"), checkpoint.Progress(8), model, optimizer, {"lr": 1e-2})
+assert not (later / "stray").exists() and not stray.exists()
+flush = checkpoint._flush
+
+
+def full(path: Path) -> None:
+    """落盘时没有地方了。"""
+    raise OSError(28, "No space left on device")
+
+
+checkpoint._flush = full
+try:
+    checkpoint.save(Path("one"), checkpoint.Progress(9), model, optimizer, {"lr": 1e-2})
+except OSError as error:
+    print(error)
+else:
+    raise AssertionError("盘满了，应当说存不下")
+finally:
+    checkpoint._flush = flush
+assert entries("one") == ["update-000007", "update-000008"]  # 没写完的清掉了，之前的都在
+
 # %% 检验 换了配置就不接
 for changed in ({"lr": 2e-2}, {"batch": 8}):
     try:

@@ -20,9 +20,9 @@ NOTE = "---\ntitle: 掩码\nsnippet: mask\ndraft: true\n---\n\n# 掩码\n"
 
 # 每个会写盘的命令，一种或几种失败
 FAILING = [
-    (    ("corpus", "docs/语料"),
+    ("corpus", "docs/语料"),
     ("review", "--note", "nobody"),
-"new",),
+    ("new",),
     ("new", "--title", "一\n二"),
     ("add", "没有的节", "x", "--image", "p.png"),
     ("add", "思考", "x", "--image", "没有.png"),
