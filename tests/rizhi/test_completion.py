@@ -38,7 +38,7 @@ def offered(rz: Run, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Callable[
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        (("re",), ["record", "rename", "resume"]),
+        (("re",), ["record", "rename", "resume", "review"]),
         (("rename", ""), ["attention-mask", "rope"]),
         (("rename", "ro"), ["rope"]),
         (("record", "re"), ["repeat-kv"]),

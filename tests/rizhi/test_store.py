@@ -32,7 +32,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _amend(path: Path, edit: Callable[[bytes], bytes]) -> bool:
-    return bool(store.change(path.parent, "add", [store.amendment(path, edit)]))
+    return bool(store.change(path.parent, "add", [store.amendment(path, edit)]).paths)
 
 
 def test_create_new_never_overwrites(tmp_path: Path) -> None:
