@@ -314,13 +314,14 @@ def evaluate(expression: str, letters: Mapping[str, int]) -> int:
 
 
 class _Whole:
-    """交给 `greedy_generate` 的模型：全部位置的 logits 都留着，并且已经有了过去。"""
+    """交给 `greedy_generate` 的模型：已经有了过去，只送 new，全部位置的 logits 都留着。"""
 
     def __init__(self, model: LLMForCausalLM, past: DynamicCache) -> None:
         self.model, self.config, self.past = model, model.config, past
 
     def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> ModelOutput:
-        return self.model(input_ids, past_key_values=self.past, use_cache=True)
+        new = input_ids[:, self.past.get_seq_length() :]  # (B, T)
+        return self.model(new, past_key_values=self.past, use_cache=True)
 
 
 def build(config: LLMConfig) -> LLMForCausalLM:
@@ -337,7 +338,7 @@ def _run(config: LLMConfig, B: int, T: int, past: int) -> List[Row]:
         if past:
             model(ids[:, :past], past_key_values=cache)
         with watch(model) as rows:
-            greedy_generate(_Whole(model, cache), ids[:, past:], 1)
+            greedy_generate(_Whole(model, cache), ids, 1)
     return rows
 
 
