@@ -94,7 +94,12 @@ WRITTEN: Mapping[Dims, Tuple[str, str, int]] = {
     ("B", "S"): ("input_ids.input", "input_ids", KEY),
 }
 # 源码里没有给名字的几个张量，图上叫什么
-NAMELESS = {"scores.transpose": "k 转置", "scores.matmul": "scores", "chosen.getitem": "logits"}
+NAMELESS = {
+    "scores.transpose": "k 转置",
+    "scores.matmul": "scores",
+    "chosen.getitem": "logits",
+    "gate_up_proj": "gate_up",
+}
 LOOP = "LLMModel.forward"
 HANDING_ON = (  # 不是运算的三步：叫什么、键、结果的名字、源码里哪一行、种类、第几道
     ("append", "present.append", "all_presents", "all_presents.append(", "cache", CACHE),
