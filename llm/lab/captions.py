@@ -55,7 +55,8 @@ CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
             "还是同一个函数：这一行的查询排在最后，{S} 个键**全看得见**，掩码整行是 True。",
         ),
         "repeat_kv": (
-            "K = {K} 个键值头各重复 H/K 次，对上 {H} 个查询头；每份都一样，存了白占 H/K 倍，所以缓存里存的是重复之前的。",
+            "K = {K} 个键值头各重复 H/K 次，对上 {H} 个查询头；"
+            "每份都一样，存了白占 H/K 倍，所以缓存里存的是重复之前的。",
         ),
         "scores.transpose": ("把每个头的键转置，好与查询相乘。",),
         "scores.matmul": (
@@ -110,6 +111,8 @@ CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
         "chosen.argmax": ("V 个分数里挑最大的，得到词元号；V 这一维没了。",),
         "new.unsqueeze": ("补回 T 这一维：T = 1。它就是下一次前向的输入，沿左边的线回到最上面。",),
         "input_ids.input": ("原来的整段文字：提示与此前选出的，每行 {S} 个词元号。",),
-        "input_ids.cat": ("接到整段文字后面，成为 {S+1} 个，供人读；模型下一步只要 new，不要整段。",),
+        "input_ids.cat": (
+            "接到整段文字后面，成为 {S+1} 个，供人读；模型下一步只要 new，不要整段。",
+        ),
     }
 )

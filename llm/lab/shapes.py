@@ -302,7 +302,7 @@ def sizes(config: LLMConfig, B: int, T: int, past: int = 0) -> Dict[str, int]:
 
 
 def evaluate(expression: str, letters: Mapping[str, int]) -> int:
-    """一个式子的值：字母、整数、乘积、加一、除以二，如 2*I、R/2、T+1。"""
+    """一个式子的值：字母、整数、乘积、加一、除以二，如 2*I、R/2、S+1。"""
     total = 0
     for term in expression.split("+"):
         product = 1
@@ -375,13 +375,11 @@ def _names(flags: Flags) -> Dict[Key, Tuple[str, ...]]:
 
 
 def table(config: LLMConfig, B: int, T: int, past: int) -> Dict[str, int]:
-    """式子 → 值，常用的在前：字母、R/2、2*I、T+1、S+1、两两的积。"""
+    """式子 → 值，常用的在前：字母、R/2、2*I、S+1、两两的积。"""
     letters = sizes(config, B, T, past)
     whole = [name for name in LETTERS if name != "R"]  # R·H 与 D·K 可能相等
     pairs = [f"{a}*{b}" for a, b in combinations_with_replacement(whole, 2)]
-    return {
-        text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "T+1", "S+1", *pairs)
-    }
+    return {text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "S+1", *pairs)}
 
 
 def letter(numbers: Tuple[int, ...], tables: Sequence[Mapping[str, int]]) -> str:
