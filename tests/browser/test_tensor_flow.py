@@ -292,6 +292,7 @@ def test_on_a_phone_the_step_is_a_sheet(
         "return r.left >= 0 && r.right <= innerWidth; })"
     )
     assert edges
+    assert page.locator(".md-top").is_hidden()  # 浮着的钮不盖住图
     page.evaluate("window.scrollTo(0, 0)")
     expect(sheet).to_have_class(re.compile("rz-away"))
 

@@ -49,7 +49,7 @@
       step.x = Math.round(LANES[step.lane] * width);
       const tall = step.chip ? [0] : phases.map((own) => flow.block(step.shapes[0], own, unit).height);
       [step.size, step.flat] = [Math.max(...tall), Math.min(...tall)];
-      step.under = LABEL + (isTall(step) ? LINE : 0);
+      step.under = LABEL + (isTall(step) ? LINE + 2 : 0);
       const own = step.chip ? CHIP : (isLeaf(step) ? 0 : CHIP + 7) + step.size + step.under;
       heights[step.row] = Math.max(heights[step.row] || 0, own);
     });
@@ -212,7 +212,7 @@
     const y = step.top + (step.op === "past" ? step.size - made.height : 0);
     made.group.setAttribute("transform", `translate(${x} ${y})`);
     const at = step.lane === CACHE ? step.x - 10 : step.x;
-    const label = svg("text", { x: at, y: y + made.height + 11, class: "rz-shape" });
+    const label = svg("text", { x: at, y: y + made.height + (isTall(step) ? 13 : 11), class: "rz-shape" });
     const name = [short(step.name), flow.times(step)].filter(Boolean).join(" ");
     if (name) label.append(svg("tspan", { class: "rz-var" }, `${name} `));
     const dims = svg("tspan", isTall(step) ? { x: at, dy: LINE } : {});

@@ -136,7 +136,7 @@
       if (HEADED.test(step.key) && state.viewed !== state.at) viewOf(step);
       state.viewed = state.at;
       drawHead(stop);
-      showLine(stop, step, letters, hidden);
+      showLine(step, letters, hidden, follow && !calm.matches);
       if (follow) scrollTo(stop.step);
       save();
     }
@@ -162,7 +162,7 @@
       const words = flow.filled(text, letters).split("**").map((piece, i) => (i % 2 ? html("b", {}, piece) : piece));
       const layer = stop.layers ? [html("b", {}, `${stop.layers}：`)] : [];
       const link = data.links[step.op] || data.links[step.kind] || data.links[step.function];
-      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 这一步 T = ${letters.T}，S = ${letters.S} · 第 ${step.line} 行 · `, html("code", {}, step.key.includes(".") ? step.op : `${step.op} ${step.key}`));
+      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 这一步 T = ${letters.T}，S = ${letters.S} · 第 ${step.line} 行 · `, html("code", {}, step.key.includes(".") || step.key === step.op ? step.op : `${step.op} ${step.key}`));
       if (link) where.append(" · ", html("a", { href: link }, "讲这一步的笔记"));
       return [where, html("p", {}, ...layer, ...words)];
     }
@@ -238,7 +238,7 @@
     function drawHead(stop) {
       headBox.which.value = state.head;
       const own = isSmall() ? "" : "这是小模型的，与上面选的尺寸无关。";
-      headBox.note.textContent = `${own}一批两行，只画第一行；层与头都从 1 数。`;
+      headBox.note.textContent = `${own}一批两条，只画第一条；层与头都从 1 数。`;
       headBox.view.value = state.view;
       const [layer, head] = state.head.split(".").map(Number);
       headBox.querySelector(".rz-head-table").replaceChildren(flow.head(data.small, { round: stop.phase, layer, head, view: state.view }));
@@ -249,7 +249,7 @@
 
     // ---- 代码那一行
     const shown = (step) => [step.name || step.op, flow.times(step)].filter(Boolean).join(" ");
-    function showLine(stop, step, letters, hidden) {
+    function showLine(step, letters, hidden, smooth) {
       codeBox.querySelectorAll(".rz-now").forEach((line) => line.classList.remove("rz-now"));
       for (const line of codeLines.values()) line.lastChild.textContent = "";
       for (const other of hidden ? [] : scene.steps) {
@@ -261,7 +261,7 @@
       line.classList.add("rz-now");
       if (!hidden) line.lastChild.textContent = `${shown(step)} ${flow.numbers(step.shapes[0], letters)}`;
       const top = line.offsetTop - codeBox.clientHeight / 3;
-      codeBox.scrollTo({ top, behavior: calm.matches ? "auto" : "smooth" });
+      codeBox.scrollTo({ top, behavior: smooth ? "smooth" : "auto" });
     }
 
     // 亮着的框不在眼前，才滚过去

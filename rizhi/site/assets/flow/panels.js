@@ -124,7 +124,7 @@
     const filled = layers ? `这一步已填 ${layers} 层，各 ${past + now} 个词元` : "这一步还没有填";
     grid.setAttribute("aria-label", `缓存：${L} 层，过去 ${past} 个词元；${filled}`);
     return html("div", { className: "rz-cache-box" },
-      html("p", { className: "rz-cap" }, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}${tokens ? " · 只画第一行" : ""}`)), grid);
+      html("p", { className: "rz-cap" }, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}${tokens ? " · 只画第一条" : ""}`)), grid);
   };
 
   // ---- 一个头：真的分数、掩码与权重
