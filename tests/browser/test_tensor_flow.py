@@ -194,6 +194,7 @@ def test_totals_are_those_of_llm_and_add_up(page: Page, address: str, family: st
     opened(page, address)
     fill(page, family=family, W=2, **GIVEN)
     B, T = GIVEN["B"], GIVEN["T"]
+    assert f"{T + 1} 个词元的缓存" in text(page, ".rz-totals-holder summary")
     page.locator(".rz-totals-holder summary").click()
     rows = page.locator(".rz-flow-totals tbody tr").evaluate_all(
         "rows => rows.map(r => [...r.querySelectorAll('td')].map("

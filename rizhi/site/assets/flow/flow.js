@@ -85,7 +85,7 @@
     function summary(variant) {
       const table = flow.totals(data, variant.totals, scene.phases);
       const sums = [...table.querySelectorAll(".rz-sum td")].map((cell) => cell.textContent);
-      return `合计：${sums[0]} 个参数 · prefill ${sums[1]} 次浮点运算 · decode 一个 ${sums[2]} 次 · 缓存 ${sums[3]}；点开看各项`;
+      return `合计：${sums[0]} 个参数 · prefill ${sums[1]} 次浮点运算 · decode 一个 ${sums[2]} 次 · ${scene.phases[1].S} 个词元的缓存 ${sums[3]}；点开看各项`;
     }
 
     function draw() {
