@@ -19,7 +19,9 @@ NOTE_KB = 700  # 一千进位，与 bench_web 同
 # 脚本看到这个类名才载入的
 LATER = {
     "arithmatex": ("katex/katex.min.js", "katex/katex.min.css"),
-    "rz-flow": ("tensor-flow.js", "tensor-flow.css"),
+    "rz-flow": tuple(
+        f"flow/{name}" for name in ("shapes.js", "panels.js", "diagram.js", "flow.js", "flow.css")
+    ),
 }
 
 

@@ -5,7 +5,7 @@ r"""LLaMA 式语言模型，从上往下读：归一化、旋转位置、掩码�
 
     B  批大小（batch）           H  查询头数            V  词表大小
     T  这次输入的词元数（time）  K  键、值头数          I  前馈层的中间维度
-    S  看得见的键数，过去 + T    D  每个头的宽度        R  每个头旋转的宽度，R ≤ D
+    S  键的总数，过去 + T        D  每个头的宽度        R  每个头旋转的宽度，R ≤ D
     C  模型宽度（width）         N  头数，H 或 K        P  旋转表的行数
 
 凡是「也可以选另一边」的约定，都在用到它的地方写明：掩码里 True = 看得见；RoPE 逆时针转
@@ -509,9 +509,9 @@ def greedy_generate(
             chosen = chosen.masked_fill(done, pad)
             done = done | (chosen == eos_token_id)
         new = chosen.unsqueeze(-1)  # (B, 1)
-        input_ids = torch.cat([input_ids, new], dim=1)  # (B, T+1)
+        input_ids = torch.cat([input_ids, new], dim=1)  # (B, S+1)
         if attention_mask is not None:
-            attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, T+1)
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)  # (B, S+1)
         if eos_token_id is not None and done.all():
             break
     return input_ids

@@ -60,7 +60,7 @@ from llm.lab.heads import heads
 
 opened = heads(small, prompt, decoded=3)
 print("接下去:", "".join(characters[i] for i in opened["ids"][6:]))
-print("第 1 层、头 2，prefill：一行一个查询，一列一个键")
+print("第 1 层、第 3 个头，第一行词元，prefill：一行一个查询，一列一个键")
 for query, row, mask in zip(text, opened["heads"][0][0][2][1], opened["masks"][0], strict=False):
     print(query, *(f"{w:4.2f}" if seen == "1" else "  · " for w, seen in zip(row, mask)))
 print("decode：一个查询，七个键", opened["heads"][1][0][2][1][0])

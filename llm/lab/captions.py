@@ -55,7 +55,8 @@ CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
             "还是同一个函数：这一行的查询排在最后，{S} 个键**全看得见**，掩码整行是 True。",
         ),
         "repeat_kv": (
-            "K = {K} 个键值头各重复 H/K 次，对上 {H} 个查询头；缓存里存的是重复之前的。",
+            "K = {K} 个键值头各重复 H/K 次，对上 {H} 个查询头；"
+            "每份都一样，存了白占 H/K 倍，所以缓存里存的是重复之前的。",
         ),
         "scores.transpose": ("把每个头的键转置，好与查询相乘。",),
         "scores.matmul": (
@@ -86,15 +87,17 @@ CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
         "gate, up.chunk": ("沿最后一维切成两半：前一半 gate，后一半 up。",),
         "gate.silu": ("逐个元素过 SiLU，形状不变。",),
         "y.mul": ("门与内容逐个相乘：SwiGLU。",),
-        "down_proj": ("投回宽度 C。",),
+        "down_proj": ("投回宽度 C：与 o_proj 同理，宽度相同才能加回残差流。",),
         "post_mlp_layernorm": ("GLM-4 在加回之前，再归一化一次。",),
         "return[0].add": ("前馈层的结果也加回残差流：这个块的输出，就是下一层的输入。",),
         "present.append": (
-            "这一层的 (k, v) 交给 all_presents：第 1 层的一格填上了，各 {S} 个词元长。",
-            "这一层变长的 (k, v) 交给 all_presents：第 1 层的一格现在是 {S} 个词元长。",
+            "这一层的 (k, v) 交给 all_presents：缓存的第 1 行填上了，各 {S} 个词元长。"
+            "所有的层合起来，每个词元长 2*L*B*K*D = {2*L*B*K*D} 个数。",
+            "这一层变长的 (k, v) 交给 all_presents：缓存的第 1 行现在是 {S} 个词元长，"
+            "所有的层合起来又长了 2*L*B*K*D = {2*L*B*K*D} 个数。",
         ),
         "x.layers": (
-            "照样走一遍：权重、缓存各是各的，形状一样；all_presents 又填上一格，{S} 个词元长。",
+            "照样走一遍：权重、缓存各是各的，形状一样；all_presents 又填上一行，{S} 个词元长。",
         ),
         "past_key_values.tuple": (
             "每层一对 (k, v) 收齐，成为下一步的 past：下一次前向从这里取，不必重算前 {S} 个。",
@@ -107,6 +110,9 @@ CAPTIONS: Mapping[str, Tuple[str, ...]] = MappingProxyType(
         "chosen.getitem": ("只要每行最后一个**位置**的分数：它预测下一个词元。",),
         "chosen.argmax": ("V 个分数里挑最大的，得到词元号；V 这一维没了。",),
         "new.unsqueeze": ("补回 T 这一维：T = 1。它就是下一次前向的输入，沿左边的线回到最上面。",),
-        "input_ids.cat": ("也接到整段文字后面，供人读；模型下一步只要 new，不要整段。",),
+        "input_ids.input": ("原来的整段文字：提示与此前选出的，每行 {S} 个词元号。",),
+        "input_ids.cat": (
+            "接到整段文字后面，成为 {S+1} 个，供人读；模型下一步只要 new，不要整段。",
+        ),
     }
 )

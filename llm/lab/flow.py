@@ -39,7 +39,7 @@ BACKENDS = ("manual", "sdpa")
 # 网页走的几段：名字、读者填的字母在这一段里怎么改；不一步一步走的，说一句话
 AGAIN = (
     "再解一个，同样的步再走一遍：只送上一步选出的那 1 个，键与值又长一个，S = {S}；"
-    "缓存多出一列，每层一格。"
+    "缓存多出一列，每层一格。红框是与上一步不同的几处。"
 )
 PHASES = (
     ("prefill", {"past": "0", "S": "T"}, ""),
@@ -88,6 +88,18 @@ OFFICIAL = (
         (1, 2048, 40, 4096, 32, 2, 128, 13696, 151552, 1, 2),
     ),
 )
+# 不由运算得到的词元号：形状 → 键、叫什么、画在第几道
+WRITTEN: Mapping[Dims, Tuple[str, str, int]] = {
+    ("B", "T"): ("new.input", "new", SPINE),
+    ("B", "S"): ("input_ids.input", "input_ids", KEY),
+}
+# 源码里没有给名字的几个张量，图上叫什么
+NAMELESS = {
+    "scores.transpose": "k 转置",
+    "scores.matmul": "scores",
+    "chosen.getitem": "logits",
+    "gate_up_proj": "gate_up",
+}
 LOOP = "LLMModel.forward"
 HANDING_ON = (  # 不是运算的三步：叫什么、键、结果的名字、源码里哪一行、种类、第几道
     ("append", "present.append", "all_presents", "all_presents.append(", "cache", CACHE),
@@ -189,7 +201,7 @@ def steps(config: LLMConfig) -> List[Step]:
             made.update(dict.fromkeys(results, len(found)))
             found.append(_step(run, letters, group, results, _edges(found, sources)))
             found[-1] = _placed(found[-1], [found[s] for s in sources])
-    return _handing_on(_needed(found))
+    return _handing_on(_named(_needed(found)))
 
 
 def _groups(operations: Sequence[Operation]) -> List[List[Operation]]:
@@ -230,11 +242,12 @@ def _is_silent(group: Sequence[Operation], letters: Mapping[int, Dims]) -> bool:
 def _leaf(
     run: Run, letters: Mapping[int, Dims], number: int
 ) -> Optional[Tuple[Step, Tuple[int, ...]]]:
-    """不由运算得到的：新来的词元、这一层的过去；查的表与整段文字不画。"""
+    """不由运算得到的：新来的词元、整段文字、这一层的过去；查的表不画。"""
     row, dims = run.names.get(number), letters[number]
-    if row is None and dims == ("B", "T"):
-        start = next(r for r in run.rows if r.function == "greedy_generate")
-        step = ("input", "new.input", "new", start.function, start.line, "data", SPINE, (dims,))
+    if dims in WRITTEN:
+        key, name, lane = WRITTEN[dims]
+        call = next(o for o in run.operations if number in o.inputs).calls[-1]  # 用它的那一行
+        step = ("input", key, name, call.function, call.line, "data", lane, (dims,))
         return Step(*step), (number,)
     if row is None or "past" not in dims:
         return None
@@ -336,6 +349,17 @@ def _needed(found: Sequence[Step]) -> List[Step]:
         waiting += [source for source, _ in found[index].sources if source not in seen]
     kept = sorted(seen)
     return [_shifted(found[old], {o: n for n, o in enumerate(kept)}) for old in kept]
+
+
+def _named(found: Sequence[Step]) -> List[Step]:
+    """没有名字的也叫个什么，图上才认得出。"""
+    names = {
+        i: f"{found[step.sources[0][0]].name} 重复后" if step.op == "repeat_kv" else step.name
+        for i, step in enumerate(found)
+    }
+    return [
+        replace(step, name=names[i] or NAMELESS.get(step.key, "")) for i, step in enumerate(found)
+    ]
 
 
 def _shifted(step: Step, places: Mapping[int, int]) -> Step:
@@ -458,7 +482,7 @@ def _totals(config: LLMConfig) -> List[List[str]]:
         [label, "+".join(weights[label]), "+".join(products[label]) or "0", "0"]
         for label, _ in PARTS
     ]
-    return [*rows, ["q·kᵀ 与 weights·v", "0", "4*L*B*H*T*S*D", "0"], CACHE_TOTAL]
+    return [*rows, ["打分与按权重求和", "0", "4*L*B*H*T*S*D", "0"], CACHE_TOTAL]
 
 
 def _source() -> List[List[Any]]:

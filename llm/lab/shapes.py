@@ -302,7 +302,7 @@ def sizes(config: LLMConfig, B: int, T: int, past: int = 0) -> Dict[str, int]:
 
 
 def evaluate(expression: str, letters: Mapping[str, int]) -> int:
-    """一个式子的值：字母、整数、乘积、加一、除以二，如 2*I、R/2、T+1。"""
+    """一个式子的值：字母、整数、乘积、加一、除以二，如 2*I、R/2、S+1。"""
     total = 0
     for term in expression.split("+"):
         product = 1
@@ -314,13 +314,14 @@ def evaluate(expression: str, letters: Mapping[str, int]) -> int:
 
 
 class _Whole:
-    """交给 `greedy_generate` 的模型：全部位置的 logits 都留着，并且已经有了过去。"""
+    """交给 `greedy_generate` 的模型：已经有了过去，只送 new，全部位置的 logits 都留着。"""
 
     def __init__(self, model: LLMForCausalLM, past: DynamicCache) -> None:
         self.model, self.config, self.past = model, model.config, past
 
     def __call__(self, input_ids: Tensor, *_: Any, **__: Any) -> ModelOutput:
-        return self.model(input_ids, past_key_values=self.past, use_cache=True)
+        new = input_ids[:, self.past.get_seq_length() :]  # (B, T)
+        return self.model(new, past_key_values=self.past, use_cache=True)
 
 
 def build(config: LLMConfig) -> LLMForCausalLM:
@@ -337,7 +338,7 @@ def _run(config: LLMConfig, B: int, T: int, past: int) -> List[Row]:
         if past:
             model(ids[:, :past], past_key_values=cache)
         with watch(model) as rows:
-            greedy_generate(_Whole(model, cache), ids[:, past:], 1)
+            greedy_generate(_Whole(model, cache), ids, 1)
     return rows
 
 
@@ -374,13 +375,11 @@ def _names(flags: Flags) -> Dict[Key, Tuple[str, ...]]:
 
 
 def table(config: LLMConfig, B: int, T: int, past: int) -> Dict[str, int]:
-    """式子 → 值，常用的在前：字母、R/2、2*I、T+1、S+1、两两的积。"""
+    """式子 → 值，常用的在前：字母、R/2、2*I、S+1、两两的积。"""
     letters = sizes(config, B, T, past)
     whole = [name for name in LETTERS if name != "R"]  # R·H 与 D·K 可能相等
     pairs = [f"{a}*{b}" for a, b in combinations_with_replacement(whole, 2)]
-    return {
-        text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "T+1", "S+1", *pairs)
-    }
+    return {text: evaluate(text, letters) for text in (*LETTERS, "R/2", "2*I", "S+1", *pairs)}
 
 
 def letter(numbers: Tuple[int, ...], tables: Sequence[Mapping[str, int]]) -> str:

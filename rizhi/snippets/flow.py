@@ -45,12 +45,14 @@ def outline(data: Mapping[str, Any]) -> list[str]:
 
 
 def _sentence(step: list[Any], phases: list[dict[str, int]]) -> str:
-    op, _, name, _, line, _, _, shapes, captions = step
+    op, _, name, _, line, kind, _, shapes, captions = step
     said = [_filled(text, letters) for text, letters in zip(captions, phases, strict=False)]
     if len(said) > 1:
         said = [f"prefill：{said[0]}", f"decode：{said[1]}"]
     words = " ".join(said).replace("**", "")
     made = f"{name} " if name else ""
+    if kind == "cache" and len(shapes) > 1:  # 键与值成对，收齐之后每层一对
+        made += "L×2 个 " if op == "tuple" else "2 个 "
     return f"{op} → {made}({shapes[0].replace(' ', ', ')})（第 {line} 行）。{words}"
 
 

@@ -97,8 +97,28 @@ def test_each_step_lights_one_box_and_one_line(
     last = int(str(page.locator(".rz-slider").get_attribute("max")))
     opened(page, address, f"?step={last}")
     assert "decode 3" in text(page, ".rz-where") and "S = 9" in text(page, ".rz-say-step")
+    assert page.locator(".rz-flow-svg .rz-again").count() == 6  # 与上一步不同的几处
     page.keyboard.press("ArrowRight")
     assert text(page, ".rz-at") == f"{last + 1} / {last + 1}"
+
+
+def test_decode_sends_one_token_and_the_past(
+    page: Page, address: str, data: dict[str, Any]
+) -> None:
+    length = len(walk(data))
+    opened(page, address, f"?step={length + 1}")
+    page.keyboard.press("ArrowLeft")
+    assert "这一步 T = 1，S = 7" in text(page, ".rz-where")
+    assert "past_key_values=past" in text(page, ".rz-line.rz-now")
+    for key, words in {"present.append": "2 个", "past_key_values.tuple": "L×2 个"}.items():
+        label = page.locator(f'[data-step="{where(data, key)}"] .rz-shape').text_content()
+        assert f"{words} BKSD" in str(label)
+    joined = page.locator(".rz-line[data-line='512'] samp")
+    assert joined.inner_text() == "input_ids 2×8"
+    small = page.locator(".rz-flow-svg text").evaluate_all(
+        "t => t.filter(x => parseFloat(getComputedStyle(x).fontSize) < 10).length"
+    )
+    assert small == 0
 
 
 def test_view_and_transpose_are_seen(page: Page, address: str, data: dict[str, Any]) -> None:
@@ -174,6 +194,7 @@ def test_totals_are_those_of_llm_and_add_up(page: Page, address: str, family: st
     opened(page, address)
     fill(page, family=family, W=2, **GIVEN)
     B, T = GIVEN["B"], GIVEN["T"]
+    assert f"{T + 1} 个词元的缓存" in text(page, ".rz-totals-holder summary")
     page.locator(".rz-totals-holder summary").click()
     rows = page.locator(".rz-flow-totals tbody tr").evaluate_all(
         "rows => rows.map(r => [...r.querySelectorAll('td')].map("
@@ -272,6 +293,7 @@ def test_on_a_phone_the_step_is_a_sheet(
         "return r.left >= 0 && r.right <= innerWidth; })"
     )
     assert edges
+    assert page.locator(".md-top").is_hidden()  # 浮着的钮不盖住图
     page.evaluate("window.scrollTo(0, 0)")
     expect(sheet).to_have_class(re.compile("rz-away"))
 

@@ -83,7 +83,7 @@ def by_key(found: list[Step]) -> dict[str, Step]:
 def test_every_step_leads_to_the_next_token_or_the_next_past(family: str, backend: str) -> None:
     found = walk(family, backend)
     assert found[0].key == "new.input" and found[0].letters == (("B", "T"),)
-    assert found[-2].key == "new.unsqueeze" and found[-2].letters == (("B", "1"),)
+    assert found[-3].key == "new.unsqueeze" and found[-3].letters == (("B", "1"),)
     assert all(source < i for i, step in enumerate(found) for source, _ in step.sources)
     used = {source for step in found for source, _ in step.sources}
     ends = {step.key for i, step in enumerate(found) if i not in used}
@@ -135,6 +135,22 @@ def test_the_five_kinds_of_edges() -> None:
     assert " ".join(keys["present.append"].letters[0]) == "B K S D"
 
 
+def test_the_whole_text_is_the_old_text_and_the_new_token() -> None:
+    found = walk("llama")
+    joined = by_key(found)["input_ids.cat"]
+    assert [found[s].key for s, _ in joined.sources] == ["input_ids.input", "new.unsqueeze"]
+    assert joined.letters == (("B", "S+1"),)
+
+
+@pytest.mark.parametrize(("family", "backend"), EVERY)
+def test_what_is_drawn_as_a_block_has_a_name(family: str, backend: str) -> None:
+    """形状变了的才画方块；没有名字的方块认不出是什么。"""
+    found = walk(family, backend)
+    for step in found:
+        before = [found[s].letters[0] for s, kind in step.sources if kind in ("data", "residual")]
+        assert step.name or step.letters[0] in before, step
+
+
 def test_families_differ_where_they_should() -> None:
     assert {"q_norm", "k_norm"} <= set(by_key(walk("qwen3")))
     glm4 = walk("glm4", "sdpa")
@@ -155,6 +171,7 @@ def test_each_step_is_on_its_line() -> None:
     written |= {"present.append": "all_presents.append", "x.layers": "enumerate(self.layers"}
     written |= {"weights.softmax": ".softmax(dim=-1)", "x.add": "x = x + y"}
     written |= {"past_key_values.tuple": "tuple(all_presents)", "new.unsqueeze": "unsqueeze(-1)"}
+    written |= {"new.input": "model(new, ", "input_ids.input": "torch.cat([input_ids, new]"}
     keys = by_key(walk("llama"))
     assert all(text in source[keys[key].line - 1] for key, text in written.items())
 

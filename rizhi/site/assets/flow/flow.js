@@ -8,6 +8,7 @@
   const EDGES = [["residual", "残差"], ["data", "数据"], ["position", "位置"], ["cache", "缓存"], ["mask", "掩码"]];
   const HEADED = /^(scores|weights|y)\.(matmul|mul|masked_fill|softmax)$/;
   const OWN = "自己填";
+  const AGAIN = ["new.input", "k.cat", "v.cat", "present.append", "past_key_values.tuple", "new.unsqueeze"];
 
   function viewer(root) {
     const data = JSON.parse(root.dataset.flow);
@@ -52,7 +53,7 @@
     const listHolder = html("details", { className: "rz-flow-steps" });
     const legend = html("p", { className: "rz-legend" }, ...EDGES.map(([kind, words]) => html("span", {}, sample(kind), words)),
       html("span", {}, "虚线回路：交给下一步"),
-      html("span", {}, "方块的边长按对数画，大一倍长一格：所以 H·D 那条边就是 H 与 D 接起来"));
+      html("span", {}, "方块的边长按对数画，大一倍长一格：所以 H*D 那条边就是 H 与 D 接起来"));
     root.replaceChildren(form, totals, legend,
       html("div", { className: "rz-flow-stage" }, drawing, side), listHolder);
     root.classList.add("rz-ready");
@@ -84,7 +85,7 @@
     function summary(variant) {
       const table = flow.totals(data, variant.totals, scene.phases);
       const sums = [...table.querySelectorAll(".rz-sum td")].map((cell) => cell.textContent);
-      return `合计：${sums[0]} 个参数 · prefill ${sums[1]} 次浮点运算 · decode 一个 ${sums[2]} 次 · 缓存 ${sums[3]}；点开看各项`;
+      return `合计：${sums[0]} 个参数 · prefill ${sums[1]} 次浮点运算 · decode 一个 ${sums[2]} 次 · ${scene.phases[1].S} 个词元的缓存 ${sums[3]}；点开看各项`;
     }
 
     function draw() {
@@ -135,7 +136,7 @@
       if (HEADED.test(step.key) && state.viewed !== state.at) viewOf(step);
       state.viewed = state.at;
       drawHead(stop);
-      showLine(stop, step, letters, hidden);
+      showLine(step, letters, hidden, follow && !calm.matches);
       if (follow) scrollTo(stop.step);
       save();
     }
@@ -144,6 +145,7 @@
       const groups = drawing.querySelectorAll("[data-step]");
       groups.forEach((group, i) => {
         group.classList.toggle("rz-now", i === stop.step && !stop.again);
+        group.classList.toggle("rz-again", Boolean(stop.again) && AGAIN.includes(scene.steps[i].key));
         group.classList.toggle("rz-veiled", hidden && i >= stop.step);
       });
       for (const edge of drawing.querySelectorAll(".rz-edge")) {
@@ -152,7 +154,6 @@
           || ["unsqueeze", "tuple"].includes(scene.steps[stop.step].op);
         edge.classList.toggle("rz-lit", loop ? loops : Number(edge.dataset.to) === stop.step && !stop.again);
       }
-      drawing.classList.toggle("rz-whole", Boolean(stop.again));
     }
 
     function sentence(stop, step, letters) {
@@ -161,7 +162,7 @@
       const words = flow.filled(text, letters).split("**").map((piece, i) => (i % 2 ? html("b", {}, piece) : piece));
       const layer = stop.layers ? [html("b", {}, `${stop.layers}：`)] : [];
       const link = data.links[step.op] || data.links[step.kind] || data.links[step.function];
-      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 第 ${step.line} 行 · `, html("code", {}, step.key.includes(".") ? step.op : `${step.op} ${step.key}`));
+      const where = html("span", { className: "rz-where" }, html("b", {}, phase), ` · 这一步 T = ${letters.T}，S = ${letters.S} · 第 ${step.line} 行 · `, html("code", {}, step.key.includes(".") || step.key === step.op ? step.op : `${step.op} ${step.key}`));
       if (link) where.append(" · ", html("a", { href: link }, "讲这一步的笔记"));
       return [where, html("p", {}, ...layer, ...words)];
     }
@@ -173,7 +174,7 @@
         ...(i ? [html("span", { className: "rz-and" }, "与")] : []), card(source, source.shapes[0], letters),
       ]);
       const after = hidden ? question(step, letters) : card(step, step.shapes[0], letters);
-      return [...cards, html("span", { className: "rz-to" }, cards.length ? "→" : "得到"), after];
+      return [...cards, cards.length ? html("span", { className: "rz-to" }, "→") : "", after];
     }
 
     function card(step, shape, letters) {
@@ -183,7 +184,7 @@
       const picture = flow.svg("svg", { width: made.width + 4, height: made.height + 4, viewBox: `-2 -2 ${made.width + 4} ${made.height + 4}`, "aria-hidden": "true" }, made.group);
       return html("div", { className: "rz-card" }, picture,
         html("span", {}, step.name ? html("code", {}, step.name) : step.op),
-        flow.coloured(shape), html("samp", {}, flow.numbers(shape, letters)));
+        html("span", {}, flow.times(step), " ", flow.coloured(shape)), html("samp", {}, flow.numbers(shape, letters)));
     }
 
     function question(step, letters) {
@@ -216,25 +217,28 @@
     // ---- 一个头
     function headPanel() {
       const { heads } = data.small;
+      const note = html("p", { className: "rz-note" });
       const which = html("select", { onchange: () => { state.head = which.value; render(false); } },
-        ...heads[0].flatMap((layer, l) => layer.map((_, h) => html("option", { value: `${l}.${h}` }, `第 ${l + 1} 层 · 头 ${h}`))));
+        ...heads[0].flatMap((layer, l) => layer.map((_, h) => html("option", { value: `${l}.${h}` }, `第 ${l + 1} 层 · 第 ${h + 1} 个头`))));
       which.setAttribute("aria-label", "哪个头");
       const view = html("select", { onchange: () => { state.view = view.value; render(false); } },
         ...Object.entries(flow.views).map(([value, text]) => html("option", { value }, text)));
       view.setAttribute("aria-label", "看什么");
-      headBox.append(html("summary", {}, "打开一个头：小模型在六个词元上真的分数"),
+      headBox.append(html("summary", {}, "打开一个头：小模型在六个词元上真的分数"), note,
         html("div", { className: "rz-head-row" }, which, view), html("div", { className: "rz-head-table" }));
       headBox.firstChild.addEventListener("click", () => { // 此时还没有开合
         state[headBox.classList.contains("rz-hot") ? "open" : "pinned"] = !headBox.open;
         save();
       });
-      Object.assign(headBox, { which, view });
+      Object.assign(headBox, { which, view, note });
     }
     function viewOf(step) {
       state.view = /^scores\.(matmul|mul)$/.test(step.key) ? "scores" : step.key === "scores.masked_fill" ? "mask" : "weights";
     }
     function drawHead(stop) {
       headBox.which.value = state.head;
+      const own = isSmall() ? "" : "这是小模型的，与上面选的尺寸无关。";
+      headBox.note.textContent = `${own}一批两条，只画第一条；层与头都从 1 数。`;
       headBox.view.value = state.view;
       const [layer, head] = state.head.split(".").map(Number);
       headBox.querySelector(".rz-head-table").replaceChildren(flow.head(data.small, { round: stop.phase, layer, head, view: state.view }));
@@ -244,19 +248,20 @@
     }
 
     // ---- 代码那一行
-    function showLine(stop, step, letters, hidden) {
+    const shown = (step) => [step.name || step.op, flow.times(step)].filter(Boolean).join(" ");
+    function showLine(step, letters, hidden, smooth) {
       codeBox.querySelectorAll(".rz-now").forEach((line) => line.classList.remove("rz-now"));
       for (const line of codeLines.values()) line.lastChild.textContent = "";
       for (const other of hidden ? [] : scene.steps) {
         const line = codeLines.get(other.line);
-        if (line) line.lastChild.textContent = `${other.name || other.op} ${flow.numbers(other.shapes[0], letters)}`;
+        if (line) line.lastChild.textContent = `${shown(other)} ${flow.numbers(other.shapes[0], letters)}`;
       }
       const line = codeLines.get(step.line);
       if (!line) return;
       line.classList.add("rz-now");
-      if (!hidden) line.lastChild.textContent = `${step.name || step.op} ${flow.numbers(step.shapes[0], letters)}`;
+      if (!hidden) line.lastChild.textContent = `${shown(step)} ${flow.numbers(step.shapes[0], letters)}`;
       const top = line.offsetTop - codeBox.clientHeight / 3;
-      codeBox.scrollTo({ top, behavior: calm.matches ? "auto" : "smooth" });
+      codeBox.scrollTo({ top, behavior: smooth ? "smooth" : "auto" });
     }
 
     // 亮着的框不在眼前，才滚过去

@@ -124,7 +124,7 @@
     const filled = layers ? `这一步已填 ${layers} 层，各 ${past + now} 个词元` : "这一步还没有填";
     grid.setAttribute("aria-label", `缓存：${L} 层，过去 ${past} 个词元；${filled}`);
     return html("div", { className: "rz-cache-box" },
-      html("p", { className: "rz-cap" }, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}`)), grid);
+      html("p", { className: "rz-cap" }, "缓存 all_presents", html("small", {}, ` 过去 ${past} · ${filled}${tokens ? " · 只画第一条" : ""}`)), grid);
   };
 
   // ---- 一个头：真的分数、掩码与权重
@@ -153,17 +153,32 @@
         html("th", { scope: "row" }, key(past + t)), ...row.map((value, s) => cell(value, t, s))))));
   };
 
+  // 一行代码上色：类名照 Pygments 的，颜色便与别处的代码相同
+  const WORDS = "def return if else elif for in not and or is with break";
+  const TOKENS = [["s2", /"[^"]*"/], ["kc", /\b(?:None|True|False)\b/], ["k", new RegExp(`\\b(?:${WORDS.replaceAll(" ", "|")})\\b`)], ["mi", /\b\d[\d.]*/]];
+  const TOKEN = new RegExp(TOKENS.map(([, pattern]) => `(${pattern.source})`).join("|"), "g");
+  function painted(text) {
+    const parts = [];
+    let end = 0;
+    for (const found of text.matchAll(TOKEN)) {
+      const kind = TOKENS[found.slice(1).findIndex(Boolean)][0];
+      parts.push(text.slice(end, found.index), html("span", { className: kind }, found[0]));
+      end = found.index + found[0].length;
+    }
+    return [...parts, text.slice(end)];
+  }
+
   // ---- 代码：他自己的 llm，逐行
   flow.code = (data, jump) => {
     const lines = new Map();
-    const box = html("div", { className: "rz-flow-code", tabIndex: 0, role: "region" });
+    const box = html("div", { className: "rz-flow-code highlight", tabIndex: 0, role: "region" });
     box.setAttribute("aria-label", `${data.file} 的源码`);
     for (const [name, code] of data.source) {
       box.append(html("p", { className: "rz-cap" }, name));
       for (const [number, text] of code) {
         const [, plain, note = ""] = text.match(/^(.*?)(\s+# .*)?$/);
         const line = html("div", { className: "rz-line" }, html("i", {}, String(number)),
-          html("code", {}, plain || " ", html("s", {}, note)), html("samp", {}));
+          html("code", {}, ...painted(plain || " "), html("s", {}, note)), html("samp", {}));
         line.dataset.line = number;
         line.addEventListener("click", () => jump(number));
         lines.set(number, line);
@@ -179,7 +194,7 @@
     const both = step.captions.length > 1;
     const words = step.captions.map((text, i) => (
       (both ? `${["prefill", "decode"][i]}：` : "") + flow.filled(text, phases[i]).replace(/\*\*/g, "")));
-    const shape = `${step.name || "结果"} ${flow.written(step.shapes[0])}`;
+    const shape = [step.name || "结果", flow.times(step), flow.written(step.shapes[0])].filter(Boolean).join(" ");
     return html("li", {}, html("b", {}, step.op), ` → ${shape}，prefill ${sizes[0]}，decode ${sizes[1]}`,
       html("small", {}, `（${data.file} 第 ${step.line} 行）`), html("br"), words.join(" "));
   }));

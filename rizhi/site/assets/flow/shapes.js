@@ -49,6 +49,11 @@
     return name ? `var(--rz-letter-${name})` : "var(--md-default-fg-color--light)";
   };
 
+  // 几个这样的张量：缓存里键与值成对，收齐之后每层一对
+  flow.times = ({ kind, op, shapes }) => (
+    kind !== "cache" || shapes.length < 2 ? "" : op === "tuple" ? "L×2 个" : "2 个"
+  );
+
   flow.coloured = (shape) => {
     const parts = flow.dims(shape).flatMap((dim, i) => {
       const marks = dim.split("*").flatMap((factor, j) => {
