@@ -255,7 +255,7 @@ def test_the_filter_outlives_a_reload_and_the_way_back(page: Page, root: str) ->
 
 def test_filter_waits_for_the_input_method(page: Page, root: str) -> None:
     page.goto(f"{root}/todos/index.html")
-    before = page.locator(".rz-count").inner_text()
+    before = page.locator(".rz-count").text_content()
     page.evaluate(
         """() => {
           const input = document.querySelector(".rz-filter input");

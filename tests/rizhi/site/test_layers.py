@@ -48,7 +48,7 @@ def _check(drawn: Drawing, edges: list[Edge]) -> None:
         assert all(below - above == 1 for (_, above), (_, below) in pairwise(route))
         for x, layer in route[1:-1]:  # 经过别的层，从结点之间下去
             near = [abs(x - other) for other, at in drawn.places if at == layer]
-            assert all(gap > 0.5 + TRUNK / 2 - 0.001 for gap in near)
+            assert all(gap > 0.5 + TRUNK / 2 - 0.0015 for gap in near)  # 横坐标各留三位小数
     assert all(0.499 < x < drawn.width - 0.499 for x, _ in drawn.places)
     assert all(0 <= layer < drawn.height for _, layer in drawn.places)
 
