@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +31,7 @@ from llm.train.loop import TrainConfig, bits_per_byte, fit, train_step
 from llm.train.optim import build_optimizer
 from llm.train.pretrain import unigram_bits, xz_bits
 from llm.train.tokenizer import byte_lengths, train_tokenizer
+from rizhi import corpus
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 2048,
@@ -139,7 +139,7 @@ def quiet() -> Iterator[None]:
 
 def learned(seed: int) -> dict[str, float]:
     """一个种子：预训练与微调各一遍。"""
-    documents = [Document(name, topics[name]) for name in sorted(topics)]
+    documents = [Document(name, text) for name, text in corpus.python_topics()]
     train, held = split(documents, 0.1)
     tokenizer = train_tokenizer([one.text for one in train], 1024)
     encoded = [encode_text(tokenizer, one.text) for one in train]
@@ -158,7 +158,7 @@ def learned(seed: int) -> dict[str, float]:
     talks, asked = questions(train), questions(documents)
     rendered = [render(tokenizer, talk) for talk in talks]
     fitting = pack([one for one in rendered if len(one[0]) <= T], T, tokenizer.pad_token_id)
-    trained(model, fitting, seed, 300, 5e-4)
+    trained(model, fitting, seed, 400, 5e-4)
     known = {talk[0]["content"] for talk in talks}
     fresh = [talk[0] for talk in asked if talk[0]["content"] not in known][:100]
     found["停得下来"] = sum(ends(model, tokenizer, question) for question in fresh)
@@ -170,7 +170,7 @@ def questions(documents: list[Document]) -> list[list[dict[str, str]]]:
     """每个词头几次出现在哪一句里：问那个词，答那一句。"""
     found = []
     for document in documents:
-        for sentence in document.text.replace("\n", " ").split(". ")[:12]:
+        for sentence in document.text.replace("\n", " ").split(". ")[:40]:
             words = [word for word in sentence.split() if word.isalpha() and len(word) > 5]
             if words and 20 < len(sentence) < 120:
                 said = " ".join(sentence.split())

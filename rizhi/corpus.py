@@ -31,7 +31,7 @@ def files(vault: Vault) -> dict[str, list[Line]]:
     return {
         "text.jsonl": [line for line in texts if line["text"].strip()],
         "messages.jsonl": [line for note in finished for line in _messages(note, role)],
-        "python.jsonl": [_text(f"python/{name}", text) for name, text in sorted(topics.items())],
+        "python.jsonl": [_text(f"python/{name}", text) for name, text in python_topics()],
     }
 
 
@@ -72,6 +72,20 @@ def _messages(note: Note, role: str) -> Iterator[Line]:
             said = (("user", question), ("assistant", answer))
             messages = [{"role": who, "content": words} for who, words in said]
             yield {"source": f"notes/{note.slug}", "messages": messages}
+
+
+def python_topics() -> list[tuple[str, str]]:
+    """Python 自带的说明；整个写在另一篇里的不要，不然留出的文字训练时已经见过。"""
+    bare = {name: "".join(text.partition("\n\n")[2].split()) for name, text in topics.items()}
+    return [
+        (name, text)
+        for name, text in sorted(topics.items())
+        if not any(
+            bare[name] in other and (len(other), name) > (len(bare[name]), that)
+            for that, other in bare.items()
+            if that != name
+        )
+    ]
 
 
 def _asked(note: Note, role: str) -> Iterable[Part]:

@@ -117,6 +117,12 @@ def test_an_empty_vault_still_has_what_comes_with_python(lines: Any) -> None:
     assert all(one["source"].startswith("python/") for one in found["python.jsonl"])
 
 
+def test_no_topic_of_python_stands_whole_in_another() -> None:
+    bare = ["".join(text.partition("\n\n")[2].split()) for _, text in corpus.python_topics()]
+    assert len(bare) > 50
+    assert not [one for one in bare if sum(one in other for other in bare) > 1]
+
+
 def test_again_replaces_what_was_written(vault: Vault, lines: Any) -> None:
     note(vault, "rope")
     assert len(lines()["messages.jsonl"]) == 2
