@@ -109,5 +109,6 @@ def _cell(vault: Vault, page: Path, line: str) -> str:
 
 def _object(vault: Vault, page: Path, line: str) -> str:
     module, _, dotted = line.partition(":")
+    dotted = dotted.partition("#")[0].strip()  # 后面说显示哪几行，这边全显示
     _, source = find_object(vault.root / (module.replace(".", "/") + ".py"), dotted)
     return f"```python\n{source}\n```\n"
