@@ -4,16 +4,14 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
-from textwrap import dedent
 from typing import Any
 
 from rizhi import notes, store
 from rizhi.errors import RizhiError
 from rizhi.journal.day import read_days
-from rizhi.markdown.outline import Part, questions, sections
 from rizhi.page import Note, read_notes
 from rizhi.vault import Vault, module_of, read_text, source_files
 
@@ -64,14 +62,11 @@ def _source(vault: Vault, path: Path) -> Line:
 
 
 def _messages(note: Note, role: str) -> Iterator[Line]:
-    """自测一节里的每一问：问的是题目，答的是框里的话。"""
-    for part in _asked(note, role):
-        question = part.name.partition('"')[2].rpartition('"')[0].strip()
-        answer = dedent(note.text[part.body : part.end].strip("\n")).strip()
-        if question and answer:
-            said = (("user", question), ("assistant", answer))
-            messages = [{"role": who, "content": words} for who, words in said]
-            yield {"source": f"notes/{note.slug}", "messages": messages}
+    """自测的每一问一段对话：问的是题目，答的是框里的话。"""
+    for question, answer, _ in notes.self_tests(note, role):
+        said = (("user", question), ("assistant", answer))
+        messages = [{"role": who, "content": words} for who, words in said]
+        yield {"source": f"notes/{note.slug}", "messages": messages}
 
 
 def python_topics() -> list[tuple[str, str]]:
@@ -86,12 +81,6 @@ def python_topics() -> list[tuple[str, str]]:
             if that != name
         )
     ]
-
-
-def _asked(note: Note, role: str) -> Iterable[Part]:
-    for section in sections(note.document):
-        if role and notes.fits(section.name, role):
-            yield from questions(note.document, section)
 
 
 def _text(source: str, text: str) -> Line:

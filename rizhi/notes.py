@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +20,7 @@ from rizhi.errors import RizhiError
 from rizhi.frontmatter import body_start, listed, newline, quoted, scalars
 from rizhi.markdown import Document, spliced
 from rizhi.markdown.document import one_line
-from rizhi.markdown.outline import fences, sections
+from rizhi.markdown.outline import fences, questions, sections
 from rizhi.markdown.source import label
 from rizhi.page import Note, Page, read_notes
 from rizhi.template import VALUE, render
@@ -198,6 +199,19 @@ def note_roles(vault: Vault) -> Mapping[str, str]:
 def fits(name: str, wanted: str) -> bool:
     """一节的标题是不是模板里的这一个。"""
     return bool(re.fullmatch(re.escape(wanted).replace(VALUE, ".+"), name))
+
+
+def self_tests(note: Note, role: str) -> Iterator[tuple[str, str, int]]:
+    """自测的每一问：题目、框里的答案（去掉缩进）、在原文的哪里；`role` 是那一节的标题。
+
+    没有题目、没有答案的不算。
+    """
+    for section in sections(note.document):
+        for part in questions(note.document, section) if role and fits(section.name, role) else ():
+            asked = part.name.partition('"')[2].rpartition('"')[0].strip()
+            said = dedent(note.text[part.body : part.end].strip("\n")).strip()
+            if asked and said:
+                yield asked, said, part.start
 
 
 def required(needs: Mapping[str, Iterable[str]], slug: str) -> set[str]:

@@ -7,12 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from textwrap import dedent
 from typing import TypeVar
 
 from rizhi import notes
 from rizhi.errors import RizhiError
-from rizhi.markdown.outline import Part, questions, sections
 from rizhi.page import Note, read_notes
 from rizhi.recall.schedule import State
 from rizhi.snippets import record as records
@@ -60,25 +58,10 @@ def read(vault: Vault) -> list[Card]:
     ]
 
 
-def question(part: Part) -> str:
-    """`??? question "题目"` 里的题目。"""
-    return part.name.partition('"')[2].rpartition('"')[0].strip()
-
-
-def answer(note: Note, part: Part) -> str:
-    """框里的话，去掉缩进。"""
-    return dedent(note.text[part.body : part.end].strip("\n")).strip()
-
-
 def _asked(vault: Vault, note: Note, role: str) -> Iterator[Card]:
-    for section in sections(note.document):
-        if not role or not notes.fits(section.name, role):
-            continue
-        for part in questions(note.document, section):
-            text, said = question(part), answer(note, part)
-            if text and said:
-                where = f"{vault.relative(note.path)}:{note.document.line(part.start)}"
-                yield Card(note.slug, ASKED, text, said, where)
+    for text, said, start in notes.self_tests(note, role):
+        where = f"{vault.relative(note.path)}:{note.document.line(start)}"
+        yield Card(note.slug, ASKED, text, said, where)
 
 
 def _printed(vault: Vault, note: Note) -> Iterator[Card]:

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
-from llm.config import LLMConfig
 from llm.lab.train_mutations import TRAIN_MUTATIONS, mutated
 from llm.loss import next_token_loss
 from llm.model import LLMForCausalLM
@@ -21,6 +20,7 @@ from llm.train import data, loop, lora, optim
 from llm.train.data import IGNORED, Document, Position, Rows
 from llm.train.loop import TrainConfig
 from llm.train.tokenizer import train_tokenizer
+from tests.llm.train.conftest import tiny as build
 
 INVARIANTS: dict[str, Callable[[Path], None]] = {}
 DIALOGUE = (
@@ -37,17 +37,10 @@ def invariant(check: Callable[[Path], None]) -> Callable[[Path], None]:
     return check
 
 
-def tiny(vocab_size: int = 61, **changed: Any) -> LLMForCausalLM:
-    torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 64,
-    }
-    return LLMForCausalLM(LLMConfig(**{**sizes, **changed}))
+def tiny(**changed: Any) -> LLMForCausalLM:
+    """一层、两个头，输出头不与词嵌入绑在一起。"""
+    small = {"num_hidden_layers": 1, "num_attention_heads": 2, "tie_word_embeddings": False}
+    return build(61, **{**small, **changed})
 
 
 def documents(count: int = 6, V: int = 61) -> list[data.Encoded]:
