@@ -17,7 +17,8 @@ from rizhi.snippets import record as records
 from rizhi.vault import Vault, module_of
 
 K = TypeVar("K")
-ASKED, PRINTED = "自测", "输出"
+ASKED, PRINTED, SHAPED = "自测", "输出", "形状"
+RECITED, CAUGHT = "默写", "哪个检验会红"
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
 _LINES, _WIDTH = 3, 90  # 问「会打印什么」的，至多这么长
 _LOOSE = re.compile(r"[\W_]+")
@@ -25,13 +26,22 @@ _LOOSE = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Card:
-    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看。"""
+    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看；`symbol` 是问到的源码包里的名字。"""
 
     note: str
     kind: str
     text: str
     answer: str
     where: str
+    symbol: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """一次作答判得怎样；`lines` 是给人看的话，第一行说对不对。"""
+
+    right: bool
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
