@@ -104,7 +104,12 @@ def parse(path: Path) -> Snippet:
 
     异常：读不懂、语法错误、单元格没有标题或重名，抛 SnippetError，写明行号，一次列出全部毛病。
     """
-    text = _without_bom(read_text(path))
+    return parse_text(path, read_text(path))
+
+
+def parse_text(path: Path, source: str) -> Snippet:
+    """同上，原文由 `source` 给出：还没有存进 `path` 的一份。"""
+    text = _without_bom(source)
     lines = text.split("\n")
     body = syntax_tree(path, text).body
     marks, faults = _marks(text, lines, body)

@@ -200,12 +200,13 @@ def sources(vault: Vault, path: Path) -> tuple[str, ...]:
     return _reach(vault, path, deep=True)[0]
 
 
-def libraries(vault: Vault, path: Path, *, deep: bool) -> frozenset[str]:
+def libraries(vault: Vault, path: Path, *, deep: bool, source: str | None = None) -> frozenset[str]:
     """片段与它用到的源码从知识库外面 import 的顶层名字，标准库也在内。
 
     `deep` 为假时只算一运行就会 import 的：写在函数、try 与 if 里的不算。
+    `source` 是还没有存盘的原文。
     """
-    tops = {name.partition(".")[0] for name in _reach(vault, path, deep=deep)[1]}
+    tops = {name.partition(".")[0] for name in _reach(vault, path, deep=deep, source=source)[1]}
     return frozenset(name for name in tops if not _inside(vault, name))
 
 
@@ -351,9 +352,11 @@ def _canonical_text(path: Path, source: str) -> str:
     return _canonical(syntax_tree(path, source))
 
 
-def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
+def _reach(
+    vault: Vault, path: Path, *, deep: bool, source: str | None = None
+) -> tuple[tuple[str, ...], frozenset[str]]:
     """从片段出发、经过源码包 import 到的源码文件，与一路上的全部名字。"""
-    own = _imports(path, "", read_text(path))
+    own = _imports(path, "", read_text(path) if source is None else source)
     return _reached(vault, set(own.names if deep else own.at_once), deep=deep)
 
 
