@@ -27,7 +27,7 @@ from rizhi.errors import RizhiError
 from rizhi.journal import write
 from rizhi.journal.todo import Todo, brief
 from rizhi.links import text_only
-from rizhi.mkdocs_plugin.live_run import Busy, Runs
+from rizhi.mkdocs_plugin.live_run import Runs
 from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
 from rizhi.zh import cause
@@ -233,8 +233,7 @@ class Live:
             _check(environ, self._nonce)
             name = environ["PATH_INFO"].removeprefix(PATH)
             if stream := self._streams.get(name):
-                lines = stream(self._vault(), _parsed(data))
-                return "200 OK", _sent(next(lines), lines)  # 做不做得了，头一行之前就知道
+                return "200 OK", _sent(stream(self._vault(), _parsed(data)))
             action = self._own.get(name) or ACTIONS.get(name)
             if action is None:
                 known = "、".join((*ACTIONS, *self._own, *self._streams))
@@ -243,8 +242,6 @@ class Live:
         except _Refused as refused:
             told = {"warnings": refused.warnings} if refused.warnings else {}
             return refused.status, {"error": str(refused), **told}
-        except Busy as busy:
-            return "409 Conflict", {"error": busy.message, "run": busy.number}
         except (RizhiError, OSError) as error:
             return "409 Conflict", {"error": cause(error, self._vault().root)}
         except Exception:  # 服务器的边界：说一句，细节在终端里
@@ -304,14 +301,13 @@ class Live:
 _LATE = f"{ACTION_SECONDS:g} 秒还没有做完，也许稍后会做完：看一眼那一页再决定。"
 
 
-def _sent(first: Answer, rest: Generator[Answer, None, None]) -> Iterator[bytes]:
-    """一行一个；对方断开了，服务器就关上它，`rest` 也就关上。"""
-    with closing(rest):
-        yield _json(first) + b"\n"
+def _sent(answers: Generator[Answer, None, None]) -> Iterator[bytes]:
+    """一行一个；对方断开了，服务器就关上它，`answers` 也就关上。"""
+    with closing(answers):
         try:
-            for answer in rest:
+            for answer in answers:
                 yield _json(answer) + b"\n"
-        except Exception:  # 头一行已经送出，改不了状态了
+        except Exception:  # 也许送出了几行，改不了状态了
             log.exception("一边做一边说的一件事出错")
             yield _json({"error": "出了意外的错，细节在终端里。"}) + b"\n"
 

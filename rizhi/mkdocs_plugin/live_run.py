@@ -24,17 +24,17 @@ class Running:
     """正在跑的一格。"""
 
     number: int
-    name: str
+    snippet: Snippet
     stop: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
 
+    @property
+    def cell(self) -> cells.Cell:
+        return self.snippet.code_cells[-1]
 
-class Busy(RizhiError):
-    """另一格正在跑；`number` 是它的编号，停得掉。"""
-
-    def __init__(self, running: Running) -> None:
-        super().__init__(f"正在跑 {running.name}，一次只跑一格：等它跑完，或停掉它。")
-        self.number = running.number
+    @property
+    def name(self) -> str:
+        return f"snippets/{self.snippet.path.name} 的「{self.cell.title}」"
 
 
 class Runs:
@@ -48,25 +48,33 @@ class Runs:
     def run(self, vault: Vault, wanted: Mapping[str, Any]) -> Generator[Line, None, None]:
         """跑 `module` 的一格 `title`；`drafts` 是改过还没有存盘的各格，标题 → 源码。
 
-        先给出这一次的编号，再隔一会儿给出 `html`（到此刻的输出），最后一行有 `ended`；
-        关上就结束子进程。
-        异常：读不懂，抛 RizhiError；另一格正在跑，抛 Busy。
+        先给出这一次的编号，再隔一会儿给出 `html`（到此刻的输出），最后一行有 `ended`。
+        没有跑起来，是一行 `error`；因为另一格正在跑，还有它的编号 `busy`。关上就结束子进程。
         """
-        snippet = _drafted(vault, wanted)
-        name = f"snippets/{snippet.path.name} 的「{snippet.code_cells[-1].title}」"
-        now = Running(next(self._numbers), name)
-        with self._changing:
-            if self._now:
-                raise Busy(self._now)
-            self._now = now
         try:
-            yield {"run": now.number}
-            yield from _lines(vault, snippet, now)
+            snippet = _drafted(vault, wanted)
+            now = Running(next(self._numbers), snippet)
+            if busy := self._occupy(now):
+                why = f"正在跑 {busy.name}，一次只跑一格：等它跑完，或停掉它。"
+                yield {"error": why, "busy": busy.number}
+                return
+            try:
+                yield {"run": now.number}
+                last = yield from _lines(vault, now)
+            finally:
+                self._now = None
+                now.ended.set()
+            yield last
         except (RizhiError, OSError) as error:
             yield {"error": cause(error, vault.root)}
-        finally:
-            self._now = None
-            now.ended.set()
+
+    def _occupy(self, wanted: Running) -> Running | None:
+        """轮到它；轮不到，给出正在跑的。"""
+        with self._changing:
+            if self._now is None:
+                self._now = wanted
+                return None
+            return self._now
 
     def stop(self, _: Vault, wanted: Mapping[str, Any]) -> Line:
         """停掉编号是 `run` 的那一次；它真的停下了才回答。"""
@@ -79,26 +87,25 @@ class Runs:
         return {"said": f"停下了 {now.name}。"}
 
 
-def _lines(vault: Vault, snippet: Snippet, now: Running) -> Generator[Line, None, None]:
-    """每一步一行，没有新的就是空的：对方断开了，要写一次才知道。"""
+def _lines(vault: Vault, now: Running) -> Generator[Line, None, Line]:
+    """每一步一行，没有新的就是空的：对方断开了，要写一次才知道。返回最后一行。"""
     started = time.perf_counter()
-    last = snippet.code_cells[-1]
     said: Line = {}
-    with closing(run.watch(vault, snippet)) as steps:
+    with closing(run.watch(vault, now.snippet, run.SECONDS)) as steps:
         for step in steps:
             output = replace(step.output, error=step.output.error or step.fault or None)
-            stopped = now.stop.is_set()
-            if stopped or output.error or (step.done and output.title == last.title):
+            stopped, mine = now.stop.is_set(), output.title == now.cell.title
+            if stopped or output.error or (step.done and mine):
                 ended = "stopped" if stopped else "failed" if output.error else "done"
                 seconds = round(time.perf_counter() - started, 2)
-                html = fence.fresh(vault, snippet, last, output)
-                yield {"html": html, "ended": ended, "seconds": seconds}
-                return
+                html = fence.fresh(vault, now.snippet, now.cell, output)
+                return {"html": html, "ended": ended, "seconds": seconds}
             line: Line = {"at": output.title}
-            if output.title == last.title:
-                line["html"] = fence.fresh(vault, snippet, last, output)
+            if mine:
+                line["html"] = fence.fresh(vault, now.snippet, now.cell, output)
             yield line if line != said else {}
             said = line
+    raise RizhiError("子进程没有说完就结束了，再跑一次。")
 
 
 def _drafted(vault: Vault, wanted: Mapping[str, Any]) -> Snippet:

@@ -6,13 +6,15 @@
   const CARET = "rizhi-caret"; // 刷新之前光标在哪里：{key, start, end}
   const INDENT = 4;
   const MODIFIER = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
-  const editors = []; // 这一页上的各格：{module, upto, title, changed, text, describe}
+  const editors = []; // 这一页上的各格
 
   function hash(text) {
     let value = 0;
     for (const letter of text) value = (Math.imul(value, 31) + letter.codePointAt(0)) | 0;
     return (value >>> 0).toString(36);
   }
+
+  const height = (text) => text.split("\n").length;
 
   // ---- 草稿：{text, open}，按知识库、片段、标题与文件里的源码存；存不下就不存 ----
   const read = (key) => JSON.parse(localStorage.getItem(key));
@@ -76,7 +78,12 @@
     let running = null; // 正在跑的：{number, abort}
 
     const toggle = button("rz-edit", "", null, () => (editor ? close() : open(true)));
-    const me = { module, upto, title, changed: () => editor && me.text() !== source };
+    const me = {
+      module, upto, title, describe,
+      text: () => editor?.area.value ?? source,
+      changed: () => me.text() !== source,
+      taller: () => height(me.text()) - height(source),
+    };
     editors.push(me);
     copy.after(toggle);
     label();
@@ -100,13 +107,12 @@
       const said = make("span", { className: "rz-said", role: "status" });
       const before = make("span", { className: "rz-before" });
       const typed = make("div", { className: "rz-typed" }, numbers, area);
-      typed.style.setProperty("--digits", String(first + source.split("\n").length).length);
+      typed.style.setProperty("--digits", String(first + height(source)).length);
       const acts = make("div", { className: "rz-runbar" }, go, reset, said, before);
       editor = { area, numbers, go, reset, said, before, acts };
       editor.root = make("div", { className: "rz-editor" }, typed, acts);
       area.addEventListener("input", typing);
       area.addEventListener("keydown", press);
-      me.text = () => area.value;
       shown.before(editor.root);
       shown.hidden = true;
       offerOutdated();
@@ -127,10 +133,8 @@
     }
 
     function typing() {
-      const { area, numbers, reset } = editor;
-      const lines = area.value.split("\n").length;
-      area.rows = lines;
-      numbers.textContent = Array.from({ length: lines }, (_, line) => first + line).join("\n");
+      const { area, reset } = editor;
+      area.rows = height(area.value);
       reset.disabled = !me.changed();
       if (!write(key, { text: area.value, open: true })) say("浏览器存不下草稿：刷新就没有了。");
       label();
@@ -172,17 +176,19 @@
       editor.root.prepend(asked);
     }
 
-    // 前面的格照什么跑：页面上看见什么就是什么
-    me.describe = () => {
-      if (!editor) return;
-      const changed = Object.keys(earlier()).map((name) => `「${name}」`).join("");
-      const how = changed ? `${changed}照你改的，别的照文件` : "照文件";
-      editor.before.textContent = upto > 1 ? `先跑前面 ${upto - 1} 格，${how}。` : "";
-    };
+    // 前面改过的格：页面上看见什么，就照什么跑
+    const earlier = () =>
+      editors.filter((one) => one.module === module && one.upto < upto && one.changed());
 
-    function earlier() {
-      const found = editors.filter((one) => one.module === module && one.upto < upto && one.changed());
-      return Object.fromEntries(found.map((one) => [one.title, one.text()]));
+    // 说清前面的格照什么跑；行号从回溯里说的那一行数起
+    function describe() {
+      if (!editor) return;
+      const names = earlier().map((one) => `「${one.title}」`).join("");
+      const how = names ? `${names}照你改的，别的照文件` : "照文件";
+      editor.before.textContent = upto > 1 ? `先跑前面 ${upto - 1} 格，${how}。` : "";
+      const start = earlier().reduce((line, one) => line + one.taller(), first);
+      const lines = Array.from({ length: editor.area.rows }, (_, line) => start + line);
+      editor.numbers.textContent = lines.join("\n");
     }
 
     function say(...words) {
@@ -204,11 +210,11 @@
       editor.go.replaceChildren("停");
       editor.go.ariaLabel = `停：${title}`;
       say("正在跑……");
-      const wanted = { module, title, drafts: { ...earlier(), [title]: editor.area.value } };
+      const drafts = Object.fromEntries([...earlier(), me].map((one) => [one.title, one.text()]));
       try {
-        const answer = await send("run", wanted, { signal: mine.abort.signal });
+        const answer = await send("run", { module, title, drafts }, { signal: mine.abort.signal });
         if (answer.ok) await follow(answer.body, mine);
-        else refused(await answer.json());
+        else fail((await answer.json()).error);
       } catch {
         if (running === mine) say("连不上 mkdocs serve，没有跑完：看看它是不是关掉了。");
       }
@@ -232,7 +238,8 @@
     function take(line, mine) {
       mine.number ||= line.run;
       mine.ended ||= Boolean(line.ended || line.error);
-      if (line.error) say(line.error);
+      if (line.busy) busy(line);
+      else if (line.error) fail(line.error);
       if (line.at && line.at !== title) say(`正在跑前面的「${line.at}」……`);
       else if (line.at) say("正在跑……");
       if (line.html || line.ended) show(line);
@@ -240,12 +247,13 @@
       if (words) say(`${words}，${line.seconds} 秒。`);
     }
 
-    // 没有跑起来：别处正在跑的，就地停得掉
-    function refused({ error, run: number }) {
-      if (!number) {
-        show({ problem: error, ended: true });
-        return say("没有跑。");
-      }
+    function fail(problem) {
+      show({ problem, ended: true });
+      say("没有跑。");
+    }
+
+    // 别处正在跑的，就地停得掉
+    function busy({ error, busy: number }) {
       say(error, button("rz-stop-other", "停掉它，跑这一格", null, async () => {
         const { error: why } = await act("stop", { run: number });
         if (!editor) return;
@@ -270,7 +278,7 @@
         editor.go.focus();
       });
       const head = make("div", { className: "rz-fresh-bar" }, mark, ...(ended ? [away] : []));
-      const fresh = make("div", { className: "rz-fresh" }, head);
+      const fresh = make("div", { className: ended ? "rz-fresh" : "rz-fresh rz-ongoing" }, head);
       // 服务器排的，里面的字都转义过
       if (html) fresh.insertAdjacentHTML("beforeend", html);
       else fresh.append(make("p", { className: problem ? "rz-problem" : "rz-nothing", textContent: problem ?? "没有输出。" }));
@@ -282,6 +290,7 @@
       for (const node of fresh.querySelectorAll(".rz-output, pre")) {
         if (node.scrollWidth > node.clientWidth) node.tabIndex = 0; // 横滚的，键盘也到得了
       }
+      fresh.scrollTop = fresh.scrollHeight; // 还在跑的，看最后几行
     }
 
     function back() {
@@ -302,7 +311,7 @@
     };
   }
 
-  const describeAll = () => editors.forEach((one) => one.describe?.());
+  const describeAll = () => editors.forEach((one) => one.describe());
 
   addEventListener("pagehide", () => {
     const caret = editors.map((one) => one.caret()).find(Boolean);

@@ -83,6 +83,20 @@ class Guarded:
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
 
+    @contextmanager
+    def stream(self, body: Any, action: str = "run") -> Iterator[Iterator[dict[str, Any]]]:
+        """一行一个 JSON 的回答，来一行给一行，空的不给；出去就断开。"""
+        data = json.dumps(body).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in self.headers().items())
+        request = f"POST {live.PATH}{action} HTTP/1.1\r\n{head}Content-Length: {len(data)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(request.encode() + data)
+            with connection.makefile("rb") as file:
+                assert b"200" in file.readline()
+                while file.readline().strip():
+                    pass  # 头
+                yield filter(None, map(json.loads, file))
+
 
 @contextmanager
 def serving(root: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
