@@ -108,7 +108,8 @@
       const before = make("span", { className: "rz-before" });
       const typed = make("div", { className: "rz-typed" }, numbers, area);
       typed.style.setProperty("--digits", String(first + height(source)).length);
-      const acts = make("div", { className: "rz-runbar" }, go, reset, said, before);
+      const keys = make("kbd", { className: "rz-keys", textContent: `${MODIFIER}-Enter` });
+      const acts = make("div", { className: "rz-runbar" }, go, keys, reset, said, before);
       editor = { area, numbers, go, reset, said, before, acts };
       editor.root = make("div", { className: "rz-editor" }, typed, acts);
       area.addEventListener("input", typing);
@@ -198,7 +199,7 @@
     function idle() {
       running = null;
       cell.ariaBusy = null;
-      editor.go.replaceChildren("跑", make("kbd", { textContent: `${MODIFIER}-Enter` }));
+      editor.go.textContent = "跑";
       editor.go.ariaLabel = `跑：${title}`;
     }
 
@@ -207,7 +208,7 @@
       const mine = { number: 0, abort: new AbortController(), ended: false };
       running = mine;
       cell.ariaBusy = "true";
-      editor.go.replaceChildren("停");
+      editor.go.textContent = "停";
       editor.go.ariaLabel = `停：${title}`;
       say("正在跑……");
       const drafts = Object.fromEntries([...earlier(), me].map((one) => [one.title, one.text()]));

@@ -110,6 +110,13 @@ def serving(root: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
     (root / "vault/pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
     vault = find_vault(root / "vault")
     vaults.write_days(vault.root, today(vault) - timedelta(days=1))
+    with listening(vault, pages, bound) as found:
+        yield found
+
+
+@contextmanager
+def listening(vault: Vault, pages: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
+    """给出 `pages` 里建好的页，动的是 `vault`。"""
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(pages), shutdown_delay=0.02)
     protect(server, live.route(reading(server.serve_request), bound, lambda: vault), bound)
     server.server_bind()
