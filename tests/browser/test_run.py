@@ -137,6 +137,13 @@ def test_a_loop_shows_what_it_prints_and_is_stopped(served: Guarded, page: Page)
     cell.get_by_role("button", name="跑").click()
     expect(_shown(cell)).not_to_have_text(f"{child}\n")
     child = int(_shown(cell).inner_text())
+    cell.get_by_role("button", name="收起").click()
+    _is_gone(child)
+    expect(cell.locator(":scope > .rz-output")).to_be_visible()
+    cell.get_by_role("button", name="接着改").click()
+    go.click()
+    expect(_shown(cell)).to_have_text(re.compile(r"^\d+\n$"))
+    child = int(_shown(cell).inner_text())
     page.goto("about:blank")  # 页面关了
     _is_gone(child)
 

@@ -124,6 +124,9 @@
 
     function close() {
       stop();
+      running?.abort.abort();
+      running = null;
+      cell.ariaBusy = null;
       back();
       write(key, me.changed() ? { text: editor.area.value, open: false } : null);
       editor.root.remove();
