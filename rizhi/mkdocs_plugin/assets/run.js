@@ -244,8 +244,8 @@
       mine.ended ||= Boolean(line.ended || line.error);
       if (line.busy) busy(line);
       else if (line.error) fail(line.error);
-      if (line.at && line.at !== title) say(`正在跑前面的「${line.at}」……`);
-      else if (line.at) say("正在跑……");
+      if (line.at === "") say("正在载入库……");
+      else if (line.at) say(line.at === title ? "正在跑……" : `正在跑前面的「${line.at}」……`);
       if (line.html || line.ended) show(line);
       const words = { done: "跑完了", failed: "出错了", stopped: "停下了" }[line.ended];
       if (words) say(`${words}，${line.seconds} 秒。`);
