@@ -186,6 +186,7 @@ class _Child:
 
 
 def _follow(child: _Child, snippet: Snippet, name: str, seconds: float) -> Iterator[Step]:
+    """子进程说的每一句话一步；到了时限、它死掉了，最后一步说为什么。"""
     for _ in child.ticks(_STARTUP_SECONDS):  # 载入外面的库不算在片段的时限里
         yield Step(CellOutput(""))
     if not _ready(child.pipe):

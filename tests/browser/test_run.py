@@ -246,6 +246,14 @@ def test_without_the_server_it_says_so(served: Guarded, browser: Browser) -> Non
     page.route("**/rizhi/live/run", lambda route: route.abort())
     cell.get_by_role("button", name="跑").click()
     expect(cell.get_by_role("status")).to_contain_text("连不上 mkdocs serve")
+    expect(cell.get_by_role("button", name="跑")).to_be_enabled()
+    page.unroute("**/rizhi/live/run")
+    half = json.dumps({"run": 1}) + "\n" + json.dumps({"at": "两种", "html": "<p>一半</p>"}) + "\n"
+    page.route("**/rizhi/live/run", lambda route: route.fulfill(status=200, body=half))
+    cell.get_by_role("button", name="跑").click()
+    expect(cell.locator(".rz-fresh")).to_contain_text("一半")
+    expect(cell.get_by_role("status")).to_contain_text("连不上 mkdocs serve")
+    cell.get_by_role("button", name="回到记录").click()
     page.unroute("**/rizhi/live/run")
     body = json.dumps({"error": "口令不对：serve 重新开过，刷新这一页再试。"})
     page.route(

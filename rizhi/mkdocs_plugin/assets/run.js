@@ -208,7 +208,7 @@
 
     // ---- 跑 ----
     async function run() {
-      const mine = { number: 0, abort: new AbortController(), ended: false };
+      const mine = { number: 0, abort: new AbortController(), ended: false, html: "" };
       running = mine;
       cell.ariaBusy = "true";
       editor.go.textContent = "停";
@@ -220,7 +220,7 @@
         if (answer.ok) await follow(answer.body, mine);
         else fail((await answer.json()).error);
       } catch {
-        if (running === mine) say("连不上 mkdocs serve，没有跑完：看看它是不是关掉了。");
+        if (running === mine) cut(mine);
       }
       if (running === mine) idle();
     }
@@ -246,9 +246,17 @@
       else if (line.error) fail(line.error);
       if (line.at === "") say("正在载入库……");
       else if (line.at) say(line.at === title ? "正在跑……" : `正在跑前面的「${line.at}」……`);
+      mine.html = line.html || mine.html;
       if (line.html || line.ended) show(line);
       const words = { done: "跑完了", failed: "出错了", stopped: "停下了" }[line.ended];
       if (words) say(`${words}，${line.seconds} 秒。`);
+    }
+
+    // 没有说完就断了：已经出来的留着看
+    function cut({ abort, html }) {
+      if (html) show({ html, ended: true });
+      const gone = "连不上 mkdocs serve，没有跑完：看看它是不是关掉了。";
+      say(abort.signal.aborted ? "停下了。" : gone);
     }
 
     function fail(problem) {
