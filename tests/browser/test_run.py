@@ -4,9 +4,10 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
 from rizhi.snippets import run
 from rizhi.store import alive
@@ -165,7 +166,12 @@ def test_a_draft_outlives_the_page_and_resetting_asks(served: Guarded, page: Pag
     assert area.evaluate("(area) => [area.selectionStart, area.selectionEnd]") == [3, 5]
     assert area.input_value() == "print('草稿')"
     asked: list[str] = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
     cell.get_by_role("button", name="复原").click()
     expect(area).to_have_value("print('草稿')")
     page.once("dialog", lambda dialog: dialog.accept())
@@ -205,7 +211,7 @@ def test_a_draft_of_what_the_file_no_longer_says_is_offered_not_imposed(
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_figures_and_errors_are_legible_everywhere(
-    served: Guarded, browser: Browser, width: int, scheme: str
+    served: Guarded, browser: Browser, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
