@@ -59,10 +59,11 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault) -> list[Card]:
-    """全部的题，按笔记的次序；草稿里的不问。"""
+def read(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+    """全部的题，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
     role = notes.note_roles(vault).get("questions", "")
-    finished = [note for note in read_notes(vault) if not note.draft and note.text]
+    listed = read_notes(vault) if listed is None else listed
+    finished = [note for note in listed if not note.draft and note.text]
     return [
         card for note in finished for card in (*_asked(vault, note, role), *_printed(vault, note))
     ]

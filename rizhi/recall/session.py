@@ -1,12 +1,13 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from rizhi.errors import Fault, RizhiError
+from rizhi.page import Note
 from rizhi.recall import cards, log, schedule
 from rizhi.recall.cards import Card, Matched
 from rizhi.recall.log import Event
@@ -36,14 +37,20 @@ class Session:
     latest: datetime | None
 
 
-def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> Session:
-    """排出今天要答的；`note` 只问那一篇的，到不到期都问。
+def begin(
+    vault: Vault,
+    today: date,
+    new: int | None = None,
+    note: str = "",
+    listed: Iterable[Note] | None = None,
+) -> Session:
+    """排出今天要答的；`note` 只问那一篇的，到不到期都问；`listed` 是已经读好的笔记。
 
     异常：日志读不到，或模板排不出来，抛 RizhiError。
     """
     events, faults = log.read(vault)
     states = schedule.replay(events)
-    matched = cards.match(cards.read(vault), states)
+    matched = cards.match(cards.read(vault, listed), states)
     here = {name: states[name] for name in matched.found}
     limit, fresh = _limits(vault, new)
     if note:
