@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from rizhi import store
@@ -34,10 +35,13 @@ HEADER = "X-Rizhi-Nonce"  # 自己的头：别的源要先问一次（preflight�
 MAX_BYTES = 64 << 10
 ACTION_SECONDS = 30.0
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f\\u2028\\u2029\\ud800-\\udfff]")
-_ASSETS = {"live.css": "text/css", "live.js": "text/javascript"}
-_HEAD = (
-    '<meta name="rizhi-nonce" content="{nonce}">'
-    f'<link rel="stylesheet" href="{PATH}live.css"><script defer src="{PATH}live.js"></script>'
+_KINDS = {".css": "text/css", ".js": "text/javascript"}
+# 每一页接上的样式与脚本，照这个次序：别的脚本用 live.js 的 `rizhiLive`
+_ASSETS = (
+    "live.css",
+    "live.js",
+    "review.css",
+    "review.js",
 )
 
 Answer = dict[str, Any]
@@ -147,9 +151,14 @@ def _text(wanted: Mapping[str, Any], name: str) -> str:
 # ---- 路由 ----
 
 
-def route(app: App, host: str, vault: Callable[[], Vault]) -> App:
-    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。"""
-    return Live(app, vault) if is_loopback(host) else app
+def route(
+    app: App,
+    host: str,
+    vault: Callable[[], Vault],
+    more: Mapping[str, Action] = MappingProxyType({}),
+) -> App:
+    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。`more` 是另外的动作。"""
+    return Live(app, vault, {**ACTIONS, **more}) if is_loopback(host) else app
 
 
 def is_loopback(host: str) -> bool:
@@ -187,8 +196,8 @@ def _check(environ: Environ, expected: str) -> None:
 class Live:
     """`app` 加上这条路由，并在它给出的每一页里写上口令，接上页面的脚本。"""
 
-    def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
-        self._app, self._vault = app, vault
+    def __init__(self, app: App, vault: Callable[[], Vault], actions: Mapping[str, Action]) -> None:
+        self._app, self._vault, self._actions = app, vault, actions
         self._nonce = secrets.token_urlsafe(32)
         self._busy = Lock()
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
@@ -199,7 +208,7 @@ class Live:
             return self._page(environ, start_response)
         name = path.removeprefix(PATH)
         if name in _ASSETS and environ["REQUEST_METHOD"] == "GET":
-            status, kind = "200 OK", f"{_ASSETS[name]}; charset=utf-8"
+            status, kind = "200 OK", f"{_KINDS[Path(name).suffix]}; charset=utf-8"
             body = (Path(__file__).parent / "assets" / name).read_bytes()
         else:
             (status, answer), kind = self._answer(environ), "application/json"
@@ -215,9 +224,9 @@ class Live:
             # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
             data = _received(environ["wsgi.input"], _length(environ))
             _check(environ, self._nonce)
-            action = ACTIONS.get(environ["PATH_INFO"].removeprefix(PATH))
+            action = self._actions.get(environ["PATH_INFO"].removeprefix(PATH))
             if action is None:
-                raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
+                raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(self._actions)}。")
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             told = {"warnings": refused.warnings} if refused.warnings else {}
@@ -259,10 +268,20 @@ class Live:
         html = b"".join(body)
         getattr(body, "close", lambda: None)()  # WSGI：谁收下的谁关上
         head, mark, tail = html.partition(b"</head>")
-        html = head + _HEAD.format(nonce=self._nonce).encode() + mark + tail if mark else html
+        html = head + self._head().encode() + mark + tail if mark else html
         kept = [pair for pair in headers if pair[0] != "Content-Length"]
         start_response(status, [*kept, ("Content-Length", str(len(html)))])
         return [html]
+
+    def _head(self) -> str:
+        """口令，与要接上的脚本、样式。"""
+        links = (
+            f'<link rel="stylesheet" href="{PATH}{name}">'
+            if name.endswith(".css")
+            else f'<script defer src="{PATH}{name}"></script>'
+            for name in _ASSETS
+        )
+        return "".join((f'<meta name="rizhi-nonce" content="{self._nonce}">', *links))
 
 
 _LATE = f"{ACTION_SECONDS:g} 秒还没有做完，也许稍后会做完：看一眼那一页再决定。"

@@ -212,6 +212,8 @@
     if (Date.now() - made.at < 60e3) location.replace(url(made.page));
   }
 
+  globalThis.rizhiLive = { act, button, make, url }; // 同处接上的别的脚本用
+
   // 等别的脚本数过字、排过版再装
   addEventListener("DOMContentLoaded", () => {
     goNew();
