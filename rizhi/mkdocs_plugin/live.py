@@ -158,7 +158,7 @@ def route(
     more: Mapping[str, Action] = MappingProxyType({}),
 ) -> App:
     """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。`more` 是另外的动作。"""
-    return Live(app, vault, {**ACTIONS, **more}) if is_loopback(host) else app
+    return Live(app, vault, more) if is_loopback(host) else app
 
 
 def is_loopback(host: str) -> bool:
@@ -196,11 +196,12 @@ def _check(environ: Environ, expected: str) -> None:
 class Live:
     """`app` 加上这条路由，并在它给出的每一页里写上口令，接上页面的脚本。"""
 
-    def __init__(self, app: App, vault: Callable[[], Vault], actions: Mapping[str, Action]) -> None:
-        self._app, self._vault, self._actions = app, vault, actions
+    def __init__(self, app: App, vault: Callable[[], Vault], more: Mapping[str, Action]) -> None:
+        self._app, self._vault = app, vault
         self._nonce = secrets.token_urlsafe(32)
         self._busy = Lock()
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
+        self._own = dict(more)  # 这一次 serve 自己的，另加 ACTIONS
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -224,9 +225,11 @@ class Live:
             # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
             data = _received(environ["wsgi.input"], _length(environ))
             _check(environ, self._nonce)
-            action = self._actions.get(environ["PATH_INFO"].removeprefix(PATH))
+            name = environ["PATH_INFO"].removeprefix(PATH)
+            action = self._own.get(name) or ACTIONS.get(name)
             if action is None:
-                raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(self._actions)}。")
+                known = "、".join((*ACTIONS, *self._own))
+                raise _Refused("404 Not Found", f"没有这个动作；有 {known}。")
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             told = {"warnings": refused.warnings} if refused.warnings else {}

@@ -32,7 +32,7 @@
   function keyed(className, text, key, click, more = "") {
     const made = button(className, "", null, click);
     made.append(make("span", { textContent: text }));
-    if (more) made.append(make("small", { textContent: more }));
+    if (more) made.append(" ", make("small", { textContent: more }));
     if (!key) return made;
     made.setAttribute("aria-keyshortcuts", key);
     made.append(make("kbd", { textContent: key === "Space" ? "空格" : key, ariaHidden: "true" }));
@@ -105,6 +105,7 @@
       asked.id = "rz-asked";
       const place = make("section", { className: "rz-card", tabIndex: -1 }, about, asked);
       place.setAttribute("aria-label", "题");
+      place.dataset.card = card.key;
       if (card.input) place.append(writing());
       stage.replaceChildren(progress(), place);
       rizhiTypeset(place);

@@ -79,7 +79,8 @@
       else target.removeAttribute("tabindex");
     }
   });
-  const scrolls = ".rz-output, .rz-output pre, .rz-parts, div.arithmatex, .highlight-ipynb, .rz-graph";
+  const scrolls =
+    ".rz-output, .rz-output pre, .rz-parts, div.arithmatex, .highlight-ipynb, .rz-graph, .rz-card pre code";
 
   // 一段正文：整页，或晚些才放进来的一块
   function typeset(root) {
