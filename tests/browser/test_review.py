@@ -115,6 +115,7 @@ def test_ten_cards_by_keyboard_taken_back_and_reloaded(
     assert _progress(page) == "第 1 张，共 10 张" and _reviewed(vault) == []
     for _ in range(4):
         _answer(page, "3")
+    page.keyboard.press("Escape")  # 也许正在写答案的框里
     page.keyboard.press("s")
     expect(page.locator(".rz-foot")).to_contain_text("跳过了")
     page.reload()
