@@ -229,6 +229,8 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     from rizhi.journal import write as writing
 
     today = today_of(vault)
+    if not (day or day_path(vault, today).exists()):
+        _ask_first(vault, today)
     page = writing.create(vault, day or today, title, now=None if day else today)
     for line in page.warnings:
         _warn(line)
@@ -684,6 +686,19 @@ def _due_lines(vault: Vault, today: date) -> list[str]:
 
     count = count_due(vault, today)
     return [f"今天要复习 {count} 张：rizhi review"] if count else []
+
+
+def _ask_first(vault: Vault, today: date) -> None:
+    """写今天之前先问几张（设置里的 ask）；不是终端，没有人答，就不问。"""
+    if not (vault.config.get("ask") and _in_terminal()):
+        return
+    from rizhi.recall import session
+
+    _ask_each(vault, partial(session.begin, vault, today), session.to_ask(vault))
+
+
+def _in_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -> None:

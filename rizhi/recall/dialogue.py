@@ -81,7 +81,7 @@ def review(
     course = _Course(vault, clock)
     try:
         found = begin()
-        if (yield from _settle_doubts(course, found)):
+        if most is None and (yield from _settle_doubts(course, found)):
             found = begin()
         course.asks, course.latest, course.size = found.asks[:most], found.latest, _size(vault)
         course.said += report.session_lines(found) if most is None else ()

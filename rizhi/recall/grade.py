@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from rizhi.recall import printed
-from rizhi.recall.cards import PRINTED, Card, Verdict
+from rizhi.recall import printed, shapes
+from rizhi.recall.cards import PRINTED, SHAPED, Card, Verdict
 from rizhi.vault import Vault
 
 LONGEST = 64 * 1024  # 再长的不比了：没有哪一题要打这么多
@@ -64,4 +64,6 @@ def _printed_hints(vault: Vault, card: Card) -> tuple[str, ...]:
     return _opening(card.answer)
 
 
-_JUDGES: Mapping[str, Judge] = MappingProxyType({PRINTED: Judge(_printed, _printed_hints)})
+_JUDGES: Mapping[str, Judge] = MappingProxyType(
+    {PRINTED: Judge(_printed, _printed_hints), SHAPED: Judge(shapes.grade, shapes.hints)}
+)

@@ -1,13 +1,14 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from rizhi.errors import Fault, RizhiError
-from rizhi.recall import cards, log, schedule
+from rizhi.page import Note, read_notes
+from rizhi.recall import cards, log, schedule, shapes
 from rizhi.recall.cards import Card, Matched
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
@@ -43,7 +44,7 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     """
     events, faults = log.read(vault)
     states = schedule.replay(events)
-    matched = cards.match(cards.read(vault), states)
+    matched = cards.match(deck(vault), states)
     here = {name: states[name] for name in matched.found}
     limit, fresh = _limits(vault, new)
     if note:
@@ -57,6 +58,14 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     waiting = len(schedule.due(here.values(), today))
     latest = max((event.at for event in events), default=None)
     return Session(tuple(asks), waiting, matched, states, tuple(faults), latest)
+
+
+def deck(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+    """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
+    notes = read_notes(vault) if listed is None else list(listed)
+    made = [*cards.read(vault, notes), *shapes.cards(vault, notes)]
+    order = {note.slug: number for number, note in enumerate(notes)}
+    return sorted(made, key=lambda card: order[card.note])
 
 
 def answer(
@@ -154,6 +163,14 @@ def _tail(text: str) -> str:
     """末尾的一段，至多 MAX_ATTEMPT 字节，不切开一个字。"""
     data = text.encode("utf-8", "replace")[-log.MAX_ATTEMPT :]
     return data.decode("utf-8", "ignore")
+
+
+def to_ask(vault: Vault) -> int:
+    """写今天之前先问几张；默认不问。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    return _setting(vault.config.get("ask", 0), "ask")
 
 
 def _limits(vault: Vault, new: int | None) -> tuple[int, int]:
