@@ -14,13 +14,13 @@ from typing import Any
 from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin.passage import Render
 from rizhi.page import Note
+from rizhi.recall import grade as grading
 from rizhi.recall import log, report, schedule, session
-from rizhi.recall.cards import ASKED, CAUGHT, PRINTED, RECITED, SHAPED, Card, Verdict
+from rizhi.recall.cards import PRINTED, RECITED, SHAPED, Card
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.recall.session import Ask, Session
 from rizhi.site import html
-from rizhi.snippets.compare import same_text
 from rizhi.vault import Vault, fingerprint, moment, today
 
 PAGE = "review/index.md"
@@ -36,8 +36,8 @@ search:
 <p>这里的复习要热加载与 JavaScript；终端里是 <code>rizhi review</code>。</p>
 </div>
 """
-# 怎么作答：写一行、写几行、写代码；没有写的看了答案自己评
-_INPUTS = {PRINTED: "lines", SHAPED: "line", RECITED: "code", CAUGHT: "line"}
+# 判得了的怎么作答：写几行、写代码，别的写一行；判不了的看了答案自己评
+_INPUTS = {PRINTED: "lines", RECITED: "code"}
 _TICKS = re.compile("`{3,}")
 
 Answer = dict[str, Any]
@@ -63,6 +63,7 @@ class Review:
         self._built = built
         self._seen: object = None  # 各场由什么排出来：变了就重排
         self._sessions: dict[str, Session] = {}  # 那一篇的，空的是今天的 → 还要答的
+        self._given: dict[str, Ask] = {}  # 给过页面的：笔记正问着删了，答得怎样照记
 
     @property
     def actions(self) -> dict[str, Callable[[Vault, Wanted], Answer]]:
@@ -82,6 +83,7 @@ class Review:
         self._seen = None  # 题也许在笔记之外变了：重读一遍
         slug, day = self._slug(wanted), today(vault)
         found = self._session(vault, slug)
+        self._given |= {_key(ask.card): ask for ask in found.asks}
         faults = [f"{log.NAME}:{f.line} {f.message}。{f.remedy}。" for f in found.faults]
         due = sum(ask.state is not None for ask in found.asks)
         return {
@@ -104,14 +106,11 @@ class Review:
 
     def attempt(self, vault: Vault, wanted: Wanted) -> Answer:
         """交一次答案：对了给出答案，错了不给，也不算。"""
-        ask = self._ask(vault, wanted)
-        said = wanted.get("said")
-        if not isinstance(said, str):
-            raise RizhiError("said 应是一段文字。")
-        verdict = judge(ask.card, said)
+        card = self._ask(vault, wanted).card
+        verdict = grading.grade(vault, card, _text(wanted, "said"))
         if verdict is None:
             raise RizhiError("这一题看了答案自己评。")
-        shown = {"html": self._answer(vault, ask.card)} if verdict.right else {}
+        shown = {"html": self._answer(vault, card)} if verdict.right else {}
         return {"right": verdict.right, "lines": verdict.lines, **shown}
 
     def show(self, vault: Vault, wanted: Wanted) -> Answer:
@@ -121,23 +120,24 @@ class Review:
     def hint(self, vault: Vault, wanted: Wanted) -> Answer:
         """第 `number` 步的提示，从 0 起；`more` 是还有没有下一步。"""
         card, number = self._ask(vault, wanted).card, wanted.get("number")
-        found = hints(card)
+        found = grading.hints(vault, card)
         if type(number) is not int or not 0 <= number < len(found):
             raise RizhiError("没有更多的提示了。")
         text = _fenced(found[number], "python") if card.kind == RECITED else found[number]
         return {"html": self._rendered(vault, text, card), "more": number + 1 < len(found)}
 
     def grade(self, vault: Vault, wanted: Wanted) -> Answer:
-        """记下答得怎样；`events` 是撤回要的。"""
+        """记下答得怎样；`attempt` 是其间答错的，`events` 是撤回要的。"""
         grade, slug, day = wanted.get("grade"), self._slug(wanted), today(vault)
         if type(grade) is not int or not 1 <= grade <= 4:
             raise RizhiError("grade 应是 1 到 4。")
         ask, found = self._ask(vault, wanted), self._session(vault, slug)
-        state, events = session.answer(vault, ask, grade, moment(), day, found.latest)
+        tried = _text(wanted, "attempt") if "attempt" in wanted else ""
+        state, events = session.answer(vault, ask, grade, moment(), day, found.latest, tried)
         self._sessions = {slug: _after(found, ask, state, events)}
         self._seen = self._clues(vault)
         return {
-            "said": _next(state, day),
+            "said": _next(state, day) + self._gone(ask.card),
             "read": self._named(vault, ask.card.note) if state.leech else None,
             "events": [event.id for event in events],
             **_tally(vault, self._sessions[slug], day, slug),
@@ -163,7 +163,7 @@ class Review:
             self._seen, self._sessions = clues, {}
         if slug not in self._sessions:
             notes = self._built().notes
-            self._sessions[slug] = session.begin(vault, today(vault), note=slug, listed=notes)
+            self._sessions[slug] = session.begin(vault, today(vault), note=slug, notes=notes)
         return self._sessions[slug]
 
     def _clues(self, vault: Vault) -> tuple[object, ...]:
@@ -172,27 +172,30 @@ class Review:
     def _ask(self, vault: Vault, wanted: Wanted) -> Ask:
         """页面说的那一张。
 
-        异常：题已经没有了，或今天答过了，抛 _Stale。
+        异常：今天答过了，抛 _Stale；没有给过这一张，抛 RizhiError。
         """
-        key, found = wanted.get("card"), self._session(vault, self._slug(wanted))
-        for ask in found.asks:
-            if _key(ask.card) == key:
-                return ask
+        key, found = _text(wanted, "card"), self._session(vault, self._slug(wanted))
+        asked = {_key(ask.card): ask for ask in found.asks}
+        if key in asked:
+            return asked[key]
         if any(_key(card) == key for card in (*found.matched.found.values(), *found.matched.new)):
             raise _Stale("这一张刚才在别处答过了。")
-        raise _Stale("笔记里没有这一题了：删了，或改过了。答过的都还在。")
+        if key not in self._given:
+            raise RizhiError("没有这一张：刷新这一页再来。")
+        return self._given[key]
 
     def _card(self, vault: Vault, ask: Ask, day: date) -> Answer:
-        card = ask.card
+        card, judged = ask.card, grading.judged(ask.card)
         return {
             "key": _key(card),
             "kind": card.kind,
             "note": self._named(vault, card.note),
             "html": self._rendered(vault, _question(card), card),
-            "input": _INPUTS.get(card.kind, ""),
-            "rows": len(card.answer.splitlines()),
+            "input": _INPUTS.get(card.kind, "line") if judged else "",
+            "start": grading.start(vault, card),
+            "rows": len(card.answer.strip().splitlines()),
             "new": ask.state is None,
-            "hints": bool(hints(card)),
+            "hints": bool(grading.hints(vault, card)),
             "days": _outlook(ask, day),
         }
 
@@ -200,7 +203,14 @@ class Review:
         return self._rendered(vault, _answer(card), card)
 
     def _rendered(self, vault: Vault, text: str, card: Card) -> str:
-        return self._built().render(text, _uri(vault, self._note(card.note)))
+        uris = [_uri(vault, note) for note in self._built().notes if note.slug == card.note]
+        return self._built().render(text, uris[0] if uris else "notes/index.md")
+
+    def _gone(self, card: Card) -> str:
+        """笔记不在了，说一句。"""
+        if any(note.slug == card.note for note in self._built().notes):
+            return ""
+        return f"笔记 {card.note} 已经不在了；答得怎样照记，它回来时历史都在。"
 
     def _slug(self, wanted: Wanted) -> str:
         slug = wanted.get("note")
@@ -215,22 +225,6 @@ class Review:
     def _named(self, vault: Vault, slug: str) -> Answer:
         note = self._note(slug)
         return {"slug": slug, "title": note.title, "url": html.href(PAGE, _uri(vault, note))}
-
-
-def judge(card: Card, said: str) -> Verdict | None:
-    """判一次作答；None 是自己评。"""
-    if card.kind != PRINTED:
-        return None
-    right = same_text(card.answer.rstrip(), said.rstrip())
-    return Verdict(right, ("对。",) if right else ("不对，再想想。",))
-
-
-def hints(card: Card) -> tuple[str, ...]:
-    """一步步的提示。"""
-    if card.kind != ASKED:
-        return ()
-    first = card.answer.partition("\n")[0]
-    return (first[: max(len(first) // 3, 4)] + "…",)
 
 
 def _or_stale(
@@ -255,21 +249,36 @@ def _uri(vault: Vault, note: Note) -> str:
 
 
 def _question(card: Card) -> str:
-    if card.kind != PRINTED:
-        return card.text
-    title, _, source = card.text.partition("\n")
-    return f"{title}：会打印什么？\n\n{_fenced(source, 'python')}"
+    code = _fenced(card.code, "python") if card.code else ""
+    return "\n\n".join(filter(None, (card.prompt, code))) or card.text
 
 
 def _answer(card: Card) -> str:
+    """答案，与答过再给看的：末尾是那一格的代码的，排成代码。"""
+    source = card.text.partition("\n")[2]
+    told = card.after.removesuffix(source) if source else card.after
+    code = _fenced(source, "python") if told != card.after else ""
+    return "\n\n".join(filter(None, (_shown(card), told.strip(), code)))
+
+
+def _shown(card: Card) -> str:
     if card.kind == RECITED:
         return _fenced(card.answer, "python")
-    return _fenced(card.answer, "text") if card.kind in (PRINTED, SHAPED) else card.answer
+    if card.kind == SHAPED:
+        return f"`{card.answer}`"
+    return _fenced(card.answer, "text") if card.kind == PRINTED else card.answer
 
 
 def _fenced(text: str, language: str) -> str:
     ticks = "`" * max(3, *(len(run) + 1 for run in _TICKS.findall(text)), 3)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}\n"
+
+
+def _text(wanted: Wanted, name: str) -> str:
+    text = wanted.get(name)
+    if not isinstance(text, str):
+        raise RizhiError(f"{name} 应是一段文字。")
+    return text
 
 
 def _next(state: State, day: date) -> str:

@@ -6,6 +6,7 @@
   const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [card]}
   const GRADES = ["忘了", "吃力", "记得", "容易"];
   const FORGOT = 1;
+  const HARD = 2;
   const GOOD = 3;
   const KEYS = [
     ["空格、Enter", "看答案；写了答案就是交答案；看过之后是「记得」"],
@@ -49,7 +50,7 @@
     const main = make("div", { className: "rz-main" });
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
-    let found, queue, card, phase, hinted, passed;
+    let found, queue, card, phase, hinted, tries, passed;
     let busy = false;
 
     function kept() {
@@ -92,6 +93,7 @@
     function next() {
       [card] = queue;
       hinted = 0;
+      tries = [];
       if (card) open();
       else finish();
     }
@@ -165,8 +167,9 @@
       side.append(undo, keyed("rz-aside rz-about-keys", "按键", "?", help));
     }
 
-    const grades = () => (!card.input ? [1, 2, 3, 4] : phase === "right" ? [2, 3, 4] : [FORGOT]);
-    const usual = () => (grades().includes(GOOD) ? GOOD : FORGOT);
+    // 打了字、最后看了答案的，就是忘了；答对了的，用过提示、错过，多半是吃力
+    const grades = () => (card.input && phase === "shown" ? [FORGOT] : [1, 2, 3, 4]);
+    const usual = () => (grades().length === 1 ? FORGOT : card.input && (hinted || tries.length) ? HARD : GOOD);
 
     // ---- 做一件 ----
     const written = () => stage.querySelector(".rz-write-in")?.value ?? "";
@@ -177,6 +180,7 @@
       const answer = await ask("review-try", { card: card.key, said });
       if (!answer) return;
       verdict(answer);
+      if (!answer.right) tries.push(said);
       if (answer.right) reveal("right", answer.html);
     }
 
@@ -227,7 +231,7 @@
 
     async function rate(grade) {
       if (phase === "asked" || !grades().includes(grade)) return;
-      const answer = await ask("review-grade", { card: card.key, grade });
+      const answer = await ask("review-grade", { card: card.key, grade, attempt: tries.join("\n\n") });
       if (!answer) return;
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });

@@ -15,7 +15,7 @@ from rizhi.mkdocs_plugin import live_review
 from rizhi.mkdocs_plugin.live_review import Built, Review
 from rizhi.page import read_notes
 from rizhi.recall import log, schedule, session
-from rizhi.recall.cards import ASKED, PRINTED
+from rizhi.recall.cards import ASKED, PRINTED, Card
 from rizhi.vault import Vault, today
 from tests.conftest import Site
 
@@ -112,14 +112,20 @@ def test_an_undo_asks_again_and_is_done_once(page: Page) -> None:
 def test_a_wrong_answer_gives_nothing_away_and_costs_nothing(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    printed = live_review.Card("rope", PRINTED, "两行\nprint(1)\nprint(2.0)", "1\n2.0\n", "x:1")
-    monkeypatch.setattr(session.cards, "read", lambda *_: [printed])
+    printed = Card("rope", PRINTED, "两行\nprint(1)\nprint(2.0)", "1\n2.0\n", "x:1",
+                   prompt="它会打印什么？", code="print(1)\nprint(2.0)",
+                   after="两行\n\n有 **两** 行。\n\nprint(1)\nprint(2.0)", judged=True)  # fmt: skip
+    monkeypatch.setattr(session, "deck", lambda *_: [printed])
     (card,) = page("review")["cards"]
     assert (card["input"], card["rows"]) == ("lines", 2) and "print(1)" in card["html"]
     wrong = page("review-try", card=card["key"], said="1\n3.0")
     assert not wrong["right"] and "html" not in wrong and _bytes(page.vault) == b""
     right = page("review-try", card=card["key"], said="1\n2.0\n\n")
-    assert right["right"] and "2.0" in right["html"]
+    assert right["right"] and "```text\n1\n2.0\n```" in right["html"]
+    assert "有 **两** 行。\n\n```python\nprint(1)\nprint(2.0)\n```" in right["html"]
+    page("review-grade", card=card["key"], grade=2, attempt="1\n3.0")
+    (review,) = [event for event in log.read(page.vault)[0] if event.what == "review"]
+    assert review.fields["attempt"] == "1\n3.0"
 
 
 def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:
@@ -135,19 +141,20 @@ def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:
 
 
 def test_a_note_deleted_while_it_is_asked(page: Page) -> None:
-    key = page.first
-    page("review-grade", card=key, grade=3)
-    gone, kept = (card["key"] for card in page("review")["cards"])
+    first, gone, kept = (card["key"] for card in page("review")["cards"])
     _write(page.vault, "rope", ("v 呢？", "不转。"))
-    page.rebuild()
-    for action in ("review-show", "review-hint", "review-grade"):
-        assert "没有这一题" in page(action, card=gone, grade=3, number=0)["stale"]
     (page.vault.notes / "model/mask.md").unlink()
     page.rebuild()
-    found = page("review")
-    assert [card["key"] for card in found["cards"]] == [kept] and found["done"] == 1
+    assert "看得见" in page("review-show", card=first)["html"]
+    answer = page("review-grade", card=first, grade=3)
+    assert "笔记 mask 已经不在了；答得怎样照记" in answer["said"] and answer["done"] == 1
+    assert "不在了" not in page("review-grade", card=gone, grade=3)["said"]
+    assert [card["key"] for card in page("review")["cards"]] == [kept]
     with pytest.raises(RizhiError, match="没有笔记 mask"):
         page("review", note="mask")
+    _write(page.vault, "mask", ("True 是什么？", "看得见。"))
+    page.rebuild()
+    assert [card["key"] for card in page("review")["cards"]] == [kept]  # 回来了，历史都在
 
 
 def test_a_clock_set_back_is_refused_with_both_times(
@@ -226,11 +233,14 @@ def test_a_card_forgotten_too_often_sends_to_its_note(page: Page) -> None:
         ("review-try", {"said": None}),
         ("review-try", {"said": "自评的题不判"}),
         ("review-show", {"note": "没有"}),
+        ("review-show", {"card": "0" * 16}),
+        ("review-show", {"card": 1}),
+        ("review-grade", {"grade": 3, "attempt": 1}),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(page: Page, action: str, wanted: Any) -> None:
     with pytest.raises(RizhiError, match=r"。$"):
-        page(action, card=page.first, **wanted)
+        page(action, **{"card": page.first, **wanted})
     assert _bytes(page.vault) == b""
 
 
