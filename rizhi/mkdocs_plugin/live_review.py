@@ -254,8 +254,8 @@ def _question(card: Card) -> str:
 
 
 def _answer(card: Card) -> str:
-    """答案，与答过再给看的：末尾是那一格的代码的，排成代码。"""
-    source = card.text.partition("\n")[2]
+    """答案，与答过再给看的：那一格、那一句的代码排成代码。"""
+    source = card.after if card.kind == SHAPED else card.text.partition("\n")[2]
     told = card.after.removesuffix(source) if source else card.after
     code = _fenced(source, "python") if told != card.after else ""
     return "\n\n".join(filter(None, (_shown(card), told.strip(), code)))

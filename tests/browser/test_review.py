@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from rizhi.recall import log, schedule, session
-from rizhi.recall.cards import PRINTED
+from rizhi.recall import grade, log, schedule, session
 from rizhi.vault import Vault, find_vault, today
 from tests.browser.test_axe import AXE, RUN
 from tests.rizhi.mkdocs_plugin.served import Served, serving
@@ -65,7 +64,7 @@ def vault(served: Served) -> Vault:
     log.path(vault).unlink(missing_ok=True)
     now, day = datetime.now().astimezone(), today(vault)
     for ask in session.begin(vault, day).asks:
-        ago = timedelta(days=6 if ask.card.kind == PRINTED else 5)
+        ago = timedelta(days=6 if grade.judged(ask.card) else 5)
         session.answer(vault, ask, 3, now - ago, day - ago, None)
     return vault
 
@@ -253,7 +252,7 @@ def test_every_state_can_be_seen_read_and_touched(
             assert not (phone and short)
 
         asks = session.begin(vault, today(vault)).asks
-        typed = next(ask.card.note for ask in asks if ask.card.kind == PRINTED)
+        typed = next(ask.card.note for ask in asks if grade.judged(ask.card))
         _open(page, served)
         page.get_by_role("button", name="看答案").click()
         for name in ("忘了 明天", "吃力", "记得", "容易"):
