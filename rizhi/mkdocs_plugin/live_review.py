@@ -257,7 +257,8 @@ def _answer(card: Card) -> str:
     """答案，与答过再给看的：那一格、那一句的代码排成代码。"""
     source = card.after if card.kind == SHAPED else card.text.partition("\n")[2]
     told = card.after.removesuffix(source) if source else card.after
-    code = _fenced(source, "python") if told != card.after else ""
+    again = told == card.after or source == card.code  # 题面上已经一字不差地给过的不再给
+    code = "" if again else _fenced(source, "python")
     return "\n\n".join(filter(None, (_shown(card), told.strip(), code)))
 
 

@@ -38,7 +38,7 @@ def renderer(config: MkDocsConfig, vault: Vault, here: str) -> Render:
             for one in fenced.get("custom_fences", ())
         ]
         given = {**settings, "pymdownx.superfences": {**fenced, "custom_fences": custom}}
-        extensions = [*names, _Links(partial(_seen, uri, here))]
+        extensions: list[str | Extension] = [*names, _Links(partial(_seen, uri, here))]
         return Markdown(extensions=extensions, extension_configs=given).convert(text)
 
     return render

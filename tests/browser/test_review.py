@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -228,7 +229,7 @@ def test_two_tabs_and_a_server_that_is_gone(served: Served, vault: Vault, browse
 
 
 @contextmanager
-def _screen(browser: Browser, width: int, scheme: str) -> Iterator[Page]:
+def _screen(browser: Browser, width: int, scheme: Literal["light", "dark"]) -> Iterator[Page]:
     phone = width < 500
     context = browser.new_context(viewport={"width": width, "height": 844}, has_touch=phone,
                                   is_mobile=phone, color_scheme=scheme)  # fmt: skip
@@ -239,7 +240,7 @@ def _screen(browser: Browser, width: int, scheme: str) -> Iterator[Page]:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_state_can_be_seen_read_and_touched(
-    served: Served, vault: Vault, browser: Browser, width: int, scheme: str
+    served: Served, vault: Vault, browser: Browser, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     phone = width < 500
     with _screen(browser, width, scheme) as page:

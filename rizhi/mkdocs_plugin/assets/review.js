@@ -208,7 +208,8 @@
       answer.tabIndex = -1;
       place.append(answer);
       const box = place.querySelector(".rz-write-in");
-      if (box) box.readOnly = true;
+      if (box?.value) box.readOnly = true;
+      else box?.remove();
       rizhiTypeset(answer);
       offer();
       answer.focus({ preventScroll: true });

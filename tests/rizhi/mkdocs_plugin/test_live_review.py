@@ -113,7 +113,7 @@ def test_a_wrong_answer_gives_nothing_away_and_costs_nothing(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = Card("rope", PRINTED, "两行\nprint(1)\nprint(2.0)", "1\n2.0\n", "x:1",
-                   prompt="它会打印什么？", code="print(1)\nprint(2.0)",
+                   prompt="它会打印什么？", code="print(1)",
                    after="两行\n\n有 **两** 行。\n\nprint(1)\nprint(2.0)", judged=True)  # fmt: skip
     monkeypatch.setattr(session, "deck", lambda *_: [printed])
     (card,) = page("review")["cards"]
