@@ -75,7 +75,7 @@ class Review:
             "review-show": _or_stale(self.show),
             "review-hint": _or_stale(self.hint),
             "review-grade": _or_stale(self.grade),
-            "review-undo": self.undo,
+            "review-undo": _or_stale(self.undo),
         }
 
     def begin(self, vault: Vault, wanted: Wanted) -> Answer:
@@ -92,7 +92,7 @@ class Review:
             "cards": [self._card(vault, ask, day) for ask in found.asks],
             "later": 0 if slug else max(found.waiting - due, 0),
             "empty": not (found.states or found.asks),
-            "said": [*faults, *report.doubtful_lines(found)],
+            "problems": [*faults, *report.doubtful_lines(found)],
             **_tally(vault, found, day, slug),
         }
 
@@ -150,7 +150,7 @@ class Review:
             raise RizhiError("events 应是几行日志的 id。")
         written = [event for event in log.read(vault)[0] if event.id in ids]
         if not written:
-            raise RizhiError("这一张已经撤回过了。")
+            raise _Stale("这一张已经撤回过了。")
         session.take_back(vault, written, moment())
         return {"said": "撤回了，再答一遍。"}
 

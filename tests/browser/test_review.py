@@ -45,7 +45,7 @@ CODE = {
     "days": [1, 1, 2, 8],
 }
 SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
-           "said": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
+           "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,7 @@ def test_ten_cards_by_keyboard_taken_back_and_reloaded(
     expect(page.locator(".rz-hint")).to_be_visible()
     _answer(page, "1")
     expect(page.get_by_role("status").first).to_contain_text("上一张：忘了，明天再问。")
+    expect(page.locator(".rz-review [role=alert]")).to_be_empty()
     page.keyboard.press("u")
     expect(page.locator(".rz-card")).to_have_attribute("data-card", first)
     assert _progress(page) == "第 1 张，共 10 张" and _reviewed(vault) == []

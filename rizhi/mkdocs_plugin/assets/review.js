@@ -20,7 +20,7 @@
   ];
 
   const after = (days) => (days === 0 ? "先不问了" : days === 1 ? "明天" : `${days} 天后`);
-  const draft = (card) => `rizhi-answer-${card.key}`;
+  const draft = (card) => `rizhi-answer-${card.key}`; // 没交的：{day, text}
   const link = (textContent, page, className = "") => make("a", { textContent, className, href: url(page) });
 
   function html(className, content) {
@@ -63,7 +63,13 @@
       notice.replaceChildren(...parts.filter(Boolean));
     }
 
-    // 一次只做一件；连不上、做不成的说一句，还在这一张上
+    // 日志坏了的几行一直说着；做不成的一句，到下一次为止
+    function warn(why = "") {
+      const lines = [...(found?.problems ?? []), why].filter(Boolean);
+      warned.replaceChildren(...lines.map((textContent) => make("p", { textContent })));
+    }
+
+    // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来
     async function ask(action, wanted) {
       if (busy) return null;
       busy = true;
@@ -71,10 +77,11 @@
       const answer = await act(action, { ...scope, ...wanted });
       busy = false;
       stage.ariaBusy = "false";
-      warned.replaceChildren();
-      if (answer.error) warned.textContent = answer.error;
-      if (answer.stale) await begin(null, answer.stale);
-      return answer.error || answer.stale ? null : answer;
+      warn(answer.error);
+      if (answer.error) return null;
+      if (!answer.stale) return answer;
+      await begin(null, answer.stale);
+      return undefined;
     }
 
     async function begin(first = null, told = "") {
@@ -85,7 +92,7 @@
       queue = found.cards.filter((one) => !skipped.includes(one.key) || one.key === first);
       queue.sort((a, b) => (b.key === first) - (a.key === first));
       passed = found.cards.length - queue.length;
-      warned.replaceChildren(...found.said.map((textContent) => make("p", { textContent })));
+      warn();
       say(told);
       next();
     }
@@ -124,6 +131,7 @@
       const left = [[queue.length - fresh, note ? "问过的" : "到期的"], [fresh, "新的"]];
       const text = left.filter(([count]) => count).map(([count, name]) => `${name} ${count} 张`).join("，");
       const at = make("strong", { textContent: `第 ${found.done + 1} 张，共 ${total} 张` });
+      if (note) at.prepend(`「${found.note.title}」`);
       return make("div", { className: "rz-progress" }, make("p", {}, at, make("span", { textContent: `还有${text}` })), bar);
     }
 
@@ -132,7 +140,7 @@
       const tag = card.input === "code" || lines ? "textarea" : "input";
       const box = make(tag, {
         className: "rz-write-in",
-        value: localStorage.getItem(draft(card)) ?? card.start ?? "",
+        value: drafted() ?? card.start,
         spellcheck: false,
         autocomplete: "off",
         autocapitalize: "off",
@@ -142,8 +150,16 @@
       box.setAttribute("aria-describedby", "rz-asked");
       if (tag === "textarea") box.rows = Math.max(card.rows + (card.input === "code" ? 2 : 0), 2);
       const ours = card;
-      box.addEventListener("input", () => localStorage.setItem(draft(ours), box.value));
+      box.addEventListener("input", () => {
+        localStorage.setItem(draft(ours), JSON.stringify({ day: found.day, text: box.value }));
+      });
       return box;
+    }
+
+    // 写了一半的代码留着；形状题的大小一天一换，昨天的不算
+    function drafted() {
+      const old = JSON.parse(localStorage.getItem(draft(card)));
+      return old && (card.input === "code" || old.day === found.day) ? old.text : undefined;
     }
 
     // 下面一排：此刻能做什么
@@ -237,7 +253,8 @@
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
       localStorage.removeItem(draft(card));
-      Object.assign(found, answer);
+      const { done, forgot, tomorrow } = answer;
+      Object.assign(found, { done, forgot, tomorrow });
       const read = answer.read && make("a", { href: answer.read.url, textContent: answer.read.title });
       say(`上一张：${GRADES[grade - 1]}，${answer.said}`, read);
       queue.shift();
@@ -258,9 +275,10 @@
       const last = old.undo.at(-1);
       if (!last) return;
       const answer = await ask("review-undo", { events: last.events });
-      if (warned.textContent && !answer) return keep({ ...old, undo: old.undo.slice(0, -1) });
+      if (answer === null) return;
       keep({ ...old, undo: old.undo.slice(0, -1) });
-      await begin(last.card, answer?.said);
+      if (answer) await begin(last.card, answer.said);
+      else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
     }
 
     function help() {
@@ -320,7 +338,7 @@
     function pressed(event) {
       if (!card && event.key !== "u") return;
       const { target, key } = event;
-      if (stage.querySelector("dialog[open]")) return;
+      if (document.querySelector("dialog[open], #__search:checked")) return;
       if (target.matches(".rz-write-in")) {
         if (key === "Escape") stage.querySelector(".rz-card").focus();
         if (key === "Enter" && !target.readOnly) enter(event);
