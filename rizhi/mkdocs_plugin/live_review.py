@@ -123,7 +123,7 @@ class Review:
         found = grading.hints(vault, card)
         if type(number) is not int or not 0 <= number < len(found):
             raise RizhiError("没有更多的提示了。")
-        text = _fenced(found[number], "python") if card.kind == RECITED else found[number]
+        text = _fenced(found[number], "python") if card.kind == RECITED else _closed(found[number])
         return {"html": self._rendered(vault, text, card), "more": number + 1 < len(found)}
 
     def grade(self, vault: Vault, wanted: Wanted) -> Answer:
@@ -273,6 +273,13 @@ def _shown(card: Card) -> str:
 def _fenced(text: str, language: str) -> str:
     ticks = "`" * max(3, *(len(run) + 1 for run in _TICKS.findall(text)), 3)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}\n"
+
+
+def _closed(text: str) -> str:
+    """说了一半的话：切在代码、公式当中的，记号去掉。"""
+    for mark in "`$":
+        text = text.replace(mark, "") if text.count(mark) % 2 else text
+    return text
 
 
 def _text(wanted: Wanted, name: str) -> str:

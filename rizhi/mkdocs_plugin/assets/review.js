@@ -131,7 +131,6 @@
       const left = [[queue.length - fresh, note ? "问过的" : "到期的"], [fresh, "新的"]];
       const text = left.filter(([count]) => count).map(([count, name]) => `${name} ${count} 张`).join("，");
       const at = make("strong", { textContent: `第 ${found.done + 1} 张，共 ${total} 张` });
-      if (note) at.prepend(`「${found.note.title}」`);
       return make("div", { className: "rz-progress" }, make("p", {}, at, make("span", { textContent: `还有${text}` })), bar);
     }
 

@@ -127,6 +127,13 @@ def test_a_wrong_answer_gives_nothing_away_and_costs_nothing(
     assert review.fields["attempt"] == "1\n3.0"
 
 
+def test_a_hint_cut_within_code_shows_no_stray_mark(page: Page) -> None:
+    _write(page.vault, "mask", ("形状？", "`(B, H, T, S)` 与 `(B, 1, 1, S)` 都可以。"))
+    page.rebuild()
+    hint = page("review-hint", card=page.first, number=0)
+    assert hint["html"].startswith("<p>(B, H, ") and hint["more"]
+
+
 def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:
     other = Page(page.vault)
     key = page.first
