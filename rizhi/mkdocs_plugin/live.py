@@ -20,6 +20,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from rizhi import store
@@ -40,12 +41,14 @@ MAX_BYTES = 64 << 10
 ACTION_SECONDS = 30.0
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f\\u2028\\u2029\\ud800-\\udfff]")
 _KINDS = {".css": "text/css", ".js": "text/javascript"}
-# 每一页接上的样式与脚本，照这个次序
+# 每一页接上的样式与脚本，照这个次序：别的脚本用 live.js 的 `rizhiLive`
 _ASSETS = (
     "live.css",
     "live.js",
     "run.css",
     "run.js",
+    "review.css",
+    "review.js",
 )
 
 Answer = dict[str, Any]
@@ -156,9 +159,14 @@ def _text(wanted: Mapping[str, Any], name: str) -> str:
 # ---- 路由 ----
 
 
-def route(app: App, host: str, vault: Callable[[], Vault]) -> App:
-    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。"""
-    return Live(app, vault) if is_loopback(host) else app
+def route(
+    app: App,
+    host: str,
+    vault: Callable[[], Vault],
+    more: Mapping[str, Action] = MappingProxyType({}),
+) -> App:
+    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。`more` 是另外的动作。"""
+    return Live(app, vault, more) if is_loopback(host) else app
 
 
 def is_loopback(host: str) -> bool:
@@ -196,14 +204,15 @@ def _check(environ: Environ, expected: str) -> None:
 class Live:
     """`app` 加上这条路由，并在它给出的每一页里写上口令，接上页面的脚本。"""
 
-    def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
+    def __init__(self, app: App, vault: Callable[[], Vault], more: Mapping[str, Action]) -> None:
         self._app, self._vault = app, vault
         self._nonce = secrets.token_urlsafe(32)
         self._busy = Lock()
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
         runs = Runs()
         self._streams: dict[str, Stream] = {"run": runs.run}
-        self._own: dict[str, Action] = {"stop": runs.stop}  # 这一次 serve 自己的，另加 ACTIONS
+        # 这一次 serve 自己的，另加 ACTIONS
+        self._own: dict[str, Action] = {"stop": runs.stop, **more}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -7,26 +7,29 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import TypeVar
 
 from rizhi import notes
-from rizhi.errors import RizhiError
 from rizhi.page import Note, read_notes
+from rizhi.recall import recorded
+from rizhi.recall.recorded import Asked
 from rizhi.recall.schedule import State
-from rizhi.snippets import record as records
 from rizhi.vault import Vault, module_of
 
 K = TypeVar("K")
 ASKED, PRINTED, SHAPED = "自测", "输出", "形状"
 RECITED, CAUGHT = "默写", "哪个检验会红"
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
-_LINES, _WIDTH = 3, 90  # 问「会打印什么」的，至多这么长
 _LOOSE = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class Card:
-    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看；`symbol` 是问到的源码包里的名字。"""
+    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看；`symbol` 是问到的源码包里的名字。
+
+    `text` 认出是哪一题。问的时候给看 `prompt` 与 `code`（都空着就是 `text`），答过再给看 `after`。
+    """
 
     note: str
     kind: str
@@ -34,6 +37,15 @@ class Card:
     answer: str
     where: str
     symbol: str = ""
+    prompt: str = ""
+    code: str = ""
+    after: str = ""
+    judged: bool = False  # 打的字判得了对错；判不了的自己评
+
+    @property
+    def face(self) -> str:
+        """题面：先一句话，再是代码。"""
+        return "\n\n".join(filter(None, (self.prompt, self.code))) or self.text
 
 
 @dataclass(frozen=True)
@@ -59,13 +71,25 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault) -> list[Card]:
-    """全部的题，按笔记的次序；草稿里的不问。"""
+def read(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+    """自测与记录过的格子，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
     role = notes.note_roles(vault).get("questions", "")
-    finished = [note for note in read_notes(vault) if not note.draft and note.text]
-    return [
-        card for note in finished for card in (*_asked(vault, note, role), *_printed(vault, note))
-    ]
+    listed = read_notes(vault) if listed is None else listed
+    finished = [note for note in listed if not note.draft and note.text]
+    paths = {note.slug: snippet_of(vault, note) for note in finished}
+    known = recorded.known(vault, sorted({path for path in paths.values() if path}))
+    cards: list[Card] = []
+    for note in finished:
+        cards += _asked(vault, note, role)
+        path = paths[note.slug]
+        cards += [_printed(vault, note, path, cell) for cell in known[path].cells] if path else []
+    return cards
+
+
+def snippet_of(vault: Vault, note: Note) -> Path | None:
+    """一篇笔记的片段；没有就是 None。"""
+    path = vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
+    return path if path.is_file() else None
 
 
 def _asked(vault: Vault, note: Note, role: str) -> Iterator[Card]:
@@ -74,24 +98,33 @@ def _asked(vault: Vault, note: Note, role: str) -> Iterator[Card]:
         yield Card(note.slug, ASKED, text, said, where)
 
 
-def _printed(vault: Vault, note: Note) -> Iterator[Card]:
-    """记录是新的短格子：问它打印什么。检验不印什么，长的看不完。"""
-    path = vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
-    if not path.is_file():
-        return
-    try:
-        loaded = records.load(vault, path)
-    except RizhiError:
-        return  # 片段读不懂由 check 说；这一篇就没有这种题
-    if loaded.snippet is None or loaded.record is None or loaded.state != "fresh":
-        return  # 记录不新，答案就不作数
-    for cell in loaded.snippet.code_cells:
-        out = loaded.record.output(cell.title)
-        lines = cell.source.strip().splitlines()
-        short = len(lines) <= _LINES and all(len(line) <= _WIDTH for line in lines)
-        if out and out.text.strip() and not out.figures and short and not cell.checks:
-            where = f"{vault.relative(path)}:{cell.line}"
-            yield Card(note.slug, PRINTED, f"{cell.title}\n{cell.source.strip()}", out.text, where)
+def _printed(vault: Vault, note: Note, path: Path, cell: Asked) -> Card:
+    """问一格打印什么；坏格子问会错在哪，猜不到它打印什么的自己评。"""
+    bad = cell.title.startswith("坏")
+    count = len(cell.printed.strip().splitlines())
+    asked = f"它会打印什么？共 {count} 行。" if cell.sure else "别去跑它：想一想会看到什么。"
+    told = [cell.title, _told(note, path.stem, cell.title), cell.source]
+    return Card(
+        note.slug,
+        PRINTED,
+        f"{cell.title}\n{cell.source}",
+        cell.printed,
+        f"{vault.relative(path)}:{cell.line}",
+        prompt=f"这段代码会错在哪？{asked}" if bad else asked,
+        code=cell.face,
+        after="\n\n".join(filter(None, told)),
+        judged=cell.sure,
+    )
+
+
+def _told(note: Note, module: str, title: str) -> str:
+    """笔记里嵌着这一格的围栏上面的那一段。"""
+    document, line = note.document, f"{module}:{title}"
+    for span in document.spans:
+        if span.info == "snippet" and line in document.text[span.start : span.end].splitlines():
+            above = [b for b in document.blocks if b.kind == "paragraph" and b.end <= span.start]
+            return document.text[above[-1].start : above[-1].end].strip() if above else ""
+    return ""
 
 
 # ---- 认得出是同一题 ----

@@ -1,13 +1,14 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from rizhi.errors import Fault, RizhiError
-from rizhi.recall import cards, log, schedule
+from rizhi.page import Note, read_notes
+from rizhi.recall import cards, log, schedule, shapes
 from rizhi.recall.cards import Card, Matched
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
@@ -36,14 +37,20 @@ class Session:
     latest: datetime | None
 
 
-def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> Session:
-    """排出今天要答的；`note` 只问那一篇的，到不到期都问。
+def begin(
+    vault: Vault,
+    today: date,
+    new: int | None = None,
+    note: str = "",
+    notes: Iterable[Note] | None = None,
+) -> Session:
+    """排出今天要答的；`note` 只问那一篇的，到不到期都问；`notes` 是已经读好的笔记。
 
     异常：日志读不到，或模板排不出来，抛 RizhiError。
     """
     events, faults = log.read(vault)
     states = schedule.replay(events)
-    matched = cards.match(cards.read(vault), states)
+    matched = cards.match(deck(vault, notes), states)
     here = {name: states[name] for name in matched.found}
     limit, fresh = _limits(vault, new)
     if note:
@@ -59,19 +66,30 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     return Session(tuple(asks), waiting, matched, states, tuple(faults), latest)
 
 
+def deck(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+    """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
+    notes = read_notes(vault) if listed is None else list(listed)
+    made = [*cards.read(vault, notes), *shapes.cards(vault, notes)]
+    order = {note.slug: number for number, note in enumerate(notes)}
+    return sorted(made, key=lambda card: order[card.note])
+
+
 def answer(
-    vault: Vault, ask: Ask, grade: int, moment: datetime, today: date, latest: datetime | None
+    vault: Vault,
+    ask: Ask,
+    grade: int,
+    moment: datetime,
+    today: date,
+    latest: datetime | None,
+    attempt: str = "",
 ) -> tuple[State, list[Event]]:
     """记下答得怎样：新的先出生，改了字的先对上，忘得太多的让它睡；返回现在的状态与写下的行。
 
+    `attempt` 是答错的，太长的只留末尾。
+
     异常：时钟拨回到上一次复习之前，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
     """
-    if latest and moment < latest:
-        here = moment.tzinfo
-        raise RizhiError(
-            f"时钟往回拨了：上一次复习记在 {latest.astimezone(here):%Y-%m-%d %H:%M:%S}，"
-            f"现在是 {moment:%Y-%m-%d %H:%M:%S}。把时钟拨正再来。"
-        )
+    _forward(moment, latest)
     card, name = ask.card, ask.state.card if ask.state else secrets.token_hex(5)
     told = {"card": name, "note": card.note, "text": card.text}
     events = []
@@ -79,13 +97,43 @@ def answer(
         events.append(log.event("born", moment, **told, kind=card.kind, day=str(today)))
     elif (ask.state.text, ask.state.note) != (card.text, card.note):
         events.append(log.event("match", moment, **told))
-    events.append(log.event("review", moment, card=name, grade=grade, day=str(today)))
+    tried = {"attempt": _tail(attempt)} if attempt else {}
+    events.append(log.event("review", moment, card=name, grade=grade, day=str(today), **tried))
     before = ask.state or schedule.replay(events[:1])[name]
     now = schedule.after(before, grade, today)
     if now.leech:
         events.append(log.event("sleep", moment, card=name))
     log.append(vault, events)
     return now, events
+
+
+def settle_doubt(
+    vault: Vault,
+    card: Card,
+    name: str | None,
+    moment: datetime,
+    today: date,
+    latest: datetime | None,
+) -> None:
+    """说不准的一题有了答案，记下：`name` 是它就是的那一张，None 是一张新的。
+
+    异常：同 `answer`。
+    """
+    _forward(moment, latest)
+    told = {"card": name or secrets.token_hex(5), "note": card.note, "text": card.text}
+    born = {"kind": card.kind, "day": str(today)}
+    made = log.event("match", moment, **told) if name else log.event("born", moment, **told, **born)
+    log.append(vault, [made])
+
+
+def answered(vault: Vault, ask: Ask, today: date) -> bool:
+    """别处（另一个终端、网页）今天是不是已经答过这一张：同一题一天只记一次。"""
+    name, card = ask.state.card if ask.state else "", ask.card
+    return any(
+        s.last == today
+        and (s.card == name or (s.kind, s.note, s.text) == (card.kind, card.note, card.text))
+        for s in schedule.replay(log.read(vault)[0]).values()
+    )
 
 
 def take_back(vault: Vault, events: Sequence[Event], moment: datetime) -> None:
@@ -105,6 +153,30 @@ def count_due(vault: Vault, today: date) -> int:
     states = schedule.replay(log.read(vault)[0])
     listed, _ = schedule.share(states, today, _limits(vault, None)[0], 0)
     return len(listed)
+
+
+def _forward(moment: datetime, latest: datetime | None) -> None:
+    """异常：时钟拨回到日志的最后一行之前，抛 RizhiError。"""
+    if latest and moment < latest:
+        here = moment.tzinfo
+        raise RizhiError(
+            f"时钟往回拨了：上一次复习记在 {latest.astimezone(here):%Y-%m-%d %H:%M:%S}，"
+            f"现在是 {moment:%Y-%m-%d %H:%M:%S}。把时钟拨正再来。"
+        )
+
+
+def _tail(text: str) -> str:
+    """末尾的一段，至多 MAX_ATTEMPT 字节，不切开一个字。"""
+    data = text.encode("utf-8", "replace")[-log.MAX_ATTEMPT :]
+    return data.decode("utf-8", "ignore")
+
+
+def to_ask(vault: Vault) -> int:
+    """写今天之前先问几张；默认不问。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    return _setting(vault.config.get("ask", 0), "ask")
 
 
 def _limits(vault: Vault, new: int | None) -> tuple[int, int]:

@@ -75,7 +75,6 @@
     place.insertBefore(said, block(place));
   }
 
-  window.rizhiLive = { make, button, send, act }; // 后面接上的脚本也用
 
   // ---- 待办 ----
   const boxOf = (item) => item.querySelector(":scope > .task-list-indicator, :scope > p > .task-list-indicator");
@@ -217,6 +216,8 @@
     forget(NEW);
     if (Date.now() - made.at < 60e3) location.replace(url(made.page));
   }
+
+  globalThis.rizhiLive = { act, button, make, send, url }; // 同处接上的别的脚本用
 
   // 等别的脚本数过字、排过版再装
   addEventListener("DOMContentLoaded", () => {
