@@ -75,7 +75,6 @@
     place.insertBefore(said, block(place));
   }
 
-
   // ---- 待办 ----
   const boxOf = (item) => item.querySelector(":scope > .task-list-indicator, :scope > p > .task-list-indicator");
   const same = (todo) => [...document.querySelectorAll(`li[data-todo="${todo}"]`)];
