@@ -348,7 +348,7 @@ def _run_names(path: Path, source: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _canonical_text(path: Path, source: str) -> str:
-    return _canonical(syntax_tree(path, source))
+    return canonical(syntax_tree(path, source))
 
 
 def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
@@ -413,16 +413,16 @@ def _files(name: str) -> Iterator[str]:
     yield "/".join(parts) + ".py"
 
 
-def _canonical(node: Any) -> str:
-    """语法树的规范写法：`ast.dump` 的文本随 Python 版本变，这里只留非空的字段。"""
+def canonical(node: Any) -> str:
+    """语法树的规范写法，文档字符串不算：`ast.dump` 的文本随 Python 版本变，这里只留非空的字段。"""
     if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
+        return f"[{','.join(map(canonical, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
         fields["body"] = node.body[1:]
-    kept = (f"{k}={_canonical(v)}" for k, v in fields.items() if v is not None and v != [])
+    kept = (f"{k}={canonical(v)}" for k, v in fields.items() if v is not None and v != [])
     return f"{type(node).__name__}({','.join(kept)})"
 
 
