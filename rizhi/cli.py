@@ -149,6 +149,14 @@ def _group_names(vault: Vault) -> list[str]:
 
 
 @_completed
+def _asleep_names(vault: Vault) -> list[str]:
+    from rizhi.recall import log, session
+
+    sleeping = session.asleep(log.read(vault)[0])
+    return sorted({name for state in sleeping for name in (state.card, state.note)})
+
+
+@_completed
 def _section_names(vault: Vault) -> list[str]:
     from rizhi.journal.day import read_day
     from rizhi.journal.edit import section_names
@@ -584,13 +592,24 @@ def export(vault: Vault, folder: Path) -> None:
     shell_complete=_note_names,
     help="只复习这一篇的，没到期的也问。",
 )
+@click.option(
+    "--wake",
+    is_flag=False,
+    flag_value="",
+    metavar="[编号或笔记]",
+    shell_complete=_asleep_names,
+    help="叫醒老是忘、睡着了的；不写哪一张就列出来。",
+)
 @JSON
 @in_vault
-def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
+def review(vault: Vault, fresh: int | None, slug: str, wake: str | None, as_json: bool) -> None:
     """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
     from rizhi.page import read_notes
     from rizhi.recall import report, session
 
+    if wake is not None:
+        _wake(vault, wake, as_json)
+        return
     if slug and slug not in {note.slug for note in read_notes(vault)}:
         raise RizhiError(f"没有笔记 {slug}。")
     found = session.begin(vault, today_of(vault), fresh, slug)
@@ -685,15 +704,28 @@ def _due_lines(vault: Vault, today: date) -> list[str]:
     return [f"今天要复习 {count} 张：rizhi review"] if count else []
 
 
+def _wake(vault: Vault, wanted: str, as_json: bool) -> None:
+    from rizhi.recall import log, report, session
+
+    if not wanted:
+        states = session.asleep(log.read(vault)[0])
+        data = [{"id": s.card, "note": s.note, "kind": s.kind, "text": s.text} for s in states]
+        _report(as_json, data, report.asleep_lines(states))
+        return
+    for state in session.wake(vault, wanted, moment(), today_of(vault)):
+        click.echo(f"叫醒了：{state.text.partition(chr(10))[0]}（{state.note}）")
+
+
 def _ask_each(vault: Vault, found: Any) -> None:
     """一张一张地问；每答一张就记下，所以停在哪里都不丢。"""
-    from rizhi.recall import session
+    from rizhi.recall import report, session
 
     written: list[tuple[int, list[Any]]] = []
     latest, at, answered = found.latest, 0, dict[int, str]()
     while at < len(found.asks):
         ask = found.asks[at]
         click.echo(f"\n[{at + 1}/{len(found.asks)}] {ask.card.note} · {ask.card.kind}")
+        _lines(report.changed_lines(ask))
         grade = _ask(ask.card)
         if grade == "q":
             break
@@ -712,8 +744,10 @@ def _ask_each(vault: Vault, found: Any) -> None:
             latest = max(event.at for event in events)
             written.append((at, events))
             answered[at] = grade
+            _lines(report.diff_lines(ask))
             if state.leech:
                 click.echo(f"这一张老是忘，先不问了。去读一遍：{ask.card.where}")
+                click.echo(f"读过了就叫醒它：rizhi review --wake {state.card}")
             else:
                 click.echo(f"{(state.due - today).days} 天后再问（{state.due}）。")
         at += 1

@@ -12,13 +12,13 @@ from typing import TypeVar
 from rizhi import notes
 from rizhi.errors import RizhiError
 from rizhi.page import Note, read_notes
+from rizhi.recall.log import KINDS
 from rizhi.recall.schedule import State
 from rizhi.snippets import record as records
 from rizhi.vault import Vault, module_of
 
 K = TypeVar("K")
-ASKED, PRINTED, SHAPED = "自测", "输出", "形状"
-RECITED, CAUGHT = "默写", "哪个检验会红"
+ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
 _LINES, _WIDTH = 3, 90  # 问「会打印什么」的，至多这么长
 _LOOSE = re.compile(r"[\W_]+")

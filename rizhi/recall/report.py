@@ -1,8 +1,10 @@
 """一次复习排成给人看的行与 JSON；载入 FSRS 要十几毫秒，所以不在 output 里。"""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rizhi.recall.session import Session
+from rizhi.recall.schedule import State
+from rizhi.recall.session import Ask, Session
 
 
 def session_lines(session: Session) -> list[str]:
@@ -27,6 +29,25 @@ def doubtful_lines(session: Session) -> list[str]:
     ]
 
 
+def changed_lines(ask: Ask) -> list[str]:
+    """问之前说：上一次答过之后，哪些源码改了；改在哪里答过再说，默写的题会泄底。"""
+    names = "、".join(one.symbol for one in ask.changed)
+    return [f"{names} 改了，答完看改在哪里。"] if names else []
+
+
+def diff_lines(ask: Ask) -> list[str]:
+    """答过之后说：源码改在哪里。"""
+    return [line for c in ask.changed for line in (f"{c.symbol}：", *_indented(c.diff))]
+
+
+def asleep_lines(states: Sequence[State]) -> list[str]:
+    """睡着的各张，一行一张。"""
+    if not states:
+        return ["没有睡着的。"]
+    lines = [f"{s.card}  {s.note} · {s.kind}  {_first(s.text)}" for s in states]
+    return [*lines, "读过了就叫醒：rizhi review --wake 编号，或笔记的名字。"]
+
+
 def session_dict(session: Session) -> dict[str, Any]:
     """`--json`：今天要答的各张。"""
     return {
@@ -39,8 +60,20 @@ def session_dict(session: Session) -> dict[str, Any]:
                 "text": ask.card.text,
                 "answer": ask.card.answer,
                 "where": ask.card.where,
+                "why": ask.why,
+                "changed": [{"symbol": c.symbol, "diff": list(c.diff)} for c in ask.changed],
                 "due": ask.state.due.isoformat() if ask.state else None,
             }
             for ask in session.asks
         ],
     }
+
+
+def _indented(rows: Iterable[str]) -> Iterable[str]:
+    return (f"    {row}".rstrip() for row in rows)
+
+
+def _first(text: str) -> str:
+    """题目的头一行，太长的截去后面。"""
+    line = text.partition("\n")[0]
+    return f"{line[:40]}…" if len(line) > 40 else line

@@ -4,11 +4,11 @@
 与今早八点就算一天。学习步骤都空着，随机的抖动关掉，换成由卡片定的 ±5%，重放才得同样的结果。
 """
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from zlib import crc32
 
 from fsrs import Card as Memory
 from fsrs import Rating, Scheduler
@@ -36,6 +36,7 @@ class State:
     run: int = 0  # 连着忘了几次
     lapses: int = 0  # 记住之后又忘的次数
     asleep: str = ""  # 让它睡的那一行的 id
+    code: tuple[str, ...] = ()  # 上一次答的时候，笔记显示的各段源码，是 code 行的 id
 
     @property
     def leech(self) -> bool:
@@ -47,7 +48,7 @@ def replay(events: Iterable[Event]) -> dict[str, State]:
     states: dict[str, State] = {}
     answered: set[tuple[str, str]] = set()
     for event in _in_order(events):
-        card = event.fields["card"]
+        card = event.fields.get("card", "")
         if event.what == "born":
             states.setdefault(card, _born(event))
         elif card not in states:
@@ -58,16 +59,17 @@ def replay(events: Iterable[Event]) -> dict[str, State]:
             )
         elif event.what == "sleep":
             states[card] = replace(states[card], asleep=event.id)
+        elif event.what == "wake":
+            states[card] = replace(states[card], asleep="", run=0, lapses=0)
         elif (card, event.fields["day"]) not in answered:
             answered.add((card, event.fields["day"]))
-            states[card] = after(
-                states[card], event.fields["grade"], date.fromisoformat(event.fields["day"])
-            )
+            fields, day = event.fields, date.fromisoformat(event.fields["day"])
+            states[card] = after(states[card], fields["grade"], day, fields.get("code", ()))
     return states
 
 
-def after(state: State, grade: int, day: date) -> State:
-    """这一天答了之后的状态。"""
+def after(state: State, grade: int, day: date, code: Sequence[str] = ()) -> State:
+    """这一天答了之后的状态；`code` 是那时笔记显示的源码。"""
     memory, _ = _scheduler().review_card(state.memory, Rating(grade), noon(day))
     again = grade == AGAIN
     count = state.reviews + 1
@@ -79,6 +81,7 @@ def after(state: State, grade: int, day: date) -> State:
         last=day,
         run=state.run + 1 if again else 0,
         lapses=state.lapses + (again and state.reviews > 0 and state.run == 0),
+        code=tuple(code),
     )
 
 
@@ -148,5 +151,5 @@ def _day(event: Event) -> str:
 
 def _spread(card: str, count: int, days: int) -> int:
     """把同一天到期的一堆摊开：±5%，由卡片与次数定，重放得同样的数。"""
-    shift = random.Random(f"{card}:{count}").uniform(-SPREAD, SPREAD)  # noqa: S311
-    return max(1, round(days * (1 + shift)))
+    drawn = crc32(f"{card}:{count}".encode()) / 2**32
+    return max(1, round(days * (1 + SPREAD * (2 * drawn - 1))))

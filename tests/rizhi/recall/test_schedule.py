@@ -67,6 +67,11 @@ def test_of_two_answers_a_day_the_first_counts() -> None:
     assert replay([born("c"), two, one]) == replay([born("c"), one])
 
 
+def test_of_two_answers_at_one_moment_the_smaller_id_counts() -> None:
+    one, two = answered("c", 1, DAY, 9, "a"), answered("c", 4, DAY, 9, "b")
+    assert replay([two, one, born("c")]) == replay([born("c"), one])
+
+
 def test_a_day_late_is_placed_by_its_day() -> None:
     """合并进来的旧分支里，答的那天更早：按那天排，不按写进来的先后。"""
     early, late = answered("c", 3, DAY), answered("c", 3, DAY + timedelta(days=3))
