@@ -402,7 +402,8 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     from rizhi import output
     from rizhi.journal import week as weeks
 
-    written = weeks.write(vault, week, today_of(vault), _warn)
+    today = today_of(vault)
+    written = weeks.write(vault, week, today, _warn, partial(_week_of_recall, vault, today))
     _report(as_json, written.data, output.week_lines(written, vault))
 
 
@@ -511,7 +512,8 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.read_stats(vault, today, _warn)
+    recall = _recalled(vault, date.min, today, today)
+    data = lookback.read_stats(vault, today, _warn, recall)
     _report(as_json, data, output.stats_lines(data, today))
 
 
@@ -695,6 +697,23 @@ def _walk(vault: Vault, material: Any) -> None:
         store.append(vault.root, "resume --walk", contained(vault, path), line)
         just.add(day)
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
+
+
+def _recalled(vault: Vault, first: date, last: date, today: date) -> dict[str, Any] | None:
+    """一段日子里复习的数，递给 journal；没有日志就不载入 FSRS。"""
+    from rizhi.recall import log
+
+    if not log.path(vault).exists():
+        return None
+    from rizhi.recall import summary
+
+    return summary.read(vault, first, last, today)
+
+
+def _week_of_recall(vault: Vault, today: date, week: Week) -> dict[str, Any] | None:
+    """那一周复习的数；过去的一周不说接下来。"""
+    data = _recalled(vault, week.days[0], week.days[-1], today)
+    return data | ({} if today in week.days else {"coming": []}) if data else None
 
 
 def _due_lines(vault: Vault, today: date) -> list[str]:

@@ -4,7 +4,7 @@
 与今早八点就算一天。学习步骤都空着，随机的抖动关掉，换成由卡片定的 ±5%，重放才得同样的结果。
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -46,8 +46,7 @@ class State:
 def replay(events: Iterable[Event]) -> dict[str, State]:
     """每张卡片的状态；同一张一天里答了几次，只算头一次。没有 born 的卡片不认得，不在内。"""
     states: dict[str, State] = {}
-    answered: set[tuple[str, str]] = set()
-    for event in _in_order(events):
+    for event in _counted(events):
         card = event.fields.get("card", "")
         if event.what == "born":
             states.setdefault(card, _born(event))
@@ -61,11 +60,21 @@ def replay(events: Iterable[Event]) -> dict[str, State]:
             states[card] = replace(states[card], asleep=event.id)
         elif event.what == "wake":
             states[card] = replace(states[card], asleep="", run=0, lapses=0)
-        elif (card, event.fields["day"]) not in answered:
-            answered.add((card, event.fields["day"]))
+        elif event.what == "review":
             fields, day = event.fields, date.fromisoformat(event.fields["day"])
             states[card] = after(states[card], fields["grade"], day, fields.get("code", ()))
     return states
+
+
+def reviews(events: Iterable[Event]) -> Iterator[tuple[str, date, int]]:
+    """算数的各次：哪一张、哪一天、答得怎样，从早到晚。"""
+    known: set[str] = set()
+    for event in _counted(events):
+        card = event.fields.get("card", "")
+        if event.what == "born":
+            known.add(card)
+        elif event.what == "review" and card in known:
+            yield card, date.fromisoformat(event.fields["day"]), event.fields["grade"]
 
 
 def after(state: State, grade: int, day: date, code: Sequence[str] = ()) -> State:
@@ -135,6 +144,18 @@ def _born(event: Event) -> State:
         Memory(card_id=0, due=noon(day)),
         day,
     )
+
+
+def _counted(events: Iterable[Event]) -> Iterator[Event]:
+    """按次序；同一张一天里答了几次，只留头一次。"""
+    answered: set[tuple[str, str]] = set()
+    for event in _in_order(events):
+        if event.what == "review":
+            at = event.fields["card"], event.fields["day"]
+            if at in answered:
+                continue
+            answered.add(at)
+        yield event
 
 
 def _in_order(events: Iterable[Event]) -> Sequence[Event]:
