@@ -626,6 +626,18 @@ def review(vault: Vault, fresh: int | None, slug: str, wake: str | None, as_json
         _ask_each(vault, found)
 
 
+@main.command(name="export-anki", writes=True)
+@click.argument("file", type=_PATH, metavar="文件.apkg")
+@in_vault
+def export_anki(vault: Vault, file: Path) -> None:
+    """把问过的题写成 Anki 的 .apkg；再写一次、再导入，还是那几张，历史与你在 Anki 里的改动都在。"""
+    from rizhi.recall import anki
+
+    done = anki.export(vault, file, moment())
+    left = f"；还没有问过的 {done.unasked} 张不在内，问过一次才有编号" if done.unasked else ""
+    click.echo(f"{file}：{done.count} 张{left}。知识库没有动。")
+
+
 @main.command(writes=True)
 @click.argument("folder", type=_PATH, metavar="文件夹")
 @in_vault

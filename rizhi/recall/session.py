@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from rizhi.errors import Fault, RizhiError
 from rizhi.recall import cards, changed, log, schedule
@@ -83,9 +84,10 @@ def answer(
         events.append(log.event("match", moment, **told))
     code = changed.of_note(vault, card.note)
     events += changed.lines(vault, code, moment)
-    seen = {"code": [one.id for one in code]} if code else {}
-    graded = {"card": name, "grade": grade, "day": str(today), "why": ask.why}
-    events.append(log.event("review", moment, **graded, **seen))
+    graded: dict[str, Any] = {"card": name, "grade": grade, "day": str(today), "why": ask.why}
+    if code:
+        graded["code"] = [one.id for one in code]
+    events.append(log.event("review", moment, **graded))
     before = ask.state or schedule.replay(events[:1])[name]
     now = schedule.after(before, grade, today)
     if now.leech:
