@@ -44,10 +44,12 @@ class State:
 
 
 def replay(events: Iterable[Event]) -> dict[str, State]:
-    """每张卡片的状态；同一张一天里答了几次，只算头一次。没有 born 的卡片不认得，不在内。"""
+    """每张卡片的状态；同一张一天里答了几次，只算头一次。没有 born 的卡片不认得，不在内。
+
+    两个分支各自头一次问了同一题，是同一张，编号是先出生的那个。
+    """
     states: dict[str, State] = {}
-    for event in _counted(events):
-        card = event.fields.get("card", "")
+    for card, event in _counted(events):
         if event.what == "born":
             states.setdefault(card, _born(event))
         elif card not in states:
@@ -69,8 +71,7 @@ def replay(events: Iterable[Event]) -> dict[str, State]:
 def reviews(events: Iterable[Event]) -> Iterator[tuple[str, date, int]]:
     """算数的各次：哪一张、哪一天、答得怎样，从早到晚。"""
     known: set[str] = set()
-    for event in _counted(events):
-        card = event.fields.get("card", "")
+    for card, event in _counted(events):
         if event.what == "born":
             known.add(card)
         elif event.what == "review" and card in known:
@@ -146,21 +147,49 @@ def _born(event: Event) -> State:
     )
 
 
-def _counted(events: Iterable[Event]) -> Iterator[Event]:
-    """按次序；同一张一天里答了几次，只留头一次。"""
-    answered: set[tuple[str, str]] = set()
-    for event in _in_order(events):
+def _counted(events: Iterable[Event]) -> Iterator[tuple[str, Event]]:
+    """按次序，连同说的是哪一张；同一张一天里答了几次，只留头一次。"""
+    listed = list(events)
+    twins, answered = _twins(listed), set[tuple[str, str]]()
+    for event in _in_order(listed):
+        card = event.fields.get("card", "")
+        card = twins.get(card, card)
         if event.what == "review":
-            at = event.fields["card"], event.fields["day"]
+            at = card, event.fields["day"]
             if at in answered:
                 continue
             answered.add(at)
-        yield event
+        yield card, event
+
+
+def _twins(events: Iterable[Event]) -> dict[str, str]:
+    """两个分支各自头一次问了同一题，合起来是一张：后出生的是哪一张。"""
+    owners: dict[tuple[str, ...], str] = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    twins: dict[str, str] = {}
+    told = [event for event in events if event.what in ("born", "match")]
+    for event in sorted(told, key=lambda event: (event.at, event.id)):
+        fields = event.fields
+        card = twins.get(fields["card"], fields["card"])
+        if event.what == "born" and card not in keys:
+            key = fields["kind"], fields["note"], fields["text"]
+            if key in owners:
+                twins[card] = owners[key]
+                continue
+        elif event.what == "match" and card in keys:  # 改了字：原来的字空出来，别的题可以用
+            key = keys[card][0], fields["note"], fields["text"]
+            if owners.get(keys[card]) == card:
+                del owners[keys[card]]
+        else:
+            continue
+        owners.setdefault(key, card)
+        keys[card] = key
+    return twins
 
 
 def _in_order(events: Iterable[Event]) -> Sequence[Event]:
     """先按 born、match、sleep 与答的那一天，同一天里按（at, id）：补答的日子不会倒着走。"""
-    listed = sorted(events)
+    listed = sorted(events, key=lambda event: (event.at, event.id))
     born = [event for event in listed if event.what == "born"]
     rest = [event for event in listed if event.what != "born"]
     return [*born, *sorted(rest, key=lambda e: (e.fields.get("day") or _day(e), e.at, e.id))]

@@ -90,6 +90,31 @@ def test_a_match_moves_the_words_and_keeps_the_memory() -> None:
     assert replace(now, note=before.note, text=before.text) == before
 
 
+def asked(card: str, text: str, hour: int, what: str = "born") -> Event:
+    told = {"card": card, "note": "n", "text": text}
+    told |= {"kind": "自测", "day": str(DAY)} if what == "born" else {}
+    return Event(datetime(2026, 1, 1, hour, tzinfo=UTC), f"{what}{card}{hour}", what, told)
+
+
+def test_one_question_first_asked_on_two_branches_is_one_card() -> None:
+    """两台电脑各自头一次问了同一题：合起来是一张，先出生的；各天答的都算，一天两次的算头一次。"""
+    later = DAY + timedelta(days=2)
+    ours = [asked("甲", "题", 8), answered("甲", 3, DAY, 8)]
+    theirs = [asked("乙", "题", 9), answered("乙", 1, DAY, 9), answered("乙", 3, later)]
+    states = replay([*theirs, *ours])
+    assert states.keys() == {"甲"} and states["甲"].reviews == 2
+    assert states == replay([*ours, answered("甲", 3, later)])
+
+
+def test_a_new_question_with_the_old_words_of_another_is_new() -> None:
+    """原来那题改了字，又写了一题用它原来的字：是两张。"""
+    moved = [asked("甲", "题", 8), asked("甲", "改过的题", 9, "match"), asked("乙", "题", 10)]
+    assert {name: state.text for name, state in replay(moved).items()} == {
+        "甲": "改过的题",
+        "乙": "题",
+    }
+
+
 def test_leeches() -> None:
     def state(grades: list[int]) -> State:
         days = [DAY + timedelta(days=60 * n) for n in range(len(grades))]
