@@ -16,8 +16,10 @@ def session_lines(session: Session) -> list[str]:
         ]
     old = len(session.asks) - new
     later = session.waiting - old
+    moved = sum(ask.why == "code" for ask in session.asks)
+    why = f"（{moved} 张因代码改了）" if moved else ""
     tail = f"；另有 {later} 张到期的，明天起慢慢来" if later > 0 else ""
-    return [f"{len(session.asks)} 张：到期的 {old}，新的 {new}{tail}。"]
+    return [f"{len(session.asks)} 张：到期的 {old}{why}，新的 {new}{tail}。"]
 
 
 def doubtful_lines(session: Session) -> list[str]:

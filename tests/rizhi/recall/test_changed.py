@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -52,7 +53,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), "utf-8")
 
 
-def written(vault: Vault, what: str) -> list[dict[str, object]]:
+def written(vault: Vault, what: str) -> list[dict[str, Any]]:
     lines = map(json.loads, log.path(vault).read_text("utf-8").splitlines())
     return [line for line in lines if line["what"] == what]
 
@@ -80,6 +81,7 @@ def test_a_change_makes_the_card_due_today_and_shows_where(
     assert "-    return x / math.sqrt(size)" in card["changed"][0]["diff"]
     assert "+    return x / size**0.5" in card["changed"][0]["diff"]
     result = rz("review", at="2026-11-24 21:30", input="\r3")
+    assert "1 张：到期的 1（1 张因代码改了），新的 0。" in result.stdout
     asked, _, answered = result.stdout.partition("为什么要除以根号？")
     assert "llm.model:scale 改了，答完看改在哪里。" in asked and "size**0.5" not in asked
     assert "    +    return x / size**0.5" in answered
@@ -169,7 +171,7 @@ def test_a_long_source_is_cut_and_still_compared(vault: Vault, rz: Run) -> None:
     note(vault, "long", "llm.model:long", "一共几步？")
     rz("review", input="\r3")
     (code,) = written(vault, "code")
-    assert len(str(code["text"]).encode()) <= changed.MAX_TEXT
+    assert len(code["text"].encode()) <= changed.MAX_TEXT
     edit(path, "return x", "return -x")
     (card,) = json.loads(rz("review", "--json", at="2026-11-24 21:00").stdout)["cards"]
     assert card["changed"][0]["diff"] == ["（改的地方在头 4 KB 之后，那时没有记下）"]

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
@@ -16,6 +15,7 @@ from rizhi.recall import log
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State, replay
 from rizhi.vault import Vault, find_vault
+from tests.rizhi.faults import fork, kill_self, wait
 
 START = datetime(2026, 1, 1, 13, tzinfo=UTC)
 
@@ -134,11 +134,19 @@ def test_killed_while_writing_loses_only_the_line_not_finished(vault: Vault, see
     made, draw = events(400), random.Random(seed)
     data, file = written(made), log.path(vault)
     cut = draw.randrange(len(data))
-    child = os.fork()
-    if not child:
-        file.write_bytes(data[:cut])
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    right = os.write
+
+    def torn_write(handle: int, rest: bytes) -> int:
+        right(handle, bytes(rest)[:cut])
+        kill_self()
+        return 0
+
+    def killed() -> None:
+        store.os.write = torn_write
+        log.append(vault, made)
+
+    wait(fork(killed))
+    assert file.read_bytes() == data[:cut]
     whole = data[:cut].count(b"\n")
     rest = made[whole + 1 :]
     log.append(vault, rest)
@@ -172,6 +180,21 @@ def test_cut_at_any_byte_the_whole_lines_are_all_there(vault: Vault) -> None:
     read, faults = log.read(vault)
     assert [fault.line for fault in faults if "读不懂" in fault.message] == [12]
     assert made[-1].id in {e.id for e in read} or made[-1].what == "undo"
+
+
+@pytest.mark.slow  # 每处都要把一万条读一遍
+@pytest.mark.parametrize("seed", range(40))
+def test_ten_thousand_cut_anywhere(seed: int) -> None:
+    made, draw = events(10_000), random.Random(seed)
+    data = written(made)
+    cut = draw.randrange(len(data))
+    whole = data[:cut].count(b"\n")
+    read, faults = log.parse(data[:cut])
+    there = made[: whole + (data[cut : cut + 1] == b"\n")]
+    undone = {one.fields["of"] for one in there if one.what == "undo"}
+    assert [e.id for e in read] == [e.id for e in there if e.what != "undo" and e.id not in undone]
+    torn = [fault.line for fault in faults if "读不懂" in fault.message]
+    assert torn == [whole + 1] * (len(there) == whole and not data[:cut].endswith(b"\n"))
 
 
 REVIEW = '{"id":"1","at":"2026-01-01T00:00:00Z","what":"review","card":"c0",'
