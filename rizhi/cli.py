@@ -590,10 +590,9 @@ def export(vault: Vault, folder: Path) -> None:
 @in_vault
 def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
     """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
-    from rizhi.page import read_notes
     from rizhi.recall import report, session
 
-    if slug and slug not in {note.slug for note in read_notes(vault)}:
+    if slug and slug not in {path.stem for path, _ in markdown_files(vault.notes)}:
         raise RizhiError(f"没有笔记 {slug}。")
     found = session.begin(vault, today_of(vault), fresh, slug)
     for fault in found.faults:

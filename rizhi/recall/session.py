@@ -5,14 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rizhi.errors import Fault, RizhiError
-from rizhi.page import Note, read_notes
-from rizhi.recall import cards, log, schedule, shapes
+from rizhi.recall import cards, log, recorded, schedule, shapes
 from rizhi.recall.cards import Card, Matched
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault
+
+if TYPE_CHECKING:
+    from rizhi.page import Note
 
 REVIEWS, NEW = 15, 5  # 一天至多答几张、其中几张新的
 
@@ -60,11 +63,11 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     return Session(tuple(asks), waiting, matched, states, tuple(faults), latest)
 
 
-def deck(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
     """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
-    notes = read_notes(vault) if listed is None else list(listed)
-    made = [*cards.read(vault, notes), *shapes.cards(vault, notes)]
-    order = {note.slug: number for number, note in enumerate(notes)}
+    noted = recorded.gather(vault, listed)
+    made = [*cards.made(vault, noted), *shapes.cards(vault, noted)]
+    order = {one.slug: number for number, one in enumerate(noted)}
     return sorted(made, key=lambda card: order[card.note])
 
 

@@ -4,12 +4,12 @@ import ast
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
 
-from rizhi.page import read_notes
-from rizhi.recall import grade, shapes
+from rizhi.recall import grade, recorded, shapes
 from rizhi.recall.cards import SHAPED, Card
 from rizhi.snippets import recording
 from rizhi.vault import Vault, find_vault
@@ -74,10 +74,11 @@ def written(computed: Path, tmp_path: Path) -> Vault:
 
 
 def cards(vault: Vault) -> dict[str, Card]:
-    return {card.text.partition("\n")[2]: card for card in shapes.cards(vault, read_notes(vault))}
+    found = shapes.cards(vault, recorded.gather(vault))
+    return {card.text.partition("\n")[2]: card for card in found}
 
 
-def drawn(vault: Vault) -> dict[str, list[dict[str, object]]]:
+def drawn(vault: Vault) -> dict[str, list[dict[str, Any]]]:
     data = json.loads((vault.root / ".rizhi/shapes/heads.json").read_bytes())
     return {line["code"]: line["variants"] for line in data["lines"]}
 

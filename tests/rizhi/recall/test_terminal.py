@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from rizhi import cli
 from rizhi.recall import log, schedule
 from rizhi.snippets import recording
 from rizhi.vault import Vault
 
-Run = Callable[..., object]
+Run = Callable[..., Result]
 SNIPPET = """
 # %% 加
 print(1 + 1, [2])
@@ -261,7 +262,7 @@ def test_new_asks_before_it_writes(asking: Vault) -> None:
 
 
 def test_in_a_pipe_new_asks_nothing(asking: Vault, rz: Run) -> None:
-    assert "[1/2]" not in rz("new").output  # type: ignore[attr-defined]
+    assert "[1/2]" not in rz("new").output
     assert len(list(asking.daily.rglob("*.md"))) == 1 and not log.path(asking).exists()
 
 
@@ -270,4 +271,4 @@ def test_a_wrong_setting_is_told(asking: Vault, rz: Run, monkeypatch: pytest.Mon
     settings.write_text(settings.read_text("utf-8").replace("ask = 2", 'ask = "三"'), "utf-8")
     monkeypatch.setattr(cli, "_in_terminal", lambda: True)
     result = rz("new")
-    assert "ask = '三'：应是不小于 0 的整数" in result.stderr  # type: ignore[attr-defined]
+    assert "ask = '三'：应是不小于 0 的整数" in result.stderr
