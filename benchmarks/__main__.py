@@ -17,7 +17,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "journal": (),
     "llm": ("llm",),
     "paint": ("site", "test"),
-    "recall": (),
     "serve": ("site", "llm"),
     "site": ("site",),
     "snippets": ("llm", "bench"),

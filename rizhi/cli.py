@@ -237,6 +237,8 @@ def new(vault: Vault, day: date | None, title: str, edit: bool) -> None:
     from rizhi.journal import write as writing
 
     today = today_of(vault)
+    if not (day or day_path(vault, today).exists()):
+        _ask_first(vault, today)
     page = writing.create(vault, day or today, title, now=None if day else today)
     for line in page.warnings:
         _warn(line)
@@ -606,24 +608,24 @@ def export(vault: Vault, folder: Path) -> None:
 @in_vault
 def review(vault: Vault, fresh: int | None, slug: str, wake: str | None, as_json: bool) -> None:
     """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
-    from rizhi.page import read_notes
     from rizhi.recall import report, session
 
     if wake is not None:
         _wake(vault, wake, as_json)
         return
-    if slug and slug not in {note.slug for note in read_notes(vault)}:
+    if slug and slug not in {path.stem for path, _ in markdown_files(vault.notes)}:
         raise RizhiError(f"没有笔记 {slug}。")
     found = session.begin(vault, today_of(vault), fresh, slug)
     for fault in found.faults:
         _warn(f"reviews.jsonl:{fault.line} {fault.message}。{fault.remedy}。")
-    for line in report.doubtful_lines(found):
-        _warn(line)
-    if as_json or not found.asks:
-        _report(as_json, report.session_dict(found), report.session_lines(found))
-    else:
-        _lines(report.session_lines(found))
-        _ask_each(vault, found)
+    if as_json:
+        for line in report.doubtful_lines(found):
+            _warn(line)
+        _report(as_json, report.session_dict(found), ())
+        return
+    first = iter([found])
+    begin = partial(session.begin, vault, today_of(vault), fresh, slug)
+    _ask_each(vault, lambda: next(first, None) or begin())
 
 
 @main.command(name="export-anki", writes=True)
@@ -747,88 +749,68 @@ def _wake(vault: Vault, wanted: str, as_json: bool) -> None:
         click.echo(f"叫醒了：{state.text.partition(chr(10))[0]}（{state.note}）")
 
 
-def _ask_each(vault: Vault, found: Any) -> None:
-    """一张一张地问；每答一张就记下，所以停在哪里都不丢。"""
-    from rizhi.recall import report, session
+def _ask_first(vault: Vault, today: date) -> None:
+    """写今天之前先问几张（设置里的 ask）；不是终端，没有人答，就不问。"""
+    if not (vault.config.get("ask") and _in_terminal()):
+        return
+    from rizhi.recall import session
 
-    written: list[tuple[int, list[Any]]] = []
-    latest, at, answered = found.latest, 0, dict[int, str]()
-    while at < len(found.asks):
-        ask = found.asks[at]
-        click.echo(f"\n[{at + 1}/{len(found.asks)}] {ask.card.note} · {ask.card.kind}")
-        _lines(report.changed_lines(ask))
-        grade = _ask(ask.card)
-        if grade == "q":
-            break
-        if grade == "u":
-            if not written:
-                _warn("这一次还没有答过，没有可撤的。")
-                continue
-            at, events = written.pop()
-            session.take_back(vault, events, moment())
-            click.echo("撤回了，再答一遍。")
-            answered.pop(at, None)
-            continue
-        if grade != "s":
-            today = today_of(vault)
-            state, events = session.answer(vault, ask, int(grade), moment(), today, latest)
-            latest = max(event.at for event in events)
-            written.append((at, events))
-            answered[at] = grade
-            _lines(report.diff_lines(ask))
-            if state.leech:
-                click.echo(f"这一张老是忘，先不问了。去读一遍：{ask.card.where}")
-                click.echo(f"读过了就叫醒它：rizhi review --wake {state.card}")
+    _ask_each(vault, partial(session.begin, vault, today), session.to_ask(vault))
+
+
+def _in_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -> None:
+    """一张一张地问，直到问完、他说结束，或按了 Ctrl-C、输入断了。"""
+    from rizhi.recall import dialogue
+
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # 打的不是 UTF-8，判它不对就是了
+    talk = dialogue.review(vault, begin, lambda: (moment(), today_of(vault)), most)
+    stopped = False
+    try:
+        want = next(talk)
+        while True:
+            _lines(want.lines)
+            try:
+                said = _heard(want)
+            except (click.Abort, EOFError, KeyboardInterrupt):
+                stopped = not want.last
+                want = talk.throw(dialogue.Stopped())
             else:
-                click.echo(f"{(state.due - today).days} 天后再问（{state.due}）。")
-        at += 1
-    forgot = sum(grade == "1" for grade in answered.values())
-    click.echo(f"\n答了 {len(answered)} 张，忘了 {forgot} 张。")
+                want = talk.send(said)
+    except StopIteration as end:
+        _lines(end.value)
+    if stopped:
+        raise click.Abort
 
 
-def _ask(card: Any) -> str:
-    """问一张：先想，再看答案，再说答得怎样。返回 1–4、s、u 或 q。"""
-    from rizhi.recall.cards import PRINTED
-    from rizhi.snippets.compare import same_text
-
-    click.echo(card.text if card.kind != PRINTED else card.text.partition("\n")[2])
-    if card.kind == PRINTED:
-        click.echo("它会打印什么？一行行写，空行结束；不写就看答案。")
-        while typed := _typed():
-            if typed in ("s", "u", "q"):
-                return typed
-            if same_text(card.answer.rstrip(), typed.rstrip()):
-                click.echo("对。")
-                return _graded("2 吃力  3 记得  4 容易", "234")
-            click.echo("不对，再想想；不写就看答案。")
-        click.echo(card.answer.rstrip("\n"))
-        return "1"
-    key = _graded("回车看答案  h 提示  s 跳过  u 撤回上一张  q 结束", "\r\nhsuq")
-    if key == "h":
-        click.echo(card.answer.partition("\n")[0][: max(len(card.answer) // 3, 4)] + "…")
-        key = _graded("回车看答案  s 跳过  u 撤回上一张  q 结束", "\r\nsuq")
-    if key in ("s", "u", "q"):
-        return key
-    click.echo(card.answer)
-    return _graded("1 忘了  2 吃力  3 记得  4 容易", "1234suq")
-
-
-def _graded(words: str, keys: str) -> str:
-    """等一个键；别的键不算，输入断了就停。"""
-    click.echo(click.style(words, dim=True))
+def _heard(want: Any) -> str:
+    """等他打的：编辑器里存下的、一个键，或一行。"""
+    if want.words:
+        click.echo(click.style(want.words, dim=True))
+    if want.draft is not None:
+        return _written(want.draft)
+    if not want.keys:
+        return str(click.prompt("", default="", show_default=False, prompt_suffix="> "))
     while True:
-        key = click.getchar()
+        key = click.getchar()[:1] if sys.stdin.isatty() else sys.stdin.read(1)
         if not key:
             raise click.Abort
-        if key in keys:
+        if key in want.keys:
             return key
 
 
-def _typed() -> str:
-    lines = []
-    while line := click.prompt("", default="", show_default=False, prompt_suffix="> "):
-        lines.append(line)
-    return "\n".join(lines)
+def _written(draft: str) -> str:
+    """在他自己的编辑器里写的；没有存、开不起来就是空的。"""
+    try:
+        return click.edit(draft, extension=".py") or ""
+    except (click.ClickException, ValueError) as error:
+        why = "引号没有成对" if isinstance(error, ValueError) else error.message
+        _warn(f"运行不了编辑器：{why}")
+        return ""
 
 
 def _edit(path: Path, name: str) -> None:

@@ -23,7 +23,7 @@ from pyromark import html as to_html
 from rizhi import htmlpolicy, markdown, store
 from rizhi.errors import RizhiError
 from rizhi.links import resolve
-from rizhi.recall import cards, log, schedule
+from rizhi.recall import cards, log, schedule, session
 from rizhi.recall.cards import ASKED, PRINTED, Card
 from rizhi.vault import Vault, outside
 
@@ -69,7 +69,7 @@ def export(vault: Vault, target: Path, moment: datetime) -> Exported:
     if target.resolve().is_relative_to(vault.docs):
         raise RizhiError("在 docs/ 里，会被发布出去。换一个文件夹。", target)
     events, _ = log.read(vault)
-    matched = cards.match(cards.read(vault), schedule.replay(events))
+    matched = cards.match(session.deck(vault), schedule.replay(events))
     found = {n: c for n, c in matched.found.items() if c.kind in (ASKED, PRINTED)}
     if not found:
         raise RizhiError("还没有可导出的：一题也没有问过，问过一次才有编号。先 rizhi review。")
@@ -161,9 +161,8 @@ def _packed(
 
 def _sides(vault: Vault, card: Card, media: dict[str, Path]) -> tuple[str, str]:
     if card.kind == PRINTED:
-        title, _, code = card.text.partition("\n")
-        asked = f"<p>{html.escape(title)}：它会打印什么？</p>"
-        return asked + _code(code), _code(card.answer.rstrip("\n"))
+        asked = f"<p>{html.escape(card.prompt)}</p>{_code(card.code)}"
+        return asked, _code(card.answer.rstrip("\n"))
     folder = (vault.root / card.where.rpartition(":")[0]).parent
     return _html(card.text, folder, media), _html(card.answer, folder, media)
 

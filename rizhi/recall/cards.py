@@ -7,26 +7,29 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rizhi import notes
-from rizhi.errors import RizhiError
-from rizhi.page import Note, read_notes
+from rizhi.recall import recorded
 from rizhi.recall.log import KINDS
+from rizhi.recall.recorded import Cell, Noted
 from rizhi.recall.schedule import State
-from rizhi.snippets import record as records
-from rizhi.vault import Vault, module_of
+from rizhi.vault import Vault
+
+if TYPE_CHECKING:
+    from rizhi.page import Note
 
 K = TypeVar("K")
 ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
-_LINES, _WIDTH = 3, 90  # 问「会打印什么」的，至多这么长
 _LOOSE = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class Card:
-    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看；`symbol` 是问到的源码包里的名字。"""
+    """笔记里此刻写着的一题；`where` 是它的文件与行，给人看；`symbol` 是问到的源码包里的名字。
+
+    `text` 认出是哪一题。问的时候给看 `prompt` 与 `code`（都空着就是 `text`），答过再给看 `after`。
+    """
 
     note: str
     kind: str
@@ -34,6 +37,15 @@ class Card:
     answer: str
     where: str
     symbol: str = ""
+    prompt: str = ""
+    code: str = ""
+    after: str = ""
+    judged: bool = False  # 打的字判得了对错；判不了的自己评
+
+    @property
+    def face(self) -> str:
+        """题面：先一句话，再是代码。"""
+        return "\n\n".join(filter(None, (self.prompt, self.code))) or self.text
 
 
 @dataclass(frozen=True)
@@ -59,39 +71,42 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault) -> list[Card]:
-    """全部的题，按笔记的次序；草稿里的不问。"""
-    role = notes.note_roles(vault).get("questions", "")
-    finished = [note for note in read_notes(vault) if not note.draft and note.text]
+def read(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
+    """自测与记录过的格子，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
+    return made(vault, recorded.gather(vault, listed))
+
+
+def made(vault: Vault, noted: Iterable[Noted]) -> list[Card]:
+    """同 `read`，由取出来的各篇来。"""
     return [
-        card for note in finished for card in (*_asked(vault, note, role), *_printed(vault, note))
+        card
+        for one in noted
+        for card in (*_asked(one), *(_printed(vault, one, cell) for cell in one.cells))
     ]
 
 
-def _asked(vault: Vault, note: Note, role: str) -> Iterator[Card]:
-    for text, said, start in notes.self_tests(note, role):
-        where = f"{vault.relative(note.path)}:{note.document.line(start)}"
-        yield Card(note.slug, ASKED, text, said, where)
+def _asked(noted: Noted) -> Iterator[Card]:
+    for text, said, line in noted.asked:
+        yield Card(noted.slug, ASKED, text, said, f"{noted.where}:{line}")
 
 
-def _printed(vault: Vault, note: Note) -> Iterator[Card]:
-    """记录是新的短格子：问它打印什么。检验不印什么，长的看不完。"""
-    path = vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
-    if not path.is_file():
-        return
-    try:
-        loaded = records.load(vault, path)
-    except RizhiError:
-        return  # 片段读不懂由 check 说；这一篇就没有这种题
-    if loaded.snippet is None or loaded.record is None or loaded.state != "fresh":
-        return  # 记录不新，答案就不作数
-    for cell in loaded.snippet.code_cells:
-        out = loaded.record.output(cell.title)
-        lines = cell.source.strip().splitlines()
-        short = len(lines) <= _LINES and all(len(line) <= _WIDTH for line in lines)
-        if out and out.text.strip() and not out.figures and short and not cell.checks:
-            where = f"{vault.relative(path)}:{cell.line}"
-            yield Card(note.slug, PRINTED, f"{cell.title}\n{cell.source.strip()}", out.text, where)
+def _printed(vault: Vault, noted: Noted, cell: Cell) -> Card:
+    """问一格打印什么；坏格子问会错在哪，猜不到它打印什么的自己评。"""
+    bad = cell.title.startswith("坏")
+    count = len(cell.printed.strip().splitlines())
+    asked = f"它会打印什么？共 {count} 行。" if cell.sure else "别去跑它：想一想会看到什么。"
+    told = [cell.title, noted.told.get(cell.title, ""), cell.source]
+    return Card(
+        noted.slug,
+        PRINTED,
+        f"{cell.title}\n{cell.source}",
+        cell.printed,
+        f"{vault.relative(noted.snippet or vault.snippets)}:{cell.line}",
+        prompt=f"这段代码会错在哪？{asked}" if bad else asked,
+        code=cell.face,
+        after="\n\n".join(filter(None, told)),
+        judged=cell.sure,
+    )
 
 
 # ---- 认得出是同一题 ----

@@ -12,14 +12,9 @@ from difflib import unified_diff
 from textwrap import dedent
 
 from rizhi.errors import RizhiError
-from rizhi.markdown.outline import fences
-from rizhi.page import Note, load
 from rizhi.recall import log
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
-from rizhi.snippets.excerpt import definition
-from rizhi.snippets.record import canonical
-from rizhi.snippets.source import modules, objects
 from rizhi.vault import Vault, markdown_files
 
 MAX_TEXT = 4096  # 一段原文至多记下这么多字节
@@ -45,7 +40,7 @@ class Changed:
 
 def of_note(vault: Vault, slug: str) -> list[Code]:
     """一篇笔记的 source 围栏此刻显示的源码，一个名字一份；指着没有的东西的由 check 说。"""
-    return list(_read(vault, _shown(vault, slug)))
+    return list(_read(vault, symbols)) if (symbols := _shown(vault, slug)) else []
 
 
 def lines(vault: Vault, codes: Iterable[Code], moment: datetime) -> list[Event]:
@@ -87,6 +82,9 @@ def _shown(vault: Vault, slug: str) -> set[str]:
     """一篇笔记的 source 围栏里写着的名字。"""
     if not vault.source:
         return set()
+    from rizhi.markdown.outline import fences  # 语法与片段要几十毫秒才载入，第一张不该等它们
+    from rizhi.page import Note, load
+
     paths = [(path, link) for path, link in markdown_files(vault.notes) if path.stem == slug]
     pages = (load(Note, vault, path, link) for path, link in paths)
     written = (
@@ -101,6 +99,10 @@ def _shown(vault: Vault, slug: str) -> set[str]:
 
 def _read(vault: Vault, symbols: Iterable[str]) -> Iterator[Code]:
     """这些名字此刻的原文；没有了的、文件读不懂的不在内。"""
+    from rizhi.snippets.excerpt import definition
+    from rizhi.snippets.record import canonical
+    from rizhi.snippets.source import modules, objects
+
     files = modules(vault)
     wanted: dict[str, list[str]] = {}
     for symbol in sorted(symbols):

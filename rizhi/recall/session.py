@@ -5,15 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rizhi.errors import Fault, RizhiError
-from rizhi.recall import cards, changed, log, schedule
+from rizhi.recall import cards, changed, log, recorded, schedule, shapes
 from rizhi.recall.cards import Card, Matched
 from rizhi.recall.changed import Changed
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault
+
+if TYPE_CHECKING:
+    from rizhi.page import Note
 
 REVIEWS, NEW = 15, 5  # 一天至多答几张、其中几张新的
 
@@ -47,7 +50,7 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     """
     events, faults = log.read(vault)
     states = schedule.replay(events)
-    matched = cards.match(cards.read(vault), states)
+    matched = cards.match(deck(vault), states)
     known = {name: states[name] for name in matched.found}
     changes = changed.find(vault, known.values(), events)
     here = known | {name: _brought(known[name], today) for name in changes}
@@ -67,10 +70,26 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     return Session(tuple(asks), waiting, matched, states, tuple(faults), latest_of(events))
 
 
+def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
+    """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
+    noted = recorded.gather(vault, listed)
+    made = [*cards.made(vault, noted), *shapes.cards(vault, noted)]
+    order = {one.slug: number for number, one in enumerate(noted)}
+    return sorted(made, key=lambda card: order[card.note])
+
+
 def answer(
-    vault: Vault, ask: Ask, grade: int, moment: datetime, today: date, latest: datetime | None
+    vault: Vault,
+    ask: Ask,
+    grade: int,
+    moment: datetime,
+    today: date,
+    latest: datetime | None,
+    attempt: str = "",
 ) -> tuple[State, list[Event]]:
     """记下答得怎样：新的先出生，改了字的先对上，忘得太多的让它睡；返回现在的状态与写下的行。
+
+    `attempt` 是答错的，太长的只留末尾。
 
     异常：时钟拨回到上一次复习之前，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
     """
@@ -87,6 +106,8 @@ def answer(
     graded: dict[str, Any] = {"card": name, "grade": grade, "day": str(today), "why": ask.why}
     if code:
         graded["code"] = [one.id for one in code]
+    if attempt:
+        graded["attempt"] = _tail(attempt)
     events.append(log.event("review", moment, **graded))
     before = ask.state or schedule.replay(events[:1])[name]
     now = schedule.after(before, grade, today)
@@ -94,6 +115,35 @@ def answer(
         events.append(log.event("sleep", moment, card=name))
     log.append(vault, events)
     return now, events
+
+
+def settle_doubt(
+    vault: Vault,
+    card: Card,
+    name: str | None,
+    moment: datetime,
+    today: date,
+    latest: datetime | None,
+) -> None:
+    """说不准的一题有了答案，记下：`name` 是它就是的那一张，None 是一张新的。
+
+    异常：同 `answer`。
+    """
+    _forward(moment, latest)
+    told = {"card": name or secrets.token_hex(5), "note": card.note, "text": card.text}
+    born = {"kind": card.kind, "day": str(today)}
+    made = log.event("match", moment, **told) if name else log.event("born", moment, **told, **born)
+    log.append(vault, [made])
+
+
+def answered(vault: Vault, ask: Ask, today: date) -> bool:
+    """别处（另一个终端、网页）今天是不是已经答过这一张：同一题一天只记一次。"""
+    name, card = ask.state.card if ask.state else "", ask.card
+    return any(
+        s.last == today
+        and (s.card == name or (s.kind, s.note, s.text) == (card.kind, card.note, card.text))
+        for s in schedule.replay(log.read(vault)[0]).values()
+    )
 
 
 def take_back(vault: Vault, events: Sequence[Event], moment: datetime) -> None:
@@ -158,6 +208,20 @@ def _why(state: State, now: State, today: date) -> str:
     if state.due <= today:
         return "due"
     return "code" if now.due <= today else "note"
+
+
+def _tail(text: str) -> str:
+    """末尾的一段，至多 MAX_ATTEMPT 字节，不切开一个字。"""
+    data = text.encode("utf-8", "replace")[-log.MAX_ATTEMPT :]
+    return data.decode("utf-8", "ignore")
+
+
+def to_ask(vault: Vault) -> int:
+    """写今天之前先问几张；默认不问。
+
+    异常：设置写错了，抛 RizhiError。
+    """
+    return _setting(vault.config.get("ask", 0), "ask")
 
 
 def _limits(vault: Vault, new: int | None) -> tuple[int, int]:

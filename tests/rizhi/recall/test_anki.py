@@ -135,7 +135,7 @@ def test_a_printed_cell(vault: Vault, rz: Run, tmp_path: Path) -> None:
     assert rz("export-anki", str(target)).exit_code == 0
     ((_, _, (asked, answer, _)),) = notes(target)
     assert asked == (
-        "<p>比：它会打印什么？</p><pre><code>print(1 &lt; 2, &quot;&amp;&quot;)</code></pre>"
+        "<p>它会打印什么？共 1 行。</p><pre><code>print(1 &lt; 2, &quot;&amp;&quot;)</code></pre>"
     )
     assert answer == "<pre><code>True &amp;</code></pre>"
 

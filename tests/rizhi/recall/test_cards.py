@@ -72,7 +72,7 @@ def test_short_recorded_cells_ask_what_they_print(vault: Vault) -> None:
     note(vault, "rope", "")
     vault.snippets.mkdir(exist_ok=True)
     path = vault.snippets / "rope.py"
-    long = "\n".join(f"x{n} = {n}" for n in range(5))
+    long = "\n".join(f"x{n} = {n}" for n in range(20))
     path.write_text(
         f"# %% 短\nprint(1 + 1)\n# %% 长\n{long}\nprint(x0)\n# %% 不印\ny = 1\n"
         "# %% 检验\nassert y == 1\nprint('过')\n",
@@ -82,6 +82,7 @@ def test_short_recorded_cells_ask_what_they_print(vault: Vault) -> None:
     recording.record(vault, path)
     (one,) = cards.read(vault)
     assert (one.kind, one.text, one.answer) == (PRINTED, "短\nprint(1 + 1)", "2\n")
+    assert (one.prompt, one.code, one.judged) == ("它会打印什么？共 1 行。", "print(1 + 1)", True)
     path.write_text(path.read_text("utf-8").replace("1 + 1", "1 + 2"), "utf-8")
     assert cards.read(vault) == []  # 记录过期：答案不作数
 

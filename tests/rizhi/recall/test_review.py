@@ -74,7 +74,7 @@ def test_each_key(vault: Vault, rz: Run, asked: list[str]) -> None:
 
 def test_undo_with_nothing_to_undo(vault: Vault, rz: Run, asked: list[str]) -> None:
     result = rz("review", input="uq")
-    assert "没有可撤的" in result.stderr and not log.path(vault).exists()
+    assert "没有可撤的" in result.stdout and not log.path(vault).exists()
 
 
 def test_stopped_in_the_middle_what_was_answered_stays(
@@ -245,9 +245,11 @@ def test_a_printed_cell_is_answered_by_typing(vault: Vault, rz: Run) -> None:
     snippet = vault.snippets / "rope.py"
     snippet.write_text("# %% 加\nprint(1 + 1)\nprint(3)\n# %% 乘\nprint(2 * 4)\n", "utf-8")
     recording.record(vault, snippet)
-    # 头一格先答错再答对；第二格不会，看答案
-    result = rz("review", input="2\n4\n\n2\n3\n\n3" + "\n")
+    # 头一格先答错再答对，回车就是 2；第二格不会，看答案
+    result = rz("review", input="2\n4\n2\n3\n\n" + "\n")
     assert result.exit_code == 0, result.output
-    assert "不对，再想想" in result.stdout and "对。" in result.stdout
-    grades = [e.fields["grade"] for e in log.read(vault)[0] if e.what == "review"]
-    assert sorted(grades) == [1, 3] and "\n8\n" in result.stdout
+    assert "不对：第 2 行不一样" in result.stdout and "\n对。\n" in result.stdout
+    answers = [e.fields for e in log.read(vault)[0] if e.what == "review"]
+    graded = sorted((a["grade"], a.get("attempt")) for a in answers)
+    assert graded == [(1, None), (2, "2\n4")]
+    assert "\n8\n" in result.stdout
