@@ -5,7 +5,7 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import unified_diff
@@ -40,7 +40,7 @@ class Changed:
 
 def of_note(vault: Vault, slug: str) -> list[Code]:
     """一篇笔记的 source 围栏此刻显示的源码，一个名字一份；指着没有的东西的由 check 说。"""
-    return list(_read(vault, symbols)) if (symbols := _shown(vault, slug)) else []
+    return [_code(*source) for source in _sources(vault, _shown(vault, slug)).items()]
 
 
 def lines(vault: Vault, codes: Iterable[Code], moment: datetime) -> list[Event]:
@@ -58,12 +58,12 @@ def find(
     """哪些卡片的笔记显示的源码，在上一次答过之后改了，各改了什么；由编号找。"""
     then = {event.id: event.fields for event in events if event.what == "code"}
     listed = [state for state in states if then.keys() & state.code]
-    symbols = {then[id]["symbol"] for state in listed for id in state.code if id in then}
-    now = {code.symbol: code for code in _read(vault, symbols)} if symbols else {}
+    seen = {id: then[id] for state in listed for id in state.code if id in then}
+    now = _sources(vault, {told["symbol"] for told in seen.values()})
     moved = {
-        id: Changed(told["symbol"], _diff(told["text"], now[told["symbol"]].text))
-        for id, told in then.items()
-        if told["symbol"] in now and now[told["symbol"]].id != id
+        id: Changed(told["symbol"], _diff(told["text"], dedent(now[told["symbol"]])))
+        for id, told in seen.items()
+        if told["symbol"] in now and _differs(id, told["text"], told["symbol"], now)
     }
     shown: dict[str, set[str]] = {}
     found = {}
@@ -97,27 +97,37 @@ def _shown(vault: Vault, slug: str) -> set[str]:
     return {f"{module.strip()}:{name.strip()}" for module, _, name in written}
 
 
-def _read(vault: Vault, symbols: Iterable[str]) -> Iterator[Code]:
-    """这些名字此刻的原文；没有了的、文件读不懂的不在内。"""
-    from rizhi.snippets.excerpt import definition
-    from rizhi.snippets.record import canonical
-    from rizhi.snippets.source import modules, objects
-
-    files = modules(vault)
+def _sources(vault: Vault, symbols: Iterable[str]) -> dict[str, str]:
+    """这些名字此刻的原文，缩进照旧；没有了的、文件读不懂的不在内。"""
     wanted: dict[str, list[str]] = {}
     for symbol in sorted(symbols):
         module, _, name = symbol.partition(":")
         wanted.setdefault(module, []).append(name)
+    if not wanted:
+        return {}
+    from rizhi.snippets.source import modules, objects
+
+    files, found = modules(vault), dict[str, str]()
     for module, names in wanted.items():
         try:
             known = objects(files[module]) if module in files else {}
         except RizhiError:
             continue
-        for name in (name for name in names if name in known):
-            symbol, text = f"{module}:{name}", known[name][1]
-            tree = canonical(definition(text))
-            digest = hashlib.sha256(f"{symbol}{tree}".encode()).hexdigest()
-            yield Code(digest[:12], symbol, dedent(text))
+        found |= {f"{module}:{name}": known[name][1] for name in names if name in known}
+    return found
+
+
+def _differs(id: str, then: str, symbol: str, now: Mapping[str, str]) -> bool:
+    """改了没有：一字不差的不必比语法树。"""
+    return dedent(now[symbol]) != then and _code(symbol, now[symbol]).id != id
+
+
+def _code(symbol: str, source: str) -> Code:
+    from rizhi.snippets.cells import canonical
+    from rizhi.snippets.excerpt import definition
+
+    digest = hashlib.sha256(f"{symbol}{canonical(definition(source))}".encode()).hexdigest()
+    return Code(digest[:12], symbol, dedent(source))
 
 
 def _cut(text: str) -> str:
