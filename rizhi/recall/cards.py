@@ -40,7 +40,7 @@ class Card:
     prompt: str = ""
     code: str = ""
     after: str = ""
-    judged: bool = False  # 打的字判得了对错；判不了的自己评
+    judged: bool = False  # 输出题：打的字判得了对错；判不了的自己评
 
     @property
     def face(self) -> str:

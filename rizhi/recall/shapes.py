@@ -251,7 +251,6 @@ def _card(noted: Noted, line: Mapping[str, Any], day: date) -> Card:
         prompt=f"这一句之后，{target}的形状是？{how}。".replace("， ", "，"),
         code=f"{given}\n{line['code']}" if given else line["code"],
         after=f"{line['code']}  # {dims}",
-        judged=True,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rizhi.errors import RizhiError
 from rizhi.recall import dialogue, grade, log, schedule, session
-from rizhi.recall.cards import ASKED, PRINTED, Card, Verdict
+from rizhi.recall.cards import ASKED, PRINTED, SHAPED, Card, Verdict
 from rizhi.recall.dialogue import Stopped
 from rizhi.recall.session import Ask, Session
 from rizhi.vault import Vault
@@ -60,7 +60,7 @@ def play(vault: Vault, note: Path) -> Play:
         states = {s.text: s for s in schedule.replay(events).values()}
         latest = max((event.at for event in events), default=None)
         asks = tuple(Ask(card, states.get(card.text)) for card in cards)
-        matched = options.pop("matched", session.begin(vault, DAY).matched)
+        matched = session.begin(vault, DAY).matched
         known = {s.card: s for s in states.values()}
         found = Session(asks, 0, matched, known, (), latest)
         ticks = iter(range(10_000))
@@ -157,6 +157,24 @@ def test_what_cannot_be_judged_now_is_said_and_can_be_skipped(
     monkeypatch.setattr(grade, "grade", broken)
     said = play([typed(1)], ["1 [1]", "尾 1", "s"])
     assert "判不了：snippets/rope.py 读不到" in said and reviews(vault) == []
+
+
+def test_what_cannot_be_asked_now_is_skipped_and_said(
+    vault: Vault, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise RizhiError("没有这个函数了")
+
+    monkeypatch.setattr(grade, "start", broken)
+    said = play([typed(1), asked(2)], [])
+    assert "问不了：没有这个函数了" in said and "第 2 题？" in said
+
+
+def test_cards_that_are_not_computed_here_are_told(vault: Vault, play: Play) -> None:
+    shape = Card("rope", SHAPED, "rope\ny = x.mT", "(2, 3) = (T, B)", "snippets/rope.py:2")
+    session.answer(vault, Ask(shape, None), 3, START - timedelta(days=9), DAY, None)
+    said = play([asked(0)], [STOP])
+    assert "还没有算好的：形状 1 张。rizhi drills 算好它们，缺什么库它会说。" in said
 
 
 def test_the_note_is_deleted_while_it_is_asked(vault: Vault, play: Play, note: Path) -> None:

@@ -95,7 +95,7 @@ def test_lines_of_the_snippet_and_of_the_source_it_shows_are_asked(written: Vaul
     }
     split = found["y = x.view(B, T, heads, C // heads)"]
     assert (split.kind, split.note, split.symbol) == (SHAPED, "heads", "llm.heads:split_heads")
-    assert split.where == "llm/heads.py:5" and split.judged
+    assert split.where == "llm/heads.py:5" and grade.judged(split)
 
 
 def test_sizes_are_drawn_anew_and_every_answer_was_really_run(written: Vault) -> None:
@@ -170,7 +170,7 @@ def test_answers_in_numbers_and_in_letters_are_both_right(written: Vault) -> Non
     ],
 )
 def test_an_expression_is_compared_by_its_value(said: str, dim: str, right: bool) -> None:
-    card = Card("n", SHAPED, "f\nx", f"(7,) = ({dim},)", "a:1", judged=True)
+    card = Card("n", SHAPED, "f\nx", f"(7,) = ({dim},)", "a:1")
     verdict = grade.grade(None, card, said)
     assert verdict and verdict.right is right
 
