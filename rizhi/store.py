@@ -326,9 +326,9 @@ def watched() -> Iterator[Callable[[], bool]]:
 
 
 def watch(path: Path) -> None:
-    """这个文件要改了：记下它原来的样子；没有人在看，就什么也不做。"""
+    """这个文件要改了：记下它原来的样子；没有人在看、是 `.rizhi/` 里的，就什么也不做。"""
     before = _seen.get()
-    if before is not None and path not in before:
+    if before is not None and path not in before and ".rizhi" not in path.parts:
         before[path] = _now(path)
 
 
