@@ -7,19 +7,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rizhi import notes
-from rizhi.page import Note, read_notes
 from rizhi.recall import recorded
-from rizhi.recall.recorded import Asked
+from rizhi.recall.log import KINDS
+from rizhi.recall.recorded import Cell, Noted
 from rizhi.recall.schedule import State
-from rizhi.vault import Vault, module_of
+from rizhi.vault import Vault
+
+if TYPE_CHECKING:
+    from rizhi.page import Note
 
 K = TypeVar("K")
-ASKED, PRINTED, SHAPED = "自测", "输出", "形状"
-RECITED, CAUGHT = "默写", "哪个检验会红"
+ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
 _LOOSE = re.compile(r"[\W_]+")
 
@@ -40,7 +40,7 @@ class Card:
     prompt: str = ""
     code: str = ""
     after: str = ""
-    judged: bool = False  # 打的字判得了对错；判不了的自己评
+    judged: bool = False  # 输出题：打的字判得了对错；判不了的自己评
 
     @property
     def face(self) -> str:
@@ -71,60 +71,42 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault, listed: Iterable[Note] | None = None) -> list[Card]:
+def read(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
     """自测与记录过的格子，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
-    role = notes.note_roles(vault).get("questions", "")
-    listed = read_notes(vault) if listed is None else listed
-    finished = [note for note in listed if not note.draft and note.text]
-    paths = {note.slug: snippet_of(vault, note) for note in finished}
-    known = recorded.known(vault, sorted({path for path in paths.values() if path}))
-    cards: list[Card] = []
-    for note in finished:
-        cards += _asked(vault, note, role)
-        path = paths[note.slug]
-        cards += [_printed(vault, note, path, cell) for cell in known[path].cells] if path else []
-    return cards
+    return made(vault, recorded.gather(vault, listed))
 
 
-def snippet_of(vault: Vault, note: Note) -> Path | None:
-    """一篇笔记的片段；没有就是 None。"""
-    path = vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
-    return path if path.is_file() else None
+def made(vault: Vault, noted: Iterable[Noted]) -> list[Card]:
+    """同 `read`，由取出来的各篇来。"""
+    return [
+        card
+        for one in noted
+        for card in (*_asked(one), *(_printed(vault, one, cell) for cell in one.cells))
+    ]
 
 
-def _asked(vault: Vault, note: Note, role: str) -> Iterator[Card]:
-    for text, said, start in notes.self_tests(note, role):
-        where = f"{vault.relative(note.path)}:{note.document.line(start)}"
-        yield Card(note.slug, ASKED, text, said, where)
+def _asked(noted: Noted) -> Iterator[Card]:
+    for text, said, line in noted.asked:
+        yield Card(noted.slug, ASKED, text, said, f"{noted.where}:{line}")
 
 
-def _printed(vault: Vault, note: Note, path: Path, cell: Asked) -> Card:
+def _printed(vault: Vault, noted: Noted, cell: Cell) -> Card:
     """问一格打印什么；坏格子问会错在哪，猜不到它打印什么的自己评。"""
     bad = cell.title.startswith("坏")
     count = len(cell.printed.strip().splitlines())
     asked = f"它会打印什么？共 {count} 行。" if cell.sure else "别去跑它：想一想会看到什么。"
-    told = [cell.title, _told(note, path.stem, cell.title), cell.source]
+    told = [cell.title, noted.told.get(cell.title, ""), cell.source]
     return Card(
-        note.slug,
+        noted.slug,
         PRINTED,
         f"{cell.title}\n{cell.source}",
         cell.printed,
-        f"{vault.relative(path)}:{cell.line}",
+        f"{vault.relative(noted.snippet or vault.snippets)}:{cell.line}",
         prompt=f"这段代码会错在哪？{asked}" if bad else asked,
         code=cell.face,
         after="\n\n".join(filter(None, told)),
         judged=cell.sure,
     )
-
-
-def _told(note: Note, module: str, title: str) -> str:
-    """笔记里嵌着这一格的围栏上面的那一段。"""
-    document, line = note.document, f"{module}:{title}"
-    for span in document.spans:
-        if span.info == "snippet" and line in document.text[span.start : span.end].splitlines():
-            above = [b for b in document.blocks if b.kind == "paragraph" and b.end <= span.start]
-            return document.text[above[-1].start : above[-1].end].strip() if above else ""
-    return ""
 
 
 # ---- 认得出是同一题 ----

@@ -3,13 +3,14 @@
 每个函数是一段对话：给出 `Want`，等送回他打的。答一张记一张，所以停在哪里都不丢。
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from rizhi.errors import RizhiError
 from rizhi.recall import grade, log, report, session
-from rizhi.recall.cards import PRINTED, RECITED, Card
+from rizhi.recall.cards import CAUGHT, PRINTED, RECITED, SHAPED, Card
 from rizhi.recall.log import Event
 from rizhi.recall.session import Ask, Session
 from rizhi.vault import Vault, markdown_files
@@ -84,7 +85,7 @@ def review(
         if most is None and (yield from _settle_doubts(course, found)):
             found = begin()
         course.asks, course.latest, course.size = found.asks[:most], found.latest, _size(vault)
-        course.said += report.session_lines(found) if most is None else ()
+        course.said += [*report.session_lines(found), *_missing(found)] if most is None else ()
         if not course.asks:
             return tuple(course.said)
         while (yield from _each(course)) and course.written:
@@ -101,12 +102,20 @@ def review(
     return tuple(course.said)
 
 
+def _missing(found: Session) -> list[str]:
+    """问过、此刻却没有算好的：源码改过了，`.rizhi/` 删了，或这台机器没有 torch。"""
+    gone = [found.states[name] for name in found.matched.gone]
+    count = Counter(state.kind for state in gone if state.kind in (SHAPED, RECITED, CAUGHT))
+    said = "、".join(f"{kind} {number} 张" for kind, number in count.items())
+    return [f"还没有算好的：{said}。rizhi drills 算好它们，缺什么库它会说。"] if said else []
+
+
 def _each(course: _Course) -> Generator[Want, str, bool]:
     """从 `at` 起一张一张地问；问完了是 True，他不想问了是 False。"""
     while course.at < len(course.asks):
         ask = course.asks[course.at]
         head = f"\n[{course.at + 1}/{len(course.asks)}] {ask.card.note} · {ask.card.kind}"
-        course.said += [head, ask.card.face]
+        course.said += [head, *report.changed_lines(ask), ask.card.face]
         reply = yield from (_typed if grade.judged(ask.card) else _recalled)(course, ask.card)
         if reply.key == "q":
             return False
@@ -139,8 +148,13 @@ def _recalled(course: _Course, card: Card) -> Asking:
 
 def _typed(course: _Course, card: Card) -> Asking:
     """判得了的：答错不算，直到放弃；答对了，由提示与次数给一个默认的评分。"""
-    hints, tries, helped = list(grade.hints(course.vault, card)), list[str](), False
-    course.said.append(f"空着回车看答案  h 提示  e 打开编辑器  {_BACK}")
+    try:
+        hints, draft = list(grade.hints(course.vault, card)), grade.start(course.vault, card)
+    except RizhiError as error:
+        course.said.append(f"问不了：{error.within(course.vault.root)}")
+        return Reply("s")
+    tries, helped = list[str](), False
+    course.said += [*filter(None, [draft]), f"空着回车看答案  h 提示  e 打开编辑器  {_BACK}"]
     while True:
         said = yield from _lines(course, card)
         if said in ("s", "u", "q"):
@@ -153,8 +167,7 @@ def _typed(course: _Course, card: Card) -> Asking:
             helped = True
             continue
         if said == "e":
-            draft = tries[-1] if tries else grade.start(course.vault, card)
-            said = (yield course.want(draft=draft)).strip("\n")
+            said = (yield course.want(draft=tries[-1] if tries else draft)).strip("\n")
             if not said.strip():
                 course.said.append("编辑器里没有存下答案。")
                 continue
@@ -215,11 +228,13 @@ def _record(course: _Course, ask: Ask, reply: Reply) -> None:
     course.latest, course.size = max(event.at for event in events), _size(vault)
     course.written.append((course.at, events))
     course.grades[course.at] = reply.key
+    course.said += report.diff_lines(ask)
     place = ask.card.where.rpartition(":")[0]
     if not (vault.root / place).exists():
         course.said.append(f"{place} 已经不在了；答得怎样照记，它回来时历史都在。")
     if state.leech:
         course.said.append(f"这一张老是忘，先不问了。去读一遍：{_reading(vault, ask.card)}")
+        course.said.append(f"读过了就叫醒它：rizhi review --wake {state.card}")
     else:
         course.said.append(f"{(state.due - today).days} 天后再问（{state.due}）。")
 

@@ -22,7 +22,7 @@ class Judge:
 
 def judged(card: Card) -> bool:
     """打的字判不判得了；判不了的自己评。"""
-    return card.judged and card.kind in _JUDGES
+    return card.kind in _JUDGES and (card.judged or card.kind != PRINTED)
 
 
 def grade(vault: Vault, card: Card, said: str) -> Verdict | None:

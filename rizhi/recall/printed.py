@@ -65,21 +65,23 @@ def masked(source: str) -> str:
 
 
 def _hidden(tree: ast.Module) -> set[int]:
+    """要遮的各行。"""
+    hidden: list[ast.stmt] = []
     lines: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assert):
-            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-        body = getattr(node, "body", None)
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, [])
+            if not isinstance(block, list):
+                continue  # lambda 的、三目的，不是一块
+            asserts = [part for part in block if isinstance(part, ast.Assert)]
+            if node is tree or len(asserts) < len(block):  # 一块里只有断言，遮了就不成代码
+                hidden += asserts
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            first, *rest = node.body
-            lines.update(range(first.lineno, (first.end_lineno or 0) + 1) if rest else ())
+            hidden += node.body[: len(node.body) > 1]
         if isinstance(node, ast.Try) and any(isinstance(n, ast.Raise) for n in node.orelse):
-            end = node.orelse[-1].end_lineno or 0
-            above = max(n.end_lineno or 0 for h in node.handlers for n in h.body)
-            lines.update(range(above + 1, end + 1))
-        if isinstance(body, list) and body and all(isinstance(n, ast.Assert) for n in body):
-            lines.difference_update(range(body[0].lineno, (body[-1].end_lineno or 0) + 1))
-    return lines
+            above = max(part.end_lineno or 0 for h in node.handlers for part in h.body)
+            lines.update(range(above + 1, (node.orelse[-1].end_lineno or 0) + 1))
+    return lines.union(*(range(n.lineno, (n.end_lineno or n.lineno) + 1) for n in hidden))
 
 
 def _without_comments(source: str) -> list[str]:

@@ -1,25 +1,34 @@
-"""记录是新的片段里，哪些格子问得成；算过的存在 `.rizhi/recall/`，文件都没变就不重算。
+"""笔记与它的片段里问得成的；算过的存在 `.rizhi/recall/`，文件没变就不重算。
 
-认出记录新不新，要读遍源码包的语法树，一两秒；一张一张地问，第一张不该等这么久。
+认出记录新不新要读遍源码包的语法树，一两秒；一张一张地问，第一张不该等这么久。所以重的模块也只在
+要重算时载入。
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rizhi import store
+from rizhi import store, template
 from rizhi.errors import RizhiError
-from rizhi.vault import Vault, file_names, fingerprint, source_files
+from rizhi.vault import Vault, file_names, fingerprint, markdown_files, module_of, source_files
 
-_VERSION = 1  # 题面的写法变了就加一
+if TYPE_CHECKING:
+    from rizhi.page import Note
+
+T = TypeVar("T")
+_VERSION = 1  # 存的样子、题面的写法变了就加一
+_FIELDS: Mapping[str, type] = {
+    **dict.fromkeys(("title", "source", "printed", "face"), str),
+    **{"line": int, "sure": bool},
+}
 
 
 @dataclass(frozen=True)
-class Asked:
+class Cell:
     """问得成的一格：`face` 是题面的代码，`printed` 是记录里打印的，`sure` 说判得了。"""
 
     title: str
@@ -31,70 +40,172 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Known:
-    """一个片段：记录的指纹（不新就是空串）与问得成的格子。"""
+class Noted:
+    """一篇写完的笔记：自测的（题目、答案、行），嵌着的格子上面的那一段，与它的片段。
 
+    `key` 是片段的记录的指纹，没有片段、记录不新就是空串，也就没有 `cells`。
+    """
+
+    slug: str
+    where: str
+    snippet: Path | None
+    asked: tuple[tuple[str, str, int], ...]
+    told: Mapping[str, str]
     key: str
-    cells: tuple[Asked, ...]
+    cells: tuple[Cell, ...]
 
 
-def known(vault: Vault, paths: Iterable[Path]) -> dict[Path, Known]:
-    """各个片段的指纹与格子。
+def gather(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Noted]:
+    """写完的各篇，按组与名字；`listed` 是已经读好的笔记，就用它们。
 
     异常：`.rizhi` 用不得（是链接、是别人的），抛 StoreError。
     """
-    file = store.state_folder(vault.root, "recall") / "cells.json"
-    shared, old = _shared(vault), _read(file)
-    new: dict[str, Any] = {}
-    found = {}
-    for path in paths:
-        own = _of([str(path), *file_names(vault.outputs / path.stem)])
-        kept = old.get(path.stem)
-        try:
-            found[path] = _restored(kept, f"{shared}{own}")
-        except (ValueError, KeyError, TypeError):  # 没有算过、过期了，或被人改坏了
-            found[path] = _computed(vault, path)
-            kept = {"files": f"{shared}{own}", "key": found[path].key}
-            kept["cells"] = [vars(cell) for cell in found[path].cells]
-        new[path.stem] = kept
-    if new != old:
-        with suppress(OSError):  # 只读的磁盘上，每次重算
-            store.replace(file, json.dumps(new, ensure_ascii=False).encode())
+    if listed is None:
+        paths = [path for path, _ in markdown_files(vault.notes)]
+        role = template.place(vault, "note.md")
+        prints = {vault.relative(path): f"{_prints([path, role])}" for path in paths}
+        pages = _remembered(vault, "notes", prints, _page, lambda name: _read(vault, name))
+    else:
+        pages = {vault.relative(note.path): _page(_of_note(vault, note)) for note in listed}
+    finished = {name: page for name, page in pages.items() if page}
+    snippets = {name: _snippet(vault, name, page) for name, page in finished.items()}
+    known = _known(vault, sorted({path for path in snippets.values() if path}))
+    found = []
+    for name, (_, asked, told) in finished.items():
+        path = snippets[name]
+        key, cells = known[path] if path else ("", ())
+        found.append(Noted(Path(name).stem, name, path, asked, told, key, cells))
     return found
 
 
-def _computed(vault: Vault, path: Path) -> Known:
-    from rizhi.recall import printed  # 文件都没变，就用不着它们
+def _snippet(vault: Vault, name: str, page: "_Page") -> Path | None:
+    path = vault.snippets / f"{page[0] or module_of(Path(name).stem)}.py"
+    return path if path.is_file() else None
+
+
+# ---- 一篇笔记 ----
+
+_Page = tuple[str, tuple[tuple[str, str, int], ...], Mapping[str, str]]
+
+
+def _read(vault: Vault, name: str) -> Any:
+    from rizhi.page import Note, load
+
+    return _of_note(vault, load(Note, vault, vault.root / name))
+
+
+def _of_note(vault: Vault, note: "Note") -> Any:
+    """草稿、读不出的是 None。"""
+    from rizhi import notes
+
+    if note.draft or not note.text:
+        return None
+    role = notes.note_roles(vault).get("questions", "")
+    tests = notes.self_tests(note, role)
+    asked = [[text, said, note.document.line(start)] for text, said, start in tests]
+    return {"snippet": note.snippet or "", "asked": asked, "told": dict(_told(note))}
+
+
+def _told(note: "Note") -> Iterable[tuple[str, str]]:
+    """笔记里嵌着的格子 → 围栏上面的那一段。"""
+    text, blocks = note.document.text, note.document.blocks
+    for span in note.document.spans:
+        if span.info == "snippet":
+            above = [b for b in blocks if b.kind == "paragraph" and b.end <= span.start]
+            said = text[above[-1].start : above[-1].end].strip() if above else ""
+            for line in text[span.start : span.end].splitlines():
+                yield line.partition(":")[2].strip(), said
+
+
+def _page(raw: Any) -> _Page | None:
+    """异常：不是该有的样子，抛 ValueError、KeyError 或 TypeError。"""
+    if raw is None:
+        return None
+    asked = tuple((text, said, line) for text, said, line in raw["asked"])
+    told = dict(raw["told"])
+    texts = [raw["snippet"], *told, *told.values(), *(t for one in asked for t in one[:2])]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("不是该有的样子")
+    if not all(isinstance(line, int) for *_, line in asked):
+        raise ValueError("不是该有的样子")
+    return raw["snippet"], asked, told
+
+
+# ---- 一个片段 ----
+
+_Known = tuple[str, tuple[Cell, ...]]
+
+
+def _known(vault: Vault, paths: Iterable[Path]) -> dict[Path, _Known]:
+    """各个片段：记录的指纹，与问得成的格子。"""
+    shared = _prints([*source_files(vault), *file_names(vault.snippets / "runs")])
+    own = {path: _prints([path, *file_names(vault.outputs / path.stem)]) for path in paths}
+    wanted = {path.stem: f"{shared}{prints}" for path, prints in own.items()}
+    found = _remembered(vault, "cells", wanted, _cells, lambda name: _puzzles(vault, name))
+    return {path: found[path.stem] for path in own}
+
+
+def _puzzles(vault: Vault, name: str) -> Any:
+    from rizhi.recall import printed
     from rizhi.snippets import record as records
 
+    nothing = {"key": "", "cells": []}
     try:
-        loaded = records.load(vault, path)
+        loaded = records.load(vault, vault.snippets / f"{name}.py")
     except RizhiError:
-        return Known("", ())  # 片段读不懂由 check 说；这一篇就没有这种题
+        return nothing  # 片段读不懂由 check 说；这一篇就没有这种题
     if loaded.snippet is None or loaded.record is None or loaded.state != "fresh":
-        return Known("", ())  # 记录不新，答案就不作数
+        return nothing  # 记录不新，答案就不作数
     cells = []
     for cell in loaded.snippet.code_cells:
         output = loaded.record.output(cell.title)
         text = output.text if output else ""
         if made := printed.puzzle(loaded.snippet, cell, text):
             source = cell.source.strip()
-            cells.append(Asked(cell.title, source, cell.line, text, made.face, made.sure))
-    return Known(loaded.key, tuple(cells))
+            cells.append(vars(Cell(cell.title, source, cell.line, text, made.face, made.sure)))
+    return {"key": loaded.key, "cells": cells}
 
 
-def _restored(kept: Any, files: str) -> Known:
-    """异常：对不上、不是该有的样子，抛 ValueError、KeyError 或 TypeError。"""
-    if kept["files"] != files or not isinstance(kept["key"], str):
-        raise ValueError("过期了")
-    cells = tuple(Asked(**cell) for cell in kept["cells"])
-    wanted = Asked.__annotations__
-    if not all(type(getattr(cell, n)) is kind for cell in cells for n, kind in wanted.items()):
+def _cells(raw: Any) -> _Known:
+    """异常：不是该有的样子，抛 ValueError、KeyError 或 TypeError。"""
+    cells = tuple(Cell(**cell) for cell in raw["cells"])
+    if not isinstance(raw["key"], str) or not all(
+        type(getattr(cell, name)) is kind for cell in cells for name, kind in _FIELDS.items()
+    ):
         raise ValueError("不是该有的样子")
-    return Known(kept["key"], cells)
+    return raw["key"], cells
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+# ---- 存着的 ----
+
+
+def _remembered(
+    vault: Vault,
+    name: str,
+    wanted: Mapping[str, str],
+    shape: Callable[[Any], T],
+    make: Callable[[str], Any],
+) -> dict[str, T]:
+    """`wanted` 是各项与它的文件的指纹：没变的用存着的，变了的、坏了的由 `make` 重算。"""
+    file = store.state_folder(vault.root, "recall") / f"{name}.json"
+    old, new, found = _stored(file), dict[str, Any](), dict[str, T]()
+    for item, prints in wanted.items():
+        key, kept = f"{_VERSION}:{prints}", old.get(item) or {}
+        try:
+            if kept["files"] != key:
+                raise ValueError("过期了")
+            found[item] = shape(kept["value"])
+        except (ValueError, KeyError, TypeError):
+            kept = {"files": key, "value": make(item)}
+            found[item] = shape(kept["value"])
+        new[item] = kept
+    if new != old:
+        with suppress(OSError):  # 只读的磁盘上，每次重算
+            store.replace(file, json.dumps(new, ensure_ascii=False).encode())
+    return found
+
+
+def _stored(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -102,12 +213,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _shared(vault: Vault) -> str:
-    names = [*map(str, source_files(vault)), *file_names(vault.snippets / "runs")]
-    return f"{_VERSION}:{_of(names)}:"
-
-
-def _of(names: Iterable[str]) -> str:
+def _prints(paths: Iterable[Path | str]) -> str:
     """几个文件的名字与指纹合成一个。"""
-    text = repr([(name, fingerprint(name)) for name in names])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    text = repr([(str(path), fingerprint(path)) for path in paths])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

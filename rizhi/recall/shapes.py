@@ -10,6 +10,7 @@ import io
 import json
 import random
 import re
+import sys
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,8 @@ from typing import Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
-from rizhi.markdown.outline import fences
-from rizhi.page import Note, read_notes
-from rizhi.recall.cards import SHAPED, Card, Verdict, snippet_of
-from rizhi.recall.recorded import known
+from rizhi.recall.cards import SHAPED, Card, Verdict
+from rizhi.recall.recorded import Noted, gather
 from rizhi.recall.shapetrace import OPAQUE, Wanted, trace
 from rizhi.vault import Vault, read_text, today
 
@@ -50,7 +49,7 @@ class Line:
     dims: tuple[str, ...]
 
 
-_Progress = Callable[[list[Note]], Iterable[Note]]
+_Progress = Callable[[list[Noted]], Iterable[Noted]]
 
 
 def prepare(vault: Vault, progress: _Progress = lambda notes: notes) -> Iterator[str]:
@@ -59,34 +58,27 @@ def prepare(vault: Vault, progress: _Progress = lambda notes: notes) -> Iterator
     异常：`.rizhi` 用不得，抛 StoreError；写不成，抛 OSError。
     """
     folder = store.state_folder(vault.root, "shapes")
-    notes = [note for note in read_notes(vault) if not note.draft and snippet_of(vault, note)]
-    keys = _keys(vault, notes)
-    for note in progress(notes):
-        file, lines = folder / f"{note.slug}.json", list(_lines(vault, note))
-        key, digest = keys[note.slug], _digest(lines)
-        old = _load(file)
-        if not key or (old.get("key"), old.get("digest")) == (key, digest):
+    for noted in progress([one for one in gather(vault) if one.key]):
+        file, lines = folder / f"{noted.slug}.json", list(_lines(vault, noted))
+        key, digest, old = _key(noted), _digest(lines), _load(file)
+        if (old.get("key"), old.get("digest")) == (key, digest):
             continue
         try:
-            seen = _seen(vault, note, lines)
+            seen = _seen(vault, noted, lines)
         except RizhiError as error:
-            yield f"{note.slug} 的形状题没有算：{error.within(vault.root)}"
+            yield f"{noted.slug} 的形状题没有算：{error.within(vault.root)}"
             continue
         data = {"key": key, "digest": digest, "lines": _kept(vault, lines, seen)}
         store.replace(file, json.dumps(data, ensure_ascii=False).encode())
 
 
-def cards(vault: Vault, notes: Iterable[Note]) -> Iterator[Card]:
+def cards(vault: Vault, listed: Iterable[Noted]) -> Iterator[Card]:
     """算好了的形状题，今天的大小；片段或源码变了的不算。"""
-    listed = [note for note in notes if not note.draft and snippet_of(vault, note)]
-    folder = vault.root / ".rizhi/shapes"
-    if not folder.is_dir() or folder.is_symlink():
-        return
-    keys, day, texts = _keys(vault, listed), today(vault), set[str]()
-    for note in listed:
-        data = _load(folder / f"{note.slug}.json")
-        for line in data["lines"] if data.get("key") == keys[note.slug] != "" else ():
-            card = _card(note, line, day)
+    folder, day, texts = vault.root / ".rizhi/shapes", today(vault), set[str]()
+    for noted in listed if folder.is_dir() and not folder.is_symlink() else ():
+        data = _load(folder / f"{noted.slug}.json") if noted.key else {}
+        for line in data["lines"] if data.get("key") == _key(noted) else ():
+            card = _card(noted, line, day)
             if card.text not in texts:
                 texts.add(card.text)
                 yield card
@@ -115,28 +107,24 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
 # ---- 哪些行 ----
 
 
-def _lines(vault: Vault, note: Note) -> Iterator[Line]:
+def _lines(vault: Vault, noted: Noted) -> Iterator[Line]:
     """一篇笔记问得到的行：它的片段里的，与 source 围栏点名的源码里的。"""
+    from rizhi.markdown.outline import fences
+    from rizhi.page import Note, load
     from rizhi.snippets.source import read_fence_line
 
-    path = snippet_of(vault, note)
-    if path:
-        yield from lines_of(path, path.stem)
-    for text in _sources(note):
+    assert noted.snippet  # noqa: S101  有指纹的才来算
+    yield from lines_of(noted.snippet, noted.snippet.stem)
+    found = fences(load(Note, vault, vault.root / noted.where).document)
+    named = (text for fence in found if fence.lang == "source" for _, text in fence.lines)
+    for text in filter(str.strip, named):
         try:
             shown = read_fence_line(vault, text)
         except RizhiError:
             continue  # 围栏写错了由 check 说
         last = shown.first + shown.source.count("\n")
-        module = text.partition(":")[0].strip()
-        inside = (line for line in lines_of(shown.path, f"{module}:"))
+        inside = lines_of(shown.path, f"{text.partition(':')[0].strip()}:")
         yield from (line for line in inside if shown.first <= line.first <= last)
-
-
-def _sources(note: Note) -> Iterator[str]:
-    for fence in fences(note.document):
-        if fence.lang == "source":
-            yield from (text for part in fence.lines for text in part[1:] if str(text).strip())
 
 
 def lines_of(path: Path, name: str) -> Iterator[Line]:
@@ -204,7 +192,7 @@ def _plain(node: ast.stmt) -> bool:
 # ---- 算 ----
 
 
-def _seen(vault: Vault, note: Note, lines: Sequence[Line]) -> list[dict[str, Any]]:
+def _seen(vault: Vault, noted: Noted, lines: Sequence[Line]) -> list[dict[str, Any]]:
     """真跑一遍看到的。
 
     异常：缺库、没有跑完，抛 RizhiError。
@@ -213,28 +201,17 @@ def _seen(vault: Vault, note: Note, lines: Sequence[Line]) -> list[dict[str, Any
     from rizhi.snippets import run
     from rizhi.snippets.child import SEEDED
 
-    path = snippet_of(vault, note)
-    if not path or not lines:
+    if not noted.snippet or not lines:
         return []
-    if lacking := lacks(vault, path):
+    names = records.libraries(vault, noted.snippet, deep=False) - sys.stdlib_module_names
+    if lacking := sorted(name for name in names if not run.installed(name)):
         raise RizhiError(f"要用 {'、'.join(lacking)}，这里没有装。")
     wanted = [Wanted(str(line.path), line.first, line.last, line.dims) for line in lines]
-    seeded = records.libraries(vault, path, deep=True) & SEEDED
-    given = (records.load(vault, path).source, wanted)
+    seeded = records.libraries(vault, noted.snippet, deep=True) & SEEDED
+    given = (records.load(vault, noted.snippet).source, wanted)
     sent = b"".join(run.work(vault, trace, given, SECONDS, seeded))
     found: list[dict[str, Any]] = json.loads(sent or b"[]")
     return found
-
-
-def lacks(vault: Vault, path: Path) -> list[str]:
-    """一个片段一运行就要、这里没有装的库。"""
-    import sys
-
-    from rizhi.snippets import record as records
-    from rizhi.snippets import run
-
-    names = records.libraries(vault, path, deep=False) - sys.stdlib_module_names
-    return sorted(name for name in names if not run.installed(name))
 
 
 def _kept(
@@ -256,7 +233,7 @@ def _kept(
     return kept
 
 
-def _card(note: Note, line: Mapping[str, Any], day: date) -> Card:
+def _card(noted: Noted, line: Mapping[str, Any], day: date) -> Card:
     text = f"{line['name']}\n{line['code']}"
     drawn = random.Random(f"{text}:{day}").choice(line["variants"])  # noqa: S311
     sizes, dims = _tuple(list(map(str, drawn["shape"]))), _tuple(line["dims"])
@@ -265,7 +242,7 @@ def _card(note: Note, line: Mapping[str, Any], day: date) -> Card:
     how = "大小没有全给，用字母写，如 (B, T)" if hidden else "写数或字母，如 (2, 5)、(B, T)"
     target = line["target"] if line["target"][:1] > "\u2e7f" else f" {line['target']} "
     return Card(
-        note.slug,
+        noted.slug,
         SHAPED,
         text,
         f"{sizes} = {dims}",
@@ -274,7 +251,6 @@ def _card(note: Note, line: Mapping[str, Any], day: date) -> Card:
         prompt=f"这一句之后，{target}的形状是？{how}。".replace("， ", "，"),
         code=f"{given}\n{line['code']}" if given else line["code"],
         after=f"{line['code']}  # {dims}",
-        judged=True,
     )
 
 
@@ -293,13 +269,8 @@ def _load(file: Path) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _keys(vault: Vault, notes: Iterable[Note]) -> dict[str, str]:
-    paths = {note.slug: path for note in notes if (path := snippet_of(vault, note))}
-    found = known(vault, sorted(set(paths.values())))
-    return {
-        slug: f"{_VERSION}:{found[path].key}" if found[path].key else ""
-        for slug, path in paths.items()
-    }
+def _key(noted: Noted) -> str:
+    return f"{_VERSION}:{noted.key}"
 
 
 def _digest(lines: Sequence[Line]) -> str:

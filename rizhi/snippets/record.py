@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, parse, syntax_tree
+from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, canonical, parse, syntax_tree
 from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
@@ -349,7 +349,7 @@ def _run_names(path: Path, source: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _canonical_text(path: Path, source: str) -> str:
-    return _canonical(syntax_tree(path, source))
+    return canonical(syntax_tree(path, source))
 
 
 def _reach(
@@ -414,19 +414,6 @@ def _files(name: str) -> Iterator[str]:
     for length in range(1, len(parts) + 1):
         yield "/".join([*parts[:length], "__init__.py"])
     yield "/".join(parts) + ".py"
-
-
-def _canonical(node: Any) -> str:
-    """语法树的规范写法：`ast.dump` 的文本随 Python 版本变，这里只留非空的字段。"""
-    if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-        fields["body"] = node.body[1:]
-    kept = (f"{k}={_canonical(v)}" for k, v in fields.items() if v is not None and v != [])
-    return f"{type(node).__name__}({','.join(kept)})"
 
 
 def _within(folder: Path, name: object) -> Path:

@@ -108,7 +108,7 @@ def test_what_nobody_can_guess_is_judged_by_himself_or_not_asked(
 
 
 def test_a_body_that_is_only_a_docstring_or_asserts_stays_code() -> None:
-    source = 'def f():\n    """只有说明"""\n\n\nwith x:\n    assert y\n'
+    source = 'def f():\n    """只有说明"""\n\n\nwith x:\n    assert y\ng = lambda: 1 if y else 2\n'
     compile(masked(source), "", "exec")
 
 
@@ -132,11 +132,11 @@ def test_an_answer_that_means_the_same_is_right(source: str, recorded: str, type
     ("source", "recorded", "typed", "said"),
     [
         ("print(x)", "1 2", "12", "第 1 行不一样。"),
-        ("print(x)", "True", "", "第 1 行不一样。"),
+        ("print(x)", "True", "", "应是 1 行，你写了 0 行。"),
         ("print(x)", "1\n2", "1", "应是 2 行，你写了 1 行。"),
         ("print(x)", "1\n[2, 3]", "1\n[2, 4]", "第 2 行写到「[2,」都对，后面不一样。"),
         ("print('a' if x else 'b')", "a", "b", "第 1 行不一样。"),
-        ("print('只有字')", "只有字", "", "第 1 行不一样。"),
+        ("print('只有字')", "只有字", "x", "第 1 行不一样。"),
     ],
 )
 def test_a_wrong_one_is_told_where_and_not_the_answer(

@@ -4,12 +4,12 @@ import ast
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
 
-from rizhi.page import read_notes
-from rizhi.recall import grade, shapes
+from rizhi.recall import grade, recorded, shapes
 from rizhi.recall.cards import SHAPED, Card
 from rizhi.snippets import recording
 from rizhi.vault import Vault, find_vault
@@ -74,10 +74,11 @@ def written(computed: Path, tmp_path: Path) -> Vault:
 
 
 def cards(vault: Vault) -> dict[str, Card]:
-    return {card.text.partition("\n")[2]: card for card in shapes.cards(vault, read_notes(vault))}
+    found = shapes.cards(vault, recorded.gather(vault))
+    return {card.text.partition("\n")[2]: card for card in found}
 
 
-def drawn(vault: Vault) -> dict[str, list[dict[str, object]]]:
+def drawn(vault: Vault) -> dict[str, list[dict[str, Any]]]:
     data = json.loads((vault.root / ".rizhi/shapes/heads.json").read_bytes())
     return {line["code"]: line["variants"] for line in data["lines"]}
 
@@ -94,7 +95,7 @@ def test_lines_of_the_snippet_and_of_the_source_it_shows_are_asked(written: Vaul
     }
     split = found["y = x.view(B, T, heads, C // heads)"]
     assert (split.kind, split.note, split.symbol) == (SHAPED, "heads", "llm.heads:split_heads")
-    assert split.where == "llm/heads.py:5" and split.judged
+    assert split.where == "llm/heads.py:5" and grade.judged(split)
 
 
 def test_sizes_are_drawn_anew_and_every_answer_was_really_run(written: Vault) -> None:
@@ -169,7 +170,7 @@ def test_answers_in_numbers_and_in_letters_are_both_right(written: Vault) -> Non
     ],
 )
 def test_an_expression_is_compared_by_its_value(said: str, dim: str, right: bool) -> None:
-    card = Card("n", SHAPED, "f\nx", f"(7,) = ({dim},)", "a:1", judged=True)
+    card = Card("n", SHAPED, "f\nx", f"(7,) = ({dim},)", "a:1")
     verdict = grade.grade(None, card, said)
     assert verdict and verdict.right is right
 
