@@ -48,7 +48,7 @@ def begin(
     today: date,
     new: int | None = None,
     note: str = "",
-    notes: Iterable[Note] | None = None,
+    notes: "Iterable[Note] | None" = None,
 ) -> Session:
     """排出今天要答的；`note` 只问那一篇的，到不到期都问；`notes` 是已经读好的笔记。
 
