@@ -316,7 +316,7 @@ def work(
         sender.close()
         yield from _sent(receiver, seconds, child)
     finally:
-        Thread(target=_bury, args=(child, receiver, folder)).start()
+        Thread(target=_bury, args=(child, receiver, [folder])).start()
 
 
 def _sent(pipe: Connection, seconds: float, child: Any) -> Iterator[bytes]:
