@@ -234,7 +234,7 @@ def _narrower(node: ast.Subscript, root: ast.AST) -> Iterator[_Change]:
 
 def _calls(place: _Place, imported: set[str]) -> Iterator[_Change]:
     node = place.node
-    assert isinstance(node, ast.Call)
+    assert isinstance(node, ast.Call)  # noqa: S101
     for at, keyword in enumerate(node.keywords):
         if keyword.arg:
             yield "去掉参数", _but(node, keywords=_without(node.keywords, at))
@@ -342,7 +342,7 @@ def _text(place: _Place, new: ast.AST) -> str:
 def _parameter(place: _Place) -> str:
     """默认值是哪个参数的。"""
     owner, field, index = place.above[-1]
-    assert isinstance(owner, ast.arguments) and index is not None
+    assert isinstance(owner, ast.arguments) and index is not None  # noqa: S101
     if field == "kw_defaults":
         return owner.kwonlyargs[index].arg
     return [*owner.posonlyargs, *owner.args][index - len(owner.defaults)].arg
