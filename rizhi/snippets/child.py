@@ -143,3 +143,30 @@ def _say(error: BaseException) -> str:
             said += f"；{remedy}"
     kind = "" if isinstance(error, OutputRefused) else f"{type(error).__name__}: "
     return f"{kind}{said}"
+
+
+def run_work(
+    pipe: Connection,
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
+    root: str,
+    folder: str,
+    seeded: frozenset[str],
+    seconds: float,
+) -> None:
+    """子进程的另一个入口：跑 `work(send, *arguments)`，它送什么就送什么，完了送一个空的。
+
+    送的是字节：命令那一侧不从这里 unpickle 任何东西。
+    """
+    orphans.end_with_command(folder)
+    _prepare(root, folder)
+    settle(seeded)
+    stream.capture(Path(root))
+    guard.install(Path(folder).resolve(), seconds)
+    send = pipe.send_bytes  # 后来的代码换不掉
+    pipe.send_bytes(b"ready")
+    try:
+        work(send, *arguments)
+        send(b"")
+    except BaseException:
+        os._exit(BROKEN)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from rizhi.errors import RizhiError
 from rizhi.snippets import orphans
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet
-from rizhi.snippets.child import BROKEN, SEEDED, run_cells
+from rizhi.snippets.child import BROKEN, SEEDED, run_cells, run_work
 from rizhi.snippets.environment import settled
 from rizhi.vault import Vault, read_text, snippet_files, source_files
 
@@ -224,3 +224,46 @@ def _outside_imports(vault: Vault) -> Iterator[str]:
         yield from (
             said for said in records.outside_statements(vault, tree) if said not in _TALKING
         )
+
+
+def work(
+    vault: Vault,
+    task: Callable[..., None],
+    arguments: tuple[Any, ...],
+    seconds: float,
+    seeded: frozenset[str] = frozenset(),
+) -> Generator[bytes]:
+    """在一个新的子进程里跑 `task(send, *arguments)`，防护与上限同片段；它送来一样，就给出一样。
+
+    不再要了就关上，子进程也就结束。
+
+    单位：`seconds` 是秒，从准备好算起。
+    异常：没有跑完，抛 RizhiError，说是怎么回事。
+    """
+    context = _context(vault)
+    receiver, sender = context.Pipe(duplex=False)
+    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
+    given = (sender, task, arguments, str(vault.root), folder.name, seeded, seconds)
+    child = context.Process(target=run_work, args=given, daemon=True)
+    try:
+        _start(child, context)
+        sender.close()
+        yield from _sent(receiver, seconds, child)
+    finally:
+        Thread(target=_bury, args=(child, receiver, folder)).start()
+
+
+def _sent(pipe: Connection, seconds: float, child: Any) -> Iterator[bytes]:
+    until = time.monotonic() + _STARTUP_SECONDS
+    try:
+        while pipe.poll(max(until - time.monotonic(), 0)):
+            data = pipe.recv_bytes()
+            if data == b"ready":
+                until = time.monotonic() + seconds
+            elif not data:
+                return
+            else:
+                yield data
+    except EOFError:
+        raise RizhiError(_how_it_ended(child)) from None
+    raise RizhiError(f"{seconds:g} 秒没有跑完，已停下：多半是死循环。")
