@@ -15,12 +15,13 @@ from typing import Any
 
 from rizhi.errors import RizhiError
 from rizhi.page import Note
-from rizhi.recall import log, proving, schedule, traces
+from rizhi.recall import log, playback, schedule, traces
 from rizhi.recall.cards import CAUGHT, RECITED, Card, Verdict
 from rizhi.recall.mutants import functions
+from rizhi.recall.playback import Bench
 from rizhi.recall.replay import Cells
 from rizhi.recall.traces import Call, Drill, Keys, Question, Questions
-from rizhi.snippets import cells
+from rizhi.snippets.cells import parse
 from rizhi.vault import Vault, read_text
 
 LINE_DAYS, BODY_DAYS = 7, 30  # 稳定度不到这么多天：补一行；写函数体；再往后连文档字符串也没有
@@ -268,8 +269,9 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
     said = dedent(said.expandtabs(4))
     if fault := _unfit(piece, said):
         return Verdict(False, (f"不对：{fault}",))
-    limit = max(proving.PATIENCE, proving.TIMES * drill.milliseconds / 1000)
-    got = proving.answer(vault, drill, piece.replaced(said), calls, _cells(vault, drill), limit)
+    limit = max(playback.PATIENCE, playback.TIMES * drill.milliseconds / 1000)
+    text, cells = piece.replaced(said), _cells(vault, drill)
+    got = playback.answer(Bench(vault), drill.symbol, text, calls, cells, limit)
     return _verdict(piece, drill, calls, got)
 
 
@@ -301,11 +303,11 @@ def _cells(vault: Vault, drill: Drill) -> Cells | None:
     note = next((n for n in traces.finished(vault) if n.slug == drill.note), None)
     if note is None or not drill.cells:
         return None
-    return Cells(cells.parse(traces.snippet_of(vault, note)), drill.cells)
+    return Cells(parse(traces.snippet_of(vault, note)), drill.cells)
 
 
-def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: proving.Answered) -> Verdict:
-    off = proving.wrong(calls, got)
+def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.Answered) -> Verdict:
+    off = playback.wrong(calls, got)
     red = {title: outcome for title, outcome in got.cells.items() if outcome}
     proof = f"这一题抓得住 {drill.tried} 个已知错误里的 {drill.caught} 个。"
     if got.broken:
@@ -324,8 +326,8 @@ def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: proving.Ans
         lines.append(where + got.fault)
     lines += [f"「{title}」红了{_told(piece, outcome)}。" for title, outcome in red.items()]
     more = [f"{len(calls)} 次调用里 {len(off)} 次不对。"] if len(off) > 1 else []
-    seen = {at: proving.symptom(got.outcomes[at]) for at in off}
-    known = (drill.symptoms or {}).get(proving.pattern(seen, range(len(calls))), "")
+    seen = {at: playback.symptom(got.outcomes[at]) for at in off}
+    known = (drill.symptoms or {}).get(playback.pattern(seen, range(len(calls))), "")
     named = [f"与{_bug(known)}的症状一样。"] if known and not got.fault else []
     return Verdict(False, (f"不对：{lines[0]}", *more, *named, *lines[len(off) or 1 :]))
 
@@ -370,6 +372,9 @@ def proven_lines(found: Proven) -> Iterator[str]:
     for drill in filter(None, found.drills.values()):
         if drill.why:
             yield f"没有出 {drill.symbol} · {drill.note}：{drill.why}"
+    if not found.drills:
+        yield "还没有题：没有笔记用 source 围栏点名源码包里的函数。"
+        return
     offered = sum(bool(d and not d.why) for d in found.drills.values())
     asked = sum(len(one.asked) for one in found.questions)
     yield f"默写 {offered} 题，没有出 {len(found.drills) - offered} 个；哪个检验会红 {asked} 题。"

@@ -4,32 +4,39 @@
 """
 
 import ast
-import hashlib
 import json
 import re
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from rizhi.errors import RizhiError
 from rizhi.page import Note
-from rizhi.recall import replay, traces, values
+from rizhi.recall import replay, traces
 from rizhi.recall.mutants import Mutant, chosen, functions, mutants, stubs
+from rizhi.recall.playback import (
+    PATIENCE,
+    TIMES,
+    Bench,
+    Bug,
+    answer,
+    differs,
+    failed,
+    needed,
+    pattern,
+    symptom,
+    wrong,
+)
 from rizhi.recall.replay import Cells, Changed, Inputs
 from rizhi.recall.traces import Call, Drill, Keys, Question, Questions
 from rizhi.snippets import record as records
 from rizhi.snippets import run
-from rizhi.snippets.cells import Snippet
-from rizhi.snippets.child import SEEDED
-from rizhi.snippets.stream import OutputRefused
 from rizhi.vault import Vault, read_text
 
 MOST = 20  # 一个函数至多改几处
@@ -38,26 +45,13 @@ MOST_CALLS, MOST_BYTES = 40, 4 << 20
 POOL_CALLS, POOL_BYTES = 240, 8 << 20  # 先试这么多，从中挑
 EACH = 2  # 一个突变至少留几次抓得住它的
 HARVEST_SECONDS = 180.0  # 记的时候比平常慢
-PATIENCE, TIMES = 10.0, 10  # 一次重放至多等这么多秒，或好的那一份的这么多倍
 AT_ONCE = 2
 PER_NOTE, TRIED = 2, 10  # 「哪个检验会红」一篇至多几题，至多试几处
 
 _SIZE = re.compile(r"(?<![a-z\d])\d+")  # 形状与数里的数字；float32 的不是
 
-Bug = tuple[str, ...]  # 在哪张表里、键、一句话、换掉哪个函数
 _Progress = Callable[[list[str]], Iterable[str]]
-_Harvested = tuple[str, str, Call]  # 函数、参数的样子、那次调用
-
-
-@dataclass(frozen=True)
-class Answered:
-    """一份源码重放的结果：各次调用的、各格的；没有跑完，`fault` 说为什么。"""
-
-    outcomes: tuple[Mapping[str, Any], ...]
-    cells: Mapping[str, Mapping[str, Any]]
-    broken: Mapping[str, Any] | None = None
-    fault: str = ""
-    seconds: float = 0.0
+_Sketched = tuple[str, Call]  # 参数的样子，与那次调用
 
 
 def waiting(vault: Vault, keys: Keys | None = None) -> tuple[dict[str, Note], list[Note]]:
@@ -84,28 +78,27 @@ def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
     """
     keys = Keys(vault)
     stale, notes = waiting(vault, keys)
-    stop = Event()
     if lacking := lacking_libraries(vault, keys, stale):
         raise RizhiError(lacking)
-    bugs = known_bugs(vault) if stale or notes else []
+    bench = Bench(vault, known_bugs(vault) if stale or notes else ())
+    paths = list(dict.fromkeys(path for symbol in stale for path in keys.users(symbol)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            paths = list(dict.fromkeys(p for symbol in stale for p in keys.users(symbol)))
-            found = pool.map(lambda path: _harvested(vault, path, stale, stop), paths)
-            calls: defaultdict[str, list[tuple[str, Call]]] = defaultdict(list)
-            for _, some in zip(progress([f"记 {p.stem}" for p in paths]), found, strict=True):
-                for symbol, sketch, call in some:
-                    calls[symbol].append((sketch, call))
+            found = pool.map(partial(_harvested, bench, stale), paths)
+            calls: defaultdict[str, list[_Sketched]] = defaultdict(list)
+            for _, some in zip(progress([path.stem for path in paths]), found, strict=True):
+                for symbol, call in some:
+                    calls[symbol].append(call)
             jobs: list[tuple[str, Callable[[], None]]] = [
-                (symbol, _proving(vault, keys, symbol, note, calls[symbol], bugs, stop))
+                (symbol, partial(_prove, bench, keys, symbol, note, calls[symbol]))
                 for symbol, note in stale.items()
             ]
-            jobs += [(note.slug, _asking(vault, keys, note, bugs, stop)) for note in notes]
+            jobs += [(note.slug, partial(_ask, bench, keys, note)) for note in notes]
             done = pool.map(lambda job: job[1](), jobs)
             for _ in zip(progress([name for name, _ in jobs]), done, strict=True):
                 pass
         except BaseException:
-            stop.set()
+            bench.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -130,21 +123,18 @@ def _current(found: Drill | Questions | None, key: str) -> bool:
 # ---- 记下调用 ----
 
 
-def _harvested(vault: Vault, path: Path, stale: Iterable[str], stop: Event) -> list[_Harvested]:
+def _harvested(bench: Bench, stale: Iterable[str], path: Path) -> list[tuple[str, _Sketched]]:
     """一个片段对各个函数的调用。"""
     wanted: defaultdict[str, list[str]] = defaultdict(list)
     for symbol in stale:
         module, _, name = symbol.partition(":")
         wanted[module].append(name)
-    snippet = records.load(vault, path).source
-    seeded = records.libraries(vault, path, deep=True) & SEEDED
+    snippet = records.load(bench.vault, path).source
     given = (snippet, {module: tuple(names) for module, names in wanted.items()})
     found = []
     try:
-        with closing(run.work(vault, replay.harvest, given, HARVEST_SECONDS, seeded)) as messages:
+        with bench.work(replay.harvest, given, HARVEST_SECONDS) as messages:
             for message in messages:
-                if stop.is_set():
-                    break
                 head, _, data = message.partition(b"\n")
                 found.append(_call(path.stem, json.loads(head), data))
     except RizhiError:
@@ -152,13 +142,14 @@ def _harvested(vault: Vault, path: Path, stale: Iterable[str], stop: Event) -> l
     return found
 
 
-def _call(snippet: str, head: dict[str, Any], data: bytes) -> _Harvested:
+def _call(snippet: str, head: dict[str, Any], data: bytes) -> tuple[str, _Sketched]:
     first, second = head["sizes"]
     inputs = Inputs(data[:first], data[first : first + second], head["mode"])
-    return head["symbol"], head["sketch"], Call(snippet, head["number"], inputs, head["outcome"])
+    call = Call(snippet, head["number"], inputs, head["outcome"])
+    return head["symbol"], (head["sketch"], call)
 
 
-def _ordered(calls: Sequence[tuple[str, Call]], own: str) -> list[Call]:
+def _ordered(calls: Sequence[_Sketched], own: str) -> list[Call]:
     """先取的在前：样子少见的，再是那篇笔记自己的片段与别的片段轮流。"""
     groups: defaultdict[str, list[Call]] = defaultdict(list)
     first: dict[str, Call] = {}
@@ -180,128 +171,28 @@ def _within(calls: Sequence[Call], most: int, size: int) -> list[int]:
     return kept
 
 
-# ---- 重放 ----
-
-
-def answer(
-    vault: Vault,
-    drill: Drill,
-    text: str,
-    calls: Sequence[Call],
-    cells: Cells | None,
-    seconds: float,
-) -> Answered:
-    """换上 `text` 当那个模块的源码，重放各次调用，跑那几格。"""
-    module, path, name = traces.split(vault, drill.symbol)
-    changed = Changed(module, str(path), text)
-    given = (changed, name, [call.inputs for call in calls], cells)
-    outcomes: list[Mapping[str, Any]] = []
-    shown: dict[str, Mapping[str, Any]] = {}
-    broken, fault, start = None, "", time.monotonic()
-    try:
-        with closing(run.work(vault, replay.replay, given, seconds, seeded(vault))) as messages:
-            for data in map(json.loads, messages):
-                if "call" in data:
-                    outcomes.append(data["outcome"])
-                elif "cell" in data:
-                    shown[data["cell"]] = data["outcome"]
-                else:
-                    broken = data["broken"]
-    except RizhiError as error:
-        fault = str(error)
-    return Answered(tuple(outcomes), shown, broken, fault, time.monotonic() - start)
-
-
-def seeded(vault: Vault) -> frozenset[str]:
-    """要种下种子的库：片段里有谁用到、这里又装了的。"""
-    return frozenset(name for name in SEEDED if run.installed(name))
-
-
-def wrong(calls: Sequence[Call], got: Answered) -> dict[int, str]:
-    """第几次调用不对，差在哪里；没有轮到的不算。"""
-    pairs = enumerate(zip(calls, got.outcomes, strict=False))
-    found = ((at, differs(call.outcome, outcome)) for at, (call, outcome) in pairs)
-    return {at: said for at, said in found if said}
-
-
-def differs(want: Mapping[str, Any], got: Mapping[str, Any]) -> str:
-    """一次调用的结果差在哪里；一样是空串。"""
-    if "unreadable" in got:
-        return f"参数载不进来：{got['unreadable']}"
-    if "raised" in want or "raised" in got:
-        if want.get("raised") == got.get("raised"):
-            return ""
-        if "raised" not in got:
-            return f"应抛出 {want['raised']}，你的没有抛"
-        if got["raised"] == OutputRefused.__name__:
-            return str(got["said"])
-        right = f"应抛出 {want['raised']}" if "raised" in want else "应不抛错"
-        return f"你抛出 {got['raised']}：{got.get('said', '')}，{right}"
-    if said := values.difference(want["returned"], got["returned"]):
-        return said
-    return _changes_differ(want["changed"], got["changed"])
-
-
-def _changes_differ(want: Mapping[str, Any], got: Mapping[str, Any]) -> str:
-    for path in want.keys() - got.keys():
-        return f"应改动 {path.strip('[]')!s}，你没有"
-    for path in got.keys() - want.keys():
-        return f"改动了 {path.strip('[]')!s}，不该改"
-    said = values.difference(dict(want), dict(got))
-    return f"改动得不一样：{said}" if said else ""
-
-
-def symptom(outcome: Mapping[str, Any]) -> str:
-    """一次失败的样子；两份代码得出一样的，就是错成了一样的。"""
-    shape = outcome.get("raised") or values.symptom(outcome.get("returned", {}))
-    return f"{shape}{values.symptom(outcome.get('changed', {}))}"
-
-
-def pattern(symptoms: Mapping[int, str], calls: Iterable[int]) -> str:
-    """这几次调用里哪几次失败、各是什么样子；没有失败的是空串。"""
-    told = [(number, symptoms[at]) for number, at in enumerate(calls) if at in symptoms]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if told else ""
-
-
 # ---- 证明一题 ----
 
 
-def _proving(
-    vault: Vault,
-    keys: Keys,
-    symbol: str,
-    note: Note,
-    calls: list[tuple[str, Call]],
-    bugs: Sequence[Bug],
-    stop: Event,
-) -> Callable[[], None]:
-    def prove() -> None:
-        if stop.is_set():
-            return
-        drill = Drill(symbol, note.slug, keys.drill(symbol, note))
-        drill, kept = _proved(vault, drill, note, calls, bugs, stop)
-        if not stop.is_set():
-            traces.write_drill(vault, drill, kept)
-
-    return prove
+def _prove(bench: Bench, keys: Keys, symbol: str, note: Note, calls: Sequence[_Sketched]) -> None:
+    if bench.stop.is_set():
+        return
+    drill, kept = _proved(bench, Drill(symbol, note.slug, keys.drill(symbol, note)), note, calls)
+    if not bench.stop.is_set():
+        traces.write_drill(bench.vault, drill, kept)
 
 
 def _proved(
-    vault: Vault,
-    drill: Drill,
-    note: Note,
-    calls: list[tuple[str, Call]],
-    bugs: Sequence[Bug],
-    stop: Event,
+    bench: Bench, drill: Drill, note: Note, calls: Sequence[_Sketched]
 ) -> tuple[Drill, list[Call]]:
-    own = traces.snippet_of(vault, note)
-    _, path, name = traces.split(vault, drill.symbol)
+    own = traces.snippet_of(bench.vault, note)
+    _, path, name = traces.split(bench.vault, drill.symbol)
     text = read_text(path)
     pool = _ordered(calls, own.stem)
     pool = [pool[at] for at in _within(pool, POOL_CALLS, POOL_BYTES)]
     if not pool:
         return replace(drill, why="没有片段调用过它，或参数写不下来"), []
-    sound = answer(vault, drill, text, pool, None, HARVEST_SECONDS)
+    sound = answer(bench, drill.symbol, text, pool, None, HARVEST_SECONDS)
     pool = [
         replace(call, outcome=outcome)
         for call, outcome in zip(pool, sound.outcomes, strict=False)
@@ -312,11 +203,11 @@ def _proved(
         return replace(drill, why="记下的调用没有一次重放得出同样的结果"), []
     limit = max(PATIENCE, TIMES * sound.seconds)
     made = [*stubs(text, name)[:1], *chosen(mutants(text, name), MOST)]
-    stub, *tries = _rehearsed(vault, drill, text, made, pool, limit, stop)
+    stub, *tries = _rehearsed(bench, drill, text, made, pool, limit)
     if stub.alive:
         return replace(drill, why="整个换成 raise 也看不出来"), []
-    cells = _green(vault, drill, text, own)
-    tries = [_checked(vault, drill, one, cells) if one.alive else one for one in tries]
+    cells = _green(bench, drill, text, own)
+    tries = [_checked(bench, drill, one, cells) if one.alive else one for one in tries]
     kept = _chosen_calls(pool, [stub, *tries])
     some = [pool[at] for at in kept]
     through = tuple(one.mutant.text for one in tries if one.alive)
@@ -328,14 +219,14 @@ def _proved(
         drill, why=why, caught=caught, tried=len(tries), through=through, calls=len(some),
         cells=cells.titles if cells else (),
     )  # fmt: skip
-    if why or stop.is_set():
+    if why or bench.stop.is_set():
         return drill, []
     told = {
         pattern(one.symptoms, kept): one.mutant.text for one in reversed(tries) if not one.fault
     }
-    told |= _named_bugs(vault, drill, text, some, limit, bugs)
+    told |= _named_bugs(bench, drill, text, some, limit)
     told.pop("", None)
-    judged = answer(vault, drill, text, some, cells, HARVEST_SECONDS)
+    judged = answer(bench, drill.symbol, text, some, cells, HARVEST_SECONDS)
     took = round(1000 * judged.seconds)
     return replace(drill, symptoms=told, milliseconds=took), some
 
@@ -356,16 +247,15 @@ class _Try:
 
 
 def _rehearsed(
-    vault: Vault,
+    bench: Bench,
     drill: Drill,
     text: str,
     made: Sequence[Mutant],
     pool: Sequence[Call],
     limit: float,
-    stop: Event,
 ) -> list[_Try]:
     """各处突变逐一重放：同一个子进程里轮流换上，停住、死掉的一处之后另起一个；次序不变。"""
-    _, _, name = traces.split(vault, drill.symbol)
+    _, _, name = traces.split(bench.vault, drill.symbol)
     plain = ast.dump(functions(text, name)[name].args)
     found: dict[int, _Try] = {}
     waiting = []
@@ -374,9 +264,9 @@ def _rehearsed(
         if same:
             waiting.append(at)
         else:  # 默认值变了，换字节码换不上
-            found[at] = _tried(vault, drill, mutant, pool, limit)
-    while waiting and not stop.is_set():
-        some = _batch(vault, drill, text, [made[at] for at in waiting], pool, limit)
+            found[at] = _tried(bench, drill, mutant, pool, limit)
+    while waiting and not bench.stop.is_set():
+        some = _batch(bench, drill, text, [made[at] for at in waiting], pool, limit)
         found |= dict(zip(waiting, some, strict=False))
         waiting = waiting[len(some) :]
     none = _Try(made[0], {}, 0, False)
@@ -384,7 +274,7 @@ def _rehearsed(
 
 
 def _batch(
-    vault: Vault,
+    bench: Bench,
     drill: Drill,
     text: str,
     made: Sequence[Mutant],
@@ -392,7 +282,7 @@ def _batch(
     limit: float,
 ) -> list[_Try]:
     """从头起跑完的几处；没有跑完的一处也在内，是最后一个。"""
-    module, path, name = traces.split(vault, drill.symbol)
+    module, path, name = traces.split(bench.vault, drill.symbol)
     changed, sources = Changed(module, str(path), text), [mutant.source for mutant in made]
     given = (changed, name, [call.inputs for call in pool], sources)
     tried: list[_Try] = []
@@ -400,7 +290,7 @@ def _batch(
     reached = 0
     try:
         seconds = limit * (1 + len(made) / TIMES)
-        with closing(run.work(vault, replay.rehearse, given, seconds, seeded(vault))) as messages:
+        with bench.work(replay.rehearse, given, seconds) as messages:
             for data in map(json.loads, messages):
                 mutant = made[data["mutant"]]
                 if "call" in data:
@@ -408,7 +298,7 @@ def _batch(
                     if differs(pool[at].outcome, data["outcome"]):
                         seen[at] = symptom(data["outcome"])
                 elif "unfit" in data:
-                    tried.append(_tried(vault, drill, mutant, pool, limit))
+                    tried.append(_tried(bench, drill, mutant, pool, limit))
                 else:
                     tried.append(_Try(mutant, seen, reached, False))
                     seen, reached = {}, 0
@@ -417,16 +307,16 @@ def _batch(
     return tried
 
 
-def _tried(vault: Vault, drill: Drill, mutant: Mutant, pool: Sequence[Call], limit: float) -> _Try:
+def _tried(bench: Bench, drill: Drill, mutant: Mutant, pool: Sequence[Call], limit: float) -> _Try:
     """一处突变，另起一个子进程重放。"""
-    got = answer(vault, drill, mutant.source, pool, None, limit)
+    got = answer(bench, drill.symbol, mutant.source, pool, None, limit)
     seen = {at: symptom(got.outcomes[at]) for at in wrong(pool, got)}
     return _Try(mutant, seen, len(got.outcomes), bool(got.fault or got.broken))
 
 
-def _checked(vault: Vault, drill: Drill, one: _Try, cells: Cells | None) -> _Try:
+def _checked(bench: Bench, drill: Drill, one: _Try, cells: Cells | None) -> _Try:
     """重放看不出来的，再看那几格红不红。"""
-    red = cells is not None and failed(vault, drill.symbol, one.mutant.source, cells) != []
+    red = cells is not None and failed(bench, drill.symbol, one.mutant.source, cells) != []
     return replace(one, red=red)
 
 
@@ -443,7 +333,7 @@ def _chosen_calls(pool: Sequence[Call], tries: Sequence[_Try]) -> list[int]:
     return sorted(order[at] for at in _within([pool[at] for at in order], MOST_CALLS, MOST_BYTES))
 
 
-def known_bugs(vault: Vault) -> list[Bug]:
+def known_bugs(vault: Vault) -> tuple[Bug, ...]:
     """源码包自己的错，`[tool.rizhi] mutations` 说了在哪里才有。
 
     异常：设置写错了，或那里载不进来，抛 RizhiError。
@@ -455,10 +345,10 @@ def known_bugs(vault: Vault) -> list[Bug]:
             f'例如 ["llm.lab.mutations:MUTATIONS"]，现在是 {places!r}。'
         )
     if not places:
-        return []
+        return ()
     try:
-        found = run.work(vault, replay.bugs, (places,), run.SECONDS, seeded(vault))
-        return [tuple(json.loads(data)) for data in found]
+        with Bench(vault).work(replay.bugs, (places,), run.SECONDS) as messages:
+            return tuple(tuple(json.loads(data)) for data in messages)
     except RizhiError as error:
         raise RizhiError(
             f"读不出 [tool.rizhi] mutations 说的 {'、'.join(places)}：每一项是「模块:名字」，"
@@ -467,17 +357,17 @@ def known_bugs(vault: Vault) -> list[Bug]:
 
 
 def _named_bugs(
-    vault: Vault, drill: Drill, text: str, calls: Sequence[Call], limit: float, bugs: Sequence[Bug]
+    bench: Bench, drill: Drill, text: str, calls: Sequence[Call], limit: float
 ) -> dict[str, str]:
     """源码包自己的错，在这个函数上各是什么样子。"""
-    if not bugs:
+    if not bench.bugs:
         return {}
-    module, path, name = traces.split(vault, drill.symbol)
-    given = (Changed(module, str(path), text), name, [call.inputs for call in calls], bugs)
+    module, path, name = traces.split(bench.vault, drill.symbol)
+    given = (Changed(module, str(path), text), name, [call.inputs for call in calls], bench.bugs)
     seen: defaultdict[str, dict[int, str]] = defaultdict(dict)
     try:
-        seconds = limit * (1 + len(bugs) / TIMES)
-        with closing(run.work(vault, replay.spoil, given, seconds, seeded(vault))) as messages:
+        seconds = limit * (1 + len(bench.bugs) / TIMES)
+        with bench.work(replay.spoil, given, seconds) as messages:
             for data in map(json.loads, messages):
                 if differs(calls[data["call"]].outcome, data["outcome"]):
                     seen[data["bug"]][data["call"]] = symptom(data["outcome"])
@@ -489,21 +379,16 @@ def _named_bugs(
 # ---- 哪个检验会红 ----
 
 
-def _asking(
-    vault: Vault, keys: Keys, note: Note, bugs: Sequence[Bug], stop: Event
-) -> Callable[[], None]:
-    def ask() -> None:
-        asked = tuple(_questions(vault, note, bugs, stop))
-        if not stop.is_set():
-            traces.write_questions(vault, Questions(note.slug, keys.questions(note), asked))
-
-    return ask
+def _ask(bench: Bench, keys: Keys, note: Note) -> None:
+    asked = tuple(_questions(bench, note))
+    if not bench.stop.is_set():
+        traces.write_questions(bench.vault, Questions(note.slug, keys.questions(note), asked))
 
 
-def _questions(vault: Vault, note: Note, bugs: Sequence[Bug], stop: Event) -> Iterator[Question]:
+def _questions(bench: Bench, note: Note) -> Iterator[Question]:
     """改坏一处，恰有一格检验红、别的格子都跑得过的几处。"""
-    path = traces.snippet_of(vault, note)
-    loaded = records.load(vault, path) if path.is_file() else None
+    path = traces.snippet_of(bench.vault, note)
+    loaded = records.load(bench.vault, path) if path.is_file() else None
     if loaded is None or loaded.snippet is None:
         return
     snippet = loaded.snippet
@@ -511,84 +396,42 @@ def _questions(vault: Vault, note: Note, bugs: Sequence[Bug], stop: Event) -> It
     if len(checks) < 2:
         return
     cells, found = Cells(snippet, needed(snippet, checks)), 0
-    for symbol, said, text, bug in _tries(vault, note, bugs):
-        if stop.is_set() or found == PER_NOTE:
+    for symbol, said, text, bug in _tries(bench, note):
+        if bench.stop.is_set() or found == PER_NOTE:
             return
-        red = failed(vault, symbol, text, cells, bug)
+        red = failed(bench, symbol, text, cells, bug)
         if red and len(red) == 1 and red[0] in checks:
             found += 1
             yield Question(symbol, said, checks, red[0])
 
 
-def _tries(vault: Vault, note: Note, bugs: Sequence[Bug]) -> Iterator[tuple[str, str, str, Bug]]:
+def _tries(bench: Bench, note: Note) -> Iterator[tuple[str, str, str, Bug]]:
     """那篇笔记点名的各个函数轮流，各改几处；源码包自己的错在前。"""
     made = []
-    for symbol in traces.functions_of(vault, note):
-        _, path, name = traces.split(vault, symbol)
+    for symbol in traces.functions_of(bench.vault, note):
+        _, path, name = traces.split(bench.vault, symbol)
         text = read_text(path)
-        mine = [(symbol, bug[2], text, bug) for bug in bugs if bug[3] == symbol.replace(":", ".")]
+        mine = [
+            (symbol, bug[2], text, bug) for bug in bench.bugs if bug[3] == symbol.replace(":", ".")
+        ]
         others = chosen(mutants(text, name), TRIED)
         made.append([*mine, *((symbol, one.text, one.source, ()) for one in others)])
     turns = chain.from_iterable(zip_longest(*made))
     yield from [one for one in turns if one is not None][:TRIED]
 
 
-# ---- 判的时候跑哪几格 ----
-
-
-def _green(vault: Vault, drill: Drill, text: str, own: Path) -> Cells | None:
+def _green(bench: Bench, drill: Drill, text: str, own: Path) -> Cells | None:
     """那篇笔记的检验里用得着它的几格（整个换成 raise 就红），与它们要的格子。"""
-    loaded = records.load(vault, own) if own.is_file() else None
+    loaded = records.load(bench.vault, own) if own.is_file() else None
     if loaded is None or loaded.snippet is None:
         return None
     snippet = loaded.snippet
     checks = {cell.title for cell in snippet.code_cells if cell.checks}
     everything = Cells(snippet, tuple(cell.title for cell in snippet.code_cells))
-    (stub,) = stubs(text, traces.split(vault, drill.symbol)[2])
-    touched = checks.intersection(failed(vault, drill.symbol, stub.source, everything) or ())
+    (stub,) = stubs(text, traces.split(bench.vault, drill.symbol)[2])
+    touched = checks.intersection(failed(bench, drill.symbol, stub.source, everything) or ())
     for titles in (needed(snippet, touched), everything.titles) if touched else ():
         cells = Cells(snippet, titles)
-        if failed(vault, drill.symbol, text, cells) == []:
+        if failed(bench, drill.symbol, text, cells) == []:
             return cells
     return None
-
-
-def failed(vault: Vault, symbol: str, text: str, cells: Cells, bug: Bug = ()) -> list[str] | None:
-    """换上 `text`，或换掉一个函数，那几格里出错的；没有跑完是 None。"""
-    module, path, _ = traces.split(vault, symbol)
-    given = (Changed(module, str(path), text), cells, bug)
-    try:
-        (data,) = run.work(vault, replay.check, given, 2 * run.SECONDS, seeded(vault))
-    except RizhiError:
-        return None
-    return list(json.loads(data))
-
-
-def needed(snippet: Snippet, titles: Collection[str]) -> tuple[str, ...]:
-    """`titles` 的各格，与给它们用到的名字赋值的格子，次序照旧。"""
-    wanted: set[str] = set()
-    found = []
-    for cell in reversed(snippet.code_cells):
-        bound, free = _names(ast.parse(cell.source))
-        if cell.title in titles or bound & wanted:
-            found.append(cell.title)
-            wanted = (wanted - bound) | free
-    return tuple(reversed(found))
-
-
-def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """一格赋值的名字，与它先用到、自己还没有赋值的。"""
-    bound: set[str] = set()
-    free: set[str] = set()
-    for statement in tree.body:
-        made, used = set[str](), set[str]()
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                made.add(node.name)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                made |= {(a.asname or a.name).partition(".")[0] for a in node.names}
-        free |= used - bound
-        bound |= made
-    return bound, free

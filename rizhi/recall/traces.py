@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Call:
     inputs: Inputs
     outcome: Mapping[str, Any]
 
-    @property
+    @cached_property
     def size(self) -> int:
         return len(self.inputs.arguments) + len(self.inputs.generators) + len(str(self.outcome))
 

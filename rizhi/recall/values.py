@@ -8,6 +8,7 @@ import ctypes
 import enum
 import hashlib
 import json
+import re
 import struct
 import sys
 import types
@@ -182,11 +183,14 @@ def _rounded(value: Any) -> Any:
     return f"{value + 0.0:.{_DIGITS - 1}e}" if abs(value) > 1e-6 else "0"
 
 
+def place(path: str) -> str:
+    """路径说给人听，写成代码里的样子：参数名、模块的参数、缓冲与子模块。"""
+    path = re.sub(r"\._(?:parameters|buffers|modules)\['(\w+)'\]", r".\1", path)
+    return re.sub(r"^\['([^']*)'\]", r"\1", path).lstrip(".")
+
+
 def _at(path: str) -> str:
-    """路径说给人听：模块的参数、缓冲与子模块，写成代码里的样子。"""
-    for inner in ("_parameters", "_buffers", "_modules"):
-        path = path.replace(f".{inner}[", "[") if f".{inner}[" in path else path
-    return f"{path.lstrip('.')} " if path else ""
+    return f"{place(path)} " if path else ""
 
 
 def _differs(want: Leaf, got: Leaf) -> str:
