@@ -608,6 +608,21 @@ def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
 
 
 @main.command(writes=True)
+@JSON
+@in_vault
+def drills(vault: Vault, as_json: bool) -> None:
+    """出默写题：源码包的函数逐个改坏，看片段的调用抓得住几个；缺的先算，列出全部。形状题也算好。"""
+    from rizhi.recall import drills as recited
+    from rizhi.recall import proving, shapes
+
+    proving.prepare(vault, lambda names: _progress(names, "出题"))
+    for line in shapes.prepare(vault, lambda notes: _progress(notes, "形状")):
+        _warn(line)
+    found = recited.proven(vault)
+    _report(as_json, recited.proven_dict(found), recited.proven_lines(found))
+
+
+@main.command(writes=True)
 @click.argument("folder", type=_PATH, metavar="文件夹")
 @in_vault
 def corpus(vault: Vault, folder: Path) -> None:
