@@ -726,7 +726,7 @@ def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -
     try:
         want = next(talk)
         while True:
-            _lines(want.lines)
+            _lines(map(_shown, want.lines))
             try:
                 said = _heard(want)
             except (click.Abort, EOFError, KeyboardInterrupt):
@@ -735,7 +735,7 @@ def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -
             else:
                 want = talk.send(said)
     except StopIteration as end:
-        _lines(end.value)
+        _lines(map(_shown, end.value))
     if stopped:
         raise click.Abort
 
@@ -812,7 +812,8 @@ def _is_text(argument: str) -> bool:
 
 def _shown(message: str) -> str:
     """别处来的名字里可能有控制字符：终端会照着做。"""
-    return "".join(c if c.isprintable() or c in "\n\u3000" else "?" for c in message)
+    kept = "\n\t\u3000"
+    return "".join(c if c.isprintable() or c in kept else "?" for c in message)
 
 
 def _warn(message: str) -> None:
