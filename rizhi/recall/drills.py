@@ -152,7 +152,7 @@ def start(vault: Vault, card: Card) -> str:
 
 
 def hints(vault: Vault, card: Card) -> tuple[str, ...]:
-    """一步一步的提示：用到的名字，第一行，下一行……
+    """一步一步的提示：用到的名字，第一行，下一行……最后一行不说。
 
     异常：没有这个函数了，抛 RizhiError。
     """
@@ -164,7 +164,7 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
     wanted = [chosen] if chosen else piece.body
     lines = piece.text.splitlines()[wanted[0].lineno - 1 : wanted[-1].end_lineno]
     shown = [line for line in dedent("\n".join(lines)).splitlines() if line.strip()]
-    first, *rest = shown
+    first, *rest = shown[:-1] or [f"{shown[0][: len(shown[0]) // 2]}…"]
     names = "、".join(_names(wanted)) or "没有别的名字"
     return (
         f"用到的名字：{names}",

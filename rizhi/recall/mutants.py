@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, zip_longest
 from typing import Any
@@ -110,7 +111,7 @@ def functions(source: str, symbol: str) -> dict[str, ast.FunctionDef]:
 
     异常：没有这个名字，抛 KeyError。
     """
-    root = find(ast.parse(source).body, symbol)
+    root = find(_tree(source).body, symbol)
     if isinstance(root, ast.FunctionDef):
         return {symbol: root}
     found: dict[str, ast.FunctionDef] = {}
@@ -118,6 +119,11 @@ def functions(source: str, symbol: str) -> dict[str, ast.FunctionDef]:
         if isinstance(node, ast.FunctionDef):  # property 的几个同名，头一个是读它
             found.setdefault(f"{symbol}.{node.name}", node)
     return found
+
+
+@lru_cache(maxsize=16)  # 一个模块里有好几个函数要找；只读
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def chosen(found: Sequence[Mutant], most: int) -> list[Mutant]:

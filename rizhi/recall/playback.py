@@ -15,7 +15,7 @@ from rizhi.recall import replay, traces, values
 from rizhi.recall.replay import Cells, Changed
 from rizhi.recall.traces import Call
 from rizhi.snippets import run
-from rizhi.snippets.cells import Snippet
+from rizhi.snippets.cells import Cell, Snippet
 from rizhi.snippets.child import SEEDED
 from rizhi.snippets.stream import OutputRefused
 from rizhi.vault import Vault
@@ -153,6 +153,13 @@ def needed(snippet: Snippet, titles: Collection[str]) -> tuple[str, ...]:
             found.append(cell.title)
             wanted = (wanted - bound) | free
     return tuple(reversed(found))
+
+
+def mentioned(cell: Cell) -> set[str]:
+    """一格的代码里写到的名字，属性也算。"""
+    nodes = list(ast.walk(ast.parse(cell.source)))
+    plain = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return plain | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def _names(tree: ast.Module) -> tuple[set[str], set[str]]:

@@ -28,6 +28,7 @@ from rizhi.recall.playback import (
     answer,
     differs,
     failed,
+    mentioned,
     needed,
     pattern,
     symptom,
@@ -43,7 +44,7 @@ MOST = 20  # 一个函数至多改几处
 SHARE = 0.8  # 死掉这么多的才出题
 MOST_CALLS, MOST_BYTES = 40, 4 << 20
 POOL_CALLS, POOL_BYTES = 240, 8 << 20  # 先试这么多，从中挑
-EACH = 2  # 一个突变至少留几次抓得住它的
+ENOUGH, EACH = 4, 2  # 抓住这么多次就不再试；至少留几次抓得住它的
 HARVEST_SECONDS = 180.0  # 记的时候比平常慢
 AT_ONCE = 2
 PER_NOTE, TRIED = 2, 10  # 「哪个检验会红」一篇至多几题，至多试几处
@@ -203,7 +204,10 @@ def _proved(
         return replace(drill, why="记下的调用没有一次重放得出同样的结果"), []
     limit = max(PATIENCE, TIMES * sound.seconds)
     made = [*stubs(text, name)[:1], *chosen(mutants(text, name), MOST)]
-    stub, *tries = _rehearsed(bench, drill, text, made, pool, limit)
+    tried = _rehearsed(bench, drill, text, made, pool, limit, ENOUGH)
+    if bench.stop.is_set():
+        return drill, []
+    stub, *tries = tried
     if stub.alive:
         return replace(drill, why="整个换成 raise 也看不出来"), []
     cells = _green(bench, drill, text, own)
@@ -221,9 +225,10 @@ def _proved(
     )  # fmt: skip
     if why or bench.stop.is_set():
         return drill, []
-    told = {
-        pattern(one.symptoms, kept): one.mutant.text for one in reversed(tries) if not one.fault
-    }
+    dead = [one.mutant for one in tries if one.symptoms and not one.fault]
+    whole = _rehearsed(bench, drill, text, dead, some, limit, 0)
+    everyone = range(len(some))
+    told = {pattern(one.symptoms, everyone): one.mutant.text for one in reversed(whole)}
     told |= _named_bugs(bench, drill, text, some, limit)
     told.pop("", None)
     judged = answer(bench, drill.symbol, text, some, cells, HARVEST_SECONDS)
@@ -253,6 +258,7 @@ def _rehearsed(
     made: Sequence[Mutant],
     pool: Sequence[Call],
     limit: float,
+    enough: int,
 ) -> list[_Try]:
     """各处突变逐一重放：同一个子进程里轮流换上，停住、死掉的一处之后另起一个；次序不变。"""
     _, _, name = traces.split(bench.vault, drill.symbol)
@@ -266,11 +272,10 @@ def _rehearsed(
         else:  # 默认值变了，换字节码换不上
             found[at] = _tried(bench, drill, mutant, pool, limit)
     while waiting and not bench.stop.is_set():
-        some = _batch(bench, drill, text, [made[at] for at in waiting], pool, limit)
+        some = _batch(bench, drill, text, [made[at] for at in waiting], pool, limit, enough)
         found |= dict(zip(waiting, some, strict=False))
         waiting = waiting[len(some) :]
-    none = _Try(made[0], {}, 0, False)
-    return [found.get(at, none) for at in range(len(made))]
+    return [found[at] for at in range(len(made)) if at in found]
 
 
 def _batch(
@@ -280,11 +285,12 @@ def _batch(
     made: Sequence[Mutant],
     pool: Sequence[Call],
     limit: float,
+    enough: int,
 ) -> list[_Try]:
     """从头起跑完的几处；没有跑完的一处也在内，是最后一个。"""
     module, path, name = traces.split(bench.vault, drill.symbol)
     changed, sources = Changed(module, str(path), text), [mutant.source for mutant in made]
-    given = (changed, name, [call.inputs for call in pool], sources)
+    given = (changed, name, [call.inputs for call in pool], sources, enough)
     tried: list[_Try] = []
     seen: dict[int, str] = {}
     reached = 0
@@ -293,17 +299,19 @@ def _batch(
         with bench.work(replay.rehearse, given, seconds) as messages:
             for data in map(json.loads, messages):
                 mutant = made[data["mutant"]]
-                if "call" in data:
-                    at, reached = data["call"], reached + 1
-                    if differs(pool[at].outcome, data["outcome"]):
-                        seen[at] = symptom(data["outcome"])
-                elif "unfit" in data:
+                if "at" in data:
+                    reached = data["at"]
+                elif "call" in data:
+                    if differs(pool[data["call"]].outcome, data["outcome"]):
+                        seen[data["call"]] = symptom(data["outcome"])
+                elif "unfit" in data or (data["stopped"] and not seen):
                     tried.append(_tried(bench, drill, mutant, pool, limit))
                 else:
                     tried.append(_Try(mutant, seen, reached, False))
-                    seen, reached = {}, 0
+                    seen = {}
     except RizhiError:
-        tried.append(_Try(made[len(tried)], seen, reached, True))
+        if len(tried) < len(made):
+            tried.append(_Try(made[len(tried)], seen, reached, True))
     return tried
 
 
@@ -421,7 +429,7 @@ def _tries(bench: Bench, note: Note) -> Iterator[tuple[str, str, str, Bug]]:
 
 
 def _green(bench: Bench, drill: Drill, text: str, own: Path) -> Cells | None:
-    """那篇笔记的检验里用得着它的几格（整个换成 raise 就红），与它们要的格子。"""
+    """那篇笔记的检验里说到它、又用得着它的几格（整个换成 raise 就红），与它们要的格子。"""
     loaded = records.load(bench.vault, own) if own.is_file() else None
     if loaded is None or loaded.snippet is None:
         return None
@@ -430,6 +438,9 @@ def _green(bench: Bench, drill: Drill, text: str, own: Path) -> Cells | None:
     everything = Cells(snippet, tuple(cell.title for cell in snippet.code_cells))
     (stub,) = stubs(text, traces.split(bench.vault, drill.symbol)[2])
     touched = checks.intersection(failed(bench, drill.symbol, stub.source, everything) or ())
+    subject = traces.subject(drill.symbol)
+    named = {cell.title for cell in snippet.code_cells if subject in mentioned(cell)}
+    touched = touched & named or touched  # 说到它的几格就够；一格也没有说到，才都要
     for titles in (needed(snippet, touched), everything.titles) if touched else ():
         cells = Cells(snippet, titles)
         if failed(bench, drill.symbol, text, cells) == []:

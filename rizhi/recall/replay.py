@@ -261,23 +261,38 @@ def replay(
 
 
 def rehearse(
-    send: Send, changed: Changed, name: str, calls: Sequence[Inputs], texts: Sequence[str]
+    send: Send,
+    changed: Changed,
+    name: str,
+    calls: Sequence[Inputs],
+    texts: Sequence[str],
+    enough: int,
 ) -> None:
-    """一份份源码轮流换上，各把记下的调用跑一遍：只换那个函数的字节码，不必每份另起一个子进程。"""
+    """一份份源码轮流换上，各把记下的调用跑一遍：只换那个函数的字节码，不必每份另起一个子进程。
+
+    只送回与换之前不一字不差的；有 `enough` 次不同就不再跑它剩下的，0 是都跑。
+    """
     raw: dict[str, Any] = {}
     _load_marked({changed.module: (name,)}, _taken(raw), changed)
     import_module(changed.module)
     describer, function = Describer(), raw[f"{changed.module}:{name}"]
+    sound = [_again(describer, function, inputs, changed.path) for inputs in calls]
     for number, text in enumerate(texts):
         try:
             function.__code__ = _code_of(compile(text, changed.path, "exec"), name)
         except ValueError:  # 用到的外层名字变了，换不上
             send(json.dumps({"mutant": number, "unfit": True}).encode())
             continue
+        left = enough
         for at, inputs in enumerate(calls):
+            send(json.dumps({"mutant": number, "at": at}).encode())
             outcome = _again(describer, function, inputs, changed.path)
-            send(json.dumps({"mutant": number, "call": at, "outcome": outcome}).encode())
-        send(json.dumps({"mutant": number}).encode())
+            if outcome != sound[at]:
+                send(json.dumps({"mutant": number, "call": at, "outcome": outcome}).encode())
+                left -= 1
+                if left == 0:
+                    break
+        send(json.dumps({"mutant": number, "stopped": left == 0}).encode())
 
 
 def _code_of(code: types.CodeType, name: str) -> types.CodeType:

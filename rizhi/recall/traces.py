@@ -94,13 +94,13 @@ def symbols(vault: Vault) -> dict[str, Note]:
     for note in finished(vault):
         said = note.text + _text(snippet_of(vault, note))
         for symbol in functions_of(vault, note):
-            count = len(re.findall(rf"\b{re.escape(_subject(symbol))}\b", said))
+            count = len(re.findall(rf"\b{re.escape(subject(symbol))}\b", said))
             if symbol not in found or count > found[symbol][0]:
                 found[symbol] = count, note
     return {symbol: note for symbol, (_, note) in found.items()}
 
 
-def _subject(symbol: str) -> str:
+def subject(symbol: str) -> str:
     """一个函数说的是谁：方法是它的类。"""
     first, _, rest = symbol.partition(":")[2].partition(".")
     return first if rest.startswith("__") or rest == "forward" or not rest else rest

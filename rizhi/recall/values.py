@@ -123,7 +123,8 @@ class Describer:
         slots = [name for base in kind.__mro__ for name in _slots(base)]
         inside = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         inside |= getattr(value, "__dict__", {})
-        said = "" if inside else repr(value)[:200]
+        opaque = not slots and not hasattr(value, "__dict__")  # C 里的类型，只有它自己说得出
+        said = repr(value)[:200] if opaque else ""
         yield path, ["object", kind.__qualname__, "" if " at 0x" in said else said]
         for name, one in inside.items():
             yield from self._walk(one, f"{path}.{name}", seen, above)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rizhi.vault import Vault, find_vault
 
+SETTINGS = '[tool.rizhi]\nsource = "shop"\nmutations = ["shop.bugs:BUGS"]\n'
 SUMS = '''"""前缀和与购物篮。"""
 
 import random
@@ -69,6 +70,26 @@ class Basket:
         return sum(self.items.values())
 '''
 
+BUGS = '''"""这个包自己的错。"""
+
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Bug:
+    text: str
+    target: str
+    broken: Callable
+
+
+def late(right):
+    return lambda numbers, start=0: [start, *right(numbers, start)][:-1]
+
+
+BUGS = {"late": Bug("前缀和晚了一位", "shop.sums.running", late)}
+'''
+
 SNIPPET = """# %% 用一用
 from shop.sums import Basket, clipped, countdown, running, shuffled
 
@@ -122,10 +143,11 @@ shop.sums:countdown
 def make(root: Path) -> Vault:
     """在 `root` 造一个。"""
     root.mkdir(exist_ok=True)
-    (root / "pyproject.toml").write_text('[tool.rizhi]\nsource = "shop"\n', "utf-8")
+    (root / "pyproject.toml").write_text(SETTINGS, "utf-8")
     files = {
         "shop/__init__.py": "",
         "shop/sums.py": SUMS,
+        "shop/bugs.py": BUGS,
         "snippets/running_sums.py": SNIPPET,
         "docs/notes/python/running-sums.md": NOTE,
     }

@@ -14,7 +14,7 @@ from rizhi.errors import RizhiError
 from rizhi.recall import drills, log, playback, proving, sealed, traces
 from rizhi.recall.cards import CAUGHT, RECITED, Card, Verdict
 from rizhi.snippets import run as runner
-from rizhi.vault import Vault
+from rizhi.vault import Vault, find_vault
 from tests.rizhi.recall import plain
 
 RUNNING = "shop.sums:running"
@@ -153,6 +153,24 @@ def test_the_symptom_of_a_known_mistake_is_named(shop: Vault) -> None:
     assert "与写成「total = total - number」的症状一样。" in said(shop, wrong).lines
 
 
+def test_a_mistake_the_package_knows_is_named_in_its_own_words(shop: Vault) -> None:
+    wrong = RIGHT.replace("return sums", "return [start, *sums][:-1]")
+    assert "与「前缀和晚了一位」的症状一样。" in said(shop, wrong).lines
+    asked = [c.text for c in drills.cards(shop) if c.kind == CAUGHT and c.symbol == RUNNING]
+    assert any("前缀和晚了一位" in text for text in asked)
+
+
+@pytest.mark.parametrize("written", ['"shop.bugs"', '["shop.nowhere:BUGS"]', '["shop.bugs"]'])
+def test_a_setting_that_leads_nowhere_is_said(
+    tmp_path: Path, state: Path, forkserver: None, written: str
+) -> None:
+    plain.make(tmp_path)
+    text = plain.SETTINGS.replace('["shop.bugs:BUGS"]', written)
+    (tmp_path / "pyproject.toml").write_text(text, "utf-8")
+    with pytest.raises(RizhiError, match=r"\[tool.rizhi\] mutations"):
+        proving.prepare(find_vault(tmp_path))
+
+
 def test_an_argument_that_should_not_change(shop: Vault) -> None:
     wrong = body("out = []", "for n in list(numbers):", "    start += n", "    out.append(start)",
                  "if isinstance(numbers, list): numbers.clear()", "return out")  # fmt: skip
@@ -270,7 +288,11 @@ def test_hints_come_one_line_after_the_other(mine: Vault) -> None:
     reviewed(mine, one, 2)
     hints = drills.hints(mine, one)
     assert hints[0] == "用到的名字：start、numbers、found.append"
-    assert hints[1] == "第一行：total = start" and hints[-1] == "下一行：return found"
+    assert (
+        hints[1] == "第一行：total = start"
+        and hints[-1] == "下一行：    found.append(total)  # (n,)"
+    )
+    assert "return found" not in "".join(hints)
 
 
 # ---- 哪个检验会红 ----
