@@ -14,6 +14,7 @@ from benchmarks import machine
 HERE = Path(__file__).parent
 # 每个基准要 pyproject.toml 里哪几组可选依赖
 NEEDS: dict[str, tuple[str, ...]] = {
+    "drills": ("llm", "test"),
     "journal": (),
     "llm": ("llm",),
     "paint": ("site", "test"),

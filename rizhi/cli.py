@@ -641,6 +641,21 @@ def export_anki(vault: Vault, file: Path) -> None:
 
 
 @main.command(writes=True)
+@JSON
+@in_vault
+def drills(vault: Vault, as_json: bool) -> None:
+    """出默写题：源码包的函数逐个改坏，看片段的调用抓得住几个；缺的先算，列出全部。形状题也算好。"""
+    from rizhi.recall import drills as recited
+    from rizhi.recall import proving, shapes
+
+    proving.prepare(vault, lambda names: _progress(names, "出题"))
+    for line in shapes.prepare(vault, lambda notes: _progress(notes, "形状")):
+        _warn(line)
+    found = recited.proven(vault)
+    _report(as_json, recited.proven_dict(found), recited.proven_lines(found))
+
+
+@main.command(writes=True)
 @click.argument("folder", type=_PATH, metavar="文件夹")
 @in_vault
 def corpus(vault: Vault, folder: Path) -> None:
@@ -773,7 +788,7 @@ def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -
     try:
         want = next(talk)
         while True:
-            _lines(want.lines)
+            _lines(map(_shown, want.lines))
             try:
                 said = _heard(want)
             except (click.Abort, EOFError, KeyboardInterrupt):
@@ -782,7 +797,7 @@ def _ask_each(vault: Vault, begin: Callable[[], Any], most: int | None = None) -
             else:
                 want = talk.send(said)
     except StopIteration as end:
-        _lines(end.value)
+        _lines(map(_shown, end.value))
     if stopped:
         raise click.Abort
 
@@ -859,7 +874,8 @@ def _is_text(argument: str) -> bool:
 
 def _shown(message: str) -> str:
     """别处来的名字里可能有控制字符：终端会照着做。"""
-    return "".join(c if c.isprintable() or c in "\n\u3000" else "?" for c in message)
+    kept = "\n\t\u3000"
+    return "".join(c if c.isprintable() or c in kept else "?" for c in message)
 
 
 def _warn(message: str) -> None:

@@ -23,7 +23,7 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # [tool.rizhi] 里认得的键；别的写了也没有用，由 check 说
 SETTINGS = (
     *("ask", "corpus_days", "day_ends", "dims", "edit", "everyday", "groups"),
-    *("new_cards", "resume_leaves_out", "reviews", "source"),
+    *("mutations", "new_cards", "resume_leaves_out", "reviews", "source"),
 )
 Fingerprint = tuple[int, int, int, int]
 

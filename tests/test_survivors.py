@@ -22,13 +22,13 @@ import pytest
 
 from rizhi.markdown.outline import fences
 from rizhi.page import Note, read_notes
+from rizhi.recall.mutants import Mutant, chosen, mutants, stubs
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.compare import compare
 from rizhi.snippets.run import Run, run
 from rizhi.snippets.source import module_file
 from rizhi.vault import Vault, find_vault, module_of
 from tests import vaults
-from tests.mutants import Mutant, chosen, mutants, stubs
 
 VAULT = find_vault(vaults.ROOT)
 LIST = Path(__file__).with_name("survivors.toml")

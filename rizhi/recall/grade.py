@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from rizhi.recall import printed, shapes
-from rizhi.recall.cards import PRINTED, SHAPED, Card, Verdict
+from rizhi.recall.cards import CAUGHT, PRINTED, RECITED, SHAPED, Card, Verdict
 from rizhi.vault import Vault
 
 LONGEST = 64 * 1024  # 再长的不比了：没有哪一题要打这么多
@@ -22,7 +22,7 @@ class Judge:
 
 def judged(card: Card) -> bool:
     """打的字判不判得了；判不了的自己评。"""
-    return card.kind in _JUDGES and (card.judged or card.kind != PRINTED)
+    return card.judged if card.kind == PRINTED else card.kind in (SHAPED, RECITED, CAUGHT)
 
 
 def grade(vault: Vault, card: Card, said: str) -> Verdict | None:
@@ -34,17 +34,17 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict | None:
         return None
     if len(said) > LONGEST:
         return Verdict(False, (f"不对：写了 {len(said):,} 个字，太长了，没有比。",))
-    return _JUDGES[card.kind].grade(vault, card, said)
+    return _judge(card).grade(vault, card, said)
 
 
 def hints(vault: Vault, card: Card) -> tuple[str, ...]:
     """一步一步的提示，后一个比前一个说得多；最后一个也不是全部答案。"""
-    return _JUDGES[card.kind].hints(vault, card) if judged(card) else _opening(card.answer)
+    return _judge(card).hints(vault, card) if judged(card) else _opening(card.answer)
 
 
 def start(vault: Vault, card: Card) -> str:
     """在编辑器里作答，先写好的字。"""
-    return _JUDGES[card.kind].start(vault, card) if judged(card) else ""
+    return _judge(card).start(vault, card) if judged(card) else ""
 
 
 def _opening(answer: str) -> tuple[str, ...]:
@@ -67,3 +67,11 @@ def _printed_hints(vault: Vault, card: Card) -> tuple[str, ...]:
 _JUDGES: Mapping[str, Judge] = MappingProxyType(
     {PRINTED: Judge(_printed, _printed_hints), SHAPED: Judge(shapes.grade, shapes.hints)}
 )
+
+
+def _judge(card: Card) -> Judge:
+    if card.kind not in _JUDGES:
+        from rizhi.recall import drills  # 要载入不少东西，问到默写才载
+
+        return Judge(drills.grade, drills.hints, drills.start)
+    return _JUDGES[card.kind]

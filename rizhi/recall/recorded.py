@@ -63,8 +63,8 @@ def gather(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Noted]:
     if listed is None:
         paths = [path for path, _ in markdown_files(vault.notes)]
         role = template.place(vault, "note.md")
-        prints = {vault.relative(path): f"{_prints([path, role])}" for path in paths}
-        pages = _remembered(vault, "notes", prints, _page, lambda name: _read(vault, name))
+        prints = {vault.relative(path): f"{prints_of([path, role])}" for path in paths}
+        pages = remembered(vault, "notes", prints, _page, lambda name: _read(vault, name))
     else:
         pages = {vault.relative(note.path): _page(_of_note(vault, note)) for note in listed}
     finished = {name: page for name, page in pages.items() if page}
@@ -138,10 +138,10 @@ _Known = tuple[str, tuple[Cell, ...]]
 
 def _known(vault: Vault, paths: Iterable[Path]) -> dict[Path, _Known]:
     """各个片段：记录的指纹，与问得成的格子。"""
-    shared = _prints([*source_files(vault), *file_names(vault.snippets / "runs")])
-    own = {path: _prints([path, *file_names(vault.outputs / path.stem)]) for path in paths}
+    shared = prints_of([*source_files(vault), *file_names(vault.snippets / "runs")])
+    own = {path: prints_of([path, *file_names(vault.outputs / path.stem)]) for path in paths}
     wanted = {path.stem: f"{shared}{prints}" for path, prints in own.items()}
-    found = _remembered(vault, "cells", wanted, _cells, lambda name: _puzzles(vault, name))
+    found = remembered(vault, "cells", wanted, _cells, lambda name: _puzzles(vault, name))
     return {path: found[path.stem] for path in own}
 
 
@@ -179,7 +179,7 @@ def _cells(raw: Any) -> _Known:
 # ---- 存着的 ----
 
 
-def _remembered(
+def remembered(
     vault: Vault,
     name: str,
     wanted: Mapping[str, str],
@@ -213,7 +213,7 @@ def _stored(file: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _prints(paths: Iterable[Path | str]) -> str:
+def prints_of(paths: Iterable[Path | str]) -> str:
     """几个文件的名字与指纹合成一个。"""
     text = repr([(str(path), fingerprint(path)) for path in paths])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from rizhi.recall.cards import Card, Matched
 from rizhi.recall.changed import Changed
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
-from rizhi.vault import Vault
+from rizhi.vault import Vault, file_names, source_files
 
 if TYPE_CHECKING:
     from rizhi.page import Note
@@ -79,9 +79,35 @@ def begin(
 def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
     """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
     noted = recorded.gather(vault, listed)
-    made = [*cards.made(vault, noted), *shapes.cards(vault, noted)]
+    made = [*cards.made(vault, noted), *shapes.cards(vault, noted), *_drilled(vault)]
     order = {one.slug: number for number, one in enumerate(noted)}
-    return sorted(made, key=lambda card: order[card.note])
+    return sorted((card for card in made if card.note in order), key=lambda c: order[c.note])
+
+
+def _drilled(vault: Vault) -> list[Card]:
+    """默写题；它们还作不作数，要读遍源码包才知道，文件没变就用上次读出来的。"""
+    folder = vault.root / ".rizhi/drills"
+    if not folder.is_dir() or folder.is_symlink():
+        return []
+    files = [name for place in (vault.notes, vault.snippets, folder) for name in file_names(place)]
+    files += map(str, source_files(vault))
+    wanted = {"all": recorded.prints_of(files)}
+    found = recorded.remembered(vault, "drills", wanted, _restored, lambda _: _read_drills(vault))
+    return found["all"]
+
+
+def _read_drills(vault: Vault) -> list[dict[str, Any]]:
+    from rizhi.recall import drills  # 要载入不少东西
+
+    return [asdict(card) for card in drills.cards(vault)]
+
+
+def _restored(raw: Any) -> list[Card]:
+    """异常：不是该有的样子，抛 ValueError 或 TypeError。"""
+    made = [Card(**one) for one in raw]
+    if not all(isinstance(value, str | bool) for card in made for value in vars(card).values()):
+        raise ValueError("不是该有的样子")
+    return made
 
 
 def answer(

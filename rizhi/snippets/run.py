@@ -34,6 +34,7 @@ SECONDS = 30.0
 _TALKING = ("import this", "import antigravity")  # 一载入就打印、开浏览器，只许片段自己载入
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
 TICK = 0.1  # 有人看着的，隔这么多秒看一眼
+_GLANCE = 0.2  # 隔这么多秒，看看还要不要等
 _Enough = Callable[[CellOutput], bool]
 
 
@@ -298,10 +299,11 @@ def work(
     arguments: tuple[Any, ...],
     seconds: float,
     seeded: frozenset[str] = frozenset(),
-) -> Iterator[bytes]:
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[bytes]:
     """在一个新的子进程里跑 `task(send, *arguments)`，防护与上限同片段；它送来一样，就给出一样。
 
-    不再要了就关上，子进程也就结束。
+    不再要了就关上，子进程也就结束；另一个线程里等着的，由 `stopped` 说不必再等。
 
     单位：`seconds` 是秒，从准备好算起。
     异常：没有跑完，抛 RizhiError，说是怎么回事。
@@ -314,15 +316,19 @@ def work(
     try:
         _start(child, context)
         sender.close()
-        yield from _sent(receiver, seconds, child)
+        yield from _sent(receiver, seconds, child, stopped)
     finally:
         Thread(target=_bury, args=(child, receiver, [folder])).start()
 
 
-def _sent(pipe: Connection, seconds: float, child: Any) -> Iterator[bytes]:
+def _sent(
+    pipe: Connection, seconds: float, child: Any, stopped: Callable[[], bool]
+) -> Iterator[bytes]:
     until = time.monotonic() + _STARTUP_SECONDS
     try:
-        while pipe.poll(max(until - time.monotonic(), 0)):
+        while (left := until - time.monotonic()) > 0 and not stopped():
+            if not pipe.poll(min(left, _GLANCE)):
+                continue
             data = pipe.recv_bytes()
             if data == b"ready":
                 until = time.monotonic() + seconds

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rizhi.errors import RizhiError
-from rizhi.recall import dialogue, grade, log, schedule, session
-from rizhi.recall.cards import ASKED, PRINTED, SHAPED, Card, Verdict
+from rizhi.recall import dialogue, drills, grade, log, schedule, session
+from rizhi.recall.cards import ASKED, PRINTED, RECITED, SHAPED, Card, Verdict
 from rizhi.recall.dialogue import Stopped
 from rizhi.recall.session import Ask, Session
 from rizhi.vault import Vault
@@ -221,6 +221,45 @@ def test_a_leech_names_the_note_and_where_the_question_stands(vault: Vault, play
     assert (
         "这一张老是忘，先不问了。去读一遍：docs/notes/a/rope.md（题在 snippets/rope.py:3）" in said
     )
+
+
+# ---- 默写 ----
+
+
+def test_reciting_starts_from_the_stub_in_the_editor(
+    vault: Vault, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """起始的代码给看，编辑器里也先写好；几行代码打到空行为止，整段一起判。"""
+    card = Card(
+        "rope", RECITED, "llm:f\n加一", "def f(x):\n    return x + 1\n", "llm/a.py:1", "llm:f"
+    )
+    stub = "def f(x):\n    ..."
+    monkeypatch.setattr(drills, "start", lambda *_: stub)
+    monkeypatch.setattr(drills, "hints", lambda *_: ("用到 x。",))
+    judge = lambda _, one, said: Verdict(said == one.answer.rstrip(), (said,))  # noqa: E731
+    monkeypatch.setattr(drills, "grade", judge)
+    said = play(
+        [card], ["def f(x):", "    return x", "", "e", "def f(x):\n    return x + 1\n", "\r"]
+    )
+    assert stub in said and "def f(x):\n    return x" in said
+    assert reviews(vault) == [(2, "def f(x):\n    return x")]
+
+
+def test_drills_are_in_the_deck_and_read_once(
+    vault: Vault, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """认出它们还作不作数要读遍源码包：文件没变，就不再问一遍。"""
+    card = Card("rope", RECITED, "llm:f", "def f(): ...", "llm/a.py:1", "llm:f")
+    asked = list[int]()
+    monkeypatch.setattr(drills, "cards", lambda _: asked.append(1) or [card])
+    assert card not in session.deck(vault)  # 没有算过
+    (vault.root / ".rizhi/drills").mkdir(parents=True, exist_ok=True)
+    assert card in session.deck(vault) and card in session.deck(vault)
+    assert len(asked) == 1
+    (vault.root / "llm/a.py").write_text("def f(): ...", "utf-8")
+    assert card in session.deck(vault) and len(asked) == 2
+    (vault.root / ".rizhi/recall/drills.json").write_text('{"all": {"value": 3}}', "utf-8")
+    assert card in session.deck(vault)
 
 
 # ---- 说不准是不是同一题 ----

@@ -204,6 +204,15 @@ def test_a_damaged_line_is_told_and_the_rest_goes_on(
     assert len(states(vault)) == 2
 
 
+def test_control_characters_in_a_note_do_not_reach_the_terminal(
+    vault: Vault, rz: Run, asked: list[str]
+) -> None:
+    path = vault.notes / "model/rope.md"
+    path.write_text(path.read_text("utf-8").replace("答案0", "答\x1b]0;坏\x07案"), "utf-8")
+    shown = rz("review", "--new", "1", input="\r3\r").stdout
+    assert "答?]0;坏?案" in shown and "\x1b" not in shown
+
+
 def test_json_lists_todays_cards_and_writes_nothing(
     vault: Vault, rz: Run, asked: list[str]
 ) -> None:

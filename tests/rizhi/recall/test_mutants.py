@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants import chosen, mutants, stubs
+from rizhi.recall.mutants import chosen, mutants, stubs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 LLM = sorted((ROOT / "llm").rglob("*.py"))
 
 

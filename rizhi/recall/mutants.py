@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, zip_longest
 from typing import Any
@@ -75,7 +76,7 @@ def mutants(source: str, symbol: str) -> list[Mutant]:
     异常：没有这个名字，抛 KeyError。
     """
     tree = ast.parse(source)
-    root = _find(tree.body, symbol)
+    root = find(tree.body, symbol)
     names = {a.asname or a.name.partition(".")[0] for n in tree.body for a in _aliases(n)}
     found = []
     seen: Counter[str] = Counter()
@@ -97,12 +98,32 @@ def stubs(source: str, symbol: str) -> list[Mutant]:
     异常：没有这个名字，抛 KeyError。
     """
     found = []
-    for name, node in _functions(_find(ast.parse(source).body, symbol), symbol):
+    for name, node in functions(source, symbol).items():
         body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
         new = ast.Raise(ast.Name("NotImplementedError"))
         changed = _spliced(source, _start(body[0]), body[-1], new)
         found.append(Mutant(f"{name} 整个换成 raise", "换成 raise", name, changed))
     return found
+
+
+def functions(source: str, symbol: str) -> dict[str, ast.FunctionDef]:
+    """符号自己，或类里的各个方法，由名字找到；不是函数也不是类的，一个也没有。
+
+    异常：没有这个名字，抛 KeyError。
+    """
+    root = find(_tree(source).body, symbol)
+    if isinstance(root, ast.FunctionDef):
+        return {symbol: root}
+    found: dict[str, ast.FunctionDef] = {}
+    for node in getattr(root, "body", []):
+        if isinstance(node, ast.FunctionDef):  # property 的几个同名，头一个是读它
+            found.setdefault(f"{symbol}.{node.name}", node)
+    return found
+
+
+@lru_cache(maxsize=16)  # 一个模块里有好几个函数要找；只读
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def chosen(found: Sequence[Mutant], most: int) -> list[Mutant]:
@@ -122,20 +143,16 @@ def _function(place: _Place, symbol: str) -> str:
     return ""
 
 
-def _functions(root: ast.stmt, symbol: str) -> list[tuple[str, ast.FunctionDef]]:
-    """符号自己，或类里的各个方法，连同名字。"""
-    if isinstance(root, ast.FunctionDef):
-        return [(symbol, root)]
-    inside = [n for n in getattr(root, "body", []) if isinstance(n, ast.FunctionDef)]
-    return [(f"{symbol}.{node.name}", node) for node in inside]
+def find(body: list[ast.stmt], dotted: str) -> ast.stmt:
+    """按名字找到一句：类、函数、方法、模块级的赋值。
 
-
-def _find(body: list[ast.stmt], dotted: str) -> ast.stmt:
+    异常：没有这个名字，抛 KeyError。
+    """
     name, _, rest = dotted.partition(".")
     for node in body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if name in (getattr(node, "name", ""), getattr(targets[0], "id", "")):
-            return _find(getattr(node, "body", []), rest) if rest else node
+            return find(getattr(node, "body", []), rest) if rest else node
     raise KeyError(dotted)
 
 
@@ -234,7 +251,7 @@ def _narrower(node: ast.Subscript, root: ast.AST) -> Iterator[_Change]:
 
 def _calls(place: _Place, imported: set[str]) -> Iterator[_Change]:
     node = place.node
-    assert isinstance(node, ast.Call)
+    assert isinstance(node, ast.Call)  # noqa: S101
     for at, keyword in enumerate(node.keywords):
         if keyword.arg:
             yield "去掉参数", _but(node, keywords=_without(node.keywords, at))
@@ -283,15 +300,16 @@ def _removable(place: _Place, root: ast.AST) -> bool:
         starts = isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "__init__"
         return isinstance(call, ast.Call) and not starts
     if isinstance(node, ast.Assign):
-        names = {n.id for target in node.targets for n in ast.walk(target) if _stored(n)}
+        names = {_stored(n) for target in node.targets for n in ast.walk(target)} - {""}
         if not names:  # 属性与下标；__init__ 里的是头一次
             return getattr(parent, "name", "") != "__init__"
         return names <= _bound_before(node, root)
     return isinstance(node, ast.AugAssign | ast.Break | ast.Continue | ast.Raise | ast.Assert)
 
 
-def _stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _stored(node: ast.AST) -> str:
+    """被赋值的名字；不是就是空串。"""
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
 
 
 def _bound_before(node: ast.stmt, root: ast.AST) -> set[str]:
@@ -311,7 +329,7 @@ def _but(node: Any, **changed: object) -> Any:
     return made
 
 
-def _with(node: ast.AST, field: str, items: Sequence[Any], at: int, new: object) -> ast.AST:
+def _with(node: ast.AST, field: str, items: Sequence[Any], at: int, new: object) -> Any:
     return _but(node, **{field: [*items[:at], new, *items[at + 1 :]]})
 
 
@@ -342,7 +360,7 @@ def _text(place: _Place, new: ast.AST) -> str:
 def _parameter(place: _Place) -> str:
     """默认值是哪个参数的。"""
     owner, field, index = place.above[-1]
-    assert isinstance(owner, ast.arguments) and index is not None
+    assert isinstance(owner, ast.arguments) and index is not None  # noqa: S101
     if field == "kw_defaults":
         return owner.kwonlyargs[index].arg
     return [*owner.posonlyargs, *owner.args][index - len(owner.defaults)].arg
@@ -389,7 +407,7 @@ def _same(a: Sequence[str], b: Sequence[str]) -> int:
     )
 
 
-def _start(node: ast.AST) -> ast.AST:
+def _start(node: ast.AST) -> Any:
     """一个函数从它的装饰器算起。"""
     return min([node, *getattr(node, "decorator_list", [])], key=lambda n: n.lineno)
 

@@ -1,0 +1,67 @@
+"""判一次默写，对只跑那些调用与格子：十个函数，九个不超过 1.3 倍。
+
+两边都从起子进程算起；对的一边不记、不比，把结果丢掉。题没有算过就先算，头一次要几分钟。
+
+    python -m benchmarks drills
+"""
+
+import sys
+import time
+from functools import partial
+
+from benchmarks import compare
+from benchmarks.compare import Number, Ratio
+from rizhi.recall import drills, proving, replay, traces
+from rizhi.recall.cards import RECITED, Card
+from rizhi.recall.playback import Bench
+from rizhi.recall.replay import Cells, Changed
+from rizhi.snippets import cells
+from rizhi.vault import Vault, find_vault
+from tests import vaults
+
+ROUNDS, TARGET, COUNT, MOST_OVER = 7, 1.3, 10, 1
+
+
+def graded(vault: Vault, card: Card) -> float:
+    """判一次对的答案要的毫秒数。"""
+    start = time.perf_counter()
+    assert drills.grade(vault, card, card.answer).right
+    return 1000 * (time.perf_counter() - start)
+
+
+def bare(vault: Vault, card: Card) -> float:
+    """只跑同样的调用与格子要的毫秒数。"""
+    drill = traces.read_drill(vault, card.symbol)
+    calls = traces.read_calls(vault, drill) if drill else None
+    assert drill and calls
+    module, path, name = traces.split(vault, card.symbol)
+    changed = Changed(module, str(path), path.read_text("utf-8"))
+    note = next(note for note in traces.finished(vault) if note.slug == card.note)
+    snippet = cells.parse(traces.snippet_of(vault, note)) if drill.cells else None
+    wanted = Cells(snippet, drill.cells) if snippet else None
+    given = (changed, name, [call.inputs for call in calls], wanted)
+    start = time.perf_counter()
+    with Bench(vault).work(replay.bare, given, 60.0) as messages:
+        assert not list(messages)
+    return 1000 * (time.perf_counter() - start)
+
+
+def main() -> int:
+    rounds = compare.rounds(ROUNDS)
+    vault = find_vault(vaults.ROOT)
+    proving.prepare(vault)
+    cards = [card for card in drills.cards(vault) if card.kind == RECITED]
+    chosen = cards[:: max(len(cards) // COUNT, 1)][:COUNT]
+    results = []
+    for card in chosen:
+        graded(vault, card)  # 先热一遍
+        sides = compare.interleave(partial(graded, vault, card), partial(bare, vault, card), rounds)
+        results.append(compare.ratio(f"{card.symbol}（毫秒）", TARGET, *sides))
+    over = sum(not result.met for result in results)
+    listed: list[Ratio | Number] = [*results, Number(f"{len(results)} 个里超过的", over, MOST_OVER)]
+    compare.report("drills", listed)
+    return int(over > MOST_OVER)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""默写题的底子：哪些函数可以默写，记下的调用与抓得住几个错，存在 `.rizhi/drills/` 里。
+
+全是算出来的，删掉就重算；每份带着它的键（片段与它用到的源码、那篇笔记、库的版本、这里的版本），
+键变了就不作数。
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rizhi.errors import RizhiError
+from rizhi.markdown.outline import fences
+from rizhi.page import Note, read_notes
+from rizhi.recall import sealed
+from rizhi.recall.mutants import functions
+from rizhi.recall.replay import Inputs
+from rizhi.snippets import record as records
+from rizhi.snippets import run
+from rizhi.snippets.child import SEEDED
+from rizhi.snippets.source import module_file, modules
+from rizhi.vault import Vault, module_of, read_text, snippet_files
+
+FOLDER = "drills"
+_VERSION = 1  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
+
+
+@dataclass(frozen=True)
+class Call:
+    """记下的一次调用：`number` 是在那个片段里的第几次。"""
+
+    snippet: str
+    number: int
+    inputs: Inputs
+    outcome: Mapping[str, Any]
+
+    @cached_property
+    def size(self) -> int:
+        return len(self.inputs.arguments) + len(self.inputs.generators) + len(str(self.outcome))
+
+
+@dataclass(frozen=True)
+class Drill:
+    """一个函数的默写题：`why` 是不出题的原因，空着就出。
+
+    `caught` 与 `tried` 是突变抓住了几个、试了几个；`symptoms` 由失败的样子找到是哪个错；
+    `milliseconds` 是判一次要的时间；`cells` 是要跑的格子，`through` 是没有抓住的突变。
+    """
+
+    symbol: str
+    note: str
+    key: str
+    why: str = ""
+    caught: int = 0
+    tried: int = 0
+    calls: int = 0
+    milliseconds: int = 0
+    cells: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+    symptoms: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """「哪个检验会红」的一题：改了哪个函数的哪一处（`text`），各个检验，与红的那一个。"""
+
+    symbol: str
+    text: str
+    checks: tuple[str, ...]
+    red: str
+
+
+@dataclass(frozen=True)
+class Questions:
+    """一篇笔记的几题。"""
+
+    note: str
+    key: str
+    asked: tuple[Question, ...] = ()
+
+
+# ---- 哪些函数 ----
+
+
+def symbols(vault: Vault) -> dict[str, Note]:
+    """笔记的 `source` 围栏点名的每个函数，与问它的笔记：说它说得最多的那一篇。"""
+    found: dict[str, tuple[int, Note]] = {}
+    for note in finished(vault):
+        said = note.text + _text(snippet_of(vault, note))
+        for symbol in functions_of(vault, note):
+            count = len(re.findall(rf"\b{re.escape(subject(symbol))}\b", said))
+            if symbol not in found or count > found[symbol][0]:
+                found[symbol] = count, note
+    return {symbol: note for symbol, (_, note) in found.items()}
+
+
+def subject(symbol: str) -> str:
+    """一个函数说的是谁：方法是它的类。"""
+    first, _, rest = symbol.partition(":")[2].partition(".")
+    return first if rest.startswith("__") or rest == "forward" or not rest else rest
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except RizhiError:
+        return ""  # 没有片段，或读不懂：由 check 说
+
+
+def finished(vault: Vault) -> list[Note]:
+    """写完的笔记。"""
+    return [note for note in read_notes(vault) if not note.draft and note.text]
+
+
+def named(note: Note) -> list[str]:
+    """一篇笔记的 `source` 围栏点名的各个名字。"""
+    lines = (fence.lines for fence in fences(note.document) if fence.lang == "source")
+    names = (text.partition("#")[0].strip() for part in lines for _, text in part)
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def functions_of(vault: Vault, note: Note) -> list[str]:
+    """一篇笔记点名的各个函数。"""
+    return list(dict.fromkeys(s for name in named(note) for s in _functions_of(vault, name)))
+
+
+def split(vault: Vault, symbol: str) -> tuple[str, Path, str]:
+    """`llm.model:RMSNorm.forward` → 模块、它的文件、里面的名字。
+
+    异常：没有这个模块，抛 RizhiError。
+    """
+    module, _, name = symbol.partition(":")
+    return module, module_file(vault, module), name
+
+
+def snippet_of(vault: Vault, note: Note) -> Path:
+    return vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
+
+
+def _functions_of(vault: Vault, name: str) -> list[str]:
+    module, _, dotted = name.partition(":")
+    try:
+        found = functions(read_text(module_file(vault, module)), dotted)
+    except (RizhiError, KeyError, SyntaxError, ValueError):
+        return []  # 围栏写错了由 check 说
+    return [f"{module}:{inside}" for inside in found]
+
+
+# ---- 键 ----
+
+
+class Keys:
+    """各个函数与笔记此刻的键；一次算好用到的片段。"""
+
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+        self.loaded = {path: records.load(vault, path) for path in snippet_files(vault)}
+        self.files = {name: vault.relative(path) for name, path in modules(vault).items()}
+        installed = sorted(name for name in SEEDED if run.installed(name))
+        about = [_VERSION, sys.version_info[:3], *((name, _version(name)) for name in installed)]
+        about.append(vault.config.get("mutations", ""))
+        self._about = json.dumps(about)
+
+    def users(self, symbol: str) -> list[Path]:
+        """也许会调用它的片段：用到它那个模块的。"""
+        file = self.files.get(symbol.partition(":")[0], "")
+        return [path for path, one in self.loaded.items() if file in one.sources and not one.error]
+
+    def drill(self, symbol: str, note: Note) -> str:
+        parts = [self.loaded[path].key for path in self.users(symbol)]
+        return self._digest("drill", symbol, snippet_of(self.vault, note).stem, *parts)
+
+    def questions(self, note: Note) -> str:
+        one = self.loaded.get(snippet_of(self.vault, note))
+        return self._digest(
+            "check", note.slug, one.key if one else "", *functions_of(self.vault, note)
+        )
+
+    def _digest(self, *parts: str) -> str:
+        return hashlib.sha256(json.dumps([self._about, *parts]).encode()).hexdigest()[:32]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+# ---- 读与写 ----
+
+
+def read_drill(vault: Vault, symbol: str) -> Drill | None:
+    """算过的；没有、不是本机写下的、读不懂的，是 None。"""
+    data = _loads(sealed.read(_file(vault, symbol, "json")))
+    if data is None or data.get("symbol") != symbol:
+        return None
+    return Drill(**{**data, "cells": tuple(data["cells"]), "through": tuple(data["through"])})
+
+
+def read_questions(vault: Vault, note: str) -> Questions | None:
+    """同上。"""
+    data = _loads(sealed.read(_file(vault, note, "checks")))
+    if data is None or data.get("note") != note:
+        return None
+    asked = tuple(Question(**{**one, "checks": tuple(one["checks"])}) for one in data["asked"])
+    return Questions(note, data["key"], asked)
+
+
+def read_calls(vault: Vault, drill: Drill) -> list[Call] | None:
+    """一题记下的各次调用；没有、不是本机写下的、与那一题不是一起写的，是 None。"""
+    data = sealed.read(_file(vault, drill.symbol, "calls"))
+    head, _, rest = (data or b"").partition(b"\n")
+    about = _loads(head)
+    if about is None or about["key"] != drill.key or about["symbol"] != drill.symbol:
+        return None
+    return list(_calls(about["calls"], rest))
+
+
+def write_drill(vault: Vault, drill: Drill, calls: Sequence[Call]) -> None:
+    """写下一题；索引最后写。"""
+    heads = [
+        [*_head(call), len(call.inputs.arguments), len(call.inputs.generators)] for call in calls
+    ]
+    about = {"key": drill.key, "symbol": drill.symbol, "calls": heads}
+    blobs = b"".join(call.inputs.arguments + call.inputs.generators for call in calls)
+    _folder(vault)
+    sealed.write(_file(vault, drill.symbol, "calls"), json.dumps(about).encode() + b"\n" + blobs)
+    sealed.write(_file(vault, drill.symbol, "json"), json.dumps(asdict(drill)).encode())
+
+
+def write_questions(vault: Vault, questions: Questions) -> None:
+    """写下一篇的几题。"""
+    _folder(vault)
+    sealed.write(_file(vault, questions.note, "checks"), json.dumps(asdict(questions)).encode())
+
+
+def _head(call: Call) -> list[Any]:
+    return [call.snippet, call.number, dict(call.inputs.mode), dict(call.outcome)]
+
+
+def _calls(heads: Sequence[Any], data: bytes) -> Iterator[Call]:
+    at = 0
+    for snippet, number, mode, outcome, first, second in heads:
+        inputs = Inputs(data[at : at + first], data[at + first : at + first + second], mode)
+        at += first + second
+        yield Call(snippet, number, inputs, outcome)
+
+
+def _folder(vault: Vault) -> None:
+    from rizhi.store import state_folder
+
+    state_folder(vault.root, FOLDER)
+
+
+def _file(vault: Vault, name: str, ending: str) -> Path:
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return vault.root / ".rizhi" / FOLDER / f"{digest}.{ending}"
+
+
+def _loads(data: bytes | None) -> dict[str, Any] | None:
+    found = json.loads(data) if data else None
+    return found if isinstance(found, dict) else None
