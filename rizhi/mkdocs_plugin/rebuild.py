@@ -55,7 +55,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
-        self._asked: set[tuple[Callable[..., Any], Hashable]] = set()
+        self._asked: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
 
     def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
         """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
@@ -63,17 +63,16 @@ class Kept:
         参数多半还是上一次的那些对象，比起来不必看内容。
         """
         key, clues = (make.func, name), make.args if given is None else given
-        self._asked.add(key)
         old = self._results.get(key)
         if old is None or old[0] != clues:
             old = self._results[key] = (clues, make())
+        self._asked[key] = old
         result: T = old[1]
         return result
 
     def prune(self) -> None:
         """一次构建完了：没有再问的（页删了、改名了）不留。"""
-        self._results = {key: self._results[key] for key in self._asked}
-        self._asked = set()
+        self._results, self._asked = self._asked, {}
 
 
 @dataclass(frozen=True)
@@ -261,6 +260,7 @@ class Sources:
                 self._depends[uri] = reader.kept(page.path, partial(_dependencies, page))
         lines = {uri: lines for uri, (_, lines) in self._depends.items() if lines}
         self._embedded = Embedded(reader, self._uris, lines, running, handlers)
+        self._lives = cache(self._is_alive)  # 许多页链接到同一个文件
 
     def of(self, file: File) -> Fingerprint:
         """除了导航，一个文件的一切依据。"""
@@ -271,10 +271,10 @@ class Sources:
         if uri not in self._depends:
             return own
         reach, lines = self._depends[uri]
-        return (*own, self._alive(reach), self._embedded.of(lines))
+        return (*own, tuple(map(self._lives, reach)), self._embedded.of(lines))
 
-    def _alive(self, targets: Iterable[str]) -> Fingerprint:
-        return tuple(graph.uri_of(target, self._docs) in self._uris for target in targets)
+    def _is_alive(self, target: str) -> bool:
+        return graph.uri_of(target, self._docs) in self._uris
 
 
 class Embedded:
@@ -457,13 +457,13 @@ class SearchEntries:
                 for file in pages
             }
             of_notes = {file.url: notes[file.src_uri] for file in pages if file.src_uri in notes}
-            index.entries = [
-                search.named(entry, of_notes[entry["location"]])
-                if entry["location"] in of_notes
-                else entry
-                for entries in self._by_page.values()
-                for entry in entries
-            ]
+            index.entries = []
+            for url, entries in self._by_page.items():
+                note = of_notes.get(url)
+                index.entries += [
+                    search.named(entry, note) if entry["location"] == url else entry
+                    for entry in entries
+                ] if note else entries
 
     def _cut_again(self, index: Any) -> None:
         for entry in (entry for entries in self._by_page.values() for entry in entries):

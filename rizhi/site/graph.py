@@ -158,11 +158,11 @@ class Web:
     @cached_property
     def mentioned(self) -> dict[str, list[tuple[DayFact, links.Mention]]]:
         """每篇笔记被哪些天提到，从早到晚；同一天只取第一处。"""
-        firsts: dict[str, dict[date, tuple[DayFact, links.Mention]]] = {}
+        firsts: dict[tuple[str, date], tuple[DayFact, links.Mention]] = {}
         for day in self.days:
             for mention in day.mentions:
-                firsts.setdefault(mention.target, {}).setdefault(day.date, (day, mention))
-        return {target: list(by_day.values()) for target, by_day in firsts.items()}
+                firsts.setdefault((mention.target, day.date), (day, mention))
+        return grouped((target, first) for (target, _), first in firsts.items())
 
     @cached_property
     def leads(self) -> dict[str, list[Note]]:
