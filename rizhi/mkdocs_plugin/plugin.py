@@ -143,6 +143,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         read, with_diary = self._reader.page, self._with_diary(config)
         config.nav = navigation.nav(vault, notes, read, self._misfits, with_diary)
         _add_defaults(config)
+        theme.skip_hidden(config.theme)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
         return config
