@@ -101,24 +101,27 @@ def _walk(vault: Vault, folder: str) -> Iterator[Misfit]:
     for entry in entries:
         if entry.name.startswith(_HIDDEN) or entry.path == templates:
             continue
-        wrong = _wrong(vault, entry)
+        page = built(entry.name)
+        wrong = _wrong(vault, entry, page)
         if wrong:
             yield wrong
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(vault, entry.path)
-        page = built(entry.name)
         if taken.setdefault(page, entry.name) != entry.name:
             other = f"与 {taken[page]} 在站点上是同一个 {page}"
             yield Misfit(Path(entry.path), other, "改个名字，或只留一个")
 
 
-def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
-    """一个文件或文件夹收不进的原因与办法；收得进的有几千个，不为它们造 Path。"""
+def _wrong(vault: Vault, entry: "os.DirEntry[str]", product: str) -> Misfit | None:
+    """一个文件或文件夹收不进的原因与办法，`product` 是它在站点上叫什么。
+
+    收得进的有几千个，不为它们造 Path。
+    """
     name, where = entry.name, entry.path
     if not named(name):
         return Misfit(Path(where), "名字不是 UTF-8，或有控制字符，站点不收", "改个名字")
-    if len(os.fsencode(built(name))) > _LONGEST:
+    if len(os.fsencode(product)) > _LONGEST:
         return Misfit(Path(where), "名字太长，站点上放不下", "改个短的名字")
     if entry.is_symlink() and (wrong := _link(vault, Path(where))):
         return wrong

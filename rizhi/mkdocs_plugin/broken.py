@@ -83,7 +83,7 @@ class Broken:
                 return f"<!doctype html><meta charset=utf-8>{page.content}"
 
         env.template_class = Guarded
-        pages = (file.page for file in files.documentation_pages() if file.page)
+        pages = (file.page for file in files if file.page)
         for page in (page for page in pages if "template" in page.meta):
             try:
                 env.get_template(page.meta["template"])

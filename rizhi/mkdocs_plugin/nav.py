@@ -70,9 +70,11 @@ def place(files: Files, web: Web) -> None:
         file = by_uri.get(day.uri)
         if file is not None and file.page is not None:
             file.page.title = escape(day.heading or str(day.date))
-    for file in files.documentation_pages():
+    for file in files:
+        if file.page is None or file.page.parent is not None:
+            continue
         beside = by_uri.get(_beside(file.src_uri))
-        if file.page and file.page.parent is None and beside and beside.page:
+        if beside and beside.page:
             file.page.parent = beside.page.parent
 
 

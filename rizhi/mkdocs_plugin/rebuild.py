@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, partial
@@ -82,6 +82,8 @@ class Reader:
     vault: Vault
     kept: Kept
     days: dict[str, Page] = field(default_factory=dict)  # 这一次读的日总结，还没有排的
+    # 各天的文件在读之前的样子：读过之后又改的，下一次构建看得出来
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
 
     def page(self, path: Path) -> Page:
         """周报、参考页、指南……任何一页。"""
@@ -102,9 +104,11 @@ class Reader:
     def web(self, today: date) -> Web:
         """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
         vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
+        days = day_names(vault)
+        self.fingerprints.update((path, fingerprint(path)) for _, path in days)
         pages = tuple(
-            kept(path, partial(_day_fact, self, day, path, rows), (fingerprint(path), rows))
-            for day, path in day_names(vault)
+            kept(path, partial(_day_fact, self, day, path, rows), (self.fingerprints[path], rows))
+            for day, path in days
         )
         todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
         spelled = [(note.path, note.title, note.aliases) for note in notes]
@@ -206,7 +210,8 @@ class Incremental:
         places = {file.src_uri: file.abs_dest_path for file in files}
         self._building = Snapshot(fingerprints, places)
         self.rebuilt = set()
-        changed = {file.src_uri for file in files if self._is_changed(file)}
+        there = {f"{top}{os.sep}{name}" for top, _, names in os.walk(self._site) for name in names}
+        changed = {file.src_uri for file in files if self._is_changed(file, there)}
         self.references.begin(file.url for file in files if file.src_uri not in changed)
         for file in files:
             modified = partial(contains, changed, file.src_uri)
@@ -226,10 +231,10 @@ class Incremental:
         self._built = self._building
         self.kept.prune()
 
-    def _is_changed(self, file: File) -> bool:
+    def _is_changed(self, file: File, there: Collection[str]) -> bool:
         before = self._built.fingerprints.get(file.src_uri)
         same = before is not None and before == self._building.fingerprints[file.src_uri]
-        return not (same and os.path.isfile(file.abs_dest_path))  # noqa: PTH113
+        return not (same and file.abs_dest_path in there)
 
 
 class Sources:
@@ -249,6 +254,7 @@ class Sources:
         `handlers` 是 mkdocstrings 的各个处理器与它们的设置。
         """
         self._inserted, self._docs = inserted, str(reader.vault.docs)
+        self._fingerprints = reader.fingerprints
         self._uris = frozenset(file.src_uri for file in files)
         self._standing = {day.uri: web.standing.get(day.date) for day in web.pages}
         known: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
@@ -267,7 +273,8 @@ class Sources:
         uri, path = file.src_uri, file.abs_src_path
         if path is None:
             return (file.content_bytes, *self._inserted(uri))
-        own = (fingerprint(path), *self._inserted(uri), self._standing.get(uri))
+        before = self._fingerprints.get(path) or fingerprint(path)
+        own = (before, *self._inserted(uri), self._standing.get(uri))
         if uri not in self._depends:
             return own
         reach, lines = self._depends[uri]
@@ -376,17 +383,17 @@ class Shapes:
         """`before` 是上一次的样子：没变就用同一个对象，每一页比起来都不必看内容。"""
         self.known: dict[Fingerprint, Fingerprint] = {}
         self._nav, self._before = nav, before
-        self._by_place: dict[frozenset[int], Fingerprint] = {}  # 同一栏目里的页，导航的样子相同
+        self._by_place: dict[int, Fingerprint] = {}  # 同一栏目里的页，导航的样子相同
 
     def of(self, page: SitePage) -> Fingerprint:
         """一页的标题、它看得见的导航、前后两页。"""
-        above = frozenset(id(section) for section in page.ancestors)
-        if above not in self._by_place:
-            shape = _shape(self._nav.items, above)
-            self._by_place[above] = self.known[shape] = self._before.get(shape, shape)
+        place = id(page.parent)
+        if place not in self._by_place:
+            shape = _shape(self._nav.items, frozenset(map(id, page.ancestors)))
+            self._by_place[place] = self.known[shape] = self._before.get(shape, shape)
         neighbours = (page.previous_page, page.next_page)
         beside = tuple((other.title, other.url) if other else None for other in neighbours)
-        return (page.title, self._by_place[above], beside)
+        return (page.title, self._by_place[place], beside)
 
 
 def _shape(items: Iterable[Any], above: frozenset[int]) -> Fingerprint:
@@ -432,7 +439,7 @@ class SearchEntries:
         jieba.load_userdict(str(path))
         self._recut = self._words is not None
         self._words = words
-        search.cut.cache_clear()
+        search.forget()
 
     def lighten(self, config: MkDocsConfig) -> None:
         """收的字一样，少做一些：代码里着色的标记不交给它解析；一串汉字切过就不再切。"""
@@ -451,7 +458,7 @@ class SearchEntries:
             fresh = graph.grouped((e["location"].partition("#")[0], e) for e in index.entries)
             if self._recut:
                 self._cut_again(index)
-            pages = files.documentation_pages()
+            pages = [file for file in files if file.page]
             self._by_page = {
                 file.url: (fresh if file.src_uri in rebuilt else self._by_page).get(file.url, [])
                 for file in pages
@@ -460,10 +467,14 @@ class SearchEntries:
             index.entries = []
             for url, entries in self._by_page.items():
                 note = of_notes.get(url)
-                index.entries += [
-                    search.named(entry, note) if entry["location"] == url else entry
-                    for entry in entries
-                ] if note else entries
+                index.entries += (
+                    [
+                        search.named(entry, note) if entry["location"] == url else entry
+                        for entry in entries
+                    ]
+                    if note
+                    else entries
+                )
 
     def _cut_again(self, index: Any) -> None:
         for entry in (entry for entries in self._by_page.values() for entry in entries):
