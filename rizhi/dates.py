@@ -1,8 +1,8 @@
 """日子、星期与 ISO 周的写法。"""
 
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 NEAR = {"大前天": -3, "前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2, "大后天": 3}
 # 嵌进别的正则里用的写法：一年里的某一天，可以不写年份、不补零
@@ -30,8 +30,7 @@ def read(text: str, today: date) -> date | None:
     return min(near, key=lambda each: abs(each - today), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Week:
+class Week(NamedTuple):
     """一个 ISO 周。"""
 
     year: int

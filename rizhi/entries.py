@@ -5,7 +5,6 @@ check 与构建都照这里说的办：check 报告它们，构建不收它们�
 
 import json
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,38 +97,42 @@ def _walk(vault: Vault, folder: str) -> Iterator[Misfit]:
         yield Misfit(Path(folder), f"读不到：{error.strerror}", "改好权限，或移走它")
         return
     taken: dict[str, str] = {}
+    templates = str(vault.docs / "templates")
     for entry in entries:
-        if entry.name.startswith(_HIDDEN) or entry.path == f"{vault.docs}{os.sep}templates":
+        if entry.name.startswith(_HIDDEN) or entry.path == templates:
             continue
-        wrong = _wrong(vault, entry)
+        page = built(entry.name)
+        wrong = _wrong(vault, entry, page)
         if wrong:
             yield wrong
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(vault, entry.path)
-        page = built(entry.name)
         if taken.setdefault(page, entry.name) != entry.name:
             other = f"与 {taken[page]} 在站点上是同一个 {page}"
             yield Misfit(Path(entry.path), other, "改个名字，或只留一个")
 
 
-def _wrong(vault: Vault, entry: "os.DirEntry[str]") -> Misfit | None:
-    """一个文件或文件夹收不进的原因与办法。"""
-    path, page = Path(entry.path), is_page(entry.name)
-    if not named(entry.name):
-        return Misfit(path, "名字不是 UTF-8，或有控制字符，站点不收", "改个名字")
-    if len(os.fsencode(built(entry.name))) > _LONGEST:
-        return Misfit(path, "名字太长，站点上放不下", "改个短的名字")
-    if entry.is_symlink() and (wrong := _link(vault, path)):
+def _wrong(vault: Vault, entry: "os.DirEntry[str]", product: str) -> Misfit | None:
+    """一个文件或文件夹收不进的原因与办法，`product` 是它在站点上叫什么。
+
+    收得进的有几千个，不为它们造 Path。
+    """
+    name, where = entry.name, entry.path
+    if not named(name):
+        return Misfit(Path(where), "名字不是 UTF-8，或有控制字符，站点不收", "改个名字")
+    if len(os.fsencode(product)) > _LONGEST:
+        return Misfit(Path(where), "名字太长，站点上放不下", "改个短的名字")
+    if entry.is_symlink() and (wrong := _link(vault, Path(where))):
         return wrong
     if entry.is_dir():
         return None
-    if not stat.S_ISREG(entry.stat().st_mode):
-        return Misfit(path, "不是普通文件，站点不收", "移走它", page)
-    if not os.access(entry.path, os.R_OK):
-        return Misfit(path, "读不到：没有权限", "改好权限，或移走它", page)
-    if path.suffix == ".ipynb" and path.parent == vault.notebooks:
-        return _notebook(path)
+    if not entry.is_file():
+        return Misfit(Path(where), "不是普通文件，站点不收", "移走它", is_page(name))
+    if not os.access(where, os.R_OK):
+        return Misfit(Path(where), "读不到：没有权限", "改好权限，或移走它", is_page(name))
+    if name.endswith(".ipynb") and Path(where).parent == vault.notebooks:
+        return _notebook(Path(where))
     return None
 
 

@@ -12,7 +12,7 @@ from rizhi.journal.lint import Written, read_written, words
 from rizhi.page import Note, read_notes
 from rizhi.vault import Vault, day_files
 
-DISTANCES = (1, 3, 7, 14, 30, 90, 180, 365)
+DISTANCES = {n: timedelta(n) for n in (1, 3, 7, 14, 30, 90, 180, 365)}
 P = TypeVar("P")
 
 
@@ -67,7 +67,7 @@ def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
 
 def that_day(today: date, pages: Mapping[date, P]) -> list[tuple[int, date, P]]:
     """1、3、7、14、30、90、180、365 天以前写过的那几天；`pages` 是每一天的页面。"""
-    back = ((n, today - timedelta(days=n)) for n in DISTANCES)
+    back = [(n, today - distance) for n, distance in DISTANCES.items()]
     return [(n, day, pages[day]) for n, day in back if day in pages]
 
 

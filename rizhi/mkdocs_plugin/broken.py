@@ -83,9 +83,10 @@ class Broken:
                 return f"<!doctype html><meta charset=utf-8>{page.content}"
 
         env.template_class = Guarded
-        for page in (file.page for file in files.documentation_pages() if file.page):
+        pages = (file.page for file in files if file.page)
+        for page in (page for page in pages if "template" in page.meta):
             try:
-                env.get_template(page.meta.get("template", "main.html"))
+                env.get_template(page.meta["template"])
             except Exception as error:
                 self.fail(page, error)
                 page.meta.pop("template", None)

@@ -67,13 +67,16 @@ def place(files: Files, web: Web) -> None:
 
     日总结的标题由网里取；前后几天写在页头，mkdocs 的上一页、下一页不再说一遍。
     """
+    by_uri = files.src_uris  # get_file_from_path 每问一次造一个 Path
     for day in web.pages:
-        file = files.get_file_from_path(day.uri)
+        file = by_uri.get(day.uri)
         if file is not None and file.page is not None:
             file.page.title = escape(day.heading or str(day.date))
-    for file in files.documentation_pages():
-        beside = files.get_file_from_path(_beside(file.src_uri))
-        if file.page and file.page.parent is None and beside and beside.page:
+    for file in files:
+        if file.page is None or file.page.parent is not None:
+            continue
+        beside = by_uri.get(_beside(file.src_uri))
+        if beside and beside.page:
             file.page.parent = beside.page.parent
 
 

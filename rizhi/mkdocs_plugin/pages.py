@@ -64,15 +64,15 @@ def _source(page: Generated, uri: str, with_diary: bool) -> Source:
 
 def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -> dict[str, Around]:
     """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。"""
+    plans = ((uri, panels.plan(web, uri)) for uri in uris)
+    return {
+        uri: kept(uri, partial(_around, make, uri, with_diary), (make.func, make.args, with_diary))
+        for uri, make in plans
+    }
 
-    def shown(uri: str) -> list[Panel]:
-        every = kept(uri, panels.plan(web, uri))
-        return every if with_diary else diary.panels(every, uri)
 
-    return {uri: kept(uri, partial(_around, shown(uri), uri)) for uri in uris}
-
-
-def _around(shown: list[Panel], uri: str) -> Around:
+def _around(make: partial[list[Panel]], uri: str, with_diary: bool) -> Around:
+    shown = make() if with_diary else diary.panels(make(), uri)
     trails = [panel for panel in shown if isinstance(panel.content, Trail)]
     rest = render.panels_html((panel for panel in shown if panel not in trails), uri)
     name = "rz-home" if uri == "index.md" else "rz-web"

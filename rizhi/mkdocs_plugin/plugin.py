@@ -5,6 +5,7 @@
 
 import gc
 import logging
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._incremental = Incremental()
         self._reruns = Reruns()
         self._observer: Observer | None = None  # 只在 serve 时有
+        self._frozen = False
         self._reader: Reader
         self._template: re.Pattern[str]
         self._shape: article.Shape
@@ -147,6 +149,7 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         review = live_review.PAGE if self._reviews(config) else ""
         config.nav = navigation.nav(vault, self._notes, read, self._misfits, with_diary, review)
         _add_defaults(config)
+        theme.skip_hidden(config.theme)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
         return config
@@ -195,7 +198,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         _remove_excluded(files)
         uris = frozenset(file.src_uri for file in files)
         self._site = deadlinks.Site(self._vault, uris, self._reader.page, dict)
-        if not gc.get_freeze_count():  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
+        if not self._frozen:  # 只在头一遍：每遍都冻结，旧的那些就永远不还了
+            self._frozen = True
             gc.freeze()  # 整张网要留到下一次重建，不必再扫
         parts = {uri: parts for uri, (_, parts) in computed.items()}
         shown = [file.src_uri for file in files.documentation_pages()]
@@ -398,12 +402,13 @@ def _current(config: MkDocsConfig) -> str:
 
 def _drop_misfits(files: Files, config: MkDocsConfig, vault: Vault, found: Misfits) -> None:
     """收不进的文件，与链接到外面的文件夹里的一切；收不进的一页换成说明，谁也不必打开它。"""
-    for file in list(files):
-        path = Path(file.src_dir or "/", file.src_uri)
-        wrong = next((found[place] for place in (path, *path.parents) if place in found), None)
-        if wrong:
+    folders = tuple(f"{path}{os.sep}" for path in found)
+    for file in list(files) if found else ():  # 多半一个也没有
+        path = os.path.join(file.src_dir or "", file.src_uri)  # noqa: PTH118  十年有几千个文件
+        if f"{path}{os.sep}".startswith(folders):
             files.remove(file)
-            if wrong.path == path and wrong.page:
+            wrong = found.get(Path(path))
+            if wrong and wrong.page:
                 text = f"# {file.name}\n\n{box(_told(vault, wrong))}"
                 uri = file.src_uri.removesuffix(".ipynb")
                 uri = file.src_uri if is_page(uri) else f"{uri}.md"

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, partial
@@ -55,7 +55,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
-        self._asked: set[tuple[Callable[..., Any], Hashable]] = set()
+        self._asked: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
 
     def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
         """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
@@ -63,17 +63,16 @@ class Kept:
         参数多半还是上一次的那些对象，比起来不必看内容。
         """
         key, clues = (make.func, name), make.args if given is None else given
-        self._asked.add(key)
         old = self._results.get(key)
         if old is None or old[0] != clues:
             old = self._results[key] = (clues, make())
+        self._asked[key] = old
         result: T = old[1]
         return result
 
     def prune(self) -> None:
         """一次构建完了：没有再问的（页删了、改名了）不留。"""
-        self._results = {key: self._results[key] for key in self._asked}
-        self._asked = set()
+        self._results, self._asked = self._asked, {}
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,8 @@ class Reader:
     vault: Vault
     kept: Kept
     days: dict[str, Page] = field(default_factory=dict)  # 这一次读的日总结，还没有排的
+    # 各天的文件在读之前的样子：读过之后又改的，下一次构建看得出来
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
 
     def page(self, path: Path) -> Page:
         """周报、参考页、指南……任何一页。"""
@@ -103,9 +104,11 @@ class Reader:
     def web(self, today: date) -> Web:
         """整张网，同 `graph.read_web`；一天只留读出来的，不留解析的结果：十年的要多占几十兆。"""
         vault, kept, rows, notes = self.vault, self.kept, boilerplate(self.vault), self.notes()
+        days = day_names(vault)
+        self.fingerprints.update((path, fingerprint(path)) for _, path in days)
         pages = tuple(
-            kept(path, partial(_day_fact, self, day, path, rows), (fingerprint(path), rows))
-            for day, path in day_names(vault)
+            kept(path, partial(_day_fact, self, day, path, rows), (self.fingerprints[path], rows))
+            for day, path in days
         )
         todos = kept("todos", partial(lives, [(page.date, page.said) for page in pages]))
         spelled = [(note.path, note.title, note.aliases) for note in notes]
@@ -207,7 +210,8 @@ class Incremental:
         places = {file.src_uri: file.abs_dest_path for file in files}
         self._building = Snapshot(fingerprints, places)
         self.rebuilt = set()
-        changed = {file.src_uri for file in files if self._is_changed(file)}
+        there = {f"{top}{os.sep}{name}" for top, _, names in os.walk(self._site) for name in names}
+        changed = {file.src_uri for file in files if self._is_changed(file, there)}
         self.references.begin(file.url for file in files if file.src_uri not in changed)
         for file in files:
             modified = partial(contains, changed, file.src_uri)
@@ -227,10 +231,10 @@ class Incremental:
         self._built = self._building
         self.kept.prune()
 
-    def _is_changed(self, file: File) -> bool:
+    def _is_changed(self, file: File, there: Collection[str]) -> bool:
         before = self._built.fingerprints.get(file.src_uri)
         same = before is not None and before == self._building.fingerprints[file.src_uri]
-        return not (same and os.path.isfile(file.abs_dest_path))  # noqa: PTH113
+        return not (same and file.abs_dest_path in there)
 
 
 class Sources:
@@ -250,6 +254,7 @@ class Sources:
         `handlers` 是 mkdocstrings 的各个处理器与它们的设置。
         """
         self._inserted, self._docs = inserted, str(reader.vault.docs)
+        self._fingerprints = reader.fingerprints
         self._uris = frozenset(file.src_uri for file in files)
         self._standing = {day.uri: web.standing.get(day.date) for day in web.pages}
         known: dict[str, Page] = {web.uri(page.path): page for page in web.notes + web.weeks}
@@ -261,20 +266,22 @@ class Sources:
                 self._depends[uri] = reader.kept(page.path, partial(_dependencies, page))
         lines = {uri: lines for uri, (_, lines) in self._depends.items() if lines}
         self._embedded = Embedded(reader, self._uris, lines, running, handlers)
+        self._lives = cache(self._is_alive)  # 许多页链接到同一个文件
 
     def of(self, file: File) -> Fingerprint:
         """除了导航，一个文件的一切依据。"""
         uri, path = file.src_uri, file.abs_src_path
         if path is None:
             return (file.content_bytes, *self._inserted(uri))
-        own = (fingerprint(path), *self._inserted(uri), self._standing.get(uri))
+        before = self._fingerprints.get(path) or fingerprint(path)
+        own = (before, *self._inserted(uri), self._standing.get(uri))
         if uri not in self._depends:
             return own
         reach, lines = self._depends[uri]
-        return (*own, self._alive(reach), self._embedded.of(lines))
+        return (*own, tuple(map(self._lives, reach)), self._embedded.of(lines))
 
-    def _alive(self, targets: Iterable[str]) -> Fingerprint:
-        return tuple(graph.uri_of(target, self._docs) in self._uris for target in targets)
+    def _is_alive(self, target: str) -> bool:
+        return graph.uri_of(target, self._docs) in self._uris
 
 
 class Embedded:
@@ -376,17 +383,17 @@ class Shapes:
         """`before` 是上一次的样子：没变就用同一个对象，每一页比起来都不必看内容。"""
         self.known: dict[Fingerprint, Fingerprint] = {}
         self._nav, self._before = nav, before
-        self._by_place: dict[frozenset[int], Fingerprint] = {}  # 同一栏目里的页，导航的样子相同
+        self._by_place: dict[int, Fingerprint] = {}  # 同一栏目里的页，导航的样子相同
 
     def of(self, page: SitePage) -> Fingerprint:
         """一页的标题、它看得见的导航、前后两页。"""
-        above = frozenset(id(section) for section in page.ancestors)
-        if above not in self._by_place:
-            shape = _shape(self._nav.items, above)
-            self._by_place[above] = self.known[shape] = self._before.get(shape, shape)
+        place = id(page.parent)
+        if place not in self._by_place:
+            shape = _shape(self._nav.items, frozenset(map(id, page.ancestors)))
+            self._by_place[place] = self.known[shape] = self._before.get(shape, shape)
         neighbours = (page.previous_page, page.next_page)
         beside = tuple((other.title, other.url) if other else None for other in neighbours)
-        return (page.title, self._by_place[above], beside)
+        return (page.title, self._by_place[place], beside)
 
 
 def _shape(items: Iterable[Any], above: frozenset[int]) -> Fingerprint:
@@ -432,7 +439,7 @@ class SearchEntries:
         jieba.load_userdict(str(path))
         self._recut = self._words is not None
         self._words = words
-        search.cut.cache_clear()
+        search.forget()
 
     def lighten(self, config: MkDocsConfig) -> None:
         """收的字一样，少做一些：代码里着色的标记不交给它解析；一串汉字切过就不再切。"""
@@ -451,19 +458,23 @@ class SearchEntries:
             fresh = graph.grouped((e["location"].partition("#")[0], e) for e in index.entries)
             if self._recut:
                 self._cut_again(index)
-            pages = files.documentation_pages()
+            pages = [file for file in files if file.page]
             self._by_page = {
                 file.url: (fresh if file.src_uri in rebuilt else self._by_page).get(file.url, [])
                 for file in pages
             }
             of_notes = {file.url: notes[file.src_uri] for file in pages if file.src_uri in notes}
-            index.entries = [
-                search.named(entry, of_notes[entry["location"]])
-                if entry["location"] in of_notes
-                else entry
-                for entries in self._by_page.values()
-                for entry in entries
-            ]
+            index.entries = []
+            for url, entries in self._by_page.items():
+                note = of_notes.get(url)
+                index.entries += (
+                    [
+                        search.named(entry, note) if entry["location"] == url else entry
+                        for entry in entries
+                    ]
+                    if note
+                    else entries
+                )
 
     def _cut_again(self, index: Any) -> None:
         for entry in (entry for entries in self._by_page.values() for entry in entries):

@@ -26,11 +26,23 @@ def dictionary(notes: Iterable[Note]) -> str:
 
 def named(entry: dict[str, Any], note: Note) -> dict[str, Any]:
     """一篇笔记的条目添上它的名字：别名显示在标题之下，各种找法藏在标题里，与标题一样重。"""
-    terms = (term for name in (note.title, *note.aliases) for term in _terms(name))
-    title = f"{entry['title']}<span hidden> {' '.join(dict.fromkeys(terms))}</span>"
-    also = segmented(escape("、".join(note.aliases), quote=False))
+    terms, also = _names(note.title, note.aliases)
+    title = f"{entry['title']}<span hidden> {terms}</span>"
     text = f"<p>又叫 {also}</p>{entry['text']}" if also else entry["text"]
     return entry | {"title": title, "text": text}
+
+
+@lru_cache(maxsize=1 << 14)  # 每次写索引都要每一篇的；换了词典，要 `forget`
+def _names(title: str, aliases: tuple[str, ...]) -> tuple[str, str]:
+    """一篇笔记的各种找法，与切好的别名。"""
+    terms = (term for name in (title, *aliases) for term in _terms(name))
+    return " ".join(dict.fromkeys(terms)), segmented(escape("、".join(aliases), quote=False))
+
+
+def forget() -> None:
+    """词典换了：切过的都不算。"""
+    cut.cache_clear()
+    _names.cache_clear()
 
 
 def _terms(name: str) -> list[str]:
@@ -47,5 +59,5 @@ def segmented(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)  # 改一页，那一页上多半的话还是原来的
 def cut(run: str) -> str:
-    """一串汉字切成词；换了词典，要 `cache_clear`。"""
+    """一串汉字切成词；换了词典，要 `forget`。"""
     return "\u200b".join(("", *jieba.cut(run), ""))

@@ -158,11 +158,13 @@ class Web:
     @cached_property
     def mentioned(self) -> dict[str, list[tuple[DayFact, links.Mention]]]:
         """每篇笔记被哪些天提到，从早到晚；同一天只取第一处。"""
-        firsts: dict[str, dict[date, tuple[DayFact, links.Mention]]] = {}
+        found: dict[str, list[tuple[DayFact, links.Mention]]] = {}
         for day in self.days:
             for mention in day.mentions:
-                firsts.setdefault(mention.target, {}).setdefault(day.date, (day, mention))
-        return {target: list(by_day.values()) for target, by_day in firsts.items()}
+                listed = found.setdefault(mention.target, [])
+                if not listed or listed[-1][0].date != day.date:
+                    listed.append((day, mention))
+        return found
 
     @cached_property
     def leads(self) -> dict[str, list[Note]]:

@@ -73,22 +73,30 @@ def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]
 
 
 def _weeks(web: Web) -> dict[str, partial[Generated]]:
-    weeks = {year: [_week_row(web, week) for week in listed] for year, listed in web.weekly.items()}
+    weeks = {year: [_week(web, week) for week in listed] for year, listed in web.weekly.items()}
     none = "还没有周报。用 rizhi week 写这一周的。"
     return _by_years("周报", WEEKLY, weeks, _weekly, web.today, none)
 
 
-def _weekly(this_year: int, year: int, weeks: Sequence[Row]) -> list[Panel]:
-    return [Panel("list", f"{year} 年", Rows(tuple(reversed(weeks))))]
+def _week(web: Web, week: Week) -> tuple[Week, str | None, list[str | None]]:
+    """一周、它的周报，与七天各自的页面。"""
+    return week, web.week_uris.get(week.name), [web.uris.get(day) for day in week.days]
 
 
-def _week_row(web: Web, week: Week) -> Row:
+def _weekly(
+    this_year: int, year: int, weeks: Sequence[tuple[Week, str | None, Sequence[str | None]]]
+) -> list[Panel]:
+    return [Panel("list", f"{year} 年", Rows(tuple(_week_row(*week) for week in reversed(weeks))))]
+
+
+def _week_row(week: Week, report: str | None, uris: Sequence[str | None]) -> Row:
     """一周：有周报的，名字是到周报的链接；写过的每一天各一个链接。"""
-    uri, (first, *_, last) = web.week_uris.get(week.name), week.days
+    first, *_, last = week.days
     span = f"　{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    written = [Link(f"{day.day}\u00a0日", web.uris[day]) for day in week.days if day in web.uris]
+    dated = zip(week.days, uris, strict=True)
+    written = [Link(f"{day.day}\u00a0日", uri) for day, uri in dated if uri]
     days = [part for link in written for part in ("　", link)]
-    name = Link(week.name, uri) if uri else week.name
+    name = Link(week.name, report) if report else week.name
     return Row((name, Dim((span, f"，写了 {len(written)} 天", *days))), anchor=week.name)
 
 
@@ -164,7 +172,7 @@ def _tagged(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]:
 
 
 def _timeline(web: Web) -> dict[str, partial[Generated]]:
-    years = _by_year(day for day in web.days if day.achieved)
+    years = _by_year(day for day in web.days if day.gains)
     none = "还没有成果。写在一天的「今日成果」里，这里就有。"
     return _by_years("时间线", TIMELINE, years, _lined, web.today, none)
 

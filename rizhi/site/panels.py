@@ -4,9 +4,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
-from rizhi.dates import week_of, weekday
+from rizhi.dates import Week, week_of, weekday
 from rizhi.journal.carry import coming
 from rizhi.journal.lookback import that_day
 from rizhi.journal.todo import Todo, brief, still_open
@@ -206,10 +206,18 @@ def day_rows(days: Iterable[DayFact], this_year: int) -> tuple[Row, ...]:
 def week_link(web: Web, day: date) -> Link:
     """一天所在的那一周：有周报的是周报，没有的是周报总览里的那一行。"""
     week = week_of(day)
-    row = "weekly/index.md"  # 建了页还没有写的，总览里没有那一周
-    if week in web.weekly.get(week.year, ()):
-        row = f"{yearly_uri(WEEKLY, week.year, max(web.weekly))}#{week.name}"
-    return Link(week.name, web.week_uris.get(week.name, row))
+    # 建了页还没有写的，总览里没有那一周
+    latest = max(web.weekly) if week in web.weekly.get(week.year, ()) else None
+    return _week_link(week, web.week_uris.get(week.name), latest)
+
+
+@lru_cache(maxsize=1 << 12)  # 一周里的每一天都要
+def _week_link(week: Week, report: str | None, latest: int | None) -> Link:
+    """`latest` 是周报总览最近的一年；总览里没有这一周是 None。"""
+    row = "weekly/index.md"
+    if latest is not None:
+        row = f"{yearly_uri(WEEKLY, week.year, latest)}#{week.name}"
+    return Link(week.name, report or row)
 
 
 def month_uri(web: Web, day: date) -> str:

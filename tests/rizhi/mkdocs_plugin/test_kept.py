@@ -144,8 +144,8 @@ def test_only_what_changed_is_read_and_laid_out_again(
     web = Reader(vault, kept).web(TODAY)
     assert read == [path]
     after = pages.around(web, (uri for uri in before if uri in uris), kept)
-    again = {uri for uri in after if after[uri] is not before[uri]}
-    # 一、三、七天以后的那几天列出它的标题；别的页是同一个对象
+    again = {uri for uri in after if after[uri] != before[uri]}
+    # 一、三、七天以后的那几天列出它的标题；别的页不变
     assert again == {f"daily/2026/2026-11-{n:02d}.md" for n in (6, 8, 12)}
 
 
