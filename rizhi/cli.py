@@ -607,7 +607,7 @@ def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
     _ask_each(vault, lambda: next(first, None) or begin())
 
 
-@main.command(writes=True)
+@main.command()
 @JSON
 @in_vault
 def drills(vault: Vault, as_json: bool) -> None:
