@@ -39,7 +39,9 @@ check: $(VENV)/.all  ## 只做静态检查：代码风格、类型、知识库�
 	$(RUN) mypy
 	$(BIN)/rizhi check
 
+# anki 只有 glibc 2.35 起的轮子，装不上不该拦住别的：那一条跳过，说怎么装
 slow: $(VENV)/.all  ## 平时略过的慢检查：十年的规模、故障注入……
+	-@$(RUN) pip install --disable-pip-version-check -q -c $(VENV)/constraints.txt anki
 	$(RUN) pytest -n 2 --dist loadgroup -m slow
 
 new: $(VENV)/.site  ## 写今天
@@ -83,6 +85,6 @@ $(VENV)/.site: pyproject.toml $(VENV)/constraints.txt
 
 $(VENV)/.all: pyproject.toml $(VENV)/constraints.txt
 	@echo "安装全部依赖（含 torch，首次要几分钟）…"
-	@$(INSTALL) '.[site,llm,test,bench]'
+	@$(INSTALL) '.[site,llm,test,bench,anki]'
 	@$(PATHS)
 	@touch $(VENV)/.site $@

@@ -18,6 +18,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "journal": (),
     "llm": ("llm",),
     "paint": ("site", "test"),
+    "run": ("site", "llm", "test"),
     "serve": ("site", "llm"),
     "site": ("site",),
     "snippets": ("llm", "bench"),

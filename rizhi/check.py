@@ -31,6 +31,7 @@ from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, near_misses
 from rizhi.markdown.outline import Fence, Part, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
+from rizhi.recall import log
 from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, read_links
 from rizhi.snippets.source import documented, read_fence_line
@@ -289,6 +290,17 @@ def settings_known(scene: Scene) -> Findings:
         remedy = f"改成 {near[0]}" if near else f"删掉它；认得的有 {'、'.join(SETTINGS)}"
         line = _setting_line(read_text(path), key)
         yield path, line, f"[tool.rizhi] 里没有 {key} 这个设置，写了不起作用", remedy
+
+
+@_rule("R109")
+def reviews_readable(scene: Scene) -> Findings:
+    path = log.path(scene.vault)
+    try:
+        _, faults = log.read(scene.vault)
+    except RizhiError as error:
+        yield path, 1, error.message, "移走它，或从 git 里找回"
+    else:
+        yield from ((path, fault.line, fault.message, fault.remedy) for fault in faults)
 
 
 @_rule("R201")

@@ -149,6 +149,14 @@ def _group_names(vault: Vault) -> list[str]:
 
 
 @_completed
+def _asleep_names(vault: Vault) -> list[str]:
+    from rizhi.recall import log, session
+
+    sleeping = session.asleep(log.read(vault)[0])
+    return sorted({name for state in sleeping for name in (state.card, state.note)})
+
+
+@_completed
 def _section_names(vault: Vault) -> list[str]:
     from rizhi.journal.day import read_day
     from rizhi.journal.edit import section_names
@@ -396,7 +404,8 @@ def week(vault: Vault, week: Week | None, as_json: bool) -> None:
     from rizhi import output
     from rizhi.journal import week as weeks
 
-    written = weeks.write(vault, week, today_of(vault), _warn)
+    today = today_of(vault)
+    written = weeks.write(vault, week, today, _warn, partial(_week_of_recall, vault, today))
     _report(as_json, written.data, output.week_lines(written, vault))
 
 
@@ -505,7 +514,8 @@ def stats(vault: Vault, as_json: bool) -> None:
     from rizhi.journal import lookback
 
     today = today_of(vault)
-    data = lookback.read_stats(vault, today, _warn)
+    recall = _recalled(vault, date.min, today, today)
+    data = lookback.read_stats(vault, today, _warn, recall)
     _report(as_json, data, output.stats_lines(data, today))
 
 
@@ -586,12 +596,23 @@ def export(vault: Vault, folder: Path) -> None:
     shell_complete=_note_names,
     help="只复习这一篇的，没到期的也问。",
 )
+@click.option(
+    "--wake",
+    is_flag=False,
+    flag_value="",
+    metavar="[编号或笔记]",
+    shell_complete=_asleep_names,
+    help="叫醒老是忘、睡着了的；不写哪一张就列出来。",
+)
 @JSON
 @in_vault
-def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
+def review(vault: Vault, fresh: int | None, slug: str, wake: str | None, as_json: bool) -> None:
     """复习：把学过的再问一遍，答得怎样记进 reviews.jsonl，忘之前再来。"""
     from rizhi.recall import report, session
 
+    if wake is not None:
+        _wake(vault, wake, as_json)
+        return
     if slug and slug not in {path.stem for path, _ in markdown_files(vault.notes)}:
         raise RizhiError(f"没有笔记 {slug}。")
     found = session.begin(vault, today_of(vault), fresh, slug)
@@ -605,6 +626,18 @@ def review(vault: Vault, fresh: int | None, slug: str, as_json: bool) -> None:
     first = iter([found])
     begin = partial(session.begin, vault, today_of(vault), fresh, slug)
     _ask_each(vault, lambda: next(first, None) or begin())
+
+
+@main.command(name="export-anki", writes=True)
+@click.argument("file", type=_PATH, metavar="文件.apkg")
+@in_vault
+def export_anki(vault: Vault, file: Path) -> None:
+    """把问过的题写成 Anki 的 .apkg；再写一次、再导入，还是那几张，历史与你在 Anki 里的改动都在。"""
+    from rizhi.recall import anki
+
+    done = anki.export(vault, file, moment())
+    left = f"；还没有问过的 {done.unasked} 张不在内，问过一次才有编号" if done.unasked else ""
+    click.echo(f"{file}：{done.count} 张{left}。知识库没有动。")
 
 
 @main.command()
@@ -695,11 +728,40 @@ def _walk(vault: Vault, material: Any) -> None:
     _lines(material.unseen_lines(frozenset(just)) or ["每一天都看过了。"])
 
 
+def _recalled(vault: Vault, first: date, last: date, today: date) -> dict[str, Any] | None:
+    """一段日子里复习的数，递给 journal；没有日志就不载入 FSRS。"""
+    from rizhi.recall import log
+
+    if not log.path(vault).exists():
+        return None
+    from rizhi.recall import summary
+
+    return summary.read(vault, first, last, today)
+
+
+def _week_of_recall(vault: Vault, today: date, week: Week) -> dict[str, Any] | None:
+    """那一周复习的数；过去的一周不说接下来。"""
+    data = _recalled(vault, week.days[0], week.days[-1], today)
+    return data | ({} if today in week.days else {"coming": []}) if data else None
+
+
 def _due_lines(vault: Vault, today: date) -> list[str]:
     from rizhi.recall.session import count_due
 
     count = count_due(vault, today)
     return [f"今天要复习 {count} 张：rizhi review"] if count else []
+
+
+def _wake(vault: Vault, wanted: str, as_json: bool) -> None:
+    from rizhi.recall import log, report, session
+
+    if not wanted:
+        states = session.asleep(log.read(vault)[0])
+        data = [{"id": s.card, "note": s.note, "kind": s.kind, "text": s.text} for s in states]
+        _report(as_json, data, report.asleep_lines(states))
+        return
+    for state in session.wake(vault, wanted, moment(), today_of(vault)):
+        click.echo(f"叫醒了：{state.text.partition(chr(10))[0]}（{state.note}）")
 
 
 def _ask_first(vault: Vault, today: date) -> None:

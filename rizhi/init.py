@@ -35,7 +35,8 @@ def _files(vault: Vault, day: date | None) -> Iterator[tuple[Path, bytes]]:
         groups = GROUPS.encode() if day and name == "pyproject.toml" else b""
         yield vault.root / name, (TEMPLATES / "vault" / name).read_bytes() + groups
     # 包里的名字不带点：造轮子、拷文件夹的工具常把点开头的漏掉
-    yield vault.root / ".gitignore", (TEMPLATES / "vault/gitignore").read_bytes()
+    for name in ("gitignore", "gitattributes"):
+        yield vault.root / f".{name}", (TEMPLATES / "vault" / name).read_bytes()
     if day:
         pages = {
             vault.notes / "algorithms/monotonic-stack.md": "example/docs/note.md",

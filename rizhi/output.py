@@ -21,6 +21,7 @@ from rizhi.vault import Vault
 
 _STATES = {"open": "[ ]", "done": "[x]", "dropped": "[-]"}
 _LEVELS = " ░▒▓█"
+_LAPSED = 5  # 最近忘了的，列这么几张
 
 
 def todo_lines(todos: Sequence[Todo], today: date) -> list[str]:
@@ -92,12 +93,13 @@ def day_lines(page: Day) -> list[str]:
 def stats_lines(data: Mapping[str, Any], today: date) -> list[str]:
     """`rizhi stats` 给人看的样子。"""
     if not data["days"]:
-        return ["还没有写过。用 rizhi new 写第一天。"]
+        return ["还没有写过。用 rizhi new 写第一天。", *_recall(data["recall"])]
     often = [f"{name} {count} 天" for name, count in list(data["topics"].items())[:5]]
     return [
         f"写了 {data['days']} 天（{data['first']} 至 {data['last']}），共 {data['words']} 字。",
         f"连着写了 {data['streak']} 天（中间歇一天不算断）。",
         f"常写的主题：{'、'.join(often) or '还没有链接到笔记'}。",
+        *_recall(data["recall"]),
         *_heat(data["heatmap"], today),
     ]
 
@@ -321,6 +323,20 @@ def _todo_line(todo: Todo, today: date) -> str:
     if todo.carried:
         history += f"，顺延 {todo.carried} 次，最近在 {todo.last} 第 {last} 行"
     return f"{todo.id} {mark} {due}{text_only(brief(todo.text))}（{history}）"
+
+
+def _recall(data: Mapping[str, Any] | None) -> list[str]:
+    """复习的几行：几次、记得几次，接下来一周，最近忘了的几张。"""
+    if data is None:
+        return []
+    due = [f"{day['date'][5:]} {day['count']} 张" for day in data["coming"] if day["count"]]
+    coming = "、".join(due) or "没有"
+    counts = f"新的 {data['new']}，记得 {data['kept']}，忘了 {data['lapses']}"
+    lines = [f"复习了 {data['reviewed']} 次：{counts}；接下来七天到期的：{coming}。"]
+    for card in data["lapsed"][:_LAPSED]:
+        first = f"，头一次写到是 {card['first']}（{card['path']}）" if card["first"] else ""
+        lines.append(f"最近忘了「{brief(card['text'])}」：笔记 {card['note']}{first}")
+    return lines
 
 
 def _heat(heat: Mapping[str, int], today: date) -> list[str]:

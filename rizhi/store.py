@@ -47,7 +47,7 @@ _WATCH = 0.1  # 换上新文件之后再看多久
 _PATIENCE = 5.0
 _KEPT_CHANGES = 50
 _KEPT_BYTES = 16 << 20
-_DOTTED = re.compile(r"\.(?!gitignore$)")  # 点开头的不是页面；.gitignore 由 init 写
+_DOTTED = re.compile(r"\.(?!git(?:ignore|attributes)$)")  # 点开头的不是页面；这两个由 init 写
 _NUMBER = re.compile(r"\d{6,}", re.A)  # 一次改动的文件夹
 # 临时文件名里写着进程号：进程已经不在了，它就是被杀掉的那次运行的残留。
 _LEFTOVER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.rizhi-tmp")
@@ -326,9 +326,9 @@ def watched() -> Iterator[Callable[[], bool]]:
 
 
 def watch(path: Path) -> None:
-    """这个文件要改了：记下它原来的样子；没有人在看，就什么也不做。"""
+    """这个文件要改了：记下它原来的样子；没有人在看、是 `.rizhi/` 里的，就什么也不做。"""
     before = _seen.get()
-    if before is not None and path not in before:
+    if before is not None and path not in before and ".rizhi" not in path.parts:
         before[path] = _now(path)
 
 

@@ -310,5 +310,5 @@ def test_browsing_installs_no_torch() -> None:
 def test_every_installed_package_has_an_exact_version() -> None:
     pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {canonicalize_name(p.split("==")[0]) for p in pins if "==" in p}
-    extras = frozenset({"site", "llm", "test", "bench"})
+    extras = frozenset({"site", "llm", "test", "bench", "anki"})
     assert _needs("rizhi", extras, set()) - pinned == set()

@@ -7,7 +7,7 @@ from itertools import pairwise, takewhile
 from typing import Any, TypeVar
 
 from rizhi import links
-from rizhi.journal.day import read_day, short_title
+from rizhi.journal.day import Day, read_day, short_title
 from rizhi.journal.lint import Written, read_written, words
 from rizhi.page import Note, read_notes
 from rizhi.vault import Vault, day_files
@@ -16,9 +16,40 @@ DISTANCES = (1, 3, 7, 14, 30, 90, 180, 365)
 P = TypeVar("P")
 
 
-def read_stats(vault: Vault, today: date, warn: Callable[[str], None]) -> dict[str, Any]:
-    """写了多少、连了几天、哪些主题。"""
-    return stats(read_written(vault, warn), links.by_path(read_notes(vault)), today)
+def read_stats(
+    vault: Vault, today: date, warn: Callable[[str], None], recall: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """写了多少、连了几天、哪些主题；`recall` 是复习的数，没有复习过是 None。"""
+    days, notes = read_written(vault, warn), links.by_path(read_notes(vault))
+    told = _recalled(vault, recall, [day.page for day in days], notes) if recall else None
+    return stats(days, notes, today) | {"recall": told}
+
+
+def _recalled(
+    vault: Vault, recall: Mapping[str, Any], days: Sequence[Day], notes: Mapping[str, Note]
+) -> dict[str, Any]:
+    told = [
+        {
+            **one,
+            "first": str(day.date) if day else None,
+            "path": vault.relative(day.path) if day else None,
+        }
+        for one, day in lapsed(recall, days, notes)
+    ]
+    return {**recall, "lapsed": told}
+
+
+def lapsed(
+    recall: Mapping[str, Any], days: Iterable[Day], notes: Mapping[str, Note]
+) -> list[tuple[Mapping[str, Any], Day | None]]:
+    """忘了的各张，与头一次链接到它那篇笔记的那一天；没有写到过的是 None。`days` 从早到晚。"""
+    wanted, found = {one["note"] for one in recall["lapsed"]}, dict[str, Day]()
+    for day in days:
+        if wanted <= found.keys():
+            break
+        for note in links.topics(day, notes):
+            found.setdefault(note.slug, day)
+    return [(one, found.get(one["note"])) for one in recall["lapsed"]]
 
 
 def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from rizhi.errors import RizhiError
 from rizhi.journal import write as writing
 from rizhi.journal.day import ACHIEVED, Day, achieved, nested, said
 from rizhi.journal.lint import Lack, Written, lacking, written
+from rizhi.journal.lookback import lapsed
 from rizhi.journal.todo import Todo, brief
 from rizhi.markdown import Item
 from rizhi.page import Note, Page, read_notes
@@ -36,14 +37,20 @@ class Result:
     data: dict[str, Any]
 
 
-def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], None]) -> Result:
-    """没有就新建，有就只刷新工具的那一块。
+def write(
+    vault: Vault,
+    week: Week | None,
+    today: date,
+    warn: Callable[[str], None],
+    recall: Callable[[Week], Mapping[str, Any] | None] = lambda _: None,
+) -> Result:
+    """没有就新建，有就只刷新工具的那一块；`recall` 给出这一周复习的数，没有复习过是 None。
 
     异常：页里的标记不完整，抛 RizhiError，一个字节不动。
     """
     week = week or week_of(today)
     path = contained(vault, vault.weekly / f"{week.name}.md")
-    values = _values(vault, week, today, path, warn)
+    values = _values(vault, week, today, path, warn, recall(week))
     fresh = templates.render(vault, "week.md", **values, begin=BEGIN, end=END)
     there = path.exists()
 
@@ -62,7 +69,12 @@ def write(vault: Vault, week: Week | None, today: date, warn: Callable[[str], No
 
 
 def _values(
-    vault: Vault, week: Week, today: date, path: Path, warn: Callable[[str], None]
+    vault: Vault,
+    week: Week,
+    today: date,
+    path: Path,
+    warn: Callable[[str], None],
+    recall: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """周报模板里的全部数据；链接从周报的路径 `path` 算起。"""
     template = templates.boilerplate(vault)
@@ -78,6 +90,7 @@ def _values(
         **_knowledge(days, notes, changed, path),
         "lacking": _lacking(days, notes, today, template),
         **_todos(week, history, path),
+        "recall": _recalled(recall, history.days, notes, path) if recall else None,
     }
 
 
@@ -195,6 +208,23 @@ def _todos(week: Week, history: writing.History, target: Path) -> dict[str, list
         "dropped": [line(t) for t in ended if t.state == "dropped"],
         "carried": [line(t) for t in still],
     }
+
+
+def _recalled(
+    recall: Mapping[str, Any], days: Sequence[Day], notes: Mapping[str, Note], target: Path
+) -> dict[str, Any]:
+    """复习的数；忘了的各张链接到它的笔记与头一次写到它的那天。"""
+    owners = {note.slug: note for note in notes.values()}
+    told = []
+    for one, day in lapsed(recall, days, notes):
+        note = owners.get(one["note"])
+        name, text = one["note"], one["text"]
+        if note:
+            name = f"[{note.title}]({links.relative(target, note.path)})"
+            text = links.moved(text, note.path, target)
+        first = f"[{day.date}]({links.relative(target, day.path)})" if day else None
+        told.append({**one, "text": text, "name": name, "first": first})
+    return {**recall, "lapsed": told}
 
 
 def _lacking(

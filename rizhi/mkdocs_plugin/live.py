@@ -1,21 +1,26 @@
-"""`mkdocs serve` 的页面上能做的事：唯一会写盘的一条路由，`POST /rizhi/live/动作名`。
+"""`mkdocs serve` 的页面上能做的事：唯一会写盘、会跑代码的一条路由，`POST /rizhi/live/动作名`。
 
 别的网页、别的端口、别的机器、DNS 重绑定都到不了它（见 `_check`）。口令每次 serve 换一个，
 只写在这个服务器给出的页面的 `<head>` 里：别的源读不到页面的内容，而脚本文件谁都能引。
-能点的框、按钮都由同处接上的 `assets/live.js` 在浏览器里装上；它们不写进磁盘上的产物，
+能点的框、按钮都由同处接上的脚本（`_ASSETS`）在浏览器里装上；它们不写进磁盘上的产物，
 所以静态的站点上没有点不了的，增量构建与从头建的也一样。
+
+动作有两种：做完才回答的，一个 JSON 对象；一边做一边说的（在页面里跑一格），一行一个。
 """
 
+import hashlib
 import ipaddress
 import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from rizhi import store
@@ -23,6 +28,7 @@ from rizhi.errors import RizhiError
 from rizhi.journal import write
 from rizhi.journal.todo import Todo, brief
 from rizhi.links import text_only
+from rizhi.mkdocs_plugin.live_run import Runs
 from rizhi.mkdocs_plugin.server import App, Environ, StartResponse
 from rizhi.vault import Vault, today
 from rizhi.zh import cause
@@ -34,14 +40,20 @@ HEADER = "X-Rizhi-Nonce"  # 自己的头：别的源要先问一次（preflight�
 MAX_BYTES = 64 << 10
 ACTION_SECONDS = 30.0
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f\\u2028\\u2029\\ud800-\\udfff]")
-_ASSETS = {"live.css": "text/css", "live.js": "text/javascript"}
-_HEAD = (
-    '<meta name="rizhi-nonce" content="{nonce}">'
-    f'<link rel="stylesheet" href="{PATH}live.css"><script defer src="{PATH}live.js"></script>'
+_KINDS = {".css": "text/css", ".js": "text/javascript"}
+# 每一页接上的样式与脚本，照这个次序：别的脚本用 live.js 的 `rizhiLive`
+_ASSETS = (
+    "live.css",
+    "live.js",
+    "run.css",
+    "run.js",
+    "review.css",
+    "review.js",
 )
 
 Answer = dict[str, Any]
 Action = Callable[[Vault, Mapping[str, Any]], Answer]
+Stream = Callable[[Vault, Mapping[str, Any]], Generator[Answer, None, None]]
 
 
 class _Refused(Exception):
@@ -147,9 +159,14 @@ def _text(wanted: Mapping[str, Any], name: str) -> str:
 # ---- 路由 ----
 
 
-def route(app: App, host: str, vault: Callable[[], Vault]) -> App:
-    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。"""
-    return Live(app, vault) if is_loopback(host) else app
+def route(
+    app: App,
+    host: str,
+    vault: Callable[[], Vault],
+    more: Mapping[str, Action] = MappingProxyType({}),
+) -> App:
+    """给 `app` 加上这条路由；不是只绑定到本机的，就根本没有它。`more` 是另外的动作。"""
+    return Live(app, vault, more) if is_loopback(host) else app
 
 
 def is_loopback(host: str) -> bool:
@@ -187,11 +204,15 @@ def _check(environ: Environ, expected: str) -> None:
 class Live:
     """`app` 加上这条路由，并在它给出的每一页里写上口令，接上页面的脚本。"""
 
-    def __init__(self, app: App, vault: Callable[[], Vault]) -> None:
+    def __init__(self, app: App, vault: Callable[[], Vault], more: Mapping[str, Action]) -> None:
         self._app, self._vault = app, vault
         self._nonce = secrets.token_urlsafe(32)
         self._busy = Lock()
         self._pool = ThreadPoolExecutor(1, "rizhi-live")
+        runs = Runs()
+        self._streams: dict[str, Stream] = {"run": runs.run}
+        # 这一次 serve 自己的，另加 ACTIONS
+        self._own: dict[str, Action] = {"stop": runs.stop, **more}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -199,25 +220,33 @@ class Live:
             return self._page(environ, start_response)
         name = path.removeprefix(PATH)
         if name in _ASSETS and environ["REQUEST_METHOD"] == "GET":
-            status, kind = "200 OK", f"{_ASSETS[name]}; charset=utf-8"
+            status, kind = "200 OK", f"{_KINDS[Path(name).suffix]}; charset=utf-8"
             body = (Path(__file__).parent / "assets" / name).read_bytes()
         else:
             (status, answer), kind = self._answer(environ), "application/json"
-            body = json.dumps(answer, ensure_ascii=False).encode()
+            if isinstance(answer, Iterator):
+                kind = "application/x-ndjson; charset=utf-8"
+                start_response(status, [("Content-Type", kind), ("Cache-Control", "no-store")])
+                return answer
+            body = _json(answer)
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         start_response(status, [*headers, ("Cache-Control", "no-store")])
         return [body]
 
-    def _answer(self, environ: Environ) -> tuple[str, Answer]:
+    def _answer(self, environ: Environ) -> tuple[str, Answer | Iterator[bytes]]:
         try:
             if environ["REQUEST_METHOD"] != "POST":
                 raise _Refused("405 Method Not Allowed", "只收 POST。")
             # 不收完就断开，浏览器读不到为什么不答应；不长，收完无妨
             data = _received(environ["wsgi.input"], _length(environ))
             _check(environ, self._nonce)
-            action = ACTIONS.get(environ["PATH_INFO"].removeprefix(PATH))
+            name = environ["PATH_INFO"].removeprefix(PATH)
+            if stream := self._streams.get(name):
+                return "200 OK", _sent(stream(self._vault(), _parsed(data)))
+            action = self._own.get(name) or ACTIONS.get(name)
             if action is None:
-                raise _Refused("404 Not Found", f"没有这个动作；有 {'、'.join(ACTIONS)}。")
+                known = "、".join((*ACTIONS, *self._own, *self._streams))
+                raise _Refused("404 Not Found", f"没有这个动作；有 {known}。")
             return "200 OK", self._run(action, _parsed(data))
         except _Refused as refused:
             told = {"warnings": refused.warnings} if refused.warnings else {}
@@ -259,13 +288,42 @@ class Live:
         html = b"".join(body)
         getattr(body, "close", lambda: None)()  # WSGI：谁收下的谁关上
         head, mark, tail = html.partition(b"</head>")
-        html = head + _HEAD.format(nonce=self._nonce).encode() + mark + tail if mark else html
+        html = head + self._head().encode() + mark + tail if mark else html
         kept = [pair for pair in headers if pair[0] != "Content-Length"]
         start_response(status, [*kept, ("Content-Length", str(len(html)))])
         return [html]
 
+    def _head(self) -> str:
+        """口令、在浏览器里分得开几个知识库的记号，与要接上的脚本、样式。"""
+        vault = hashlib.sha256(str(self._vault().root).encode()).hexdigest()[:12]
+        links = (
+            f'<link rel="stylesheet" href="{PATH}{name}">'
+            if name.endswith(".css")
+            else f'<script defer src="{PATH}{name}"></script>'
+            for name in _ASSETS
+        )
+        said = (("nonce", self._nonce), ("vault", vault))
+        metas = (f'<meta name="rizhi-{name}" content="{value}">' for name, value in said)
+        return "".join((*metas, *links))
+
 
 _LATE = f"{ACTION_SECONDS:g} 秒还没有做完，也许稍后会做完：看一眼那一页再决定。"
+
+
+def _sent(answers: Generator[Answer, None, None]) -> Iterator[bytes]:
+    """一行一个；对方断开了，服务器就关上它，`answers` 也就关上。"""
+    with closing(answers):
+        try:
+            for answer in answers:
+                yield _json(answer) + b"\n"
+        except Exception:  # 也许送出了几行，改不了状态了
+            log.exception("一边做一边说的一件事出错")
+            yield _json({"error": "出了意外的错，细节在终端里。"}) + b"\n"
+
+
+def _json(answer: Answer) -> bytes:
+    # 对方送来的话里也许有不成对的代理字符：JSON 的转义正好是这个写法
+    return json.dumps(answer, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def _length(environ: Environ) -> int:

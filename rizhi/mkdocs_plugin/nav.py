@@ -35,10 +35,11 @@ def nav(
     read: Callable[[Path], Page],
     misfits: Mapping[Path, Misfit],
     with_diary: bool = True,
+    review: str = "",
 ) -> list[Any]:
     """顶栏几项；一天天的总结太多，不进导航，由归档带路。`read` 读一页，取它的标题。
 
-    站点收不进的：没有页的不列，换成一页说明的照列。
+    `review` 是「复习」那一页，只在 serve 时有。站点收不进的：没有页的不列，换成一页说明的照列。
     """
     lost = {path for path, misfit in misfits.items() if not misfit.page}
     notes = [note for note in notes if note.path not in lost]
@@ -51,6 +52,7 @@ def nav(
         {"首页": "index.md"},
         {"日总结": [{place.text: place.uri} for place in PLACES]},
         {"笔记": [{"笔记": "notes/index.md"}, *groups]},
+        {"复习": review},
         {"手写例子": [_notebook(vault, path, misfits) for path in books]},
         {"参考": _folder(vault, "reference", read, lost)},
         {"使用": _folder(vault, "guide", read, lost)},

@@ -35,8 +35,10 @@ from rizhi.mkdocs_plugin import (
     diary,
     escaping,
     live,
+    live_review,
     notebooks,
     pages,
+    passage,
     search,
     theme,
     verdict,
@@ -48,6 +50,7 @@ from rizhi.mkdocs_plugin.rebuild import Incremental, Reader, Sources, rebuilder
 from rizhi.mkdocs_plugin.serve import Reruns
 from rizhi.mkdocs_plugin.server import check_port, protect, reading, surviving
 from rizhi.mkdocs_plugin.watch import Observer
+from rizhi.page import Note
 from rizhi.page import Page as Written
 from rizhi.site import tasks
 from rizhi.site.expand import DRAFT
@@ -102,6 +105,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._misfits: Misfits
         self._written: Written | None = None  # 正在排的这一页的原文
         self._site: deadlinks.Site
+        self._notes: tuple[Note, ...]
+        self._built: live_review.Built
 
     @property
     def rebuilt(self) -> set[str]:
@@ -130,8 +135,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             self._reader = Reader(vault, self._incremental.kept)
             self._template = boilerplate(vault)
             self._shape = article.shape(vault)
-            notes = self._reader.notes()
-            words = search.dictionary(notes)
+            self._notes = self._reader.notes()
+            words = search.dictionary(self._notes)
             store.replace(words_file, words.encode())
         except (OSError, RizhiError) as error:
             raise PluginError(cause(error, folder)) from error
@@ -139,7 +144,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self._incremental.search.use_words(config, words, words_file)
         self._misfits = {misfit.path: misfit for misfit in misfits(vault)}
         read, with_diary = self._reader.page, self._with_diary(config)
-        config.nav = navigation.nav(vault, notes, read, self._misfits, with_diary)
+        review = live_review.PAGE if self._reviews(config) else ""
+        config.nav = navigation.nav(vault, self._notes, read, self._misfits, with_diary, review)
         _add_defaults(config)
         self._broken = Broken(vault)
         self._broken.guard_events(config.plugins)
@@ -173,6 +179,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             web = diary.without(web)
         kept, self._web = self._incremental.kept, web
         computed = pages.sources(web, kept, with_diary)
+        if self._reviews(config):
+            computed[live_review.PAGE] = live_review.SHELL, []
         for uri, (text, _) in list(computed.items()):
             if files.get_file_from_path(uri):
                 log.warning(
@@ -200,6 +208,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     @LATE  # 导航排定之后
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
         self._files, self._nav = files, nav
+        render = passage.renderer(config, self._vault, live_review.PAGE)
+        self._built = live_review.Built(self._notes, render)
         navigation.place(files, self._web)
         autodoc: Any = config.plugins.get("mkdocstrings")
         handlers = autodoc.config.handlers if autodoc else {}
@@ -325,7 +335,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         server.builder = surviving(rebuilder(config))
         app = reading(self._reruns.noting(server.serve_request))
         if self.config.live:
-            app = live.route(app, host, lambda: self._vault)
+            review = live_review.Review(lambda: self._built)
+            app = live.route(app, host, lambda: self._vault, review.actions)
         protect(server, app, host)
         if self._observer:
             self._observer.take_over(server)
@@ -333,6 +344,10 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             server.watch(str(path), recursive=recursive)
         run.warm_up(self._vault)
         return server
+
+    def _reviews(self, config: MkDocsConfig) -> bool:
+        """有没有「复习」那一页：要 serve 的那条路由，静态的站点上没有。"""
+        return self._reruns.serving and self.config.live and live.is_loopback(config.dev_addr[0])
 
     def _boxes(self) -> dict[int, tasks.Standing]:
         """正在排的这一天的勾选框：过去的一页上，也是现在的样子。"""

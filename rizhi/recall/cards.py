@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, TypeVar
 
 from rizhi.recall import recorded
+from rizhi.recall.log import KINDS
 from rizhi.recall.recorded import Cell, Noted
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from rizhi.page import Note
 
 K = TypeVar("K")
-ASKED, PRINTED, SHAPED = "自测", "输出", "形状"
-RECITED, CAUGHT = "默写", "哪个检验会红"
+ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
 _LOOSE = re.compile(r"[\W_]+")
 

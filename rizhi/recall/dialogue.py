@@ -115,7 +115,7 @@ def _each(course: _Course) -> Generator[Want, str, bool]:
     while course.at < len(course.asks):
         ask = course.asks[course.at]
         head = f"\n[{course.at + 1}/{len(course.asks)}] {ask.card.note} · {ask.card.kind}"
-        course.said += [head, ask.card.face]
+        course.said += [head, *report.changed_lines(ask), ask.card.face]
         reply = yield from (_typed if grade.judged(ask.card) else _recalled)(course, ask.card)
         if reply.key == "q":
             return False
@@ -228,11 +228,13 @@ def _record(course: _Course, ask: Ask, reply: Reply) -> None:
     course.latest, course.size = max(event.at for event in events), _size(vault)
     course.written.append((course.at, events))
     course.grades[course.at] = reply.key
+    course.said += report.diff_lines(ask)
     place = ask.card.where.rpartition(":")[0]
     if not (vault.root / place).exists():
         course.said.append(f"{place} 已经不在了；答得怎样照记，它回来时历史都在。")
     if state.leech:
         course.said.append(f"这一张老是忘，先不问了。去读一遍：{_reading(vault, ask.card)}")
+        course.said.append(f"读过了就叫醒它：rizhi review --wake {state.card}")
     else:
         course.said.append(f"{(state.due - today).days} 天后再问（{state.due}）。")
 

@@ -1,8 +1,10 @@
 """一次复习排成给人看的行与 JSON；载入 FSRS 要十几毫秒，所以不在 output 里。"""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rizhi.recall.session import Session
+from rizhi.recall.schedule import State
+from rizhi.recall.session import Ask, Session
 
 
 def session_lines(session: Session) -> list[str]:
@@ -14,8 +16,10 @@ def session_lines(session: Session) -> list[str]:
         ]
     old = len(session.asks) - new
     later = session.waiting - old
+    moved = sum(ask.why == "code" for ask in session.asks)
+    why = f"（{moved} 张因代码改了）" if moved else ""
     tail = f"；另有 {later} 张到期的，明天起慢慢来" if later > 0 else ""
-    return [f"{len(session.asks)} 张：到期的 {old}，新的 {new}{tail}。"]
+    return [f"{len(session.asks)} 张：到期的 {old}{why}，新的 {new}{tail}。"]
 
 
 def doubtful_lines(session: Session) -> list[str]:
@@ -25,6 +29,25 @@ def doubtful_lines(session: Session) -> list[str]:
         "说不准是哪一张，先不问；改得与原来更像，或更不像，就认得出。"
         for card, names in session.matched.doubtful
     ]
+
+
+def changed_lines(ask: Ask) -> list[str]:
+    """问之前说：上一次答过之后，哪些源码改了；改在哪里答过再说，默写的题会泄底。"""
+    names = "、".join(one.symbol for one in ask.changed)
+    return [f"{names} 改了，答完看改在哪里。"] if names else []
+
+
+def diff_lines(ask: Ask) -> list[str]:
+    """答过之后说：源码改在哪里。"""
+    return [line for c in ask.changed for line in (f"{c.symbol}：", *_indented(c.diff))]
+
+
+def asleep_lines(states: Sequence[State]) -> list[str]:
+    """睡着的各张，一行一张。"""
+    if not states:
+        return ["没有睡着的。"]
+    lines = [f"{s.card}  {s.note} · {s.kind}  {_first(s.text)}" for s in states]
+    return [*lines, "读过了就叫醒：rizhi review --wake 编号，或笔记的名字。"]
 
 
 def session_dict(session: Session) -> dict[str, Any]:
@@ -39,8 +62,20 @@ def session_dict(session: Session) -> dict[str, Any]:
                 "text": ask.card.text,
                 "answer": ask.card.answer,
                 "where": ask.card.where,
+                "why": ask.why,
+                "changed": [{"symbol": c.symbol, "diff": list(c.diff)} for c in ask.changed],
                 "due": ask.state.due.isoformat() if ask.state else None,
             }
             for ask in session.asks
         ],
     }
+
+
+def _indented(rows: Iterable[str]) -> Iterable[str]:
+    return (f"    {row}".rstrip() for row in rows)
+
+
+def _first(text: str) -> str:
+    """题目的头一行，太长的截去后面。"""
+    line = text.partition("\n")[0]
+    return f"{line[:40]}…" if len(line) > 40 else line

@@ -4,11 +4,11 @@
 与今早八点就算一天。学习步骤都空着，随机的抖动关掉，换成由卡片定的 ±5%，重放才得同样的结果。
 """
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from zlib import crc32
 
 from fsrs import Card as Memory
 from fsrs import Rating, Scheduler
@@ -36,6 +36,7 @@ class State:
     run: int = 0  # 连着忘了几次
     lapses: int = 0  # 记住之后又忘的次数
     asleep: str = ""  # 让它睡的那一行的 id
+    code: tuple[str, ...] = ()  # 上一次答的时候，笔记显示的各段源码，是 code 行的 id
 
     @property
     def leech(self) -> bool:
@@ -43,11 +44,12 @@ class State:
 
 
 def replay(events: Iterable[Event]) -> dict[str, State]:
-    """每张卡片的状态；同一张一天里答了几次，只算头一次。没有 born 的卡片不认得，不在内。"""
+    """每张卡片的状态；同一张一天里答了几次，只算头一次。没有 born 的卡片不认得，不在内。
+
+    两个分支各自头一次问了同一题，是同一张，编号是先出生的那个。
+    """
     states: dict[str, State] = {}
-    answered: set[tuple[str, str]] = set()
-    for event in _in_order(events):
-        card = event.fields["card"]
+    for card, event in _counted(events):
         if event.what == "born":
             states.setdefault(card, _born(event))
         elif card not in states:
@@ -58,16 +60,26 @@ def replay(events: Iterable[Event]) -> dict[str, State]:
             )
         elif event.what == "sleep":
             states[card] = replace(states[card], asleep=event.id)
-        elif (card, event.fields["day"]) not in answered:
-            answered.add((card, event.fields["day"]))
-            states[card] = after(
-                states[card], event.fields["grade"], date.fromisoformat(event.fields["day"])
-            )
+        elif event.what == "wake":
+            states[card] = replace(states[card], asleep="", run=0, lapses=0)
+        elif event.what == "review":
+            fields, day = event.fields, date.fromisoformat(event.fields["day"])
+            states[card] = after(states[card], fields["grade"], day, fields.get("code", ()))
     return states
 
 
-def after(state: State, grade: int, day: date) -> State:
-    """这一天答了之后的状态。"""
+def reviews(events: Iterable[Event]) -> Iterator[tuple[str, date, int]]:
+    """算数的各次：哪一张、哪一天、答得怎样，从早到晚。"""
+    known: set[str] = set()
+    for card, event in _counted(events):
+        if event.what == "born":
+            known.add(card)
+        elif event.what == "review" and card in known:
+            yield card, date.fromisoformat(event.fields["day"]), event.fields["grade"]
+
+
+def after(state: State, grade: int, day: date, code: Sequence[str] = ()) -> State:
+    """这一天答了之后的状态；`code` 是那时笔记显示的源码。"""
     memory, _ = _scheduler().review_card(state.memory, Rating(grade), noon(day))
     again = grade == AGAIN
     count = state.reviews + 1
@@ -79,6 +91,7 @@ def after(state: State, grade: int, day: date) -> State:
         last=day,
         run=state.run + 1 if again else 0,
         lapses=state.lapses + (again and state.reviews > 0 and state.run == 0),
+        code=tuple(code),
     )
 
 
@@ -134,9 +147,49 @@ def _born(event: Event) -> State:
     )
 
 
+def _counted(events: Iterable[Event]) -> Iterator[tuple[str, Event]]:
+    """按次序，连同说的是哪一张；同一张一天里答了几次，只留头一次。"""
+    listed = list(events)
+    twins, answered = _twins(listed), set[tuple[str, str]]()
+    for event in _in_order(listed):
+        card = event.fields.get("card", "")
+        card = twins.get(card, card)
+        if event.what == "review":
+            at = card, event.fields["day"]
+            if at in answered:
+                continue
+            answered.add(at)
+        yield card, event
+
+
+def _twins(events: Iterable[Event]) -> dict[str, str]:
+    """两个分支各自头一次问了同一题，合起来是一张：后出生的是哪一张。"""
+    owners: dict[tuple[str, ...], str] = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    twins: dict[str, str] = {}
+    told = [event for event in events if event.what in ("born", "match")]
+    for event in sorted(told, key=lambda event: (event.at, event.id)):
+        fields = event.fields
+        card = twins.get(fields["card"], fields["card"])
+        if event.what == "born" and card not in keys:
+            key = fields["kind"], fields["note"], fields["text"]
+            if key in owners:
+                twins[card] = owners[key]
+                continue
+        elif event.what == "match" and card in keys:  # 改了字：原来的字空出来，别的题可以用
+            key = keys[card][0], fields["note"], fields["text"]
+            if owners.get(keys[card]) == card:
+                del owners[keys[card]]
+        else:
+            continue
+        owners.setdefault(key, card)
+        keys[card] = key
+    return twins
+
+
 def _in_order(events: Iterable[Event]) -> Sequence[Event]:
     """先按 born、match、sleep 与答的那一天，同一天里按（at, id）：补答的日子不会倒着走。"""
-    listed = sorted(events)
+    listed = sorted(events, key=lambda event: (event.at, event.id))
     born = [event for event in listed if event.what == "born"]
     rest = [event for event in listed if event.what != "born"]
     return [*born, *sorted(rest, key=lambda e: (e.fields.get("day") or _day(e), e.at, e.id))]
@@ -148,5 +201,5 @@ def _day(event: Event) -> str:
 
 def _spread(card: str, count: int, days: int) -> int:
     """把同一天到期的一堆摊开：±5%，由卡片与次数定，重放得同样的数。"""
-    shift = random.Random(f"{card}:{count}").uniform(-SPREAD, SPREAD)  # noqa: S311
-    return max(1, round(days * (1 + shift)))
+    drawn = crc32(f"{card}:{count}".encode()) / 2**32
+    return max(1, round(days * (1 + SPREAD * (2 * drawn - 1))))

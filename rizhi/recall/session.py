@@ -2,14 +2,15 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rizhi.errors import Fault, RizhiError
-from rizhi.recall import cards, log, recorded, schedule, shapes
+from rizhi.recall import cards, changed, log, recorded, schedule, shapes
 from rizhi.recall.cards import Card, Matched
+from rizhi.recall.changed import Changed
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault, file_names, source_files
@@ -22,10 +23,12 @@ REVIEWS, NEW = 15, 5  # 一天至多答几张、其中几张新的
 
 @dataclass(frozen=True)
 class Ask:
-    """要答的一张；`state` 为 None 的是新的。"""
+    """要答的一张；`state` 为 None 的是新的，`why` 是 log.WHY 里的一个，`changed` 是改了的源码。"""
 
     card: Card
     state: State | None
+    why: str = "new"
+    changed: tuple[Changed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,23 @@ class Session:
     latest: datetime | None
 
 
-def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> Session:
-    """排出今天要答的；`note` 只问那一篇的，到不到期都问。
+def begin(
+    vault: Vault,
+    today: date,
+    new: int | None = None,
+    note: str = "",
+    notes: "Iterable[Note] | None" = None,
+) -> Session:
+    """排出今天要答的；`note` 只问那一篇的，到不到期都问；`notes` 是已经读好的笔记。
 
     异常：日志读不到，或模板排不出来，抛 RizhiError。
     """
     events, faults = log.read(vault)
     states = schedule.replay(events)
-    matched = cards.match(deck(vault), states)
-    here = {name: states[name] for name in matched.found}
+    matched = cards.match(deck(vault, notes), states)
+    known = {name: states[name] for name in matched.found}
+    changes = changed.find(vault, known.values(), events)
+    here = known | {name: _brought(known[name], today) for name in changes}
     limit, fresh = _limits(vault, new)
     if note:
         wanted = [s for s in here.values() if matched.found[s.card].note == note and not s.asleep]
@@ -57,10 +68,12 @@ def begin(vault: Vault, today: date, new: int | None = None, note: str = "") -> 
     else:
         listed, left = schedule.share(here, today, limit, fresh)
     added = [card for card in matched.new if not note or card.note == note][:left]
-    asks = [*(Ask(matched.found[s.card], s) for s in listed), *(Ask(c, None) for c in added)]
+    asks = [
+        Ask(matched.found[s.card], s, _why(known[s.card], s, today), changes.get(s.card, ()))
+        for s in listed
+    ] + [Ask(card, None) for card in added]
     waiting = len(schedule.due(here.values(), today))
-    latest = max((event.at for event in events), default=None)
-    return Session(tuple(asks), waiting, matched, states, tuple(faults), latest)
+    return Session(tuple(asks), waiting, matched, states, tuple(faults), latest_of(events))
 
 
 def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
@@ -120,8 +133,14 @@ def answer(
         events.append(log.event("born", moment, **told, kind=card.kind, day=str(today)))
     elif (ask.state.text, ask.state.note) != (card.text, card.note):
         events.append(log.event("match", moment, **told))
-    tried = {"attempt": _tail(attempt)} if attempt else {}
-    events.append(log.event("review", moment, card=name, grade=grade, day=str(today), **tried))
+    code = changed.of_note(vault, card.note)
+    events += changed.lines(vault, code, moment)
+    graded: dict[str, Any] = {"card": name, "grade": grade, "day": str(today), "why": ask.why}
+    if code:
+        graded["code"] = [one.id for one in code]
+    if attempt:
+        graded["attempt"] = _tail(attempt)
+    events.append(log.event("review", moment, **graded))
     before = ask.state or schedule.replay(events[:1])[name]
     now = schedule.after(before, grade, today)
     if now.leech:
@@ -161,19 +180,42 @@ def answered(vault: Vault, ask: Ask, today: date) -> bool:
 
 def take_back(vault: Vault, events: Sequence[Event], moment: datetime) -> None:
     """撤回刚才记下的几行：日志里多几行 undo，旧的行不动。"""
-    log.append(vault, [log.event("undo", moment, of=event.id) for event in events])
+    log.append(vault, [log.event("undo", moment, of=e.id) for e in events if e.what != "code"])
 
 
-def wake(vault: Vault, state: State, moment: datetime) -> None:
-    """叫醒一张睡着的：撤回让它睡的那一行。"""
-    log.append(vault, [log.event("undo", moment, of=state.asleep)])
+def asleep(events: Sequence[Event]) -> list[State]:
+    """睡着的各张，按笔记。"""
+    sleeping = [state for state in schedule.replay(events).values() if state.asleep]
+    return sorted(sleeping, key=lambda state: (state.note, state.card))
+
+
+def wake(vault: Vault, wanted: str, moment: datetime, today: date) -> list[State]:
+    """叫醒一张（编号）或一篇笔记的各张，忘的次数从头数起；返回叫醒的。
+
+    异常：睡着的里面没有它，时钟拨回了，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
+    """
+    events, _ = log.read(vault)
+    woken = [state for state in asleep(events) if wanted in (state.card, state.note)]
+    if not woken:
+        raise RizhiError(f"睡着的里面没有 {wanted}。rizhi review --wake 列出睡着的。")
+    _forward(moment, latest_of(events))
+    log.append(vault, [log.event("wake", moment, card=s.card, day=str(today)) for s in woken])
+    return woken
+
+
+def latest_of(events: Iterable[Event]) -> datetime | None:
+    """日志里最晚的时刻。"""
+    return max((event.at for event in events), default=None)
 
 
 def count_due(vault: Vault, today: date) -> int:
-    """今天还要答几张旧的；只看日志，不读笔记。"""
+    """今天还要答几张旧的；只看日志与改了的源码，不读全部笔记。"""
     if not Path(log.path(vault)).exists():
         return 0
-    states = schedule.replay(log.read(vault)[0])
+    events, _ = log.read(vault)
+    states = schedule.replay(events)
+    for name in changed.find(vault, states.values(), events):
+        states[name] = _brought(states[name], today)
     listed, _ = schedule.share(states, today, _limits(vault, None)[0], 0)
     return len(listed)
 
@@ -186,6 +228,18 @@ def _forward(moment: datetime, latest: datetime | None) -> None:
             f"时钟往回拨了：上一次复习记在 {latest.astimezone(here):%Y-%m-%d %H:%M:%S}，"
             f"现在是 {moment:%Y-%m-%d %H:%M:%S}。把时钟拨正再来。"
         )
+
+
+def _brought(state: State, today: date) -> State:
+    """代码改了：今天就到期，记忆的状态不动。"""
+    return replace(state, due=min(state.due, today))
+
+
+def _why(state: State, now: State, today: date) -> str:
+    """为什么问它：到期了、代码改了（`now` 是挪到今天的），或点名要问这一篇。"""
+    if state.due <= today:
+        return "due"
+    return "code" if now.due <= today else "note"
 
 
 def _tail(text: str) -> str:

@@ -67,27 +67,27 @@ def _cut(document: Document, item: Item, uri: str) -> tuple[str, list[Part]]:
 
 
 def _link(document: Document, link: Written, uri: str) -> Part:
-    target = None if link.image else _target(link.target, uri)
-    if target is None or not link.text:
+    place = None if link.image else target(link.target, uri)
+    if place is None or not link.text:
         return link.text
     inside = document.text[link.start + 1 : link.close]
     if link.kind == "auto" or "`" not in inside:
-        return Link(link.text, target)
+        return Link(link.text, place)
     shown = inline(inside, uri)
-    return Link(link.text, target, tuple(part for part in shown if isinstance(part, _Inner)))
+    return Link(link.text, place, tuple(part for part in shown if isinstance(part, _Inner)))
 
 
-def _target(target: str, uri: str) -> str | None:
+def target(written: str, uri: str) -> str | None:
     """链接指着哪里：站点里的一页，相对于 docs；网上的照抄；都不是就没有。"""
-    if _WEB.match(target):
-        return target
-    if target.startswith("#"):
-        return uri + target
-    place = links.resolve(posixpath.join("docs", posixpath.dirname(uri)), target)
+    if _WEB.match(written):
+        return written
+    if written.startswith("#"):
+        return uri + written
+    place = links.resolve(posixpath.join("docs", posixpath.dirname(uri)), written)
     if place is None or not place.startswith("docs/"):
         return None
-    anchor = target.partition("#")
-    return place.removeprefix("docs/") + anchor[1] + anchor[2]
+    _, mark, anchor = written.partition("#")
+    return place.removeprefix("docs/") + mark + anchor
 
 
 def _code(document: Document, span: Span) -> Code:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from rizhi.errors import RizhiError
 from rizhi.vault import Vault, read_text, snippet_files
@@ -104,7 +105,12 @@ def parse(path: Path) -> Snippet:
 
     异常：读不懂、语法错误、单元格没有标题或重名，抛 SnippetError，写明行号，一次列出全部毛病。
     """
-    text = _without_bom(read_text(path))
+    return parse_text(path, read_text(path))
+
+
+def parse_text(path: Path, source: str) -> Snippet:
+    """同上，原文由 `source` 给出：还没有存进 `path` 的一份。"""
+    text = _without_bom(source)
     lines = text.split("\n")
     body = syntax_tree(path, text).body
     marks, faults = _marks(text, lines, body)
@@ -129,6 +135,19 @@ def syntax_tree(path: Path, source: str) -> ast.Module:
         lines, at = text.split("\n"), getattr(error, "lineno", None) or 1
         where = _cell_at(lines, at)
         raise SnippetError(f"{where}{_told(error, lines[at - 1])}", path, at) from error
+
+
+def canonical(node: Any) -> str:
+    """语法树的规范写法，文档字符串不算：`ast.dump` 的文本随 Python 版本变，这里只留非空的字段。"""
+    if isinstance(node, list):
+        return f"[{','.join(map(canonical, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        fields["body"] = node.body[1:]
+    kept = (f"{k}={canonical(v)}" for k, v in fields.items() if v is not None and v != [])
+    return f"{type(node).__name__}({','.join(kept)})"
 
 
 def snippet_file(vault: Vault, module: str) -> Path:

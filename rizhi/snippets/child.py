@@ -33,16 +33,17 @@ def run_cells(
     folder: str,
     seeded: frozenset[str],
     seconds: float,
+    printed: Path | None = None,
 ) -> None:
-    """子进程的入口：准备好就说一声，然后跑一格送回一格。
+    """子进程的入口：准备好就说一声，然后跑一格送回一格，与下一格打印的从哪里写起。
 
-    `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限。
+    `seeded` 是用到的、要种下种子的库，`seconds` 是整个文件的时限，打印的接在 `printed` 里。
     """
     orphans.end_with_command(folder)
     _prepare(root, folder)
     program = Program(snippet)
     settle(seeded)
-    take, so_far = stream.capture(Path(root))
+    take, so_far, place = stream.capture(Path(root), printed)
     guard.install(Path(folder).resolve(), seconds)
     pipe.send(True)
     for cell in snippet.code_cells:
@@ -51,7 +52,7 @@ def run_cells(
             if output.error:
                 text, stderr = so_far()
                 output = replace(output, text=text, stderr=stderr)
-            pipe.send(output)
+            pipe.send((output, place()))
         except BaseException:  # 这一格弄坏了管道或解释器：命令那一侧看退出码，会说是哪一格
             os._exit(BROKEN)
         if output.error:

@@ -33,7 +33,7 @@ def excerpt(source: str, words: Collection[str] = ()) -> list[Part]:
             raise RizhiError(f"源码里没有一行有「{word}」，不知道要显示哪几行。")
     if len(lines) <= WHOLE and not words:
         return [Part(0, len(lines) - 1, "")]
-    tree = _tree(source)
+    tree = definition(source)
     spoken = _docstrings(tree)
     if words:
         found = [n for n, line in enumerate(lines) if any(word in line for word in words)]
@@ -58,7 +58,7 @@ def _runs(count: int, marked: set[int]) -> list[list[int]]:
     return [list(run) for _, run in groupby(range(count), lambda n: n in marked)]
 
 
-def _tree(source: str) -> ast.stmt:
+def definition(source: str) -> ast.stmt:
     """一个定义的语法树，行号从 1 数起；方法的原文是缩进的。"""
     if not source[:1].isspace():
         return ast.parse(source).body[0]

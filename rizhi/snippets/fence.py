@@ -266,6 +266,12 @@ def copied(snippet: cells.Snippet) -> list[str]:
     return [part.replace("\r\n", "\n") for part in parts]
 
 
+def fresh(vault: Vault, snippet: cells.Snippet, cell: cells.Cell, output: cells.CellOutput) -> str:
+    """现跑的输出，排得与记录的一样：图都放进页里，出了错再加一个框。"""
+    shown = _output(Context(vault), snippet, cell, output, "")
+    return shown + (_box(output.error) if output.error else "")
+
+
 def _output(
     context: Context, snippet: cells.Snippet, cell: cells.Cell, output: cells.CellOutput, age: str
 ) -> str:

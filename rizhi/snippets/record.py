@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, parse, syntax_tree
+from rizhi.snippets.cells import CellOutput, Snippet, SnippetError, canonical, parse, syntax_tree
 from rizhi.vault import Fingerprint, Vault, file_names, fingerprint, read_text, source_files
 
 T = TypeVar("T")
@@ -200,12 +200,13 @@ def sources(vault: Vault, path: Path) -> tuple[str, ...]:
     return _reach(vault, path, deep=True)[0]
 
 
-def libraries(vault: Vault, path: Path, *, deep: bool) -> frozenset[str]:
+def libraries(vault: Vault, path: Path, *, deep: bool, source: str | None = None) -> frozenset[str]:
     """片段与它用到的源码从知识库外面 import 的顶层名字，标准库也在内。
 
     `deep` 为假时只算一运行就会 import 的：写在函数、try 与 if 里的不算。
+    `source` 是还没有存盘的原文。
     """
-    tops = {name.partition(".")[0] for name in _reach(vault, path, deep=deep)[1]}
+    tops = {name.partition(".")[0] for name in _reach(vault, path, deep=deep, source=source)[1]}
     return frozenset(name for name in tops if not _inside(vault, name))
 
 
@@ -348,12 +349,14 @@ def _run_names(path: Path, source: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _canonical_text(path: Path, source: str) -> str:
-    return _canonical(syntax_tree(path, source))
+    return canonical(syntax_tree(path, source))
 
 
-def _reach(vault: Vault, path: Path, *, deep: bool) -> tuple[tuple[str, ...], frozenset[str]]:
+def _reach(
+    vault: Vault, path: Path, *, deep: bool, source: str | None = None
+) -> tuple[tuple[str, ...], frozenset[str]]:
     """从片段出发、经过源码包 import 到的源码文件，与一路上的全部名字。"""
-    own = _imports(path, "", read_text(path))
+    own = _imports(path, "", read_text(path) if source is None else source)
     return _reached(vault, set(own.names if deep else own.at_once), deep=deep)
 
 
@@ -411,19 +414,6 @@ def _files(name: str) -> Iterator[str]:
     for length in range(1, len(parts) + 1):
         yield "/".join([*parts[:length], "__init__.py"])
     yield "/".join(parts) + ".py"
-
-
-def _canonical(node: Any) -> str:
-    """语法树的规范写法：`ast.dump` 的文本随 Python 版本变，这里只留非空的字段。"""
-    if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-        fields["body"] = node.body[1:]
-    kept = (f"{k}={_canonical(v)}" for k, v in fields.items() if v is not None and v != [])
-    return f"{type(node).__name__}({','.join(kept)})"
 
 
 def _within(folder: Path, name: object) -> Path:

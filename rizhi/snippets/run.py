@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import orphans
+from rizhi.snippets import orphans, stream
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput, Snippet
 from rizhi.snippets.child import BROKEN, SEEDED, run_cells, run_work
@@ -32,6 +33,7 @@ from rizhi.vault import Vault, read_text, snippet_files, source_files
 SECONDS = 30.0
 _TALKING = ("import this", "import antigravity")  # 一载入就打印、开浏览器，只许片段自己载入
 _STARTUP_SECONDS = 180.0  # 冷的磁盘上第一次载入 torch 与 transformers 可以很久
+TICK = 0.1  # 有人看着的，隔这么多秒看一眼
 _GLANCE = 0.2  # 隔这么多秒，看看还要不要等
 _Enough = Callable[[CellOutput], bool]
 
@@ -50,6 +52,15 @@ class Run:
         return next((output.error for output in self.outputs if output.error), self.fault)
 
 
+@dataclass(frozen=True)
+class Step:
+    """跑到了哪里：`done` 了的一格有全部输出；没有跑完的是到此刻打印的，`fault` 是不再跑的原因。"""
+
+    output: CellOutput
+    done: bool = False
+    fault: str = ""
+
+
 def run(
     vault: Vault, path: Path, seconds: float = SECONDS, enough: _Enough = lambda output: False
 ) -> Run:
@@ -61,20 +72,36 @@ def run(
     异常：片段或它用到的源码读不懂，抛 RizhiError；运行中的错误写在结果里。
     """
     snippet = records.load(vault, path).source
-    lacking = missing(vault, path)
-    if lacking:
-        return Run(snippet.module, (), _how_to_install(vault.relative(path), lacking))
-    seeded = records.libraries(vault, path, deep=True) & SEEDED
-    return _run_in(_context(vault), vault, snippet, seeded, seconds, enough)
+    outputs: list[CellOutput] = []
+    fault = ""
+    with closing(_steps(vault, snippet, seconds)) as steps:
+        for step in steps:
+            fault = step.fault
+            if step.done:
+                outputs.append(step.output)
+                if enough(step.output):
+                    break
+    return Run(snippet.module, tuple(outputs), fault)
 
 
-def missing(vault: Vault, path: Path) -> tuple[str, ...]:
+def watch(vault: Vault, snippet: Snippet, seconds: float = SECONDS) -> Generator[Step, None, None]:
+    """在新的子进程里逐格运行 `snippet` 的原文，它不必是盘上的；隔 `TICK` 秒给出到此刻打印的。
+
+    不再要了就关上，子进程也就结束。
+
+    单位：`seconds` 是秒，整个文件的时限。
+    异常：用到的源码读不懂，抛 RizhiError；运行中的错误写在给出的几步里。
+    """
+    return _steps(vault, snippet, seconds, TICK)
+
+
+def missing(vault: Vault, snippet: Snippet) -> tuple[str, ...]:
     """片段一运行就要 import、这里却没有装的库，按名字排序；哪个也不载入。
 
-    异常：片段或它用到的源码读不懂，抛 RizhiError。
+    异常：它用到的源码读不懂，抛 RizhiError。
     """
-    names = records.libraries(vault, path, deep=False) - sys.stdlib_module_names
-    return tuple(sorted(name for name in names if not installed(name)))
+    names = records.libraries(vault, snippet.path, deep=False, source=snippet.text)
+    return tuple(sorted(n for n in names - sys.stdlib_module_names if not installed(n)))
 
 
 def warm_up(vault: Vault) -> None:
@@ -82,36 +109,43 @@ def warm_up(vault: Vault) -> None:
     _context(vault)
 
 
-def _run_in(
-    context: Any,
-    vault: Vault,
-    snippet: Snippet,
-    seeded: frozenset[str],
-    seconds: float,
-    enough: _Enough,
-) -> Run:
-    """在 `context` 的一个新子进程里运行；结果一到齐就交回，收尸在后台。"""
+def _steps(
+    vault: Vault, snippet: Snippet, seconds: float, tick: float | None = None
+) -> Generator[Step, None, None]:
+    """在一个新子进程里运行；结果一到齐就交回，收尸在后台。`tick` 是隔几秒看一眼没跑完的。"""
+    name = vault.relative(snippet.path)
+    if lacking := missing(vault, snippet):
+        yield Step(CellOutput(""), fault=_how_to_install(name, lacking))
+        return
+    used = records.libraries(vault, snippet.path, deep=True, source=snippet.text)
+    context = _context(vault)
     receiver, sender = context.Pipe(duplex=False)
-    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
-    arguments = (sender, snippet, str(vault.root), folder.name, seeded, seconds)
+    folders = [_folder(), *([_folder()] if tick else [])]
+    printed = Path(folders[-1].name) if tick else None
+    arguments = (sender, snippet, str(vault.root), folders[0].name, used & SEEDED, seconds, printed)
     child = context.Process(target=run_cells, args=arguments, daemon=True)
     try:
         _start(child, context)
         sender.close()
-        name = vault.relative(snippet.path)
-        return _collect(snippet, name, receiver, seconds, child, enough)
+        running = _Child(child, receiver, vault.root, printed, tick)
+        yield from _follow(running, snippet, name, seconds)
     finally:
         # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
-        Thread(target=_bury, args=(child, receiver, folder)).start()
+        Thread(target=_bury, args=(child, receiver, folders)).start()
 
 
-def _bury(child: BaseProcess, pipe: Connection, folder: TemporaryDirectory[str]) -> None:
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
+
+
+def _bury(child: BaseProcess, pipe: Connection, folders: list[TemporaryDirectory[str]]) -> None:
     """结束子进程；它真的不在了，再删它的文件夹。"""
     if child.pid is not None:  # 也许没有起来
         child.kill()
         child.join()
     pipe.close()
-    folder.cleanup()
+    for folder in folders:
+        folder.cleanup()
 
 
 def installed(name: str) -> bool:
@@ -126,33 +160,67 @@ def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
     )
 
 
-def _collect(
-    snippet: Snippet, name: str, pipe: Connection, seconds: float, child: Any, enough: _Enough
-) -> Run:
-    outputs: list[CellOutput] = []
-    fault = _wait_until_ready(pipe)
-    until = time.monotonic() + seconds
-    for cell in () if fault else snippet.code_cells:
-        output, why = _receive(pipe, until, seconds, child)
-        if output is None:
-            fault = f"{name}:{cell.line} 单元格「{cell.title}」：{why}"
-            break
-        outputs.append(output)
-        if output.error or enough(output):
-            break
-    return Run(snippet.module, tuple(outputs), fault)
+@dataclass(frozen=True)
+class _Child:
+    """一个正在跑的子进程；打印的接在 `printed` 里，没有人看就不接。"""
+
+    process: Any
+    pipe: Connection
+    root: Path
+    printed: Path | None
+    tick: float | None
+
+    def printing(self, title: str, place: stream.Place) -> CellOutput:
+        """`title` 那一格到此刻打印的；没有人看就是空的。"""
+        if self.printed is None:
+            return CellOutput(title)
+        text, stderr = stream.peek(self.root, self.printed, place)
+        return CellOutput(title, text, stderr=stderr)
+
+    def ticks(self, seconds: float) -> Iterator[None]:
+        """等它的下一句话，至多 `seconds` 秒；有人看着，就隔一会儿停一下。"""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.pipe.poll(min(left, self.tick or left)):
+                return
+            yield
 
 
-def _receive(
-    pipe: Connection, until: float, seconds: float, child: Any
-) -> tuple[CellOutput | None, str]:
-    """一格的输出，或没有等到它的原因。"""
-    if not pipe.poll(max(until - time.monotonic(), 0)):
-        return None, f"{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。"
+def _follow(child: _Child, snippet: Snippet, name: str, seconds: float) -> Iterator[Step]:
+    """子进程说的每一句话一步；到了时限、它死掉了，最后一步说为什么。"""
+    for _ in child.ticks(_STARTUP_SECONDS):  # 载入外面的库不算在片段的时限里
+        yield Step(CellOutput(""))
+    if not _ready(child.pipe):
+        why = "子进程没有开起来：检查片段 import 的库与 matplotlib 能否导入。"
+        yield Step(CellOutput(""), fault=why)
+        return
+    until, place = time.monotonic() + seconds, (0, 0)
+    for cell in snippet.code_cells:
+        for _ in child.ticks(until - time.monotonic()):
+            yield Step(child.printing(cell.title, place))
+        try:
+            output, place = _received(child, seconds)
+        except RizhiError as error:
+            fault = f"{name}:{cell.line} 单元格「{cell.title}」：{error.message}"
+            yield Step(child.printing(cell.title, place), fault=fault)
+            return
+        yield Step(output, done=True)
+        if output.error:
+            return
+
+
+def _received(child: _Child, seconds: float) -> tuple[CellOutput, stream.Place]:
+    """一格的输出，与下一格从哪里写起。
+
+    异常：没有等到，抛 RizhiError，说为什么。
+    """
+    if not child.pipe.poll():
+        raise RizhiError(f"{seconds:g} 秒没有跑完，已停下。检查有没有死循环，或把规模改小。")
     try:
-        return pipe.recv(), ""
-    except EOFError:
-        return None, _how_it_ended(child)
+        output, place = child.pipe.recv()
+    except EOFError as error:
+        raise RizhiError(_how_it_ended(child.process)) from error
+    return output, place
 
 
 # 子进程的退出码 → 是怎么回事；没有列出的信号只说名字
@@ -174,13 +242,11 @@ def _how_it_ended(child: Any) -> str:
     return f"子进程突然结束（{name}）：{why}。"
 
 
-def _wait_until_ready(pipe: Connection) -> str:
-    """载入外面的库不算在片段的时限里；返回没能开始的原因。"""
+def _ready(pipe: Connection) -> bool:
     try:
-        ready = pipe.poll(_STARTUP_SECONDS) and pipe.recv()
+        return bool(pipe.poll() and pipe.recv())
     except EOFError:
-        ready = False
-    return "" if ready else "子进程没有开起来：检查片段 import 的库与 matplotlib 能否导入。"
+        return False
 
 
 def _context(vault: Vault) -> Any:
@@ -252,7 +318,7 @@ def work(
         sender.close()
         yield from _sent(receiver, seconds, child, stopped)
     finally:
-        Thread(target=_bury, args=(child, receiver, folder)).start()
+        Thread(target=_bury, args=(child, receiver, [folder])).start()
 
 
 def _sent(

@@ -24,7 +24,8 @@ from rizhi.snippets.terminal import settle
 
 MAX_OUTPUT = 64 * 1024  # 字节，整理之后
 _MAX_WRITTEN = 128 * MAX_OUTPUT  # 进度条反复重写同一行，写下的可以比看到的多得多
-_TAIL = 8 * 1024  # 出错之前打印的，至多给人看末尾这么多个字
+_TAIL = 8 * 1024  # 出错之前、跑完之前打印的，至多给人看末尾这么多个字
+_RECENT = 16 * _TAIL  # 跑完之前看一眼，至多整理末尾这么多个字节
 _CONTROL = r"\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f"
 _CONTROL_BYTES = re.compile(rf"[{_CONTROL}]|\xc2[\x80-\x9f]".encode("latin-1"))
 _CONTROL_LETTERS = re.compile(rf"[{_CONTROL}\x80-\x9f]")
@@ -67,19 +68,22 @@ def silent() -> Iterator[None]:
 
 
 _Take = Callable[[], tuple[str, str]]
+Place = tuple[int, int]  # 正在跑的一格从两个文件的哪里写起
 
 
-def capture(root: Path) -> tuple[_Take, _Take]:
-    """从此接住本进程打印的一切；返回的两个函数都给出上次取走以来的标准输出与标准错误。
+def capture(root: Path, folder: Path | None = None) -> tuple[_Take, _Take, Callable[[], Place]]:
+    """从此接住本进程打印的一切；前两个函数都给出上次取走以来的标准输出与标准错误。
 
-    前一个取走它们，供记录；后一个在出错之后用，给人看：不能记录的换成看得见的写法，太长的只留末尾。
-    `root` 是知识库，里面的路径由它写起。
-    异常：前一个遇到不能记录的文字，抛 OutputRefused。
+    第一个取走它们，供记录；第二个在出错之后用，给人看：不能记录的换成看得见的写法，太长的只留末尾；
+    第三个说上次取走到了哪里。`root` 是知识库，里面的路径由它写起；给了 `folder`，接住的写在那里，
+    别的进程用 `peek` 看得到。
+    异常：第一个遇到不能记录的文字，抛 OutputRefused。
     """
     former = [sys.stdout, sys.stderr]  # 预载的库可能还拿着它们
     _flush(former)
     flush_c = _unbuffered_c()
-    out, err = _Descriptor(1, "<stdout>", "输出"), _Descriptor(2, "<stderr>", "标准错误")
+    out = _Descriptor(1, "<stdout>", "输出", folder)
+    err = _Descriptor(2, "<stderr>", "标准错误", folder)
     sys.stdout = sys.__stdout__ = _text_stream(out, "strict")  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _text_stream(err, "backslashreplace")  # type: ignore[misc]
     shorten = _path_shortener(root)
@@ -98,7 +102,24 @@ def capture(root: Path) -> tuple[_Take, _Take]:
         flush_c()
         return shorten(out.so_far()), shorten(err.so_far())
 
-    return take, so_far
+    return take, so_far, lambda: (out.start, err.start)
+
+
+def peek(root: Path, folder: Path, place: Place) -> tuple[str, str]:
+    """别的进程里：从 `place` 起打印的标准输出与标准错误，给人看；还没有打印就是空的。"""
+    out, err = (_recent(folder / str(number), at) for number, at in enumerate(place, 1))
+    shorten = _path_shortener(root)
+    return shorten(out), shorten(err)
+
+
+def _recent(path: Path, start: int) -> str:
+    try:
+        with path.open("rb", buffering=0) as file:
+            left_out = max(os.fstat(file.fileno()).st_size - start - _RECENT, 0)
+            file.seek(start + left_out)
+            return _shown(file.read(_RECENT))
+    except FileNotFoundError:  # 子进程还没有准备好
+        return ""
 
 
 def refuse_control(text: str, what: str) -> None:
@@ -119,10 +140,11 @@ def readable(text: str) -> str:
 class _Descriptor(io.FileIO):
     """描述符 1 或 2，接在一个临时文件上；写得太多、写了控制字符，当场停在那一行。"""
 
-    def __init__(self, number: int, name: str, what: str) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)
+    def __init__(self, number: int, name: str, what: str, folder: Path | None) -> None:
+        opened: Any = (folder / str(number)).open("w+b", buffering=0) if folder else None
+        self._file = opened or tempfile.TemporaryFile(buffering=0)
         self._what = what
-        self._start = self._end = self._count = 0
+        self.start = self._end = self._count = 0
         self._measured = MAX_OUTPUT  # 再写过了这么多，就整理一遍，看看有多长
         self._refused: OutputRefused | None = None
         os.dup2(self._file.fileno(), number)
@@ -151,7 +173,7 @@ class _Descriptor(io.FileIO):
         size = self._size()
         if size > _MAX_WRITTEN:
             raise _too_long(self._what, _MAX_WRITTEN)
-        self._end = self._start + size
+        self._end = self.start + size
         data = self._read(size)
         if not data:
             return ""
@@ -170,29 +192,34 @@ class _Descriptor(io.FileIO):
 
     def advance(self) -> None:
         """读过的归了这一格，往后的归下一格。"""
-        self._start, self._count, self._measured = self._end, 0, MAX_OUTPUT
+        self.start, self._count, self._measured = self._end, 0, MAX_OUTPUT
 
     def so_far(self) -> str:
         """这一格写下的，给人看。"""
-        text = readable(self._read(self._size()).decode(errors="replace"))
-        if len(text) <= _TAIL:
-            return text
-        cut, _, lines = text[-_TAIL:].partition("\n")
-        return f"……（前面的略去）\n{lines or cut}"
+        return _shown(self._read(self._size()))
 
     def _size(self) -> int:
-        return max(os.fstat(self._file.fileno()).st_size - self._start, 0)
+        return max(os.fstat(self._file.fileno()).st_size - self.start, 0)
 
     def _read(self, size: int) -> bytes:
         size = min(size, _MAX_WRITTEN)
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), size, self._start)
-        self._file.seek(self._start)  # Windows 没有 pread；读完停在末尾，接着写
+            return os.pread(self._file.fileno(), size, self.start)
+        self._file.seek(self.start)  # Windows 没有 pread；读完停在末尾，接着写
         return self._file.read(size)
 
     def _refuse(self, refused: OutputRefused) -> OutputRefused:
         self._refused = self._refused or refused
         return refused
+
+
+def _shown(data: bytes) -> str:
+    """给人看的；太长的只留末尾。"""
+    text = readable(data.decode(errors="replace"))
+    if len(text) <= _TAIL:
+        return text
+    cut, _, lines = text[-_TAIL:].partition("\n")
+    return f"……（前面的略去）\n{lines or cut}"
 
 
 def _text_stream(descriptor: _Descriptor, errors: str) -> io.TextIOWrapper:

@@ -114,6 +114,34 @@ def test_every_setting_that_the_code_reads_is_known_and_explained() -> None:
     assert read == sorted(SETTINGS) == sorted(listed)
 
 
+def test_a_damaged_review_log_is_named_by_line(vault: Vault) -> None:
+    born = {"what": "born", "card": "c", "note": "n", "kind": "自测", "text": "题"}
+    review = {"what": "review", "card": "c", "grade": 3, "day": "2026-11-20"}
+    stamped = [{"id": str(n), "at": "2026-11-20T12:00:00Z"} for n in range(9)]
+    good = [json.dumps(stamped[0] | born), json.dumps(stamped[1] | review)]
+    path = vault.root / "reviews.jsonl"
+    path.write_text("\n".join(good) + "\n", "utf-8")
+    assert _found(vault) == {}
+    bad = json.dumps(stamped[2] | review | {"grade": 7})
+    lost = json.dumps(stamped[3] | review | {"card": "x"})
+    lines = [good[0], "<<<<<<< HEAD", good[1], bad, lost, good[1][:40]]
+    path.write_text("\n".join(lines), "utf-8")
+    found = _found(vault)
+    assert set(found) == {"R109"} and [p.line for p in found["R109"]] == [2, 4, 5, 6]
+    said = [f"{p.message}。{p.remedy}" for p in found["R109"]]
+    for words, line in zip(("删掉这一行，两边", "现在是 7", "'x'", "没有写完"), said, strict=True):
+        assert words in line
+
+
+def test_a_review_log_that_leads_outside_is_refused(
+    vault: Vault, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("out") / "x.jsonl"
+    outside.write_text("{}\n", "utf-8")
+    (vault.root / "reviews.jsonl").symlink_to(outside)
+    assert "知识库之外" in _found(vault)["R109"][0].message
+
+
 @pytest.mark.parametrize(
     ("rule", "text", "line"),
     [

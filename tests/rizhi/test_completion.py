@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from click.shell_completion import ShellComplete
 from click.testing import Result
 
 from rizhi import cli
+from rizhi.recall import log
 from rizhi.vault import Vault
 
 Run = Callable[..., Result]
@@ -85,6 +87,17 @@ def test_it_is_silent_and_writes_nothing(
         offered(*words)
     assert snapshot() == before and not (vault.root / ".rizhi").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_sleeping_are_offered_by_note_and_number(
+    offered: Callable[..., list[str]], vault: Vault
+) -> None:
+    assert offered("review", "--wake", "") == []
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    told = {"card": "c1", "note": "rope", "kind": "自测", "text": "题"}
+    log.append(vault, [log.event("born", moment, **told), log.event("sleep", moment, card="c1")])
+    assert offered("review", "--wake", "") == ["c1", "rope"]
+    assert offered("review", "--wake", "r") == ["rope"]
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="要 bash")

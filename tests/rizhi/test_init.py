@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from rizhi import check, cli, init
 from rizhi import vault as vaults
 from rizhi.errors import RizhiError
+from rizhi.recall import log
 from rizhi.snippets import record as records
 from rizhi.snippets import run as runner
 from rizhi.snippets.compare import compare
@@ -46,7 +47,7 @@ def test_an_empty_vault_works_at_once(tmp_path: Path) -> None:
     root = tmp_path / "有 空格/我的知识库"
     made = _run("init", str(root))
     assert made.exit_code == 0 and "'" in made.output  # cd 后面的路径照 shell 的写法引起来
-    assert set(_names(root)) == {".gitignore", *init.FILES}
+    assert set(_names(root)) == {".gitignore", ".gitattributes", *init.FILES}
     at = ("--root", str(root))
     assert _run(*at, "check").output == "0 个错误，0 个提醒。\n"
     assert _run(*at, "new").exit_code == 0
@@ -78,7 +79,7 @@ def test_the_record_of_the_example_is_what_it_prints(tmp_path: Path, forkserver:
     assert not any(compare(record.output(out.title), out) for out in ran.outputs)
 
 
-@pytest.mark.parametrize("name", [".gitignore", "docs/index.md", "README.md"])
+@pytest.mark.parametrize("name", [".gitignore", ".gitattributes", "docs/index.md", "README.md"])
 def test_a_file_that_exists_is_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("我的\n", encoding="utf-8")
@@ -86,6 +87,13 @@ def test_a_file_that_exists_is_left_alone(tmp_path: Path, name: str) -> None:
     assert said.exit_code == 1 and name in said.output and "没有改动任何文件" in said.output
     assert list(_names(tmp_path)) == [name]
     assert (tmp_path / name).read_text("utf-8") == "我的\n"
+
+
+def test_two_branches_of_reviews_are_united_as_in_this_repository(tmp_path: Path) -> None:
+    init.create(tmp_path, example=False)
+    ours = TEMPLATES.parents[1] / ".gitattributes"
+    assert (tmp_path / ".gitattributes").read_text("utf-8") == ours.read_text("utf-8")
+    assert log.ATTRIBUTE in ours.read_text("utf-8").splitlines()
 
 
 def test_other_files_may_be_there(tmp_path: Path) -> None:

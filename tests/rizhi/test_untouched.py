@@ -22,6 +22,9 @@ NOTE = "---\ntitle: 掩码\nsnippet: mask\ndraft: true\n---\n\n# 掩码\n"
 FAILING = [
     ("corpus", "docs/语料"),
     ("review", "--note", "nobody"),
+    ("review", "--wake", "nobody"),
+    ("export-anki", "题.apkg"),
+    ("export-anki", "p.png"),
     ("new",),
     ("new", "--title", "一\n二"),
     ("add", "没有的节", "x", "--image", "p.png"),

@@ -29,13 +29,17 @@
   const remember = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
   const forget = (key) => sessionStorage.removeItem(key);
 
+  function send(action, wanted, more) {
+    const headers = { "Content-Type": "application/json", "X-Rizhi-Nonce": nonce };
+    const request = { method: "POST", headers, body: JSON.stringify(wanted), ...more };
+    return fetch(`/rizhi/live/${action}`, request);
+  }
+
   // 做一件事；没有做成，回答里有 error，说为什么
   async function act(action, wanted) {
-    const headers = { "Content-Type": "application/json", "X-Rizhi-Nonce": nonce };
-    // keepalive：恰好要刷新了，也送得到
-    const request = { method: "POST", headers, body: JSON.stringify(wanted), keepalive: true };
     try {
-      return await (await fetch(`/rizhi/live/${action}`, request)).json();
+      // keepalive：恰好要刷新了，也送得到
+      return await (await send(action, wanted, { keepalive: true })).json();
     } catch {
       return { error: "连不上 mkdocs serve：看看它是不是关掉了。" };
     }
@@ -211,6 +215,8 @@
     forget(NEW);
     if (Date.now() - made.at < 60e3) location.replace(url(made.page));
   }
+
+  globalThis.rizhiLive = { act, button, make, send, url }; // 同处接上的别的脚本用
 
   // 等别的脚本数过字、排过版再装
   addEventListener("DOMContentLoaded", () => {

@@ -8,8 +8,20 @@
     return node;
   }
 
-  function renderMath() {
-    for (const node of document.querySelectorAll(".arithmatex")) {
+  let katexReady;
+
+  function renderMath(root) {
+    const nodes = root.querySelectorAll(".arithmatex");
+    if (!nodes.length) return;
+    katexReady ??= new Promise((onload) => {
+      add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
+      add("script", { src: base + "katex/katex.min.js", onload });
+    });
+    katexReady.then(() => renderEach(nodes));
+  }
+
+  function renderEach(nodes) {
+    for (const node of nodes) {
       const tex = node.textContent.replace(/^\\[([]|\\[)\]]$/g, "");
       katex.render(tex, node, { displayMode: node.tagName === "DIV", throwOnError: false });
       holdPoint(node);
@@ -30,8 +42,8 @@
   const SHAPE = /^\((?:(?:past|[BTSCHKDVIRPN]|\d+|[*+/])+(?:, ?(?=[^)])|,?(?=\))))+\)$/;
   const SAME = { past: "s", P: "s", R: "d", N: "h" };
 
-  function colourShapes() {
-    for (const code of document.querySelectorAll("article :not(pre) > code")) {
+  function colourShapes(root) {
+    for (const code of root.querySelectorAll("article :not(pre) > code")) {
       if (!SHAPE.test(code.textContent) || code.children.length) continue;
       const parts = code.textContent.split(/(past|[A-Z])/).map((text, i) => {
         if (i % 2 === 0) return text;
@@ -54,11 +66,6 @@
     dialog.showModal();
   }
 
-  colourShapes();
-  if (document.querySelector(".arithmatex")) {
-    add("link", { rel: "stylesheet", href: base + "katex/katex.min.css" });
-    add("script", { src: base + "katex/katex.min.js", onload: renderMath });
-  }
   if (document.querySelector(".rz-flow")) {
     add("link", { rel: "stylesheet", href: base + "flow/flow.css" });
     for (const name of ["shapes", "diagram", "panels", "flow"]) {
@@ -72,8 +79,17 @@
       else target.removeAttribute("tabindex");
     }
   });
-  const scrolls = ".rz-output, .rz-output pre, .rz-parts, div.arithmatex, .highlight-ipynb, .rz-graph";
-  for (const node of document.querySelectorAll(scrolls)) wide.observe(node);
+  const scrolls =
+    ".rz-output, .rz-output pre, .rz-parts, div.arithmatex, .highlight-ipynb, .rz-graph, .rz-card pre code";
+
+  // 一段正文：整页，或晚些才放进来的一块
+  function typeset(root) {
+    colourShapes(root);
+    renderMath(root);
+    for (const node of root.querySelectorAll(scrolls)) wide.observe(node);
+  }
+  typeset(document);
+  globalThis.rizhiTypeset = typeset;
 
   // 主题的搜索框说自己是对话框，却没有名字，读屏念不出
   document.querySelector(".md-search")?.setAttribute("aria-label", "搜索");

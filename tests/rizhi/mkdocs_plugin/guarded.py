@@ -83,6 +83,20 @@ class Guarded:
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
 
+    @contextmanager
+    def stream(self, body: Any, action: str = "run") -> Iterator[Iterator[dict[str, Any]]]:
+        """一行一个 JSON 的回答，来一行给一行，空的不给；出去就断开。"""
+        data = json.dumps(body).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in self.headers().items())
+        request = f"POST {live.PATH}{action} HTTP/1.1\r\n{head}Content-Length: {len(data)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(request.encode() + data)
+            with connection.makefile("rb") as file:
+                assert b"200" in file.readline()
+                while file.readline().strip():
+                    pass  # 头
+                yield filter(None, map(json.loads, file))
+
 
 @contextmanager
 def serving(root: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
@@ -96,6 +110,13 @@ def serving(root: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
     (root / "vault/pyproject.toml").write_text("[tool.rizhi]\n", encoding="utf-8")
     vault = find_vault(root / "vault")
     vaults.write_days(vault.root, today(vault) - timedelta(days=1))
+    with listening(vault, pages, bound) as found:
+        yield found
+
+
+@contextmanager
+def listening(vault: Vault, pages: Path, bound: str = "127.0.0.1") -> Iterator[Guarded]:
+    """给出 `pages` 里建好的页，动的是 `vault`。"""
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(pages), shutdown_delay=0.02)
     protect(server, live.route(reading(server.serve_request), bound, lambda: vault), bound)
     server.server_bind()

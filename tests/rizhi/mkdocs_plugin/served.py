@@ -69,8 +69,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, *command: str) -> Iterator[Served]:
+def serving(
+    folder: Path, *command: str, prepare: Callable[[Path], object] = lambda root: None
+) -> Iterator[Served]:
+    """`prepare` 在开起来之前再往知识库里写点什么。"""
     root = vaults.make(folder / "vault")
+    prepare(root)
     port = _free_port()
     command = (sys.executable, *command, f"127.0.0.1:{port}")
     with (root / "serve.log").open("w", encoding="utf-8") as log:

@@ -399,13 +399,14 @@ def test_each_serve_has_a_nonce_of_its_own(tmp_path: Path) -> None:
 def test_the_script_and_the_styles_come_from_the_route_itself(served: Guarded) -> None:
     """站点的产物里没有它们：静态的页面上没有点不了的按钮。"""
     page = served.get("/").read().decode()
-    for name, kind in (("live.js", "text/javascript"), ("live.css", "text/css")):
+    for name in ("live.js", "live.css", "run.js", "run.css"):
+        kind = "text/javascript" if name.endswith(".js") else "text/css"
         assert f'"{live.PATH}{name}"' in page
         answer = served.get(live.PATH + name)
         assert answer.status == 200 and answer.headers["Content-Type"].startswith(kind)
         assert served.nonce not in answer.read().decode()
         assert served.get(live.PATH + name, method="HEAD").status == 405
-    assert not [uri for uri in assets() if "live" in uri]
+    assert not [uri for uri in assets() if "live" in uri or "run" in uri]
 
 
 def test_the_nonce_is_in_pages_only(served: Guarded) -> None:

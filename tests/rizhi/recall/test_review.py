@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
-from rizhi.recall import log, schedule
+from rizhi.recall import log, schedule, session
 from rizhi.vault import Vault
 
 Run = Callable[..., Result]
@@ -93,6 +94,67 @@ def test_a_leech_sleeps_and_its_note_is_named(vault: Vault, rz: Run, asked: list
     assert asked[0] not in rz("review", "--json", at="2026-12-20 21:30").stdout
 
 
+def sleeping(vault: Vault, rz: Run) -> schedule.State:
+    """忘三次，让头一题睡着。"""
+    for day in (23, 24, 25):
+        rz("review", "--new", "1", at=f"2026-11-{day} 21:30", input="\r1" * 3)
+    (state,) = [state for state in states(vault).values() if state.asleep]
+    return state
+
+
+def test_the_sleeping_are_listed_and_woken(vault: Vault, rz: Run, asked: list[str]) -> None:
+    assert rz("review", "--wake").stdout == "没有睡着的。\n"
+    state = sleeping(vault, rz)
+    listed = rz("review", "--wake").stdout
+    assert f"{state.card}  rope · 自测  {asked[0]}" in listed and "--wake 编号" in listed
+    data = json.loads(rz("review", "--wake", "--json").stdout)
+    assert data == [{"id": state.card, "note": "rope", "kind": "自测", "text": asked[0]}]
+    woken = rz("review", "--wake", state.card, at="2026-11-26 20:00")
+    assert woken.stdout == f"叫醒了：{asked[0]}（rope）\n"
+    assert rz("review", "--wake").stdout == "没有睡着的。\n"
+    assert asked[0] in rz("review", "--json", at="2026-11-26 21:00").stdout
+
+
+@pytest.mark.parametrize("grade", ["1", "3"])
+def test_once_woken_it_is_asked_again_before_it_sleeps(
+    vault: Vault, rz: Run, asked: list[str], grade: str
+) -> None:
+    """叫醒就是从头数起：再忘一次、记住一次，都不马上又睡着。"""
+    state = sleeping(vault, rz)
+    rz("review", "--wake", "rope", at="2026-11-26 20:00")
+    review = ("review", "--new", "0", "--note", "rope")
+    rz(*review, at="2026-11-26 21:00", input=f"\r{grade}" * 3)
+    now = states(vault)[state.card]
+    assert (now.reviews, now.asleep, now.run) == (4, "", int(grade == "1"))
+
+
+def test_waking_what_does_not_sleep(vault: Vault, rz: Run, asked: list[str]) -> None:
+    state = sleeping(vault, rz)
+    before = log.path(vault).read_bytes()
+    refused = rz("review", "--wake", "没有的", at="2026-11-26 20:00")
+    assert refused.exit_code == 1 and "睡着的里面没有 没有的" in refused.stderr
+    back = rz("review", "--wake", state.card, at="2026-11-25 20:00")
+    assert back.exit_code == 1 and "时钟往回拨了" in back.stderr
+    assert log.path(vault).read_bytes() == before
+
+
+def test_a_note_deleted_while_it_is_asked(
+    vault: Vault, rz: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """问到一半笔记删了：答的照样记下，下一次不再问它，历史留着。"""
+    right, page = session.answer, vault.notes / "model/rope.md"
+
+    def deleted(*arguments: Any) -> Any:
+        page.unlink(missing_ok=True)
+        return right(*arguments)
+
+    monkeypatch.setattr(session, "answer", deleted)
+    result = rz("review", "--new", "2", input="\r3\r3")
+    assert result.exit_code == 0 and len(states(vault)) == 2
+    assert "今天没有要复习的" in rz("review", at="2026-11-25 21:30").stdout
+    assert "没有笔记 rope" in rz("review", "--note", "rope", at="2026-11-25 21:30").stderr
+
+
 def test_after_the_note_is_edited_the_card_is_the_same(
     vault: Vault, rz: Run, asked: list[str]
 ) -> None:
@@ -136,7 +198,7 @@ def test_a_damaged_line_is_told_and_the_rest_goes_on(
         file.write("{坏\n")
     result = rz("review", "--new", "1", at="2026-11-24 21:30", input="\r3")
     assert (
-        "reviews.jsonl:3 复习的日志这一行读不懂：不是 JSON" in result.stderr
+        "reviews.jsonl:3 复习的日志这一行读不懂：没有写完，或不是 JSON" in result.stderr
         and result.exit_code == 0
     )
     assert len(states(vault)) == 2

@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Generator
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from rizhi.errors import RizhiError
-from rizhi.snippets import record, recording
+from rizhi.snippets import cells, record, recording
 from rizhi.snippets import run as runner
+from rizhi.store import alive
 from rizhi.vault import Vault, find_vault
 
 PROGRAM = """
@@ -72,6 +75,44 @@ def test_bad_behaviour_is_stopped_and_named(
 def test_endless_loop_is_killed(vault: Vault, path: Path) -> None:
     run = _run(vault, path, "while True:\n    pass", seconds=1.0)
     assert "1 秒没有跑完，已停下" in run.error and "topic.py:2" in run.error
+
+
+def _watch(vault: Vault, path: Path, body: str, seconds: float = 60) -> Generator[runner.Step]:
+    """盘上没有的一份，有人看着地跑。"""
+    return runner.watch(vault, cells.parse_text(path, f"# %% 一\n{body}\n"), seconds)
+
+
+def test_what_is_watched_is_seen_while_it_runs(vault: Vault, path: Path) -> None:
+    text = "# %% 零\nprint('旧')\n# %% 一\nimport time\nprint('半')\ntime.sleep(1)\nprint('全')\n"
+    steps = [*runner.watch(vault, cells.parse_text(path, text))]
+    half = [step for step in steps if not step.done and step.output.title == "一"]
+    assert "半\n" in {step.output.text for step in half}
+    assert not [step for step in half if "旧" in step.output.text or "全" in step.output.text]
+    assert [step.output.text for step in steps if step.done] == ["旧\n", "半\n全\n"]
+    assert not path.exists()
+
+
+def test_a_loop_that_is_watched_shows_what_it_had_printed(vault: Vault, path: Path) -> None:
+    *_, last = _watch(vault, path, f"print({str(vault.root)!r} + '/docs')\nwhile True: pass", 1.0)
+    assert last.output.text == "docs\n" and "1 秒没有跑完" in last.fault and not last.done
+
+
+def test_the_child_ends_when_no_one_watches(vault: Vault, path: Path) -> None:
+    steps = _watch(vault, path, "import os\nprint(os.getpid())\nwhile True: pass")
+    child = int(next(step.output.text for step in steps if step.output.text))
+    steps.close()
+    until = time.monotonic() + 10
+    while alive(child) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(child)
+
+
+def test_a_library_that_only_the_unsaved_text_needs_is_named(
+    vault: Vault, path: Path, no_torch: None
+) -> None:
+    path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
+    (step,) = _watch(vault, path, "import torch")
+    assert "要用 torch，这里没有装" in step.fault
 
 
 def test_the_result_does_not_wait_for_the_child_to_be_gone(

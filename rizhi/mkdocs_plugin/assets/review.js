@@ -1,0 +1,397 @@
+// 「复习」页，首页的「今天要复习几张」，笔记上的「还记得多少」：内容都向 `live_review.py` 要。
+// 答过什么由日志说；这里只记这个标签页能撤回的、跳过的，与没交的草稿。
+(() => {
+  const { act, button, make, url } = rizhiLive;
+  const PAGE = "review/index.html";
+  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [card]}
+  const GRADES = ["忘了", "吃力", "记得", "容易"];
+  const FORGOT = 1;
+  const HARD = 2;
+  const GOOD = 3;
+  const KEYS = [
+    ["空格、Enter", "看答案；写了答案就是交答案；看过之后是「记得」"],
+    ["1 2 3 4", "忘了、吃力、记得、容易"],
+    ["h", "提示"],
+    ["u", "撤回上一张"],
+    ["s", "跳过这一张"],
+    ["Ctrl+Enter", "在写几行的框里，交答案"],
+    ["Esc", "离开写答案的框，上面的键就又能用"],
+    ["?", "这张表"],
+  ];
+
+  const after = (days) => (days === 0 ? "先不问了" : days === 1 ? "明天" : `${days} 天后`);
+  const draft = (card) => `rizhi-answer-${card.key}`; // 没交的：{day, text}
+  const link = (textContent, page, className = "") => make("a", { textContent, className, href: url(page) });
+
+  function html(className, content) {
+    const made = make("div", { className });
+    made.innerHTML = content;
+    return made;
+  }
+
+  // 按钮上写着它的键；读屏念的是字，键另说
+  function keyed(className, text, key, click, more = "") {
+    const made = button(className, "", null, click);
+    made.append(make("span", { textContent: text }));
+    if (more) made.append(" ", make("small", { textContent: more }));
+    if (!key) return made;
+    made.setAttribute("aria-keyshortcuts", key);
+    made.append(make("kbd", { textContent: key === "Space" ? "空格" : key, ariaHidden: "true" }));
+    return made;
+  }
+
+  // ---- 一场复习 ----
+  function review(shell) {
+    const note = new URLSearchParams(location.search).get("note");
+    const scope = note ? { note } : {};
+    const notice = make("div", { className: "rz-said", role: "status" });
+    const warned = make("div", { className: "rz-said", role: "alert" });
+    const stage = make("div", { className: "rz-stage" });
+    const main = make("div", { className: "rz-main" });
+    const side = make("div", { className: "rz-side" });
+    const foot = make("div", { className: "rz-foot" }, notice, side);
+    let found, queue, card, phase, hinted, tries, passed;
+    let busy = false;
+
+    function kept() {
+      const old = JSON.parse(sessionStorage.getItem(KEPT));
+      return old?.day === found.day ? old : { day: found.day, undo: [], skipped: [] };
+    }
+    const keep = (value) => sessionStorage.setItem(KEPT, JSON.stringify(value));
+
+    function say(...parts) {
+      notice.replaceChildren(...parts.filter(Boolean));
+    }
+
+    // 日志坏了的几行一直说着；做不成的一句，到下一次为止
+    function warn(why = "") {
+      const lines = [...(found?.problems ?? []), why].filter(Boolean);
+      warned.replaceChildren(...lines.map((textContent) => make("p", { textContent })));
+    }
+
+    // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来
+    async function ask(action, wanted) {
+      if (busy) return null;
+      busy = true;
+      stage.ariaBusy = "true";
+      const answer = await act(action, { ...scope, ...wanted });
+      busy = false;
+      stage.ariaBusy = "false";
+      warn(answer.error);
+      if (answer.error) return null;
+      if (!answer.stale) return answer;
+      await begin(null, answer.stale);
+      return undefined;
+    }
+
+    async function begin(first = null, told = "") {
+      const answer = await ask("review", {});
+      if (!answer) return;
+      found = answer;
+      const { skipped } = kept();
+      queue = found.cards.filter((one) => !skipped.includes(one.key) || one.key === first);
+      queue.sort((a, b) => (b.key === first) - (a.key === first));
+      passed = found.cards.length - queue.length;
+      warn();
+      say(told);
+      next();
+    }
+
+    function next() {
+      [card] = queue;
+      hinted = 0;
+      tries = [];
+      if (card) open();
+      else finish();
+    }
+
+    // ---- 画一张 ----
+    function open() {
+      phase = "asked";
+      const about = make("p", { className: "rz-about" }, link(card.note.title, ""), ` · ${card.kind}`, card.new ? " · 新的" : "");
+      about.querySelector("a").href = card.note.url;
+      const asked = html("rz-asked", card.html);
+      asked.id = "rz-asked";
+      const place = make("section", { className: "rz-card", tabIndex: -1 }, about, asked);
+      place.setAttribute("aria-label", "题");
+      place.dataset.card = card.key;
+      if (card.input) place.append(writing());
+      stage.replaceChildren(progress(), place);
+      rizhiTypeset(place);
+      offer();
+      const box = place.querySelector(".rz-write-in");
+      const typing = box && matchMedia("(hover: hover)").matches;
+      (typing ? box : place).focus({ preventScroll: !typing });
+    }
+
+    function progress() {
+      const total = found.done + queue.length + passed;
+      const fresh = queue.filter((one) => one.new).length;
+      const bar = make("progress", { max: total, value: found.done, ariaLabel: "进度" });
+      const left = [[queue.length - fresh, note ? "问过的" : "到期的"], [fresh, "新的"]];
+      const text = left.filter(([count]) => count).map(([count, name]) => `${name} ${count} 张`).join("，");
+      const at = make("strong", { textContent: `第 ${found.done + 1} 张，共 ${total} 张` });
+      return make("div", { className: "rz-progress" }, make("p", {}, at, make("span", { textContent: `还有${text}` })), bar);
+    }
+
+    function writing() {
+      const lines = card.input === "lines" && card.rows > 1;
+      const tag = card.input === "code" || lines ? "textarea" : "input";
+      const box = make(tag, {
+        className: "rz-write-in",
+        value: drafted() ?? card.start,
+        spellcheck: false,
+        autocomplete: "off",
+        autocapitalize: "off",
+        ariaLabel: "你的答案",
+        placeholder: lines ? `${card.rows} 行` : "",
+      });
+      box.setAttribute("aria-describedby", "rz-asked");
+      if (tag === "textarea") box.rows = Math.max(card.rows + (card.input === "code" ? 2 : 0), 2);
+      const ours = card;
+      box.addEventListener("input", () => {
+        localStorage.setItem(draft(ours), JSON.stringify({ day: found.day, text: box.value }));
+      });
+      return box;
+    }
+
+    // 写了一半的代码留着；形状题的大小一天一换，昨天的不算
+    function drafted() {
+      const old = JSON.parse(localStorage.getItem(draft(card)));
+      return old && (card.input === "code" || old.day === found.day) ? old.text : undefined;
+    }
+
+    // 下面一排：此刻能做什么
+    function offer() {
+      main.replaceChildren();
+      side.replaceChildren();
+      if (phase === "asked" && card.input) {
+        main.append(keyed("rz-do rz-first", "交答案", card.input === "line" ? "Enter" : "Ctrl+Enter", submit));
+        main.append(keyed("rz-do", "看答案", "", show, "算忘了"));
+      } else if (phase === "asked") main.append(keyed("rz-do rz-first", "看答案", "Space", show));
+      else {
+        for (const grade of grades()) {
+          const first = grade === usual() ? " rz-first" : "";
+          main.append(keyed(`rz-do rz-grade${first}`, GRADES[grade - 1], `${grade}`, () => rate(grade), after(card.days[grade - 1])));
+        }
+      }
+      if (phase === "asked" && card.hints) side.append(keyed("rz-aside", "提示", "h", hint));
+      side.append(keyed("rz-aside", "跳过", "s", skip));
+      const undo = keyed("rz-aside", "撤回", "u", takeBack);
+      undo.disabled = !kept().undo.length;
+      side.append(undo, keyed("rz-aside rz-about-keys", "按键", "?", help));
+    }
+
+    // 打了字、最后看了答案的，就是忘了；答对了的，用过提示、错过，多半是吃力
+    const grades = () => (card.input && phase === "shown" ? [FORGOT] : [1, 2, 3, 4]);
+    const usual = () => (grades().length === 1 ? FORGOT : card.input && (hinted || tries.length) ? HARD : GOOD);
+
+    // ---- 做一件 ----
+    const written = () => stage.querySelector(".rz-write-in")?.value ?? "";
+
+    async function submit() {
+      const said = written();
+      if (!said.trim()) return show();
+      const answer = await ask("review-try", { card: card.key, said });
+      if (!answer) return;
+      verdict(answer);
+      if (!answer.right) tries.push(said);
+      if (answer.right) reveal("right", answer.html);
+    }
+
+    function verdict({ right, lines }) {
+      stage.querySelector(".rz-verdict")?.remove();
+      const told = lines.map((textContent) => make("p", { textContent }));
+      const made = make("div", { className: "rz-verdict", role: "status" }, ...told);
+      made.dataset.right = right;
+      stage.querySelector(".rz-write-in").after(made);
+    }
+
+    async function show() {
+      const answer = await ask("review-show", { card: card.key });
+      if (answer) reveal("shown", answer.html);
+    }
+
+    function reveal(now, content) {
+      phase = now;
+      stage.querySelector(".rz-hint")?.remove();
+      if (now === "shown") stage.querySelector(".rz-verdict")?.remove();
+      const place = stage.querySelector(".rz-card");
+      const answer = html("rz-answer", content);
+      answer.setAttribute("role", "region");
+      answer.setAttribute("aria-label", "答案");
+      answer.tabIndex = -1;
+      place.append(answer);
+      const box = place.querySelector(".rz-write-in");
+      if (box?.value) box.readOnly = true;
+      else box?.remove();
+      rizhiTypeset(answer);
+      offer();
+      answer.focus({ preventScroll: true });
+      answer.scrollIntoView({ block: "nearest" });
+    }
+
+    async function hint() {
+      if (phase !== "asked" || !card.hints) return;
+      const answer = await ask("review-hint", { card: card.key, number: hinted });
+      if (!answer) return;
+      hinted += 1;
+      card.hints = answer.more;
+      const place = stage.querySelector(".rz-hint") ?? make("div", { className: "rz-hint", role: "status" });
+      const step = html("", answer.html);
+      place.append(step);
+      stage.querySelector(".rz-asked").after(place);
+      rizhiTypeset(step);
+      offer();
+    }
+
+    async function rate(grade) {
+      if (phase === "asked" || !grades().includes(grade)) return;
+      const answer = await ask("review-grade", { card: card.key, grade, attempt: tries.join("\n\n") });
+      if (!answer) return;
+      const old = kept();
+      keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
+      localStorage.removeItem(draft(card));
+      const { done, forgot, tomorrow } = answer;
+      Object.assign(found, { done, forgot, tomorrow });
+      const read = answer.read && make("a", { href: answer.read.url, textContent: answer.read.title });
+      say(`上一张：${GRADES[grade - 1]}，${answer.said}`, read);
+      queue.shift();
+      next();
+    }
+
+    function skip() {
+      const old = kept();
+      keep({ ...old, skipped: [...old.skipped, card.key] });
+      say("跳过了，这一场最后可以再看。");
+      queue.shift();
+      passed += 1;
+      next();
+    }
+
+    async function takeBack() {
+      const old = kept();
+      const last = old.undo.at(-1);
+      if (!last) return;
+      const answer = await ask("review-undo", { events: last.events });
+      if (answer === null) return;
+      keep({ ...old, undo: old.undo.slice(0, -1) });
+      if (answer) await begin(last.card, answer.said);
+      else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
+    }
+
+    function help() {
+      const rows = KEYS.map(([keys, what]) => [make("dt", {}, make("kbd", { textContent: keys })), make("dd", { textContent: what })]);
+      const close = button("rz-do", "知道了", null, () => dialog.close());
+      const dialog = make("dialog", { className: "rz-help", ariaLabel: "按键" }, make("dl", {}, ...rows.flat()), close);
+      dialog.addEventListener("close", () => dialog.remove());
+      stage.append(dialog);
+      dialog.showModal();
+    }
+
+    // ---- 收尾 ----
+    function finish() {
+      const { done, forgot, tomorrow, later, empty } = found;
+      const lines = [];
+      if (empty) lines.push("还没有题：在笔记的自测里写 ??? question。");
+      else if (done) lines.push(`今天答了 ${done} 张，忘了 ${forgot} 张；明天到期 ${tomorrow} 张。`);
+      else lines.push(`${note ? "这一篇今天" : "今天"}没有要复习的；明天到期 ${tomorrow} 张。`);
+      if (!note && later > 0) lines.push(`另有 ${later} 张到期的，明天起慢慢来。`);
+      if (passed) lines.push(`跳过了 ${passed} 张。`);
+      const title = make("p", { className: "rz-done", textContent: done && !passed ? "做完了。" : "" });
+      const told = lines.map((textContent) => make("p", { textContent }));
+      const place = make("section", { className: "rz-card", tabIndex: -1, ariaLabel: "收尾" }, ...(done && !passed ? [title] : []), ...told);
+      main.replaceChildren();
+      side.replaceChildren();
+      if (passed) main.append(button("rz-do rz-first", "再看跳过的", null, again));
+      if (note) main.append(link("复习全部", PAGE, "rz-do"));
+      main.append(found.note ? make("a", { href: found.note.url, className: "rz-do", textContent: `回「${found.note.title}」` }) : link("回首页", "index.html", "rz-do"));
+      if (kept().undo.length) side.append(keyed("rz-aside", "撤回", "u", takeBack));
+      stage.replaceChildren(place);
+      place.focus({ preventScroll: true });
+    }
+
+    function again() {
+      keep({ ...kept(), skipped: [] });
+      begin();
+    }
+
+    // ---- 键盘 ----
+    function enter(event) {
+      const { target } = event;
+      if (event.isComposing) return;
+      if (target.tagName === "INPUT" || event.ctrlKey || event.metaKey) {
+        event.preventDefault();
+        if (phase === "asked") submit();
+      } else if (card.input === "code") indent(event, target);
+    }
+
+    // 换行照上一行缩进，冒号之后多一层；Tab 不占，照常离开
+    function indent(event, box) {
+      event.preventDefault();
+      const line = box.value.slice(0, box.selectionStart).split("\n").at(-1);
+      const more = /:\s*(#.*)?$/.test(line) ? "    " : "";
+      document.execCommand("insertText", false, `\n${line.match(/^ */)[0]}${more}`); // 退得回
+    }
+
+    function pressed(event) {
+      if (!card && event.key !== "u") return;
+      const { target, key } = event;
+      if (document.querySelector("dialog[open], #__search:checked")) return;
+      if (target.matches(".rz-write-in")) {
+        if (key === "Escape") stage.querySelector(".rz-card").focus();
+        if (key === "Enter" && !target.readOnly) enter(event);
+        event.stopPropagation(); // 主题的单个键：s 搜索、n 下一页
+        if (!target.readOnly || key === "Escape") return;
+      }
+      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      if (target.closest("input:not([readonly]), select, [contenteditable]")) return;
+      const go = (key === " " || key === "Enter") && !target.closest("a, button, summary") ? proceed : DOES[key];
+      if (!go) return;
+      event.preventDefault();
+      event.stopPropagation();
+      go();
+    }
+
+    const proceed = () => (phase !== "asked" ? rate(usual()) : card.input ? submit() : show());
+    const DOES = { h: hint, s: skip, u: takeBack, "?": help };
+    for (const grade of [1, 2, 3, 4]) DOES[grade] = () => rate(grade);
+
+    document.addEventListener("keydown", pressed, true);
+    shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, main, foot));
+    begin();
+  }
+
+  // ---- 首页与笔记 ----
+  async function home(today) {
+    const { due, new: fresh, done, error } = await act("review-state", {});
+    if (error || !(due + fresh + done)) return;
+    const parts = [due && `到期的 ${due} 张`, fresh && `新的 ${fresh} 张`].filter(Boolean).join("，");
+    const line = make("p", { className: "rz-due" });
+    if (parts) line.append(`今天要复习：${parts}`, done ? `；做了 ${done} 张` : "", "。", link("去复习", PAGE));
+    else line.append(`今天复习过了，做了 ${done} 张。`);
+    today.append(line);
+  }
+
+  async function known(article, slug) {
+    const { kept, error } = await act("review-state", { note: slug });
+    if (error || !kept?.cards) return;
+    const { cards, asked } = kept;
+    const percent = Math.round(kept.kept * 100);
+    const text = asked ? `这一篇还记得 ${percent}%：${cards} 题，问过 ${asked} 题` : `这一篇有 ${cards} 题，还没开始复习`;
+    const bar = make("span", { className: "rz-kept-bar", ariaHidden: "true" }, make("span", {}));
+    bar.firstChild.style.width = `${percent}%`;
+    const line = make("p", { className: "rz-kept" }, bar, make("span", { textContent: text }), link("现在复习", `${PAGE}?note=${slug}`));
+    (article.querySelector(".rz-lead") ?? article.querySelector("h1"))?.after(line);
+  }
+
+  addEventListener("DOMContentLoaded", () => {
+    const shell = document.querySelector(".rz-review");
+    const today = document.querySelector(".rz-home > .rz-today");
+    const base = new URL(url("")).pathname;
+    const note = location.pathname.slice(base.length).match(/^notes\/(?:[^/]+\/)?([^/]+)\.html$/);
+    if (shell) review(shell);
+    if (today) home(today);
+    if (note && note[1] !== "index") known(document.querySelector("article"), decodeURIComponent(note[1]));
+  });
+})();

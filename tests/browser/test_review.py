@@ -1,0 +1,273 @@
+"""在浏览器里复习：键盘做完一场、撤回、重载接着来；手机、读屏、两个标签页；答一张不重建。"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from rizhi.recall import grade, log, schedule, session
+from rizhi.vault import Vault, find_vault, today
+from tests.browser.test_axe import AXE, RUN
+from tests.rizhi.mkdocs_plugin.served import Served, serving
+
+pytestmark = pytest.mark.browser
+NOTE = r"""---
+title: 转角
+---
+
+# 转角
+
+## 自测
+
+??? question "位置 $m$ 转多少，`cos` 的形状是？"
+    转 $m\theta$，见[旋转](../attention/rope.md)：
+
+    ```python
+    cos = angle.cos()  # (T, D)
+    ```
+"""
+# 一题默写，题面与判分由测试说：页面这一边只认协议
+CODE = {
+    "key": "0" * 16,
+    "kind": "默写",
+    "note": {"slug": "rope", "title": "旋转", "url": "../notes/attention/rope.html"},
+    "html": "<p>写出 <code>double</code>。</p>",
+    "input": "code",
+    "start": "def double(x):",
+    "rows": 2,
+    "new": True,
+    "hints": True,
+    "days": [1, 1, 2, 8],
+}
+SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
+           "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    def prepare(root: Path) -> None:
+        (root / "docs/notes/attention/angle.md").write_text(NOTE, "utf-8")
+
+    folder = tmp_path_factory.mktemp("review")
+    with serving(folder, "-m", "mkdocs", "serve", "-a", prepare=prepare) as found:
+        yield found
+
+
+@pytest.fixture
+def vault(served: Served) -> Vault:
+    """五张到期的、五张新的；要打字的记得最少，排在到期的最后。"""
+    vault = find_vault(served.root)
+    log.path(vault).unlink(missing_ok=True)
+    now, day = datetime.now().astimezone(), today(vault)
+    for ask in session.begin(vault, day).asks:
+        ago = timedelta(days=6 if grade.judged(ask.card) else 5)
+        session.answer(vault, ask, 3, now - ago, day - ago, None)
+    return vault
+
+
+def _open(page: Page, served: Served, query: str = "") -> None:
+    page.goto(f"{served.address}/review/index.html{query}")
+    expect(page.locator(".rz-card")).to_be_visible()
+
+
+def _progress(page: Page) -> str:
+    return page.locator(".rz-progress strong").inner_text()
+
+
+def _answer(page: Page, grade: str) -> None:
+    """只用键盘答一张；要打字的不会，看了答案就是忘了。"""
+    card = page.locator(".rz-card")
+    before = _progress(page)
+    page.keyboard.press("Control+Enter" if card.get_by_role("textbox").count() else "Space")
+    expect(card.get_by_role("region", name="答案")).to_be_focused()
+    offered = page.locator(".rz-grade").count()
+    page.keyboard.press(grade if offered > 1 else "1")
+    expect(page.locator(".rz-progress strong", has_text=before)).to_have_count(0)
+
+
+def _reviewed(vault: Vault) -> list[int]:
+    return [event.fields["grade"] for event in log.read(vault)[0]
+            if event.what == "review" and event.fields["day"] == str(today(vault))]  # fmt: skip
+
+
+def test_ten_cards_by_keyboard_taken_back_and_reloaded(
+    served: Served, vault: Vault, page: Page
+) -> None:
+    built = served.log.count("Building documentation")
+    page.goto(f"{served.address}/index.html")
+    expect(page.locator(".rz-due")).to_contain_text("到期的 5 张，新的 5 张")
+    page.get_by_role("link", name="去复习").click()
+    assert _progress(page) == "第 1 张，共 10 张"
+    expect(page.locator(".rz-progress")).to_contain_text("还有到期的 5 张，新的 5 张")
+    expect(page.locator(".rz-card")).to_be_focused()
+    first = page.locator(".rz-card").get_attribute("data-card") or ""
+    page.keyboard.press("h")
+    expect(page.locator(".rz-hint")).to_be_visible()
+    _answer(page, "1")
+    expect(page.get_by_role("status").first).to_contain_text("上一张：忘了，明天再问。")
+    expect(page.locator(".rz-review [role=alert]")).to_be_empty()
+    page.keyboard.press("u")
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", first)
+    assert _progress(page) == "第 1 张，共 10 张" and _reviewed(vault) == []
+    for _ in range(4):
+        _answer(page, "3")
+    page.keyboard.press("Escape")  # 也许正在写答案的框里
+    page.keyboard.press("s")
+    expect(page.locator(".rz-foot")).to_contain_text("跳过了")
+    page.reload()
+    assert _progress(page) == "第 5 张，共 10 张"  # 跳过的还在后头
+    for _ in range(5):
+        _answer(page, "4")
+    page.get_by_role("button", name="再看跳过的").press("Enter")
+    _answer(page, "2")
+    done = page.get_by_role("region", name="收尾")
+    expect(done).to_contain_text("做完了。")
+    forgot = _reviewed(vault).count(1)
+    expect(done).to_contain_text(re.compile(rf"今天答了 10 张，忘了 {forgot} 张；明天到期 \d 张。"))
+    assert len(_reviewed(vault)) == 10 and set(_reviewed(vault)) >= {3, 4}
+    page.keyboard.press("u")
+    expect(page.locator(".rz-progress strong")).to_have_text("第 10 张，共 10 张")
+    page.goto(f"{served.address}/index.html")
+    expect(page.locator(".rz-due")).to_contain_text("；做了 9 张")
+    assert served.log.count("Building documentation") == built  # 答多少张也不重建
+
+
+def test_a_note_tells_what_is_kept_and_is_reviewed_alone(
+    served: Served, vault: Vault, page: Page
+) -> None:
+    page.goto(f"{served.address}/notes/attention/angle.html")
+    line = page.locator(".rz-kept")
+    state = next(s for s in schedule.replay(log.read(vault)[0]).values() if s.note == "angle")
+    kept = round(100 * schedule.retrievability(state, today(vault)))
+    expect(line).to_contain_text(f"这一篇还记得 {kept}%：1 题，问过 1 题")
+    line.get_by_role("link", name="现在复习").click()
+    expect(page.locator(".rz-asked .katex")).to_have_count(1)
+    expect(page.locator(".rz-asked code")).to_have_text("cos")
+    page.keyboard.press("Enter")
+    answer = page.get_by_role("region", name="答案")
+    expect(answer.locator(".katex")).to_have_count(1)
+    expect(answer.locator(".highlight .c1, .highlight .n").first).to_be_visible()
+    link = answer.get_by_role("link", name="旋转")
+    assert (link.get_attribute("href") or "").endswith("../notes/attention/rope.html")
+    page.keyboard.press("3")
+    page.get_by_role("link", name="回「转角」").click()
+    expect(line).to_contain_text("还记得 100%")
+
+
+def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Page) -> None:
+    said: list[str] = []
+
+    def reply(route: Route) -> None:
+        action = route.request.url.rpartition("/")[2]
+        wanted = route.request.post_data_json
+        right = wanted.get("said", "").endswith("return x * 2")
+        said.append(f"{action} {wanted.get('said', '')}".strip())
+        lines = ["对。"] if right else ["不对。double 的第 1 次调用：你得到 1，应是 2。"]
+        answers = {
+            "review": SESSION,
+            "review-hint": {"html": "<p>用到 x</p>", "more": False},
+            "review-try": {"right": right, "lines": lines, **({"html": "答"} if right else {})},
+            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
+        }
+        route.fulfill(json=answers[action])
+
+    page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), reply)
+    _open(page, served)
+    box = page.get_by_role("textbox", name="你的答案")
+    expect(box).to_be_focused()
+    box.press("End")
+    page.keyboard.press("Enter")
+    page.keyboard.type("if x: # 一句\nreturn 1")
+    assert box.input_value() == "def double(x):\n    if x: # 一句\n        return 1"
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="交答案")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".rz-verdict")).to_contain_text("你得到 1，应是 2")
+    expect(page.locator(".rz-grade")).to_have_count(0)  # 答错不算，还能再交
+    page.reload()
+    assert box.input_value().endswith("return 1")  # 没交的也还在
+    box.press("Escape")
+    page.keyboard.press("h")
+    expect(page.locator(".rz-hint")).to_have_text("用到 x")
+    expect(page.get_by_role("button", name="提示")).to_have_count(0)
+    box.fill("def double(x):\n    return x * 2")
+    box.press("Control+Enter")
+    expect(page.locator(".rz-grade")).to_have_count(4)
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力 明天")  # 用过提示
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="收尾")).to_contain_text("答了 1 张")
+    assert said[-1] == "review-grade" and said[-2].startswith("review-try def double")
+    kept = page.evaluate("Object.keys(localStorage)")
+    assert not [name for name in kept if "rizhi" in name]  # 交过的草稿不留
+
+
+def test_two_tabs_and_a_server_that_is_gone(served: Served, vault: Vault, browser: Browser) -> None:
+    context = browser.new_context()
+    one, two = context.new_page(), context.new_page()
+    for page in (one, two):
+        _open(page, served)
+    _answer(one, "3")
+    show = two.get_by_role("button", name="看答案")
+    show.click()
+    expect(two.locator(".rz-foot")).to_contain_text("这一张刚才在别处答过了。")
+    assert _progress(two) == "第 2 张，共 10 张" and len(_reviewed(vault)) == 1
+    two.route("**/rizhi/live/*", lambda route: route.abort())
+    show.click()
+    expect(two.get_by_role("alert")).to_contain_text("连不上 mkdocs serve")
+    two.unroute("**/rizhi/live/*")
+    with log.path(vault).open("ab") as file:
+        file.write(b"{\n")
+    _answer(two, "3")
+    two.reload()
+    expect(two.get_by_role("alert")).to_contain_text("复习的日志这一行读不懂")
+    assert _progress(two) == "第 3 张，共 10 张"
+    context.close()
+
+
+@contextmanager
+def _screen(browser: Browser, width: int, scheme: Literal["light", "dark"]) -> Iterator[Page]:
+    phone = width < 500
+    context = browser.new_context(viewport={"width": width, "height": 844}, has_touch=phone,
+                                  is_mobile=phone, color_scheme=scheme)  # fmt: skip
+    context.add_init_script(path=AXE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_state_can_be_seen_read_and_touched(
+    served: Served, vault: Vault, browser: Browser, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    phone = width < 500
+    with _screen(browser, width, scheme) as page:
+
+        def look() -> None:
+            assert page.evaluate(RUN) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            short = page.evaluate("""() => [...document.querySelectorAll(".rz-do")]
+                .map((node) => node.getBoundingClientRect().height).filter((high) => high < 44)""")
+            assert not (phone and short)
+
+        asks = session.begin(vault, today(vault)).asks
+        typed = next(ask.card.note for ask in asks if grade.judged(ask.card))
+        _open(page, served)
+        page.get_by_role("button", name="看答案").click()
+        for name in ("忘了 明天", "吃力", "记得", "容易"):
+            expect(page.get_by_role("button", name=name)).to_be_visible()
+        look()
+        _open(page, served, f"?note={typed}")
+        while not page.get_by_role("textbox", name="你的答案").count():
+            _answer(page, "3")
+        if not phone:
+            page.keyboard.press("Escape")
+            page.keyboard.press("?")
+            expect(page.get_by_role("dialog", name="按键")).to_be_visible()
+        look()
+        page.goto(f"{served.address}/{'index' if phone else f'notes/attention/{typed}'}.html")
+        expect(page.locator(".rz-due, .rz-kept")).to_be_visible()
+        look()

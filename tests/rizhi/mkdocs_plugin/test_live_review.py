@@ -1,0 +1,278 @@
+"""「复习」页的各个动作：与 `rizhi review` 同一场，答案不先说出来，什么也不丢。"""
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from rizhi import cli
+from rizhi.errors import RizhiError
+from rizhi.mkdocs_plugin import live_review
+from rizhi.mkdocs_plugin.live_review import Built, Review
+from rizhi.page import read_notes
+from rizhi.recall import log, schedule, session
+from rizhi.recall.cards import ASKED, PRINTED, Card
+from rizhi.vault import Vault, today
+from tests.conftest import Site
+
+NOTE = "---\ntitle: {title}\n---\n\n# {title}\n\n## 自测\n\n{asked}"
+ASK = '??? question "{}"\n    {}\n\n'
+
+
+def _write(vault: Vault, slug: str, *asked: tuple[str, str]) -> Path:
+    path = vault.notes / f"model/{slug}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(ASK.format(*one) for one in asked)
+    path.write_text(NOTE.format(title=f"笔记 {slug}", asked=text), "utf-8")
+    return path
+
+
+class Page:
+    """一个标签页：说的话与浏览器说的一样。"""
+
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+        self.rebuild()
+        self.review = Review(lambda: self.built)
+
+    def rebuild(self) -> None:
+        notes = tuple(read_notes(self.vault))
+        self.built = Built(notes, lambda text, uri: f"<p>{text}</p><!-- {uri} -->")
+
+    def __call__(self, action: str, **wanted: Any) -> dict[str, Any]:
+        answer = self.review.actions[action](self.vault, wanted)
+        return json.loads(json.dumps(answer))
+
+    @property
+    def first(self) -> str:
+        return str(self("review")["cards"][0]["key"])
+
+
+@pytest.fixture
+def page(vault: Vault) -> Iterator[Page]:
+    _write(vault, "rope", ("转谁？", "q 与 k。"), ("v 呢？", "不转。"))
+    _write(vault, "mask", ("True 是什么？", "看得见。"))
+    yield Page(vault)
+
+
+def _bytes(vault: Vault) -> bytes:
+    path = log.path(vault)
+    return path.read_bytes() if path.exists() else b""
+
+
+def _states(vault: Vault) -> dict[str, schedule.State]:
+    return schedule.replay(log.read(vault)[0])
+
+
+def test_the_page_asks_what_the_command_asks_without_the_answers(page: Page) -> None:
+    run = CliRunner().invoke(cli.main, ["--root", str(page.vault.root), "review", "--json"])
+    wanted = [(one["note"], one["kind"], one["text"]) for one in json.loads(run.output)["cards"]]
+    found = page("review")
+    asked = [
+        (c["note"]["slug"], c["kind"], c["html"][3:].partition("<")[0]) for c in found["cards"]
+    ]
+    assert asked == wanted and len(asked) == 3
+    assert "看得见" not in json.dumps(found, ensure_ascii=False) and _bytes(page.vault) == b""
+    assert found["cards"][0]["note"]["url"] == "../notes/model/mask.html"
+    assert page("review-show", card=page.first)["html"].startswith("<p>看得见。</p>")
+
+
+@pytest.mark.parametrize("grade", [1, 2, 3, 4])
+def test_a_grade_is_written_as_the_command_writes_it_and_the_button_told_when(
+    page: Page, grade: int
+) -> None:
+    card = page("review")["cards"][0]
+    answer = page("review-grade", card=card["key"], grade=grade)
+    events = {event.what: event.fields for event in log.read(page.vault)[0]}
+    assert (events["born"]["text"], events["born"]["kind"]) == ("True 是什么？", ASKED)
+    assert events.keys() == {"born", "review"} and events["review"]["grade"] == grade
+    (state,) = _states(page.vault).values()
+    days = (state.due - today(page.vault)).days
+    assert days == card["days"][grade - 1]
+    assert answer["said"] == ("明天再问。" if days == 1 else f"{days} 天后再问。")
+    assert (answer["done"], answer["forgot"], answer["tomorrow"]) == (1, grade == 1, days == 1)
+    assert [c["key"] for c in page("review")["cards"]].count(card["key"]) == 0
+
+
+def test_an_undo_asks_again_and_is_done_once(page: Page) -> None:
+    before = page("review")["cards"]
+    answer = page("review-grade", card=before[0]["key"], grade=1)
+    assert page("review-undo", events=answer["events"])["said"] == "撤回了，再答一遍。"
+    assert page("review")["cards"] == before and page("review")["done"] == 0
+    written = _bytes(page.vault)
+    assert page("review-undo", events=answer["events"]) == {"stale": "这一张已经撤回过了。"}
+    assert _bytes(page.vault) == written and len(log.read(page.vault)[0]) == 0
+
+
+def test_a_wrong_answer_gives_nothing_away_and_costs_nothing(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = Card("rope", PRINTED, "两行\nprint(1)\nprint(2.0)", "1\n2.0\n", "x:1",
+                   prompt="它会打印什么？", code="print(1)",
+                   after="两行\n\n有 **两** 行。\n\nprint(1)\nprint(2.0)", judged=True)  # fmt: skip
+    monkeypatch.setattr(session, "deck", lambda *_: [printed])
+    (card,) = page("review")["cards"]
+    assert (card["input"], card["rows"]) == ("lines", 2) and "print(1)" in card["html"]
+    wrong = page("review-try", card=card["key"], said="1\n3.0")
+    assert not wrong["right"] and "html" not in wrong and _bytes(page.vault) == b""
+    right = page("review-try", card=card["key"], said="1\n2.0\n\n")
+    assert right["right"] and "```text\n1\n2.0\n```" in right["html"]
+    assert "有 **两** 行。\n\n```python\nprint(1)\nprint(2.0)\n```" in right["html"]
+    page("review-grade", card=card["key"], grade=2, attempt="1\n3.0")
+    (review,) = [event for event in log.read(page.vault)[0] if event.what == "review"]
+    assert review.fields["attempt"] == "1\n3.0"
+
+
+def test_a_hint_cut_within_code_shows_no_stray_mark(page: Page) -> None:
+    _write(page.vault, "mask", ("形状？", "`(B, H, T, S)` 与 `(B, 1, 1, S)` 都可以。"))
+    page.rebuild()
+    hint = page("review-hint", card=page.first, number=0)
+    assert hint["html"].startswith("<p>(B, H, ") and hint["more"]
+
+
+def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:
+    other = Page(page.vault)
+    key = page.first
+    assert other("review")["cards"][0]["key"] == key
+    page("review-grade", card=key, grade=3)
+    written = _bytes(page.vault)
+    assert "别处答过了" in other("review-grade", card=key, grade=1)["stale"]
+    assert _bytes(page.vault) == written
+    other("review-grade", card=other.first, grade=3)
+    assert page("review")["done"] == 2
+
+
+def test_a_note_deleted_while_it_is_asked(page: Page) -> None:
+    first, gone, kept = (card["key"] for card in page("review")["cards"])
+    _write(page.vault, "rope", ("v 呢？", "不转。"))
+    (page.vault.notes / "model/mask.md").unlink()
+    page.rebuild()
+    assert "看得见" in page("review-show", card=first)["html"]
+    answer = page("review-grade", card=first, grade=3)
+    assert "笔记 mask 已经不在了；答得怎样照记" in answer["said"] and answer["done"] == 1
+    assert "不在了" not in page("review-grade", card=gone, grade=3)["said"]
+    assert [card["key"] for card in page("review")["cards"]] == [kept]
+    with pytest.raises(RizhiError, match="没有笔记 mask"):
+        page("review", note="mask")
+    _write(page.vault, "mask", ("True 是什么？", "看得见。"))
+    page.rebuild()
+    assert [card["key"] for card in page("review")["cards"]] == [kept]  # 回来了，历史都在
+
+
+def test_a_clock_set_back_is_refused_with_both_times(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page("review-grade", card=page.first, grade=3)
+    written = _bytes(page.vault)
+    back = datetime.now().astimezone() - timedelta(hours=1)
+    monkeypatch.setattr(live_review, "moment", lambda: back)
+    with pytest.raises(RizhiError, match=f"{back:%H:%M:%S}"):
+        page("review-grade", card=page.first, grade=3)
+    assert _bytes(page.vault) == written
+
+
+def test_a_damaged_line_is_named_and_the_rest_goes_on(page: Page) -> None:
+    page("review-grade", card=page.first, grade=3)
+    with log.path(page.vault).open("ab") as file:
+        file.write(b'{"id": 1\n\xff\xfe\n')
+    found = page("review")
+    assert [line.partition(" ")[0] for line in found["problems"]] == [
+        "reviews.jsonl:3",
+        "reviews.jsonl:4",
+    ]
+    page("review-grade", card=page.first, grade=3)
+    assert page("review")["done"] == 2 and b"\xff\xfe\n" in _bytes(page.vault)
+
+
+def test_one_note_alone_and_how_much_of_it_is_kept(page: Page) -> None:
+    assert page("review-state", note="rope")["kept"] == {"cards": 2, "asked": 0, "kept": 0.0}
+    found = page("review", note="rope")
+    assert found["note"]["title"] == "笔记 rope" and len(found["cards"]) == 2
+    key = found["cards"][0]["key"]
+    answer = page("review-grade", card=key, grade=3, note="rope")
+    assert answer["done"] == 1
+    state = page("review-state", note="rope")
+    assert state["kept"] == {"cards": 2, "asked": 1, "kept": 0.5}
+    assert (state["due"], state["new"], state["done"]) == (0, 2, 1)
+    assert "kept" not in page("review-state")
+
+
+def test_when_all_is_done_and_when_there_is_nothing(vault: Vault) -> None:
+    page = Page(vault)
+    found = page("review")
+    assert found["empty"] and found["cards"] == []
+    _write(vault, "mask", ("True 是什么？", "看得见。"))
+    page.rebuild()
+    page("review-grade", card=page.first, grade=1)
+    found = page("review")
+    assert (found["empty"], found["cards"], found["done"]) == (False, [], 1)
+    assert (found["forgot"], found["tomorrow"]) == (1, 1)
+
+
+def test_a_card_forgotten_too_often_sends_to_its_note(page: Page) -> None:
+    day = today(page.vault)
+    ask = next(a for a in session.begin(page.vault, day).asks if a.card.note == "mask")
+    for ago in (3, 2):
+        when = datetime.combine(day - timedelta(days=ago), datetime.min.time()).astimezone()
+        state, _ = session.answer(page.vault, ask, 1, when, when.date(), None)
+        ask = session.Ask(ask.card, state)
+    card = next(c for c in page("review")["cards"] if c["note"]["slug"] == "mask")
+    assert card["days"][0] == 0
+    answer = page("review-grade", card=card["key"], grade=1)
+    assert "先不问了" in answer["said"] and answer["read"]["title"] == "笔记 mask"
+
+
+@pytest.mark.parametrize(
+    ("action", "wanted"),
+    [
+        ("review-grade", {"grade": 5}),
+        ("review-grade", {"grade": True}),
+        ("review-undo", {"events": "x"}),
+        ("review-undo", {"events": [1]}),
+        ("review-hint", {"number": 9}),
+        ("review-hint", {"number": "0"}),
+        ("review-try", {"said": None}),
+        ("review-try", {"said": "自评的题不判"}),
+        ("review-show", {"note": "没有"}),
+        ("review-show", {"card": "0" * 16}),
+        ("review-show", {"card": 1}),
+        ("review-grade", {"grade": 3, "attempt": 1}),
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(page: Page, action: str, wanted: Any) -> None:
+    with pytest.raises(RizhiError, match=r"。$"):
+        page(action, **{"card": page.first, **wanted})
+    assert _bytes(page.vault) == b""
+
+
+def test_answering_reads_neither_the_notes_nor_the_log_again(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """十年的日志重放一遍要一秒：答一张不该等它。"""
+    cards = page("review")["cards"]
+    monkeypatch.setattr(session, "begin", None)
+    for card in cards:
+        page("review-show", card=card["key"])
+        page("review-grade", card=card["key"], grade=3)
+    assert page("review-state")["done"] == 3
+
+
+def test_a_new_day_begins_while_the_page_is_open(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page("review-grade", card=page.first, grade=1)
+    later: date = today(page.vault) + timedelta(days=1)
+    for module in (live_review, session):
+        monkeypatch.setattr(module, "today", lambda _: later, raising=False)
+    state = page("review-state")
+    assert (state["due"], state["done"]) == (1, 0)
+
+
+def test_a_static_site_leaves_recall_out(site: Site) -> None:
+    assert not (site.folder / "review").exists()
+    pages = [path.read_text("utf-8") for path in site.folder.rglob("*.html")]
+    assert not any("review/index.html" in text or "rz-review" in text for text in pages)
