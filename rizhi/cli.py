@@ -640,7 +640,7 @@ def export_anki(vault: Vault, file: Path) -> None:
     click.echo(f"{file}：{done.count} 张{left}。知识库没有动。")
 
 
-@main.command(writes=True)
+@main.command()
 @JSON
 @in_vault
 def drills(vault: Vault, as_json: bool) -> None:
