@@ -136,6 +136,11 @@ def test_another_way_of_writing_it_is_right(shop: Vault) -> None:
     assert re.search(r"抓得住 \d+ 个已知错误里的 \d+ 个", verdict.lines[1])
 
 
+def test_tabs_carriage_returns_and_an_indented_answer_are_read(shop: Vault) -> None:
+    assert said(shop, RIGHT.replace("    ", "\t").replace("\n", "\r\n")).right
+    assert said(shop, "".join(f"    {line}\n" for line in RIGHT.splitlines())).right
+
+
 def test_the_answer_itself_is_right_for_every_drill(shop: Vault) -> None:
     for one in (c for c in drills.cards(shop) if c.kind == RECITED):
         assert drills.grade(shop, one, one.answer).right, one.symbol
