@@ -300,10 +300,8 @@ def _unfit(piece: Piece, said: str) -> str:
 
 def _cells(vault: Vault, drill: Drill) -> Cells | None:
     """那篇笔记要跑的格子。"""
-    note = next((n for n in traces.finished(vault) if n.slug == drill.note), None)
-    if note is None or not drill.cells:
-        return None
-    return Cells(parse(traces.snippet_of(vault, note)), drill.cells)
+    path = vault.snippets / f"{drill.snippet}.py"
+    return Cells(parse(path), drill.cells) if drill.cells else None
 
 
 def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.Answered) -> Verdict:

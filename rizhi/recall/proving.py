@@ -178,15 +178,16 @@ def _within(calls: Sequence[Call], most: int, size: int) -> list[int]:
 def _prove(bench: Bench, keys: Keys, symbol: str, note: Note, calls: Sequence[_Sketched]) -> None:
     if bench.stop.is_set():
         return
-    drill, kept = _proved(bench, Drill(symbol, note.slug, keys.drill(symbol, note)), note, calls)
+    own = traces.snippet_of(bench.vault, note)
+    drill = Drill(symbol, note.slug, own.stem, keys.drill(symbol, note))
+    drill, kept = _proved(bench, drill, own, calls)
     if not bench.stop.is_set():
         traces.write_drill(bench.vault, drill, kept)
 
 
 def _proved(
-    bench: Bench, drill: Drill, note: Note, calls: Sequence[_Sketched]
+    bench: Bench, drill: Drill, own: Path, calls: Sequence[_Sketched]
 ) -> tuple[Drill, list[Call]]:
-    own = traces.snippet_of(bench.vault, note)
     _, path, name = traces.split(bench.vault, drill.symbol)
     text = read_text(path)
     pool = _ordered(calls, own.stem)

@@ -103,7 +103,7 @@ def test_code_that_changed_is_proven_again(tmp_path: Path, state: Path, forkserv
     symbol = "shop.sums:Basket.size"
     only = {symbol: traces.symbols(vault)[symbol]}
     keys = traces.Keys(vault)
-    traces.write_drill(vault, traces.Drill(symbol, "x", keys.drill(symbol, only[symbol])), [])
+    traces.write_drill(vault, traces.Drill(symbol, "x", "x", keys.drill(symbol, only[symbol])), [])
     assert symbol not in proving.waiting(vault)[0]
     source = vault.root / "shop/sums.py"
     source.write_text(source.read_text("utf-8").replace("# (n,)", "# (n,) 注释"), "utf-8")
