@@ -36,9 +36,8 @@ def bare(vault: Vault, card: Card) -> float:
     assert drill and calls
     module, path, name = traces.split(vault, card.symbol)
     changed = Changed(module, str(path), path.read_text("utf-8"))
-    note = next(note for note in traces.finished(vault) if note.slug == card.note)
-    snippet = cells.parse(traces.snippet_of(vault, note)) if drill.cells else None
-    wanted = Cells(snippet, drill.cells) if snippet else None
+    snippet = vault.snippets / f"{drill.snippet}.py"
+    wanted = Cells(cells.parse(snippet), drill.cells) if drill.cells else None
     given = (changed, name, [call.inputs for call in calls], wanted)
     start = time.perf_counter()
     with Bench(vault).work(replay.bare, given, 60.0) as messages:

@@ -29,7 +29,7 @@ def test_every_bench_says_what_it_needs() -> None:
 def test_an_unknown_name_beside_a_known_one_is_named_and_nothing_runs() -> None:
     run = bare("-m", "benchmarks", "journal", "jurnal")
     assert run.returncode == 2 and "==" not in run.stdout
-    assert "没有名为 jurnal 的基准；现有：journal、llm、" in run.stderr
+    assert "没有名为 jurnal 的基准；现有：drills、journal、" in run.stderr
 
 
 def test_without_the_extra_it_says_what_to_install_and_goes_on() -> None:

@@ -30,3 +30,13 @@ def test_every_answer_passes_its_own_drill(found: drills.Proven) -> None:
     assert len(cards) >= 20
     wrong = [c.symbol for c in cards if not drills.grade(drill_table.VAULT, c, c.answer).right]
     assert wrong == []
+
+
+def test_a_mistake_of_the_package_is_named_in_its_own_words(found: drills.Proven) -> None:
+    """两个归一化互换：源码包自己的错，由改坏参数里的模型认出来。"""
+    cards = {card.symbol: card for note in found.notes for card in note if card.kind == RECITED}
+    card = cards["llm.model:TransformerBlock.forward"]
+    one, two = "self.input_layernorm", "self.post_attention_layernorm"
+    swapped = card.answer.replace(one, "other").replace(two, one).replace("other", two)
+    verdict = drills.grade(drill_table.VAULT, card, swapped)
+    assert "与「一个块里的两个前置归一化互换了位置」的症状一样。" in verdict.lines

@@ -105,14 +105,14 @@ class Piece:
     def read(cls, vault: Vault, symbol: str) -> "Piece":
         """异常：没有这个模块或名字，抛 RizhiError。"""
         _, path, name = traces.split(vault, symbol)
-        text = read_text(path)
+        text = read_text(path).replace("\r\n", "\n")
         node = functions(text, name)[name]
         first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
         return cls(symbol, path, text, node, first, node.end_lineno or node.lineno)
 
     @property
     def lines(self) -> list[str]:
-        return self.text.splitlines()[self.first - 1 : self.last]
+        return self.text.split("\n")[self.first - 1 : self.last]
 
     @property
     def source(self) -> str:
@@ -128,9 +128,9 @@ class Piece:
 
     def replaced(self, said: str) -> str:
         """函数换成 `said` 之后的整个文件。"""
-        lines = self.text.splitlines(keepends=True)
-        put = indent(said.strip("\n") + "\n", " " * self.node.col_offset)
-        return "".join([*lines[: self.first - 1], put, *lines[self.last :]])
+        lines = self.text.split("\n")  # 不用 splitlines：换页符之类不是语法树的行
+        put = indent(said.strip("\n"), " " * self.node.col_offset)
+        return "\n".join([*lines[: self.first - 1], put, *lines[self.last :]])
 
 
 # ---- 起始代码与提示 ----
@@ -162,7 +162,7 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
     days, count = _strength(vault, card)
     chosen = _line(piece, count) if days < LINE_DAYS else None
     wanted = [chosen] if chosen else piece.body
-    lines = piece.text.splitlines()[wanted[0].lineno - 1 : wanted[-1].end_lineno]
+    lines = piece.text.split("\n")[wanted[0].lineno - 1 : wanted[-1].end_lineno]
     shown = [line for line in dedent("\n".join(lines)).splitlines() if line.strip()]
     first, *rest = shown[:-1] or [f"{shown[0][: len(shown[0]) // 2]}…"]
     names = "、".join(_names(wanted)) or "没有别的名字"
@@ -183,7 +183,7 @@ def _strength(vault: Vault, card: Card) -> tuple[float, int]:
 
 def _line(piece: Piece, count: int) -> ast.stmt | None:
     """补哪一行：值得写的几句里轮流；没有就是 None。"""
-    lines = piece.text.splitlines()
+    lines = piece.text.split("\n")
     simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
     worth = [
         node
@@ -197,7 +197,7 @@ def _line(piece: Piece, count: int) -> ast.stmt | None:
 
 
 def _without_line(piece: Piece, node: ast.stmt) -> str:
-    lines = piece.text.splitlines()
+    lines = piece.text.split("\n")
     last = node.end_lineno or node.lineno
     comments = [c for at, c in _shapes(piece.text).items() if node.lineno <= at <= last]
     hole = f"{' ' * node.col_offset}...{'  ' if comments else ''}{''.join(comments[-1:])}"
@@ -206,7 +206,7 @@ def _without_line(piece: Piece, node: ast.stmt) -> str:
 
 
 def _without_body(piece: Piece, *, docstring: bool) -> str:
-    lines = piece.text.splitlines()
+    lines = piece.text.split("\n")
     said = piece.node.body[0]
     keep = docstring and said is not piece.body[0]
     head = lines[piece.first - 1 : (said.end_lineno or 0) if keep else said.lineno - 1]
@@ -266,7 +266,7 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
     calls = traces.read_calls(vault, drill) if drill else None
     if drill is None or calls is None or piece.source != card.answer:
         raise RizhiError(f"{card.symbol} 改过了，或还没有算过：运行 rizhi drills 再来。")
-    said = dedent(said.expandtabs(4))
+    said = dedent(said.replace("\r\n", "\n").expandtabs(4))  # 网页的文本框写 CRLF
     if fault := _unfit(piece, said):
         return Verdict(False, (f"不对：{fault}",))
     limit = max(playback.PATIENCE, playback.TIMES * drill.milliseconds / 1000)
@@ -300,10 +300,8 @@ def _unfit(piece: Piece, said: str) -> str:
 
 def _cells(vault: Vault, drill: Drill) -> Cells | None:
     """那篇笔记要跑的格子。"""
-    note = next((n for n in traces.finished(vault) if n.slug == drill.note), None)
-    if note is None or not drill.cells:
-        return None
-    return Cells(parse(traces.snippet_of(vault, note)), drill.cells)
+    path = vault.snippets / f"{drill.snippet}.py"
+    return Cells(parse(path), drill.cells) if drill.cells else None
 
 
 def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.Answered) -> Verdict:

@@ -178,15 +178,16 @@ def _within(calls: Sequence[Call], most: int, size: int) -> list[int]:
 def _prove(bench: Bench, keys: Keys, symbol: str, note: Note, calls: Sequence[_Sketched]) -> None:
     if bench.stop.is_set():
         return
-    drill, kept = _proved(bench, Drill(symbol, note.slug, keys.drill(symbol, note)), note, calls)
+    own = traces.snippet_of(bench.vault, note)
+    drill = Drill(symbol, note.slug, own.stem, keys.drill(symbol, note))
+    drill, kept = _proved(bench, drill, own, calls)
     if not bench.stop.is_set():
         traces.write_drill(bench.vault, drill, kept)
 
 
 def _proved(
-    bench: Bench, drill: Drill, note: Note, calls: Sequence[_Sketched]
+    bench: Bench, drill: Drill, own: Path, calls: Sequence[_Sketched]
 ) -> tuple[Drill, list[Call]]:
-    own = traces.snippet_of(bench.vault, note)
     _, path, name = traces.split(bench.vault, drill.symbol)
     text = read_text(path)
     pool = _ordered(calls, own.stem)
@@ -197,8 +198,7 @@ def _proved(
     pool = [
         replace(call, outcome=outcome)
         for call, outcome in zip(pool, sound.outcomes, strict=False)
-        if "unreadable" not in outcome
-        and ("unknown" in call.outcome or not differs(call.outcome, outcome))
+        if _faithful(call.outcome, outcome)
     ]
     if not pool:
         return replace(drill, why="记下的调用没有一次重放得出同样的结果"), []
@@ -234,6 +234,18 @@ def _proved(
     judged = answer(bench, drill.symbol, text, some, cells, HARVEST_SECONDS)
     took = round(1000 * judged.seconds)
     return replace(drill, symptoms=told, milliseconds=took), some
+
+
+def _faithful(seen: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """重放得出的是不是当时的结果；载入的对象有时多补几样（torch 的钩子表），只看两边都有的改动。"""
+    if "unreadable" in again or "unknown" in seen:
+        return "unreadable" not in again
+    both = seen["changed"].keys() & again["changed"].keys()
+    one, two = (
+        {**outcome, "changed": {path: outcome["changed"][path] for path in both}}
+        for outcome in (seen, again)
+    )
+    return not differs(one, two)
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,19 @@ def _sketch(value: Any, deep: int) -> str:
     if deep and isinstance(value, dict):
         inside = (f"{key!r}:{_sketch(one, deep - 1)}" for key, one in islice(value.items(), 12))
         return f"{kind.__name__}{{{','.join(inside)}}}{len(value)}"
-    training = getattr(value, "training", "")
-    return f"{kind.__qualname__}{training if isinstance(training, bool) else ''}"
+    fields: dict[str, Any] = getattr(value, "__dict__", {})
+    if deep and fields and not isinstance(value, type):
+        parts = [fields, *(fields.get(name) or {} for name in ("_parameters", "_modules"))]
+        told = (f"{k}:{_brief(v)}" for part in parts for k, v in islice(part.items(), 40))
+        return f"{kind.__qualname__}({','.join(told)})"
+    return kind.__qualname__
+
+
+def _brief(value: Any) -> str:
+    """对象里的一样东西：短的值照写，别的只说是哪一种；有没有、开没开，正是要分开的。"""
+    kind = type(value)
+    plain = value is None or kind in (bool, int, str)
+    return repr(value)[:20] if plain else kind.__name__
 
 
 def _named(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from rizhi.snippets.source import module_file, modules
 from rizhi.vault import Vault, module_of, read_text, snippet_files
 
 FOLDER = "drills"
-_VERSION = 1  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
+_VERSION = 2  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Call:
 class Drill:
     """一个函数的默写题：`why` 是不出题的原因，空着就出。
 
-    `caught` 与 `tried` 是突变抓住了几个、试了几个；`symptoms` 由失败的样子找到是哪个错；
+    `snippet` 是那篇笔记的片段；`caught` 与 `tried` 是突变抓住了几个、试了几个；
+    `symptoms` 由失败的样子找到是哪个错；
     `milliseconds` 是判一次要的时间；`cells` 是要跑的格子，`through` 是没有抓住的突变。
     """
 
     symbol: str
     note: str
+    snippet: str
     key: str
     why: str = ""
     caught: int = 0

@@ -213,6 +213,8 @@ def _tensors_differ(want: Leaf, got: Leaf) -> str:
         return f"你得到 {got[1]}，应是 {want[1]}"
     if want[-1] != got[-1]:
         ours, theirs = _numbers(want), _numbers(got)
+        if len(ours) != len(theirs):
+            return "形状对，却有一边没有数（meta 或稀疏的张量）"
         close = _CLOSE.get(want[1].removeprefix("complex"), (0.0, 0.0))
         pairs = enumerate(zip(ours, theirs, strict=True))
         off = next((at for at, (a, b) in pairs if not _close(a, b, close)), None)

@@ -103,7 +103,7 @@ def test_code_that_changed_is_proven_again(tmp_path: Path, state: Path, forkserv
     symbol = "shop.sums:Basket.size"
     only = {symbol: traces.symbols(vault)[symbol]}
     keys = traces.Keys(vault)
-    traces.write_drill(vault, traces.Drill(symbol, "x", keys.drill(symbol, only[symbol])), [])
+    traces.write_drill(vault, traces.Drill(symbol, "x", "x", keys.drill(symbol, only[symbol])), [])
     assert symbol not in proving.waiting(vault)[0]
     source = vault.root / "shop/sums.py"
     source.write_text(source.read_text("utf-8").replace("# (n,)", "# (n,) 注释"), "utf-8")
@@ -134,6 +134,11 @@ def test_another_way_of_writing_it_is_right(shop: Vault) -> None:
     verdict = said(shop, RIGHT)
     assert verdict.right and re.match(r"对：\d+ 次调用的结果都一样，2 格检验都过", verdict.lines[0])
     assert re.search(r"抓得住 \d+ 个已知错误里的 \d+ 个", verdict.lines[1])
+
+
+def test_tabs_carriage_returns_and_an_indented_answer_are_read(shop: Vault) -> None:
+    assert said(shop, RIGHT.replace("    ", "\t").replace("\n", "\r\n")).right
+    assert said(shop, "".join(f"    {line}\n" for line in RIGHT.splitlines())).right
 
 
 def test_the_answer_itself_is_right_for_every_drill(shop: Vault) -> None:

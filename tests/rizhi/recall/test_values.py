@@ -60,6 +60,7 @@ ONE = torch.ones(2, 3)
         (torch.arange(3), torch.tensor([0, 1, 3]), "形状对，数不对：[2] 你得到 3，应是 2"),
         (ONE.bfloat16(), ONE.bfloat16() * 1.5, "形状对，数不对：[0, 0] 你得到 1.5，应是 1"),
         (ONE.requires_grad_(False), ONE.clone().requires_grad_(), "你的带着梯度，应不带"),
+        (ONE, ONE.to("meta"), "形状对，却有一边没有数"),
         (np.ones(2), np.zeros(2), "形状对，数不对：[0] 你得到 0，应是 1"),
         (ONE, None, "你得到 None，应是 形状 (2, 3) 的 float32"),
         (1, True, "你得到 True，应是 1"),
