@@ -203,6 +203,7 @@
       });
       box.setAttribute("aria-describedby", "rz-asked");
       if (tag === "textarea") box.rows = Math.max(card.input === "code" ? box.value.split("\n").length + 1 : card.rows, 2);
+      box.dataset.input = card.input;
       const ours = card;
       box.addEventListener("input", () => {
         localStorage.setItem(draft(ours), JSON.stringify({ day: found.day, text: box.value }));
