@@ -56,7 +56,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Verdict:
-    """一次作答判得怎样；`lines` 是给人看的话，第一行说对不对；`named` 是其中认出了是哪个错的一句。"""
+    """一次作答判得怎样；`lines` 是给人看的话，第一行说对不对；`named` 是认出是哪个错的一句。"""
 
     right: bool
     lines: tuple[str, ...]

@@ -63,7 +63,8 @@ def _steps(pieces: Sequence[str], *, rest: bool) -> tuple[str, ...]:
     size = sum(map(len, pieces))
     little, more = _start(pieces, size // 4), _start(pieces, size if rest else size // 2)
     dull = len(little) < SHORTEST <= len(more)
-    return tuple(f"{text.rstrip()}…" for text in dict.fromkeys(("" if dull else little, more)) if text)
+    shown = dict.fromkeys(("" if dull else little, more))
+    return tuple(f"{text.rstrip()}…" for text in shown if text)
 
 
 def _start(pieces: Sequence[str], size: int) -> str:

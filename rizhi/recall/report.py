@@ -28,7 +28,7 @@ def session_lines(session: Session) -> list[str]:
 
 
 def missing_lines(vault: Vault, session: Session) -> list[str]:
-    """问过、此刻却没有算好的：源码改过了，`.rizhi/` 删了，或这台机器没有 torch；从没有算过的也说。"""
+    """问过、此刻却没有算好的：源码改过了，`.rizhi/` 删了，或没有 torch；从没有算过的也说。"""
     states, matched = session.states, session.matched
     count = Counter(states[name].kind for name in matched.gone if states[name].kind in _RUN)
     said = "、".join(f"{kind} {number} 张" for kind, number in count.items())

@@ -53,8 +53,14 @@ CHOICE = CODE | {
     "choices": ["检验 一", "检验 二"],
     "changed": ["llm.a:f 改了，答完看改在哪里。"],
 }
-DOUBT = {"key": "2" * 16, "kind": "自测", "note": CODE["note"], "html": "<p>新的字</p>",
-         "olds": [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]}  # fmt: skip
+OLDS = [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]
+DOUBT = {
+    "key": "2" * 16,
+    "kind": "自测",
+    "note": CODE["note"],
+    "html": "<p>新的字</p>",
+    "olds": OLDS,
+}
 SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
            "doubts": [], "fresh": 0, "missing": ["先 rizhi drills。"],
            "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip

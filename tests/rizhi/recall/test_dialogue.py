@@ -111,7 +111,7 @@ def test_a_hint_lowers_the_default_and_comes_step_by_step(vault: Vault, play: Pl
     [
         ("看得见的是 True，挡住的是 False。", ("看得见的是…", "看得见的是 True，…")),
         ("`(B, H, T, S)` 与 `(B, 1, 1, S)` 都可以。", ("`(B, H,`…", "`(B, H, T, S)` 与…")),
-        ("令 $h = \\mathrm{LN}(x)$，一步步看。\n\n再往下。", ("令 $h = \\mathrm{LN}(x)$，一步步看。…",)),
+        ("令 $h = \\mathrm{LN}$，一步步看。\n\n再往下。", ("令 $h = \\mathrm{LN}$，一步步看。…",)),
         ("```python\nx = x.unsqueeze(1)\n```\n", ("x =…", "x = x.uns…")),
         ("$$\na\n$$", ()),
         ("见[旋转](rope.md)。", ("见…",)),
