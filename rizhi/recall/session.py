@@ -1,6 +1,5 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -126,7 +125,7 @@ def answer(
     异常：时钟拨回到上一次复习之前，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
     """
     _forward(moment, latest)
-    card, name = ask.card, ask.state.card if ask.state else secrets.token_hex(5)
+    card, name = ask.card, ask.state.card if ask.state else log.fresh_id(5)
     told = {"card": name, "note": card.note, "text": card.text}
     events = []
     if ask.state is None:
@@ -162,7 +161,7 @@ def settle_doubt(
     异常：同 `answer`。
     """
     _forward(moment, latest)
-    told = {"card": name or secrets.token_hex(5), "note": card.note, "text": card.text}
+    told = {"card": name or log.fresh_id(5), "note": card.note, "text": card.text}
     born = {"kind": card.kind, "day": str(today)}
     made = log.event("match", moment, **told) if name else log.event("born", moment, **told, **born)
     log.append(vault, [made])
