@@ -648,8 +648,8 @@ def drills(vault: Vault, as_json: bool) -> None:
     from rizhi.recall import drills as recited
     from rizhi.recall import proving, shapes
 
-    proving.prepare(vault, lambda names: _progress(names, "出题"))
-    for line in shapes.prepare(vault, lambda notes: _progress(notes, "形状")):
+    proving.prepare(vault, _progress)
+    for line in shapes.prepare(vault, lambda notes: _progress(notes, "跟踪形状")):
         _warn(line)
     found = recited.proven(vault)
     _report(as_json, recited.proven_dict(found), recited.proven_lines(found))
