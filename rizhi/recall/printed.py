@@ -116,9 +116,7 @@ def _needed(body: Sequence[ast.stmt], after: set[str]) -> set[str]:
     for node in reversed(body):
         match node:
             case ast.For(target, source, inside):
-                after = _used(source) | (
-                    _needed(inside, after) - {n.id for n in _stored(target)}
-                )
+                after = _used(source) | (_needed(inside, after) - {n.id for n in _stored(target)})
             case ast.While(test, inside):
                 after = _used(test) | _needed(inside, after)
             case ast.If(test, inside, other):

@@ -87,7 +87,9 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> No
         try:
             found = pool.map(partial(_harvested, bench, stale), paths)
             calls: defaultdict[str, list[_Sketched]] = defaultdict(list)
-            for _, some in zip(progress([path.stem for path in paths], "记下调用"), found, strict=True):
+            for _, some in zip(
+                progress([path.stem for path in paths], "记下调用"), found, strict=True
+            ):
                 for symbol, call in some:
                     calls[symbol].append(call)
             jobs: list[tuple[str, Callable[[], None]]] = [

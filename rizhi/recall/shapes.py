@@ -242,7 +242,9 @@ def _card(noted: Noted, line: Mapping[str, Any], day: date) -> Card:
     drawn = random.Random(f"{text}:{day}").choice(line["variants"])  # noqa: S311
     sizes, dims = _tuple(list(map(str, drawn["shape"]))), _tuple(line["dims"])
     given = "\n".join(f"# {one}" for one in drawn["given"])
-    how = "大小没有全给，用字母写，如 (B, T)" if drawn["hidden"] else "写数或字母，如 (2, 5)、(B, T)"
+    how = (
+        "大小没有全给，用字母写，如 (B, T)" if drawn["hidden"] else "写数或字母，如 (2, 5)、(B, T)"
+    )
     target = line["target"] if line["target"][:1] > "\u2e7f" else f" {line['target']} "
     return Card(
         noted.slug,
