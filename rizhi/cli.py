@@ -57,6 +57,8 @@ class _Group(click.Group):
     command_class = _Command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if os.environ.get("NO_COLOR"):
+            context.color = False
         # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
