@@ -82,6 +82,8 @@ def review(
     course = _Course(vault, clock)
     try:
         found = begin()
+        if most is None and found.asks:  # 写了半天才说记不下，就晚了
+            session.check_clock(course.clock()[0], found.latest)
         if most is None and (yield from _settle_doubts(course, found)):
             found = begin()
         course.asks, course.latest, course.size = found.asks[:most], found.latest, _size(vault)

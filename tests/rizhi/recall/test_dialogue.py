@@ -227,7 +227,9 @@ def test_the_clock_set_back_is_refused_and_what_was_answered_stays(
     late = START + timedelta(days=1)
     session.answer(vault, Ask(asked(9), None), 3, late, DAY, None)
     with pytest.raises(RizhiError, match="时钟往回拨了"):
-        play([asked(0)], ["\r", "3"])
+        play([asked(0)], [])  # 还没有问，就说
+    with pytest.raises(RizhiError, match="时钟往回拨了"):
+        play([asked(0)], ["\r", "3"], most=1)
     assert reviews(vault) == [(3, "")]
 
 
