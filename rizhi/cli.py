@@ -57,6 +57,8 @@ class _Group(click.Group):
     command_class = _Command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if os.environ.get("NO_COLOR"):
+            context.color = False
         # 终端显示不了的字写成 \uXXXX：命令已经做完了，不该因为打印不出而报错
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
@@ -648,8 +650,8 @@ def drills(vault: Vault, as_json: bool) -> None:
     from rizhi.recall import drills as recited
     from rizhi.recall import proving, shapes
 
-    proving.prepare(vault, lambda names: _progress(names, "出题"))
-    for line in shapes.prepare(vault, lambda notes: _progress(notes, "形状")):
+    proving.prepare(vault, _progress)
+    for line in shapes.prepare(vault, lambda notes: _progress(notes, "跟踪形状")):
         _warn(line)
     found = recited.proven(vault)
     _report(as_json, recited.proven_dict(found), recited.proven_lines(found))

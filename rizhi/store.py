@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from difflib import SequenceMatcher, get_close_matches
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -726,6 +725,8 @@ def _lost(swap: _Swap, now: bytes | None) -> bool:
     before = {line for line in old if old[line] > Counter(_lines(swap.new))[line] and line.strip()}
     if any(lines[line] >= old[line] for line in before):
         return True
+    from difflib import get_close_matches  # 两处都少用到，不让每条命令等它载入
+
     fresh = [line.decode("utf-8", "replace") for line in lines if lines[line] > old[line]]
     words = (line.decode("utf-8", "replace") for line in added)
     return not any(get_close_matches(line, fresh, 1, 0.6) for line in words)
@@ -754,6 +755,8 @@ def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
 def _hunks(
     base: list[bytes], other: list[bytes], side: int
 ) -> Iterator[tuple[int, int, int, list[bytes]]]:
+    from difflib import SequenceMatcher
+
     matcher = SequenceMatcher(None, base, other, autojunk=False)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag != "equal":

@@ -6,7 +6,6 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, TypeVar
 
 from rizhi.recall import recorded
@@ -189,6 +188,8 @@ def _only(
 
 def _close(left: Mapping[int, Card], known: Mapping[str, State]) -> dict[int, tuple[str, ...]]:
     """同一篇、同一种里像到 ALIKE 的。"""
+    from difflib import SequenceMatcher  # 多半没有哪一题改过，不必载入
+
     found: dict[int, tuple[str, ...]] = {}
     for number, card in left.items():
         names = tuple(

@@ -8,11 +8,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import unified_diff
+from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from rizhi.errors import RizhiError
-from rizhi.recall import log
+from rizhi.recall import log, recorded
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault, markdown_files
@@ -98,22 +99,42 @@ def _shown(vault: Vault, slug: str) -> set[str]:
 
 
 def _sources(vault: Vault, symbols: Iterable[str]) -> dict[str, str]:
-    """这些名字此刻的原文，缩进照旧；没有了的、文件读不懂的不在内。"""
-    wanted: dict[str, list[str]] = {}
-    for symbol in sorted(symbols):
-        module, _, name = symbol.partition(":")
-        wanted.setdefault(module, []).append(name)
-    if not wanted:
+    """这些名字此刻的原文，缩进照旧；没有了的、文件读不懂的不在内。文件没变就用上次读出来的。"""
+    wanted = sorted(symbols)
+    files = {name: _files(vault, name) for name in {s.partition(":")[0] for s in wanted}}
+    prints = {name: recorded.prints_of(files[name]) for name in sorted(files)}
+    if not prints:
         return {}
-    from rizhi.snippets.source import modules, objects
+    known = recorded.remembered(
+        vault, "sources", prints, _texts, lambda module: _objects(vault, module)
+    )
+    split = ((symbol, *symbol.partition(":")) for symbol in wanted)
+    return {
+        symbol: known[module][name] for symbol, module, _, name in split if name in known[module]
+    }
 
-    files, found = modules(vault), dict[str, str]()
-    for module, names in wanted.items():
-        try:
-            known = objects(files[module]) if module in files else {}
-        except RizhiError:
-            continue
-        found |= {f"{module}:{name}": known[name][1] for name in names if name in known}
+
+def _files(vault: Vault, module: str) -> list[Path]:
+    """一个模块可能在的两处。"""
+    stem = vault.root.joinpath(*module.split("."))
+    return [stem.with_name(f"{stem.name}.py"), stem / "__init__.py"]
+
+
+def _objects(vault: Vault, module: str) -> dict[str, str]:
+    from rizhi.snippets.source import module_file, objects
+
+    try:
+        found = objects(module_file(vault, module))
+    except RizhiError:
+        return {}
+    return {name: text for name, (_, text) in found.items()}
+
+
+def _texts(raw: Any) -> dict[str, str]:
+    """异常：不是该有的样子，抛 ValueError 或 TypeError。"""
+    found = dict(raw)
+    if not all(isinstance(text, str) for text in found.values()):
+        raise ValueError("不是该有的样子")
     return found
 
 
@@ -135,6 +156,8 @@ def _cut(text: str) -> str:
 
 
 def _diff(old: str, new: str) -> tuple[str, ...]:
+    from difflib import unified_diff  # 改了才用到
+
     before, after = old.splitlines(), _cut(new).splitlines()
     _, _, *rows = [*unified_diff(before, after, n=_AROUND, lineterm="")] or ["", ""]
     told = ("⋯" if row.startswith("@@") else row for row in rows[1:])

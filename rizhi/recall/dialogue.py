@@ -81,6 +81,8 @@ def review(
     course = _Course(vault, clock)
     try:
         found = begin()
+        if most is None and found.asks:  # 写了半天才说记不下，就晚了
+            session.check_clock(course.clock()[0], found.latest)
         if most is None and (yield from _settle_doubts(course, found)):
             found = begin()
         course.asks, course.latest, course.size = found.asks[:most], found.latest, _size(vault)
@@ -101,7 +103,8 @@ def review(
         if course.at < len(course.asks) or not course.asks:
             _sum_up(course)
             place = f"第 {course.at + 1} 张（共 {len(course.asks)} 张）" if course.asks else "这里"
-            course.said.append(f"停在{place}；答过的都记下了，再来就从这里接着。")
+            kept = "答过的都记下了，" if course.grades or not course.asks else ""
+            course.said.append(f"停在{place}；{kept}再来就从这里接着。")
     return tuple(course.said)
 
 
@@ -178,11 +181,13 @@ def _typed(course: _Course, card: Card) -> Asking:
 
 
 def _lines(course: _Course, card: Card) -> Generator[Want, str, str]:
-    """打的几行，或一个键；该有几行就读几行，空行提前结束。"""
-    count = len(card.answer.strip().splitlines()) if card.kind == PRINTED else 1
+    """打的几行，或一个键；该有几行就读几行，空行提前结束。打到一半按键，前面的几行不算。"""
+    wanted = card.answer.strip().splitlines()
+    count = len(wanted) if card.kind == PRINTED else 1
     got: list[str] = []
-    while line := (yield course.want()):
-        if not got and line in ("h", "e", "g", "s", "u", "q"):
+    while line := (yield course.want(f"第 {len(got) + 1} 行，共 {count} 行" if got else "")):
+        printed = count > 1 and line == wanted[len(got)].strip()  # 真打印了这个字母
+        if line in ("h", "e", "g", "s", "u", "q") and not printed:
             return line
         got.append(line)
         if len(got) == count and card.kind != RECITED:
@@ -254,7 +259,8 @@ def _reading(vault: Vault, card: Card) -> str:
 
 def _sum_up(course: _Course) -> None:
     forgot = sum(key == "1" for key in course.grades.values())
-    course.said.append(f"\n答了 {len(course.grades)} 张，忘了 {forgot} 张。")
+    lost = f"，忘了 {forgot} 张" if course.grades else ""
+    course.said.append(f"\n答了 {len(course.grades)} 张{lost}。")
 
 
 def _size(vault: Vault) -> int:

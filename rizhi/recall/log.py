@@ -14,7 +14,7 @@
 """
 
 import json
-import secrets
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -136,11 +136,16 @@ def holds(vault: Vault, id: str) -> bool:
     return file.exists() and f'"id": "{id}"'.encode() in contained(vault, file).read_bytes()
 
 
+def fresh_id(size: int) -> str:
+    """一个新的 id，十六进制，`size` 字节；同 `secrets.token_hex`，不必为它载入一串加密的模块。"""
+    return os.urandom(size).hex()
+
+
 def event(what: str, moment: datetime, id: str = "", **fields: Any) -> Event:
     """此刻的一件事；`moment` 带着时区，`id` 不写就取一个新的。"""
     offset = moment.utcoffset()
     minutes = int(offset.total_seconds() // 60) if offset else 0
-    return Event(moment.astimezone(UTC), id or secrets.token_hex(6), what, fields, minutes)
+    return Event(moment.astimezone(UTC), id or fresh_id(6), what, fields, minutes)
 
 
 def _events(line: bytes, number: int) -> Iterator[Event]:

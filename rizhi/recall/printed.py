@@ -20,6 +20,7 @@ from rizhi.snippets.compare import same_text
 LINES, WIDTH = 3, 90  # 打印的至多这么长：要他一字一字地打
 TOLD = 6  # 自己评的，看得完的就行
 CODE, GIVEN = 16, 12  # 题面的代码至多几行，前面给的至多几行
+READ = 24  # 自己评的，前面给的至多几行；不给就不知道用到的名字是什么，再多的不问
 BAD = "坏"
 _SHAPE = re.compile(r"#\s*(?:各 ?)?\((?=[^)]*[A-Z])[\w+*/, ]*\)\s*")
 # 量出来的：不是整数、也不是几分之一的小数，与很大的数
@@ -42,12 +43,14 @@ def puzzle(snippet: Snippet, cell: Cell, printed: str) -> Puzzle | None:
     if not lines or cell.checks or cell.draws:
         return None
     code, given = masked(cell.source), "\n".join(map(masked, _given(snippet, cell)))
-    whole = len(given.splitlines()) <= GIVEN
-    typed = len(lines) <= LINES and max(map(len, lines)) <= WIDTH
-    sure = whole and typed and not _MEASURED.search(printed) and not _quotes_error(cell.source)
-    if len(code.splitlines()) > CODE or not (sure or (bad and len(lines) <= TOLD)):
+    length = len(given.splitlines())
+    typed = length <= GIVEN and len(lines) <= LINES and max(map(len, lines)) <= WIDTH
+    sure = typed and not _MEASURED.search(printed) and not _quotes_error(cell.source)
+    if len(code.splitlines()) > CODE or not (
+        sure or (bad and len(lines) <= TOLD and length <= READ)
+    ):
         return None
-    return Puzzle(f"{given}\n\n{code}" if given and whole else code, sure)
+    return Puzzle(f"{given}\n\n{code}" if given else code, sure)
 
 
 # ---- 题面 ----
@@ -100,13 +103,46 @@ def _given(snippet: Snippet, cell: Cell) -> list[str]:
     said = [pair for one in earlier for pair in _statements(one.source)]
     imports = [text for text, node in said if isinstance(node, ast.Import | ast.ImportFrom)]
     known = {name for text in imports for name in _names(text)[0]}
-    wanted, found = _names(cell.source)[1] - known, []
+    wanted, found = _needed(ast.parse(cell.source).body, set()) - known, []
     for text, node in reversed(said):
-        bound, used = _names(text)
-        if bound & wanted or _changes(node, wanted):
+        if _names(text)[0] & wanted or _changes(node, wanted):
             found.append(text)
-            wanted |= used - known
+            wanted = _needed([node], wanted) - known
     return found[::-1]
+
+
+def _needed(body: Sequence[ast.stmt], after: set[str]) -> set[str]:
+    """跑完这几句之后要用 `after`，之前就得有哪些名字；循环当它至少走一遍。"""
+    for node in reversed(body):
+        match node:
+            case ast.For(target, source, inside):
+                after = _used(source) | (_needed(inside, after) - {n.id for n in _stored(target)})
+            case ast.While(test, inside):
+                after = _used(test) | _needed(inside, after)
+            case ast.If(test, inside, other):
+                after = _used(test) | _needed(inside, after) | _needed(other, after)
+            case ast.With(items, inside):
+                given = {n.id for item in items for n in _stored(item.optional_vars)}
+                after = _used(*(item.context_expr for item in items)) | (
+                    _needed(inside, after) - given
+                )
+            case ast.Try(inside, handlers, other, last):
+                after = _needed(last, after)
+                caught = (_needed(one.body, after) - {one.name or ""} for one in handlers)
+                after = _needed([*inside, *other], after).union(*caught)
+            case _:
+                bound, used = _names(ast.unparse(node))
+                after = (after if isinstance(node, ast.AugAssign) else after - bound) | used
+    return after
+
+
+def _used(*nodes: ast.expr) -> set[str]:
+    return set[str]().union(*(_names(ast.unparse(node))[1] for node in nodes))
+
+
+def _stored(node: ast.AST | None) -> Iterator[ast.Name]:
+    """`for` 与 `with` 定下的名字。"""
+    return (n for n in ast.walk(node) if isinstance(n, ast.Name)) if node else iter(())
 
 
 def _statements(source: str) -> Iterator[tuple[str, ast.stmt]]:

@@ -51,7 +51,7 @@ PER_NOTE, TRIED = 2, 10  # 「哪个检验会红」一篇至多几题，至多�
 
 _SIZE = re.compile(r"(?<![a-z\d])\d+")  # 形状与数里的数字；float32 的不是
 
-_Progress = Callable[[list[str]], Iterable[str]]
+_Progress = Callable[[list[str], str], Iterable[str]]  # 逐项做，与这一步叫什么
 _Sketched = tuple[str, Call]  # 参数的样子，与那次调用
 
 
@@ -72,7 +72,7 @@ def waiting(vault: Vault, keys: Keys | None = None) -> tuple[dict[str, Note], li
     return stale, notes
 
 
-def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
+def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> None:
     """缺的都算好写下。
 
     异常：片段要的库没有装，抛 RizhiError，说怎么装。
@@ -87,7 +87,9 @@ def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
         try:
             found = pool.map(partial(_harvested, bench, stale), paths)
             calls: defaultdict[str, list[_Sketched]] = defaultdict(list)
-            for _, some in zip(progress([path.stem for path in paths]), found, strict=True):
+            for _, some in zip(
+                progress([path.stem for path in paths], "记下调用"), found, strict=True
+            ):
                 for symbol, call in some:
                     calls[symbol].append(call)
             jobs: list[tuple[str, Callable[[], None]]] = [
@@ -96,7 +98,7 @@ def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
             ]
             jobs += [(note.slug, partial(_ask, bench, keys, note)) for note in notes]
             done = pool.map(lambda job: job[1](), jobs)
-            for _ in zip(progress([name for name, _ in jobs]), done, strict=True):
+            for _ in zip(progress([name for name, _ in jobs], "改坏重放"), done, strict=True):
                 pass
         except BaseException:
             bench.stop.set()

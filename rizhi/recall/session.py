@@ -1,6 +1,5 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -139,8 +138,8 @@ def answer(
 
     异常：时钟拨回到上一次复习之前，抛 RizhiError；写不成，抛 OSError。什么也没有记下。
     """
-    _forward(moment, latest)
-    card, name = ask.card, ask.state.card if ask.state else secrets.token_hex(5)
+    check_clock(moment, latest)
+    card, name = ask.card, ask.state.card if ask.state else log.fresh_id(5)
     told = {"card": name, "note": card.note, "text": card.text}
     events = []
     if ask.state is None:
@@ -175,8 +174,8 @@ def settle_doubt(
 
     异常：同 `answer`。
     """
-    _forward(moment, latest)
-    told = {"card": name or secrets.token_hex(5), "note": card.note, "text": card.text}
+    check_clock(moment, latest)
+    told = {"card": name or log.fresh_id(5), "note": card.note, "text": card.text}
     born = {"kind": card.kind, "day": str(today)}
     made = log.event("match", moment, **told) if name else log.event("born", moment, **told, **born)
     log.append(vault, [made])
@@ -212,7 +211,7 @@ def wake(vault: Vault, wanted: str, moment: datetime, today: date) -> list[State
     woken = [state for state in asleep(events) if wanted in (state.card, state.note)]
     if not woken:
         raise RizhiError(f"睡着的里面没有 {wanted}。rizhi review --wake 列出睡着的。")
-    _forward(moment, latest_of(events))
+    check_clock(moment, latest_of(events))
     log.append(vault, [log.event("wake", moment, card=s.card, day=str(today)) for s in woken])
     return woken
 
@@ -234,7 +233,7 @@ def count_due(vault: Vault, today: date) -> int:
     return len(listed)
 
 
-def _forward(moment: datetime, latest: datetime | None) -> None:
+def check_clock(moment: datetime, latest: datetime | None) -> None:
     """异常：时钟拨回到日志的最后一行之前，抛 RizhiError。"""
     if latest and moment < latest:
         here = moment.tzinfo

@@ -15,20 +15,21 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.recall.cards import SHAPED, Card, Verdict
 from rizhi.recall.recorded import Noted, gather
-from rizhi.recall.shapetrace import OPAQUE, Wanted, trace
 from rizhi.vault import Vault, read_text, today
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 SECONDS = 120.0  # 一个片段一边跑一边看的时限：比只跑慢
-_VERSION = 1
+_VERSION = 2  # 存的样子变了就加一
 _DIM = r"[A-Za-z0-9_+*/ ]+"
 _COMMENT = re.compile(rf"[#\s]*(?:各 ?)?\(({_DIM}(?:,{_DIM})*,?|{_DIM},)\)")
 _ARROW = re.compile("->|→")  # 有的人写成「进来的 -> 得到的」
@@ -197,6 +198,7 @@ def _seen(vault: Vault, noted: Noted, lines: Sequence[Line]) -> list[dict[str, A
 
     异常：缺库、没有跑完，抛 RizhiError。
     """
+    from rizhi.recall.shapetrace import Wanted, trace
     from rizhi.snippets import record as records
     from rizhi.snippets import run
     from rizhi.snippets.child import SEEDED
@@ -218,11 +220,13 @@ def _kept(
     vault: Vault, lines: Sequence[Line], seen: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """问得成的：注释说的是整句的结果、形状不由内容定，大小没有照写在那一句里。"""
+    from rizhi.recall.shapetrace import OPAQUE
+
     kept = []
     for one in seen:
         line = lines[one["number"]]
         variants = [
-            {"given": given, "shape": shape}
+            {"given": given, "shape": shape, "hidden": any(f"：{OPAQUE}" in g for g in given)}
             for given, shape in one["variants"]
             if len(shape) < 2 or ", ".join(map(str, shape)) not in line.code
         ]
@@ -238,8 +242,9 @@ def _card(noted: Noted, line: Mapping[str, Any], day: date) -> Card:
     drawn = random.Random(f"{text}:{day}").choice(line["variants"])  # noqa: S311
     sizes, dims = _tuple(list(map(str, drawn["shape"]))), _tuple(line["dims"])
     given = "\n".join(f"# {one}" for one in drawn["given"])
-    hidden = any(f"：{OPAQUE}" in one for one in drawn["given"])
-    how = "大小没有全给，用字母写，如 (B, T)" if hidden else "写数或字母，如 (2, 5)、(B, T)"
+    how = (
+        "大小没有全给，用字母写，如 (B, T)" if drawn["hidden"] else "写数或字母，如 (2, 5)、(B, T)"
+    )
     target = line["target"] if line["target"][:1] > "\u2e7f" else f" {line['target']} "
     return Card(
         noted.slug,
@@ -261,8 +266,8 @@ def _load(file: Path) -> Mapping[str, Any]:
         for line in data["lines"]:
             if not all(isinstance(line[n], str) for n in ("name", "code", "target", "where")):
                 return {}
-            sized = [(v["given"], v["shape"]) for v in line["variants"]]
-            if not sized or not all(len(shape) == len(line["dims"]) for _, shape in sized):
+            sized = [(v["given"], v["hidden"], v["shape"]) for v in line["variants"]]
+            if not sized or not all(len(shape) == len(line["dims"]) for *_, shape in sized):
                 return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
@@ -298,7 +303,7 @@ def _same(said: str, size: str, dim: str) -> bool:
         return False
 
 
-def _value(text: str) -> Fraction:
+def _value(text: str) -> "Fraction":
     """一个式子的值，字母各取一个不相干的数；2I 就是 2*I。
 
     异常：不是这样的式子，抛 SyntaxError 或 ValueError。
@@ -308,7 +313,9 @@ def _value(text: str) -> Fraction:
     return _number(ast.parse(re.sub(r"(?<=\d)(?=[A-Z])", "*", text.strip()), mode="eval").body)
 
 
-def _number(node: ast.expr) -> Fraction:
+def _number(node: ast.expr) -> "Fraction":
+    from fractions import Fraction  # 判的时候才用到
+
     if isinstance(node, ast.Name):
         return Fraction(int.from_bytes(hashlib.sha256(node.id.encode()).digest()[:6], "big") | 1)
     if isinstance(node, ast.Constant) and type(node.value) is int:

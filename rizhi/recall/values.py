@@ -15,7 +15,7 @@ import types
 from array import array
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite, isnan, prod
 from pathlib import PurePath
 from types import MappingProxyType
@@ -33,6 +33,8 @@ _CLOSE: Mapping[str, tuple[float, float]] = MappingProxyType(
         "bfloat16": (1.6e-2, 1e-5),
     }
 )
+# 半精度的机器精度：1 与下一个数差多少
+_HALF: Mapping[str, float] = MappingProxyType({"float16": 2.0**-10, "bfloat16": 2.0**-7})
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {"int64": "q", "int32": "i", "int16": "h", "int8": "b", "uint8": "B", "bool": "?"}
 )
@@ -215,7 +217,7 @@ def _tensors_differ(want: Leaf, got: Leaf) -> str:
         ours, theirs = _numbers(want), _numbers(got)
         if len(ours) != len(theirs):
             return "形状对，却有一边没有数（meta 或稀疏的张量）"
-        close = _CLOSE.get(want[1].removeprefix("complex"), (0.0, 0.0))
+        close = _tolerance(want[1].removeprefix("complex"), ours)
         pairs = enumerate(zip(ours, theirs, strict=True))
         off = next((at for at, (a, b) in pairs if not _close(a, b, close)), None)
         if off is not None:
@@ -226,6 +228,15 @@ def _tensors_differ(want: Leaf, got: Leaf) -> str:
     if want[0] == "tensor" and want[3] != got[3]:
         return "你的不带梯度，应带着" if want[3] else "你的带着梯度，应不带"
     return ""
+
+
+def _tolerance(dtype: str, wanted: Sequence[float]) -> tuple[float, float]:
+    """（相对，绝对）；半精度的和里，正负相消的一个数，误差由别的数的大小定。"""
+    relative, absolute = _CLOSE.get(dtype, (0.0, 0.0))
+    if dtype in _HALF:
+        largest = max((abs(one) for one in wanted if isfinite(one)), default=0.0)
+        absolute = max(absolute, _HALF[dtype] * largest)
+    return relative, absolute
 
 
 def _close(want: float, got: float, close: tuple[float, float]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from rizhi.recall import changed, log, schedule
+from rizhi.snippets import source
 from rizhi.vault import Vault
 
 Run = Callable[..., Result]
@@ -116,6 +117,30 @@ def test_only_the_day_moves_not_the_memory(vault: Vault, rz: Run, model: Path) -
 def test_what_is_no_change(vault: Vault, rz: Run, model: Path, old: str, new: str) -> None:
     edit(model, old, new)
     assert "今天没有要复习的" in rz("review", at="2026-11-24 21:00").stdout
+
+
+def test_source_that_has_not_moved_is_not_read_again(
+    vault: Vault, rz: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "今天没有要复习的" in rz("review", at="2026-11-24 21:00").stdout
+    read = source.objects
+    monkeypatch.setattr(source, "objects", None)
+    assert "今天没有要复习的" in rz("review", at="2026-11-24 21:00").stdout
+    monkeypatch.setattr(source, "objects", read)
+    (vault.root / ".rizhi/recall/sources.json").write_text('{"llm.model": {"value": 3}}', "utf-8")
+    edit(model, "math.sqrt(size)", "size**0.5")
+    assert "1 张因代码改了" in rz("review", at="2026-11-24 21:00").stdout
+
+
+def test_a_module_that_becomes_a_package_is_found_in_its_new_file(
+    vault: Vault, rz: Run, model: Path
+) -> None:
+    rz("review", at="2026-11-24 21:00")
+    package = model.with_suffix("")
+    package.mkdir()
+    model.rename(package / "__init__.py")
+    edit(package / "__init__.py", "math.sqrt(size)", "size**0.5")
+    assert "1 张因代码改了" in rz("review", at="2026-11-24 21:00").stdout
 
 
 def test_changed_and_changed_back(vault: Vault, rz: Run, model: Path) -> None:

@@ -1,6 +1,7 @@
 """一场复习的对话：打什么、说什么、记下什么；停在哪里、别处也在答、题没有了，都不丢。"""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,27 @@ def test_a_hint_never_cuts_within_code_maths_or_a_link(
     assert grade.hints(vault, Card("rope", ASKED, "问", answer, "x:1")) == steps
 
 
+def test_a_key_on_a_later_line_is_a_key_and_the_lines_before_it_do_not_count(
+    vault: Vault, play: Play
+) -> None:
+    said = play([typed(7)], ["7 [7]", "h", "7 [7]", "尾 7", "\r"])
+    assert "第 2 行，共 2 行" in said and grade.hints(vault, typed(7))[0] in said
+    assert not [line for line in said if line.startswith("不对")] and reviews(vault) == [(2, "")]
+
+
+def test_a_printed_line_that_looks_like_a_key_is_an_answer(vault: Vault, play: Play) -> None:
+    card = replace(typed(1), answer="1\ns\n", code="print(1)\nprint('abs'[2])")
+    play([card], ["1", "s", "\r"])
+    assert reviews(vault) == [(3, "")]
+
+
+def test_stopped_before_the_first_answer_it_does_not_speak_of_answers(
+    vault: Vault, play: Play
+) -> None:
+    said = play([asked(0), asked(1)], [STOP])
+    assert said[-2:] == ["\n答了 0 张。", "停在第 1 张（共 2 张）；再来就从这里接着。"]
+
+
 def test_the_answer_can_be_written_in_the_editor(vault: Vault, play: Play) -> None:
     said = play([typed(1)], ["e", "", "e", "1 [1]\n尾 1\n\n", "\r"])
     assert "编辑器里没有存下答案。" in said and reviews(vault) == [(3, "")]
@@ -222,7 +244,9 @@ def test_the_clock_set_back_is_refused_and_what_was_answered_stays(
     late = START + timedelta(days=1)
     session.answer(vault, Ask(asked(9), None), 3, late, DAY, None)
     with pytest.raises(RizhiError, match="时钟往回拨了"):
-        play([asked(0)], ["\r", "3"])
+        play([asked(0)], [])  # 还没有问，就说
+    with pytest.raises(RizhiError, match="时钟往回拨了"):
+        play([asked(0)], ["\r", "3"], most=1)
     assert reviews(vault) == [(3, "")]
 
 

@@ -115,9 +115,9 @@ def test_code_that_changed_is_proven_again(tmp_path: Path, state: Path, forkserv
 def test_ctrl_c_keeps_what_was_computed(tmp_path: Path, state: Path, forkserver: None) -> None:
     vault = plain.make(tmp_path)
 
-    def stopped(names: list[str]) -> Iterator[str]:
+    def stopped(names: list[str], step: str) -> Iterator[str]:
         for number, name in enumerate(names):
-            if number == 2 and ":" in name:
+            if number == 2 and step == "改坏重放":
                 raise KeyboardInterrupt
             yield name
 

@@ -90,6 +90,64 @@ def test_what_the_cell_uses_is_given_and_what_tells_is_hidden(
     )
 
 
+def test_only_the_last_way_a_name_came_about_is_given(tmp_path: Path) -> None:
+    """同一个名字用过几遍：最近一次从头定下之前的、题面自己先定下的，都不相干。"""
+    path = tmp_path / "one.py"
+    path.write_text(
+        """
+# %% 先
+x = 1
+total = 0
+for i in range(3):
+    total += i
+def unused():
+    return x
+
+# %% 又
+x = [5]
+for x2 in [1, 2]:
+    y = x + [x2]
+try:
+    z = int("a")
+except ValueError as error:
+    z = len(str(error))
+k = 9
+
+# %% 问
+k = total
+for i in range(2):
+    y2 = y
+    k += i
+print(k, y2)
+""",
+        "utf-8",
+    )
+    snippet = parse(path)
+    asked = printed.puzzle(snippet, snippet.code_cells[-1], "4 [5, 2]\n")
+    assert asked and asked.sure
+    given, _, _ = asked.face.partition("\n\n")
+    assert given == (
+        "total = 0\nfor i in range(3):\n    total += i\n"
+        "x = [5]\nfor x2 in [1, 2]:\n    y = x + [x2]"
+    )
+    namespace: dict[str, object] = {}
+    exec(asked.face, namespace)  # noqa: S102  给的够不够，跑一遍就知道
+    assert (namespace["k"], namespace["y2"]) == (4, [5, 2])
+
+
+def test_a_bad_cell_is_never_asked_without_what_it_uses(tmp_path: Path) -> None:
+    """自己评的也把用到的给全；太长给不全的就不问。"""
+    for rows, asked in ((20, True), (40, False)):
+        body = "".join(f"    x = x + {n}\n" for n in range(rows))
+        path = tmp_path / "one.py"
+        cells = f"\n# %% 先\ndef f(x):\n{body}    return x\n\n# %% 坏 差一\nprint(f(0.1))\n"
+        path.write_text(cells, "utf-8")
+        snippet = parse(path)
+        made = printed.puzzle(snippet, snippet.code_cells[-1], "190.1\n")
+        assert bool(made) == asked
+        assert not made or ("def f(x):" in made.face and not made.sure)
+
+
 def test_a_bad_cell_hides_its_title_and_the_words_that_name_the_mistake(
     puzzles: dict[str, printed.Puzzle | None],
 ) -> None:

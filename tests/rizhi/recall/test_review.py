@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
+from rizhi import cli
 from rizhi.recall import log, schedule, session
 from rizhi.vault import Vault
 
@@ -264,3 +265,11 @@ def test_a_printed_cell_is_answered_by_typing(vault: Vault, rz: Run) -> None:
     graded = sorted((a["grade"], a.get("attempt")) for a in answers)
     assert graded == [(1, None), (2, "2\n4")]
     assert "\n8\n" in result.stdout
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_no_color_is_respected(vault: Vault, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("NO_COLOR", value)
+    arguments = ["--root", str(vault.root), "review", "--note", "没有的"]
+    result = CliRunner().invoke(cli.main, arguments, color=True)
+    assert "没有笔记" in result.output and ("\x1b[" in result.output) == (not value)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from rizhi.recall import replay
 from rizhi.recall.values import Describer, TooLargeError, difference, place, symptom
 
 ROOM = 1 << 20
@@ -89,6 +90,7 @@ def test_the_first_difference_is_said(want: Any, got: Any, said: str) -> None:
         (ONE, ONE * (1 + 1e-6)),
         (ONE.double(), ONE.double() * (1 + 1e-8)),
         (ONE.bfloat16(), ONE.bfloat16() + 2**-7),
+        (torch.tensor([4.0, 0]).bfloat16(), torch.tensor([4.0, 0.03]).bfloat16()),
         (0.1 + 0.2, 0.3),
         (math.nan, math.nan),
         (torch.tensor([math.nan, math.inf]), torch.tensor([math.nan, math.inf])),
@@ -110,8 +112,12 @@ def test_what_differs_by_rounding_or_layout_is_the_same(want: Any, got: Any) -> 
 
 @pytest.mark.parametrize(
     ("want", "got"),
-    [(ONE, ONE * (1 + 1e-4)), (torch.tensor([math.inf]), torch.tensor([1e38])), (0.0, math.nan)],
-)
+    [
+        (torch.tensor([4.0, 0]).bfloat16(), torch.tensor([4.0, 0.04]).bfloat16()),
+        (torch.tensor([4.0, 0]), torch.tensor([4.0, 2e-5])),
+        (ONE, ONE * (1 + 1e-4)), (torch.tensor([math.inf]), torch.tensor([1e38])), (0.0, math.nan),
+    ],
+)  # fmt: skip
 def test_what_differs_by_more_is_not(want: Any, got: Any) -> None:
     assert between(want, got)
 
@@ -156,3 +162,14 @@ def test_a_repr_that_fails_is_not_called() -> None:
             raise ValueError
 
     assert between(Odd(), Odd()) == "" and between(Path("a"), Path("b"))
+
+
+def test_a_check_that_wants_every_bit_allows_rounding_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.testing, "assert_close", torch.testing.assert_close)
+    replay._allow_rounding()
+    torch.testing.assert_close(ONE, ONE * (1 + 1e-7), rtol=0, atol=0)
+    for other, options in ((ONE * 1.001, {"rtol": 0, "atol": 0}), (ONE * 1.1, {"atol": 0.05})):
+        with pytest.raises(AssertionError):
+            torch.testing.assert_close(ONE, other, **{"rtol": 0, **options})
