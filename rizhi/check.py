@@ -145,7 +145,7 @@ class Scene:
     @cached_property
     def finished(self) -> list[Note]:
         """读得出、不是草稿的笔记。"""
-        return [note for note in self.notes if not note.draft and note.text]
+        return [note for note in self.notes if note.finished]
 
     @cached_property
     def checked(self) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rizhi.errors import Fault, RizhiError
 from rizhi.frontmatter import FrontMatter, body_start, front_matter
 from rizhi.markdown import Document, parse
-from rizhi.vault import Vault, decode_page, markdown_files, read_inside, read_page
+from rizhi.vault import Vault, decode_page, markdown_files, module_of, read_inside, read_page
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,18 @@ class Note(Page):
         return self.meta["snippet"] if isinstance(self.meta.get("snippet"), str) else None
 
     @property
+    def module(self) -> str:
+        """片段的模块名：写明的，或照笔记的名字。"""
+        return self.snippet or module_of(self.slug)
+
+    @property
     def draft(self) -> bool:
         return self.meta.get("draft") is True
+
+    @property
+    def finished(self) -> bool:
+        """读得出，不是草稿。"""
+        return bool(self.text) and not self.draft
 
     @property
     def pin(self) -> bool:

@@ -190,13 +190,11 @@ def read_inside(vault: Vault, path: Path) -> str:
     return read_page(path)
 
 
-def day_files(vault: Vault) -> list[tuple[date, Path]]:
-    """写过的每一天与它的路径，从早到晚；只看名字，不打开。"""
-    return [(day, Path(name)) for day, name in day_names(vault)]
-
-
 def day_names(vault: Vault) -> list[tuple[date, str]]:
-    """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
+    """写过的每一天与它的路径，从早到晚；只看名字，不打开。
+
+    路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。
+    """
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
     dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
     return sorted((day, name) for day, name in dated if day)

@@ -180,7 +180,7 @@ def _knowledge(
 
 def _news(notes: Mapping[str, Note], changed: Sequence["Change"]) -> dict[str, list[str]]:
     """每篇笔记（或没有笔记的片段）新在哪里。"""
-    modules = {note.snippet or module_of(note.slug): path for path, note in notes.items()}
+    modules = {note.module: path for path, note in notes.items()}
     news: dict[str, list[str]] = {}
     for change in changed:
         if change.path.suffix == ".md":

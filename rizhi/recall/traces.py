@@ -25,7 +25,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets import run
 from rizhi.snippets.child import SEEDED
 from rizhi.snippets.source import module_file, modules
-from rizhi.vault import Vault, module_of, read_text, snippet_files
+from rizhi.vault import Vault, read_text, snippet_files
 
 FOLDER = "drills"
 _VERSION = 2  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
@@ -117,7 +117,7 @@ def _text(path: Path) -> str:
 
 def finished(vault: Vault) -> list[Note]:
     """写完的笔记。"""
-    return [note for note in read_notes(vault) if not note.draft and note.text]
+    return [note for note in read_notes(vault) if note.finished]
 
 
 def named(note: Note) -> list[str]:
@@ -142,7 +142,7 @@ def split(vault: Vault, symbol: str) -> tuple[str, Path, str]:
 
 
 def snippet_of(vault: Vault, note: Note) -> Path:
-    return vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
+    return vault.snippets / f"{note.module}.py"
 
 
 def _functions_of(vault: Vault, name: str) -> list[str]:
