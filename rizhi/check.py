@@ -1,11 +1,9 @@
 """约定的每一条规则：一个函数，看一眼知识库，说出哪里不对、怎么改。"""
 
 import ast
-import io
 import json
 import os
 import re
-import tokenize
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -742,9 +740,8 @@ def _comments(parsed: cells.Snippet) -> Iterator[tuple[int, str]]:
         if cell.kind != "code":
             yield cell.line, cell.source
             continue
-        tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
-        comments = (token for token in tokens if token.type == tokenize.COMMENT)
-        yield from ((cell.line + token.start[0] - 1, token.string) for token in comments)
+        comments = cells.comments(cell.source)
+        yield from ((cell.line + comment.start[0] - 1, comment.string) for comment in comments)
 
 
 def _readable(scene: Scene) -> Iterator[tuple[Path, cells.Snippet]]:

@@ -6,12 +6,10 @@
 
 import ast
 import hashlib
-import io
 import json
 import random
 import re
 import sys
-import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +23,7 @@ from rizhi.errors import RizhiError
 from rizhi.recall.cards import SHAPED, Card, Verdict
 from rizhi.recall.recorded import Noted, gather
 from rizhi.recall.shapetrace import OPAQUE, Wanted, trace
+from rizhi.snippets.cells import comments
 from rizhi.vault import Vault, read_text, today
 
 SECONDS = 120.0  # 一个片段一边跑一边看的时限：比只跑慢
@@ -151,11 +150,10 @@ def lines_of(path: Path, name: str) -> Iterator[Line]:
 
 
 def _comments(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        said = _ARROW.split(token.string)[-1] if token.type == tokenize.COMMENT else ""
-        if found := _COMMENT.match(said):
+    for comment in comments(text):
+        if found := _COMMENT.match(_ARROW.split(comment.string)[-1]):
             dims = (part.strip() for part in found[1].split(","))
-            yield token.start[0], tuple(part for part in dims if part)
+            yield comment.start[0], tuple(part for part in dims if part)
 
 
 def _statements(body: Sequence[ast.stmt], owner: str) -> Iterator[tuple[str, ast.stmt]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import syntax_tree
+from rizhi.snippets.cells import span, syntax_tree
 from rizhi.snippets.excerpt import Part, excerpt
 from rizhi.vault import Vault, read_text, source_files
 
@@ -68,9 +68,8 @@ def objects(path: Path) -> dict[str, tuple[int, str]]:
     text = read_text(path)
     lines, found = text.splitlines(), dict[str, tuple[int, str]]()
     for name, node in _named(syntax_tree(path, text).body, ""):
-        decorators = getattr(node, "decorator_list", [])
-        first = min([node.lineno, *(d.lineno for d in decorators)])
-        found[name] = first, "\n".join(lines[first - 1 : node.end_lineno])
+        first, last = span(node)
+        found[name] = first, "\n".join(lines[first - 1 : last])
     return found
 
 
