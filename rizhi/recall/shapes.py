@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -201,13 +200,12 @@ def _seen(vault: Vault, noted: Noted, lines: Sequence[Line]) -> list[dict[str, A
 
     if not noted.snippet or not lines:
         return []
-    names = records.libraries(vault, noted.snippet, deep=False) - sys.stdlib_module_names
-    if lacking := sorted(name for name in names if not run.installed(name)):
+    snippet = records.load(vault, noted.snippet).source
+    if lacking := run.missing(vault, snippet):
         raise RizhiError(f"要用 {'、'.join(lacking)}，这里没有装。")
     wanted = [Wanted(str(line.path), line.first, line.last, line.dims) for line in lines]
     seeded = records.libraries(vault, noted.snippet, deep=True) & SEEDED
-    given = (records.load(vault, noted.snippet).source, wanted)
-    sent = b"".join(run.work(vault, trace, given, SECONDS, seeded))
+    sent = b"".join(run.work(vault, trace, (snippet, wanted), SECONDS, seeded))
     found: list[dict[str, Any]] = json.loads(sent or b"[]")
     return found
 
