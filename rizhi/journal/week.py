@@ -80,7 +80,7 @@ def _values(
     template = templates.boilerplate(vault)
     history = writing.history(vault)
     for line in history.unread:
-        warn(f"{line}（跳过这一页）")
+        warn(line)
     days = written([day for day in history.days if day.date in week.days], template)
     every = read_notes(vault)
     notes = links.by_path(every)
