@@ -112,11 +112,10 @@ def read_fence_line(vault: Vault, line: str) -> Shown:
 
 def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield prefix + node.name, node
         if isinstance(node, ast.ClassDef):
             yield from _named(node.body, f"{prefix}{node.name}.")
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield prefix + node.targets[0].id, node
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield prefix + node.target.id, node
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from ((prefix + name.id, node) for name in targets if isinstance(name, ast.Name))
