@@ -27,7 +27,7 @@ from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, near_misses
-from rizhi.markdown.outline import Fence, Part, fences, questions, sections
+from rizhi.markdown.outline import Fence, Part, fence_lines, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.recall import log
 from rizhi.snippets import cells, record
@@ -478,9 +478,9 @@ def brief_stands(scene: Scene) -> Findings:
 @_rule("R401")
 def snippets_checked(scene: Scene) -> Findings:
     owned = {module_of(note.slug) for note in scene.notes}
-    for fence in (fence for note in scene.notes for fence in fences(note.document)):
-        if fence.lang.lower() == "snippet":  # 合并过来的正文，还嵌着原来的片段
-            owned |= {line.partition(":")[0].strip() for _, line in fence.lines}
+    for note in scene.notes:  # 合并过来的正文，还嵌着原来的片段
+        lines = fence_lines(note.document, "snippet")
+        owned |= {line.partition(":")[0].strip() for _, line in lines}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
             yield path, 1, "没有一篇笔记用它", "写出同名的笔记"
@@ -687,13 +687,12 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
 def _flow_targets(scene: Scene, page: Page) -> Iterator[tuple[int, str]]:
     """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有数据的由 R105 与 R402 说。"""
     paths = {path.stem: path for path in snippet_files(scene.vault)} if "flow" in page.text else {}
-    for fence in fences(page.document) if paths else ():
-        for at, name in fence.lines if fence.lang.lower() == "flow" else ():
-            module, _, title = (part.strip() for part in name.partition(":"))
-            recorded = record.load(scene.vault, paths[module]).record if module in paths else None
-            for link in read_links(recorded, title).values():
-                if target := links.resolve(str(page.path.parent), link):
-                    yield at, target
+    for at, name in fence_lines(page.document, "flow") if paths else ():
+        module, _, title = (part.strip() for part in name.partition(":"))
+        recorded = record.load(scene.vault, paths[module]).record if module in paths else None
+        for link in read_links(recorded, title).values():
+            if target := links.resolve(str(page.path.parent), link):
+                yield at, target
 
 
 def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Findings:

@@ -107,15 +107,14 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
 
 def _lines(vault: Vault, noted: Noted) -> Iterator[Line]:
     """一篇笔记问得到的行：它的片段里的，与 source 围栏点名的源码里的。"""
-    from rizhi.markdown.outline import fences
+    from rizhi.markdown.outline import fence_lines
     from rizhi.page import Note, load
     from rizhi.snippets.source import read_fence_line
 
     assert noted.snippet  # noqa: S101  有指纹的才来算
     yield from lines_of(noted.snippet, noted.snippet.stem)
-    found = fences(load(Note, vault, vault.root / noted.where).document)
-    named = (text for fence in found if fence.lang == "source" for _, text in fence.lines)
-    for text in filter(str.strip, named):
+    note = load(Note, vault, vault.root / noted.where)
+    for text in (text for _, text in fence_lines(note.document, "source") if text):
         try:
             shown = read_fence_line(vault, text)
         except RizhiError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rizhi.errors import RizhiError
-from rizhi.markdown.outline import fences
+from rizhi.markdown.outline import fence_lines
 from rizhi.page import Note, read_notes
 from rizhi.recall import sealed
 from rizhi.recall.mutants import functions
@@ -122,8 +122,8 @@ def finished(vault: Vault) -> list[Note]:
 
 def named(note: Note) -> list[str]:
     """一篇笔记的 `source` 围栏点名的各个名字。"""
-    lines = (fence.lines for fence in fences(note.document) if fence.lang == "source")
-    names = (text.partition("#")[0].strip() for part in lines for _, text in part)
+    lines = fence_lines(note.document, "source")
+    names = (text.partition("#")[0].strip() for _, text in lines)
     return list(dict.fromkeys(filter(None, names)))
 
 
