@@ -123,7 +123,7 @@ def match(cards: Sequence[Card], states: Mapping[str, State]) -> Matched:
         found[name] = left.pop(number)
         del known[name]
 
-    for key in (_exact, _exact_anywhere, _loosely, _loosely_anywhere):
+    for key in _KEYS:
         ours, theirs = _only(left.items(), key), _only(known.items(), key)
         for at in ours.keys() & theirs.keys():
             pair(ours[at], theirs[at])
@@ -150,24 +150,17 @@ def match(cards: Sequence[Card], states: Mapping[str, State]) -> Matched:
     )
 
 
-def _exact(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.note, one.text
-
-
-def _exact_anywhere(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.text
-
-
-def _loosely(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.note, _loose(one.text)
-
-
-def _loosely_anywhere(one: Card | State) -> tuple[str, ...]:
-    return one.kind, _loose(one.text)
-
-
 def _loose(text: str) -> str:
     return _LOOSE.sub("", text).casefold() or text
+
+
+# 一种比一种松；同一种里，先找同一篇的
+_KEYS: tuple[Callable[[Card | State], tuple[str, ...]], ...] = (
+    lambda one: (one.kind, one.note, one.text),
+    lambda one: (one.kind, one.text),
+    lambda one: (one.kind, one.note, _loose(one.text)),
+    lambda one: (one.kind, _loose(one.text)),
+)
 
 
 def _only(

@@ -208,7 +208,7 @@ def _differs(want: Leaf, got: Leaf) -> str:
 
 def _tensors_differ(want: Leaf, got: Leaf) -> str:
     if want[2] != got[2]:
-        return f"你得到 {_shape(got)}，应是 {_shape(want)}"
+        return f"你得到 {tuple(got[2])}，应是 {tuple(want[2])}"
     if want[1] != got[1]:
         return f"你得到 {got[1]}，应是 {want[1]}"
     if want[-1] != got[-1]:
@@ -258,15 +258,11 @@ def _index(flat: int, shape: list[int]) -> str:
     return f"[{', '.join(map(str, places))}]"
 
 
-def _shape(leaf: Leaf) -> str:
-    return f"({', '.join(map(str, leaf[2]))}{',' if len(leaf[2]) == 1 else ''})"
-
-
 def _told(leaf: Leaf) -> str:
     """一个叶子说给人听。"""
     match leaf:
         case ["tensor" | "array", *_]:
-            return f"形状 {_shape(leaf)} 的 {leaf[1]}"
+            return f"形状 {tuple(leaf[2])} 的 {leaf[1]}"
         case ["object", name, said]:
             return said or f"一个 {name}"
         case ["named" | "same" | "members" | "cycle", said]:
