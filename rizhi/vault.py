@@ -164,20 +164,15 @@ def decode(data: bytes, path: Path) -> str:
     return text
 
 
-def decode_page(data: bytes, path: Path) -> str:
-    """一页总结或笔记的字节解码：行数也有限度。
+def read_page(path: Path) -> str:
+    """读一页总结或笔记：行数也有限度。
 
-    异常：同 `decode`；超过 MAX_LINES 行也抛 RizhiError。
+    异常：读不到，同 `decode`；超过 MAX_LINES 行也抛 RizhiError。
     """
-    text = decode(data, path)
+    text = decode(_bytes(path), path)
     if text.count("\n") > MAX_LINES:
         raise RizhiError(f"超过 {MAX_LINES} 行，不像一页总结。", path)
     return text
-
-
-def read_page(path: Path) -> str:
-    """读一页总结或笔记。异常：读不到，或同 `decode_page`，抛 RizhiError。"""
-    return decode_page(_bytes(path), path)
 
 
 def read_inside(vault: Vault, path: Path) -> str:
