@@ -7,16 +7,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from rizhi.recall import recorded
 from rizhi.recall.log import KINDS
 from rizhi.recall.recorded import Cell, Noted
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault
-
-if TYPE_CHECKING:
-    from rizhi.page import Note
 
 K = TypeVar("K")
 ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
@@ -71,13 +67,8 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
-    """自测与记录过的格子，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
-    return made(vault, recorded.gather(vault, listed))
-
-
 def made(vault: Vault, noted: Iterable[Noted]) -> list[Card]:
-    """同 `read`，由取出来的各篇来。"""
+    """自测与记录过的格子，按笔记的次序。"""
     return [
         card
         for one in noted
