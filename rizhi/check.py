@@ -22,7 +22,7 @@ from rizhi import deadlinks, links, notes
 from rizhi import template as templates
 from rizhi.dangers import dangers, in_notebook
 from rizhi.entries import Misfit, is_page, misfits, shown
-from rizhi.errors import Problem, RizhiError
+from rizhi.errors import Problem, RizhiError, cut
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
@@ -593,8 +593,7 @@ def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
 
 
 def _cut(text: str) -> str:
-    line = text.partition("\n")[0].strip()
-    return f"{line[:30]}…" if len(line) > 30 else line
+    return cut(text.partition("\n")[0].strip(), 30)
 
 
 def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:

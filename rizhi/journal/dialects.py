@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from rizhi.errors import cut
 from rizhi.frontmatter import body_start, newline
 from rizhi.markdown import Document, near_misses, spliced
 from rizhi.markdown.document import within
@@ -181,7 +182,7 @@ def _matched(kind: str, match: re.Match[str], why: str, new: str | None = None) 
 def _short(text: str) -> str:
     line = " ⏎ ".join(part.strip() for part in text.splitlines() if part.strip())
     line = "".join(c if c.isprintable() else f"<{ord(c):04X}>" for c in line)
-    return line if len(line) <= _MAX_SHOWN else f"{line[:_MAX_SHOWN]}…"
+    return cut(line, _MAX_SHOWN)
 
 
 def _characters(text: str, document: Document, offset: int) -> Iterator[Finding]:

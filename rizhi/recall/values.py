@@ -21,6 +21,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from rizhi.errors import cut
+
 Leaf = list[Any]
 Leaves = dict[str, Leaf]
 
@@ -270,8 +272,7 @@ def _told(leaf: Leaf) -> str:
         case ["NoneType", _]:
             return "None"
         case ["str" | "int" | "float" | "bool", value]:
-            said = repr(value)
-            return said if len(said) <= 60 else f"{said[:60]}…"
+            return cut(repr(value), 60)
         case [kind, int() as count]:
             return f"{count} 项的 {kind}"
         case _:
