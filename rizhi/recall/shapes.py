@@ -21,7 +21,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.recall.cards import SHAPED, Card, Verdict
 from rizhi.recall.recorded import Noted, gather
-from rizhi.recall.shapetrace import OPAQUE, Wanted, trace
+from rizhi.recall.shapetrace import OPAQUE, Wanted, target_of, trace
 from rizhi.snippets.cells import comments
 from rizhi.vault import Vault, read_text, today
 
@@ -173,10 +173,7 @@ def _target(node: ast.stmt) -> str:
     """问的是谁的形状。"""
     if isinstance(node, ast.Return):
         return "返回的头一个" if isinstance(node.value, ast.Tuple) else "返回值"
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    if isinstance(target, ast.Tuple):
-        target = target.elts[0]
-    return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
+    return target_of(node)
 
 
 def _plain(node: ast.stmt) -> bool:
