@@ -21,8 +21,7 @@ from rizhi import store
 from rizhi.errors import RizhiError
 from rizhi.recall.cards import SHAPED, Card, Verdict
 from rizhi.recall.recorded import Noted, gather
-from rizhi.recall.shapetrace import OPAQUE, Wanted, target_of, trace
-from rizhi.snippets.cells import comments
+from rizhi.recall.shapetrace import OPAQUE, Wanted, trace
 from rizhi.vault import Vault, read_text, today
 
 SECONDS = 120.0  # 一个片段一边跑一边看的时限：比只跑慢
@@ -148,6 +147,8 @@ def lines_of(path: Path, name: str) -> Iterator[Line]:
 
 
 def _comments(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    from rizhi.snippets.cells import comments  # 算的时候才用到
+
     for comment in comments(text):
         if found := _COMMENT.match(_ARROW.split(comment.string)[-1]):
             dims = (part.strip() for part in found[1].split(","))
@@ -173,6 +174,8 @@ def _target(node: ast.stmt) -> str:
     """问的是谁的形状。"""
     if isinstance(node, ast.Return):
         return "返回的头一个" if isinstance(node.value, ast.Tuple) else "返回值"
+    from rizhi.recall.shapetrace import target_of
+
     return target_of(node)
 
 
