@@ -60,11 +60,12 @@ def _printed(vault: Vault, card: Card, said: str) -> Verdict:
     return Verdict(not found, (f"不对：{found}" if found else "对。",))
 
 
+def _printed_hints(vault: Vault, card: Card) -> tuple[str, ...]:
+    return _opening(card.answer)
+
+
 _JUDGES: Mapping[str, Judge] = MappingProxyType(
-    {
-        PRINTED: Judge(_printed, lambda vault, card: _opening(card.answer)),
-        SHAPED: Judge(shapes.grade, shapes.hints),
-    }
+    {PRINTED: Judge(_printed, _printed_hints), SHAPED: Judge(shapes.grade, shapes.hints)}
 )
 
 

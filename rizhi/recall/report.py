@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rizhi.errors import cut
 from rizhi.recall.schedule import State
 from rizhi.recall.session import Ask, Session
 
@@ -78,4 +77,5 @@ def _indented(rows: Iterable[str]) -> Iterable[str]:
 
 def _first(text: str) -> str:
     """题目的头一行，太长的截去后面。"""
-    return cut(text.partition("\n")[0], 40)
+    line = text.partition("\n")[0]
+    return f"{line[:40]}…" if len(line) > 40 else line
