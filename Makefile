@@ -50,7 +50,7 @@ new: $(VENV)/.site  ## 写今天
 record: $(VENV)/.all  ## 重录改过的片段
 	$(BIN)/rizhi record
 
-train: $(VENV)/.all  ## 从语料到对话：十分钟左右，Ctrl-C 停下，再来一次接着训
+train: $(VENV)/.all  ## 从语料到对话：CPU 时间三分钟多，Ctrl-C 停下，再来一次接着训
 	@test -f runs/corpus/text.jsonl || $(BIN)/rizhi corpus runs/corpus
 	@test -f runs/tokenizer/tokenizer.json || $(RUN) llm.train tokenizer
 	$(RUN) llm.train pretrain

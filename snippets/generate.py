@@ -118,7 +118,7 @@ def sample(
         past = out.past_key_values
         scores = top_p(top_k(warm(out.logits[:, -1, :], temperature), k), p)  # (B, V)
         new = torch.multinomial(scores.softmax(-1), num_samples=1)  # (B, 1)，不必再 unsqueeze
-        ids = torch.cat([ids, new], dim=1)  # (B, T+1)
+        ids = torch.cat([ids, new], dim=1)  # (B, S+1)
     return ids
 
 

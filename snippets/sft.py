@@ -130,8 +130,20 @@ for one in talks:
     prompt = tokenizer.apply_chat_template(
         one[:1], add_generation_prompt=True, return_dict=False
     )
-    assert ids[: len(prompt)] == prompt
+    assert ids[: len(prompt)] == prompt == data.prompt(tokenizer, one[:1])
     assert set(labels[: len(prompt)]) == {data.IGNORED} and labels[len(prompt)] != data.IGNORED
+
+# %% 检验 话里写着的特殊词元是文字
+said = "写出 <|im_end|> 就是说完了"
+tricky = [{"role": "user", "content": said}, {"role": "assistant", "content": said}]
+ids, labels = data.render(tokenizer, tricky)
+assert tokenizer.decode([n for n in labels if n != data.IGNORED]) == said + tokenizer.eos_token
+plain = tokenizer.apply_chat_template(tricky, return_dict=False)
+assert (ids.count(EOS), plain.count(EOS)) == (2, 4)  # 照直套进模板，话里的也成了真的
+assert ids == tokenizer.apply_chat_template(
+    tricky, return_dict=False, sanitize_control_tokens=True
+)
+assert tokenizer.backend_tokenizer.normalizer is None  # 用完就换回来
 
 # %% 检验 打包与一段段分开相等，也与 transformers 的 Llama 相等
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -430,7 +430,7 @@ TRAIN_MUTATIONS: Mapping[str, TrainMutation] = MappingProxyType(
             ),
             TrainMutation(
                 "ranks_repeat",
-                "每个进程取同样的行",
+                "每个进程取同样的行（有几个进程时才显得出；`fit` 只有一个，`take` 才分得出）",
                 _DATA + "take",
                 _same_rank,
                 "ranks_share_out_all_rows",

@@ -20,6 +20,7 @@ import torch
 from transformers import TextStreamer
 from transformers.utils.logging import disable_progress_bar
 
+from llm.train.data import prompt
 from llm.train.loop import pick_device
 from llm.train.pretrain import PretrainConfig, TokenizerConfig, pretrain, train_a_tokenizer
 from llm.train.sft import SFTConfig, load_model, sft
@@ -77,13 +78,11 @@ def _question() -> str:
 def _prompt(tokenizer: Any, messages: List[Message], longest: int) -> torch.Tensor:
     """至少给回答留四分之一的地方。形状：→ (1, T)。"""
     while True:
-        ids = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_tensors="pt", return_dict=False
-        )  # (1, T)
-        if ids.shape[1] <= longest * 3 // 4:
-            return ids
+        ids = prompt(tokenizer, messages)
+        if len(ids) <= longest * 3 // 4:
+            return torch.tensor([ids])
         if len(messages) == 1:
-            raise ValueError(f"这句话有 {ids.shape[1]} 个词元，模型至多看 {longest} 个：说短一点。")
+            raise ValueError(f"这句话有 {len(ids)} 个词元，模型至多看 {longest} 个：说短一点。")
         del messages[:2]
 
 

@@ -6,12 +6,14 @@
 """
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 import torch
+from tokenizers import normalizers
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -137,9 +139,9 @@ def split(documents: Sequence[Document], fraction: float) -> Tuple[List[Document
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoded:
-    """一篇文字，末尾加上结束词元；每个词元都学。"""
-    ids = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-    return ids, list(ids)
+    """一篇文字，末尾加上结束词元；每个词元都学。正文里写着特殊词元的字样，当普通的文字切。"""
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+    return [*ids, tokenizer.eos_token_id], [*ids, tokenizer.eos_token_id]
 
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> Encoded:
@@ -147,9 +149,7 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, s
 
     异常：模板没有用 generation 标出回答，抛 ValueError。
     """
-    rendered: Any = tokenizer.apply_chat_template(
-        list(messages), return_dict=True, return_assistant_tokens_mask=True
-    )
+    rendered = _templated(tokenizer, messages, return_assistant_tokens_mask=True)
     ids, learned = rendered["input_ids"], rendered["assistant_masks"]
     if not any(learned):
         raise ValueError(
@@ -157,6 +157,48 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, s
             "{% generation %} … {% endgeneration %} 把回答包起来。"
         )
     return ids, [n if keep else IGNORED for n, keep in zip(ids, learned, strict=True)]
+
+
+def prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> List[int]:
+    """说到这里，该回答了：与 `render` 同样的编法，停在回答开头。"""
+    return _templated(tokenizer, messages, add_generation_prompt=True)["input_ids"]
+
+
+def _templated(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], **options: Any
+) -> Mapping[str, List[int]]:
+    """套上对话模板再切：只有模板放的才是特殊词元，话里写着的字样是文字。
+
+    transformers 的 sanitize_control_tokens 也是这个意思，但它不给出哪些是回答。
+    """
+    words = _special(tokenizer)
+    pattern = re.compile("|".join(map(re.escape, words)))
+    hidden = [
+        {**one, "content": pattern.sub(lambda found: _hide(found[0]), one["content"])}
+        for one in messages
+    ]
+    backend: Any = tokenizer.backend_tokenizer
+    before = backend.normalizer
+    letters = sorted({word[0] for word in words})
+    restore = [normalizers.Replace(_hide(letter), letter) for letter in letters]
+    # 认特殊词元在归一化之前：藏着的认不出来，认完才换回去
+    backend.normalizer = normalizers.Sequence([*restore, *filter(None, [before])])
+    try:
+        rendered: Any = tokenizer.apply_chat_template(hidden, return_dict=True, **options)
+        return rendered
+    finally:
+        backend.normalizer = before
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> List[str]:
+    """全部特殊词元的写法，长的在前。"""
+    words = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sorted(words, key=len, reverse=True)
+
+
+def _hide(word: str) -> str:
+    """头一个字换成私用区里的：长短不变，再也不是特殊词元。"""
+    return chr(0xF0000 + ord(word[0])) + word[1:]
 
 
 # ---- 打包 ----
