@@ -12,12 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rizhi import dates
 from rizhi.errors import RizhiError, name_in
 
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
 MAX_LINES = 20_000
-DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
+_DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 _UNNAMED = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # [tool.rizhi] 里认得的键；别的写了也没有用，由 check 说
@@ -112,6 +113,14 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes() or _refilled(path)
     except OSError as error:
         raise RizhiError(f"读不到：{error.strerror}。", path) from error
+
+
+def text_or_empty(path: Path) -> str:
+    """全文；没有、读不出是空的，为什么读不出由 check 说。"""
+    try:
+        return read_text(path)
+    except RizhiError:
+        return ""
 
 
 def now() -> datetime:
@@ -280,16 +289,9 @@ def day_path(vault: Vault, day: date) -> Path:
 
 @lru_cache(maxsize=1 << 14)  # 同一个名字，一次构建要问好几遍
 def date_of(name: str) -> date | None:
-    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天，返回 None。
-
-    只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
-    """
-    written = DAY_NAME.fullmatch(name)
-    try:
-        day = date(*map(int, written.groups())) if written else None
-    except ValueError:
-        return None
-    return day if day and 1900 <= day.year <= 9998 else None
+    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天（见 `dates.real`），返回 None。"""
+    written = _DAY_NAME.fullmatch(name)
+    return dates.real(*map(int, written.groups())) if written else None
 
 
 def module_of(slug: str) -> str:

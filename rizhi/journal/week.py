@@ -20,7 +20,7 @@ from rizhi.journal.lookback import lapsed
 from rizhi.journal.todo import Todo, brief
 from rizhi.markdown import Item
 from rizhi.page import Note, Page, read_notes
-from rizhi.vault import Vault, contained, decode, module_of, read_text, snippet_files
+from rizhi.vault import Vault, contained, decode, module_of, snippet_files, text_or_empty
 
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"
 END = "<!-- /rizhi:week -->"
@@ -267,7 +267,7 @@ def changes(vault: Vault, notes: list[Note], first: date, last: date, today: dat
             listed.append(Change(path, titles[path], "新写"))
         elif path in touched:
             old = _parts(path, _at(vault.root, before, path))
-            new = _parts(path, _at(vault.root, after, path) or _now(path))
+            new = _parts(path, _at(vault.root, after, path) or text_or_empty(path))
             listed.append(Change(path, titles[path], _what(old, new)))
     return listed
 
@@ -292,13 +292,6 @@ def _parts(path: Path, text: str) -> dict[str, str]:
     return {
         name: text[start:stop].strip() for (start, name), stop in zip(marks, stops, strict=False)
     }
-
-
-def _now(path: Path) -> str:
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""
 
 
 def _at(root: Path, revision: str | None, path: Path) -> str:

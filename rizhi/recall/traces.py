@@ -25,7 +25,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets import run
 from rizhi.snippets.child import SEEDED
 from rizhi.snippets.source import module_file, modules
-from rizhi.vault import Vault, read_text, snippet_files
+from rizhi.vault import Vault, read_text, snippet_files, text_or_empty
 
 FOLDER = "drills"
 _VERSION = 2  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
@@ -94,7 +94,7 @@ def symbols(vault: Vault) -> dict[str, Note]:
     """笔记的 `source` 围栏点名的每个函数，与问它的笔记：说它说得最多的那一篇。"""
     found: dict[str, tuple[int, Note]] = {}
     for note in finished(vault):
-        said = note.text + _text(snippet_of(vault, note))
+        said = note.text + text_or_empty(snippet_of(vault, note))
         for symbol in functions_of(vault, note):
             count = len(re.findall(rf"\b{re.escape(subject(symbol))}\b", said))
             if symbol not in found or count > found[symbol][0]:
@@ -106,13 +106,6 @@ def subject(symbol: str) -> str:
     """一个函数说的是谁：方法是它的类。"""
     first, _, rest = symbol.partition(":")[2].partition(".")
     return first if rest.startswith("__") or rest == "forward" or not rest else rest
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""  # 没有片段，或读不懂：由 check 说
 
 
 def finished(vault: Vault) -> list[Note]:
