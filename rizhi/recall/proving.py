@@ -6,6 +6,7 @@
 import ast
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,8 +107,8 @@ def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
 def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
     """要用的片段缺了哪些库，没有缺是空串。"""
     paths = {path for symbol in stale for path in keys.users(symbol)}
-    snippets = [keys.loaded[path].source for path in paths]
-    absent = sorted({name for snippet in snippets for name in run.missing(vault, snippet)})
+    names = {n for p in paths for n in records.libraries(vault, p, deep=False)}
+    absent = sorted(n for n in names - sys.stdlib_module_names if not run.installed(n))
     if not absent:
         return ""
     return (
