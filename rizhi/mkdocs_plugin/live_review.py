@@ -16,7 +16,7 @@ from rizhi.mkdocs_plugin.passage import Render
 from rizhi.page import Note
 from rizhi.recall import grade as grading
 from rizhi.recall import log, report, schedule, session
-from rizhi.recall.cards import PRINTED, RECITED, SHAPED, Card
+from rizhi.recall.cards import ASKED, CAUGHT, PRINTED, RECITED, SHAPED, Card
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.recall.session import Ask, Session
@@ -36,9 +36,10 @@ search:
 <p>这里的复习要热加载与 JavaScript；终端里是 <code>rizhi review</code>。</p>
 </div>
 """
-# 判得了的怎么作答：写几行、写代码，别的写一行；判不了的看了答案自己评
-_INPUTS = {PRINTED: "lines", RECITED: "code"}
+# 判得了的怎么作答：写几行、写代码、选一格，别的写一行；判不了的看了答案自己评
+_INPUTS = {PRINTED: "lines", RECITED: "code", CAUGHT: "choice"}
 _TICKS = re.compile("`{3,}")
+_SWAP = re.compile("«(.*?) → (.*?)»", re.S)
 
 Answer = dict[str, Any]
 Wanted = Mapping[str, Any]
@@ -73,9 +74,11 @@ class Review:
             "review-state": self.state,
             "review-try": _or_stale(self.attempt),
             "review-show": _or_stale(self.show),
+            "review-start": _or_stale(self.start),
             "review-hint": _or_stale(self.hint),
             "review-grade": _or_stale(self.grade),
             "review-undo": _or_stale(self.undo),
+            "review-settle": _or_stale(self.settle),
         }
 
     def begin(self, vault: Vault, wanted: Wanted) -> Answer:
@@ -86,13 +89,21 @@ class Review:
         self._given |= {_key(ask.card): ask for ask in found.asks}
         faults = [f"{log.NAME}:{f.line} {f.message}。{f.remedy}。" for f in found.faults]
         due = sum(ask.state is not None for ask in found.asks)
+        fresh = sum(card.note == slug for card in found.matched.new) if slug else 0
         return {
             "day": str(day),
             "note": self._named(vault, slug) if slug else None,
             "cards": [self._card(vault, ask, day) for ask in found.asks],
+            "doubts": [
+                self._doubt(vault, found, card, names)
+                for card, names in found.matched.doubtful
+                if slug in ("", card.note)
+            ],
             "later": 0 if slug else max(found.waiting - due, 0),
+            "fresh": max(fresh - (len(found.asks) - due), 0),
             "empty": not (found.states or found.asks),
-            "problems": [*faults, *report.doubtful_lines(found)],
+            "problems": faults,
+            "missing": report.missing_lines(vault, found),
             **_tally(vault, found, day, slug),
         }
 
@@ -106,16 +117,21 @@ class Review:
 
     def attempt(self, vault: Vault, wanted: Wanted) -> Answer:
         """交一次答案：对了给出答案，错了不给，也不算。"""
-        card = self._ask(vault, wanted).card
-        verdict = grading.grade(vault, card, _text(wanted, "said"))
+        ask = self._ask(vault, wanted)
+        verdict = grading.grade(vault, ask.card, _text(wanted, "said"))
         if verdict is None:
             raise RizhiError("这一题看了答案自己评。")
-        shown = {"html": self._answer(vault, card)} if verdict.right else {}
-        return {"right": verdict.right, "lines": verdict.lines, **shown}
+        shown = {"html": self._answer(vault, ask)} if verdict.right else {}
+        told = {"right": verdict.right, "lines": verdict.lines, "named": verdict.named}
+        return told | shown
 
     def show(self, vault: Vault, wanted: Wanted) -> Answer:
         """答案。"""
-        return {"html": self._answer(vault, self._ask(vault, wanted).card)}
+        return {"html": self._answer(vault, self._ask(vault, wanted))}
+
+    def start(self, vault: Vault, wanted: Wanted) -> Answer:
+        """默写的起始代码：问到了才读，读不成的不挡别的题。"""
+        return {"start": grading.start(vault, self._ask(vault, wanted).card)}
 
     def hint(self, vault: Vault, wanted: Wanted) -> Answer:
         """第 `number` 步的提示，从 0 起；`more` 是还有没有下一步。"""
@@ -123,8 +139,8 @@ class Review:
         found = grading.hints(vault, card)
         if type(number) is not int or not 0 <= number < len(found):
             raise RizhiError("没有更多的提示了。")
-        text = _fenced(found[number], "python") if card.kind == RECITED else _closed(found[number])
-        return {"html": self._rendered(vault, text, card), "more": number + 1 < len(found)}
+        shown = self._rendered(vault, _hinted(card, found[number]), card)
+        return {"html": shown, "more": number + 1 < len(found)}
 
     def grade(self, vault: Vault, wanted: Wanted) -> Answer:
         """记下答得怎样；`attempt` 是其间答错的，`events` 是撤回要的。"""
@@ -153,6 +169,19 @@ class Review:
             raise _Stale("这一张已经撤回过了。")
         session.take_back(vault, written, moment())
         return {"said": "撤回了，再答一遍。"}
+
+    def settle(self, vault: Vault, wanted: Wanted) -> Answer:
+        """说不准的一题有了答案：`same` 是它就是的那一张，null 是一张新的。"""
+        day, key, same = today(vault), _text(wanted, "card"), wanted.get("same")
+        found = self._session(vault, "")
+        pairs = [pair for pair in found.matched.doubtful if _key(pair[0]) == key]
+        if not pairs:
+            raise _Stale("这一题刚才在别处说过了。")
+        ((card, names),) = pairs
+        if same is not None and same not in names:
+            raise RizhiError("same 应是它可能是的一张。")
+        session.settle_doubt(vault, card, same, moment(), day, found.latest)
+        return {"said": "记下了：是同一题，接着原来的历史。" if same else "记下了：是一道新题。"}
 
     # ---- 题 ----
 
@@ -192,15 +221,36 @@ class Review:
             "note": self._named(vault, card.note),
             "html": self._rendered(vault, _question(card), card),
             "input": _INPUTS.get(card.kind, "line") if judged else "",
-            "start": grading.start(vault, card),
+            "choices": card.choices,
             "rows": len(card.answer.strip().splitlines()),
             "new": ask.state is None,
-            "hints": bool(grading.hints(vault, card)),
+            "changed": report.changed_lines(ask),
+            # 默写的要读源码与日志，问到了才读
+            "hints": card.kind == RECITED or bool(grading.hints(vault, card)),
             "days": _outlook(ask, day),
         }
 
-    def _answer(self, vault: Vault, card: Card) -> str:
-        return self._rendered(vault, _answer(card), card)
+    def _doubt(self, vault: Vault, found: Session, card: Card, names: Sequence[str]) -> Answer:
+        olds = [
+            {"id": name, "html": self._rendered(vault, _plain(card, found.states[name].text), card)}
+            for name in names
+        ]
+        return {
+            "key": _key(card),
+            "kind": card.kind,
+            "note": self._named(vault, card.note),
+            "html": self._rendered(vault, _plain(card, card.text), card),
+            "olds": olds,
+        }
+
+    def _answer(self, vault: Vault, ask: Ask) -> str:
+        """答案；它的代码改过的，再给改在哪里。"""
+        changes = [
+            f"`{one.symbol}` 改在：\n\n{_fenced(chr(10).join(one.diff), 'diff')}"
+            for one in ask.changed
+        ]
+        text = "\n\n".join([_answer(ask.card), *changes])
+        return self._rendered(vault, text, ask.card)
 
     def _rendered(self, vault: Vault, text: str, card: Card) -> str:
         uris = [_uri(vault, note) for note in self._built().notes if note.slug == card.note]
@@ -248,9 +298,49 @@ def _uri(vault: Vault, note: Note) -> str:
     return note.path.relative_to(vault.docs).as_posix()
 
 
+def _plain(card: Card, text: str) -> str:
+    """认出一题的字：自测是一句 Markdown，别的头一行之后是代码。"""
+    first, _, rest = text.partition("\n")
+    code = card.kind != ASKED and rest.strip()
+    return "\n\n".join(filter(None, (first, _fenced(rest, "python")))) if code else text
+
+
 def _question(card: Card) -> str:
+    if card.kind == RECITED:
+        _, _, about = card.text.partition("\n")
+        return "\n\n".join(filter(None, (f"写出 `{card.symbol}`。", about)))
+    if card.kind == CAUGHT:
+        return _broken(card)
     code = _fenced(card.code, "python") if card.code else ""
     return "\n\n".join(filter(None, (card.prompt, code))) or card.text
+
+
+def _broken(card: Card) -> str:
+    """改坏的一处排成改动：原来的一行、改成的一行。"""
+    told = card.text.partition("\n")[2].partition("\n哪个检验会红")[0].strip()
+    old = [f"- {line}" for line in _swapped(told, 1).removeprefix("去掉 ").splitlines()]
+    new = [f"+ {line}" for line in _swapped(told, 2).splitlines()] if "«" in told else []
+    diff = _fenced("\n".join([*old, *new]), "diff")
+    return f"`{card.symbol}` 改坏一处：\n\n{diff}\n哪个检验会红？"
+
+
+def _swapped(told: str, side: int) -> str:
+    """`«旧 → 新»` 只留一边；两个词碰到一起的，隔一格。"""
+    pieces = _SWAP.split(told)
+    kept = [piece for at, piece in enumerate(pieces) if at % 3 in (0, side)]
+    return re.sub(r"(?<=\w)\0(?=\w)", " ", "\0".join(filter(None, kept))).replace("\0", "")
+
+
+def _hinted(card: Card, hint: str) -> str:
+    """一步提示：自测的是 Markdown，别的是说到冒号的一句与代码。"""
+    if card.kind == RECITED:
+        said, _, code = hint.partition("：")
+        if said == "用到的名字":
+            return f"{said}：{'、'.join(f'`{name}`' for name in code.split('、'))}"
+        return f"{said}：\n\n{_fenced(code, 'python')}"
+    if card.kind == PRINTED:
+        return _fenced(hint, "text")
+    return hint
 
 
 def _answer(card: Card) -> str:
@@ -267,19 +357,14 @@ def _shown(card: Card) -> str:
         return _fenced(card.answer, "python")
     if card.kind == SHAPED:
         return f"`{card.answer}`"
+    if card.kind == CAUGHT:
+        return f"「{card.answer}」会红。"
     return _fenced(card.answer, "text") if card.kind == PRINTED else card.answer
 
 
 def _fenced(text: str, language: str) -> str:
     ticks = "`" * max(3, *(len(run) + 1 for run in _TICKS.findall(text)), 3)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}\n"
-
-
-def _closed(text: str) -> str:
-    """说了一半的话：切在代码、公式当中的，记号去掉。"""
-    for mark in "`$":
-        text = text.replace(mark, "") if text.count(mark) % 2 else text
-    return text
 
 
 def _text(wanted: Wanted, name: str) -> str:

@@ -18,6 +18,7 @@ K = TypeVar("K")
 ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
 ALIKE = 0.75  # 两句话像到这样，就是改过的同一题
 _LOOSE = re.compile(r"[\W_]+")
+_CHOICE = re.compile(r"^\d+\. (.*)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ class Card:
         """题面：先一句话，再是代码。"""
         return "\n\n".join(filter(None, (self.prompt, self.code))) or self.text
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """「哪个检验会红」里选得的各格，按编号。"""
+        return tuple(_CHOICE.findall(self.text)) if self.kind == CAUGHT else ()
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """一次作答判得怎样；`lines` 是给人看的话，第一行说对不对。"""
+    """一次作答判得怎样；`lines` 是给人看的话，第一行说对不对；`named` 是认出是哪个错的一句。"""
 
     right: bool
     lines: tuple[str, ...]
+    named: str = ""
 
 
 @dataclass(frozen=True)

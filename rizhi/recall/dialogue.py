@@ -3,14 +3,13 @@
 每个函数是一段对话：给出 `Want`，等送回他打的。答一张记一张，所以停在哪里都不丢。
 """
 
-from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from rizhi.errors import RizhiError
 from rizhi.recall import grade, log, report, session
-from rizhi.recall.cards import CAUGHT, PRINTED, RECITED, SHAPED, Card
+from rizhi.recall.cards import PRINTED, RECITED, Card
 from rizhi.recall.log import Event
 from rizhi.recall.session import Ask, Session
 from rizhi.vault import Vault, markdown_files
@@ -85,7 +84,11 @@ def review(
         if most is None and (yield from _settle_doubts(course, found)):
             found = begin()
         course.asks, course.latest, course.size = found.asks[:most], found.latest, _size(vault)
-        course.said += [*report.session_lines(found), *_missing(found)] if most is None else ()
+        course.said += (
+            [*report.session_lines(found), *report.missing_lines(vault, found)]
+            if most is None
+            else ()
+        )
         if not course.asks:
             return tuple(course.said)
         while (yield from _each(course)) and course.written:
@@ -100,14 +103,6 @@ def review(
             place = f"第 {course.at + 1} 张（共 {len(course.asks)} 张）" if course.asks else "这里"
             course.said.append(f"停在{place}；答过的都记下了，再来就从这里接着。")
     return tuple(course.said)
-
-
-def _missing(found: Session) -> list[str]:
-    """问过、此刻却没有算好的：源码改过了，`.rizhi/` 删了，或这台机器没有 torch。"""
-    gone = [found.states[name] for name in found.matched.gone]
-    count = Counter(state.kind for state in gone if state.kind in (SHAPED, RECITED, CAUGHT))
-    said = "、".join(f"{kind} {number} 张" for kind, number in count.items())
-    return [f"还没有算好的：{said}。rizhi drills 算好它们，缺什么库它会说。"] if said else []
 
 
 def _each(course: _Course) -> Generator[Want, str, bool]:

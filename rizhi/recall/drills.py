@@ -268,7 +268,7 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
 
 
 def _graded_choice(card: Card, said: str) -> Verdict:
-    titles = re.findall(r"^\d+\. (.*)$", card.text, re.M)
+    titles = card.choices
     chosen = titles[int(said) - 1] if said.isdecimal() and 0 < int(said) <= len(titles) else said
     right = chosen == card.answer
     return Verdict(right, ("对。",) if right else (f"不对：「{chosen}」照样是绿的。",))
@@ -318,8 +318,9 @@ def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.An
     more = [f"{len(calls)} 次调用里 {len(off)} 次不对。"] if len(off) > 1 else []
     seen = {at: playback.symptom(got.outcomes[at]) for at in off}
     known = (drill.symptoms or {}).get(playback.pattern(seen, range(len(calls))), "")
-    named = [f"与{_bug(known)}的症状一样。"] if known and not got.fault else []
-    return Verdict(False, (f"不对：{lines[0]}", *more, *named, *lines[len(off) or 1 :]))
+    named = f"与{_bug(known)}的症状一样。" if known and not got.fault else ""
+    told = (f"不对：{lines[0]}", *more, *filter(None, [named]), *lines[len(off) or 1 :])
+    return Verdict(False, told, named)
 
 
 def _which(call: Call) -> str:

@@ -1,6 +1,7 @@
 """判一次作答与给提示：种类 → 判它的函数；表里没有的自己评。"""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -9,6 +10,10 @@ from rizhi.recall.cards import CAUGHT, PRINTED, RECITED, SHAPED, Card, Verdict
 from rizhi.vault import Vault
 
 LONGEST = 64 * 1024  # 再长的不比了：没有哪一题要打这么多
+SHORTEST = 4  # 头一步不到这么几个字，等于没有说
+# Markdown 里切不开的：行内代码、公式、链接、一对记号；末了一项是别的一个字
+_WHOLE = re.compile(r"(?P<code>`[^`]+`)|`(`+).+?`\2|\$[^$]+\$|!?\[[^\]]*\]\([^)]*\)|\*\*.+?\*\*|.")
+_MARKUP = re.compile(r"\s*(```|~~~|\$\$|\||$)")  # 围栏、公式块与表：这几行不拿来提示
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,33 @@ def start(vault: Vault, card: Card) -> str:
 
 
 def _opening(answer: str) -> tuple[str, ...]:
-    """开头的一小段，再是头一行或一半。"""
-    first, _, rest = answer.strip().partition("\n")
-    whole = first if rest else first[: len(first) // 2]
-    shown = dict.fromkeys((first[: len(first) // 4], whole))
-    return tuple(f"{text}…" for text in shown if text)
+    """一段 Markdown 的开头：一小段，再是头一行或一半；切在代码当中的补上记号，别的不切开。"""
+    lines = [line for line in answer.splitlines() if not _MARKUP.match(line)]
+    pieces = [found[0] for found in _WHOLE.finditer(lines[0].strip())] if lines else []
+    return _steps(pieces, rest=len(lines) > 1)
+
+
+def _steps(pieces: Sequence[str], *, rest: bool) -> tuple[str, ...]:
+    size = sum(map(len, pieces))
+    little, more = _start(pieces, size // 4), _start(pieces, size if rest else size // 2)
+    dull = len(little) < SHORTEST <= len(more)
+    shown = dict.fromkeys(("" if dull else little, more))
+    return tuple(f"{text.rstrip()}…" for text in shown if text)
+
+
+def _start(pieces: Sequence[str], size: int) -> str:
+    """头 `size` 个字，末一块放不下就不要；头一块就放不下的，是代码就切开。"""
+    kept = ""
+    for piece in pieces:
+        if len(kept) + len(piece) > size:
+            code = not kept.strip() and _WHOLE.fullmatch(piece)
+            return (
+                f"{kept}{piece[: size - 1].rstrip()}`"
+                if code and code["code"] and size > 2
+                else kept
+            )
+        kept += piece
+    return kept
 
 
 def _printed(vault: Vault, card: Card, said: str) -> Verdict:
@@ -61,7 +88,9 @@ def _printed(vault: Vault, card: Card, said: str) -> Verdict:
 
 
 def _printed_hints(vault: Vault, card: Card) -> tuple[str, ...]:
-    return _opening(card.answer)
+    """打印出来的不是 Markdown：按字切。"""
+    first, *rest = card.answer.strip().splitlines()
+    return _steps(first, rest=bool(rest))
 
 
 _JUDGES: Mapping[str, Judge] = MappingProxyType(

@@ -1,10 +1,15 @@
 """一次复习排成给人看的行与 JSON；载入 FSRS 要十几毫秒，所以不在 output 里。"""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rizhi.recall.cards import CAUGHT, RECITED, SHAPED
 from rizhi.recall.schedule import State
 from rizhi.recall.session import Ask, Session
+from rizhi.vault import Vault
+
+_RUN = (SHAPED, RECITED, CAUGHT)  # 跑过片段才有的题
 
 
 def session_lines(session: Session) -> list[str]:
@@ -20,6 +25,19 @@ def session_lines(session: Session) -> list[str]:
     why = f"（{moved} 张因代码改了）" if moved else ""
     tail = f"；另有 {later} 张到期的，明天起慢慢来" if later > 0 else ""
     return [f"{len(session.asks)} 张：到期的 {old}{why}，新的 {new}{tail}。"]
+
+
+def missing_lines(vault: Vault, session: Session) -> list[str]:
+    """问过、此刻却没有算好的：源码改过了，`.rizhi/` 删了，或没有 torch；从没有算过的也说。"""
+    states, matched = session.states, session.matched
+    count = Counter(states[name].kind for name in matched.gone if states[name].kind in _RUN)
+    said = "、".join(f"{kind} {number} 张" for kind, number in count.items())
+    if said:
+        return [f"还没有算好的：{said}。rizhi drills 算好它们，缺什么库它会说。"]
+    kinds = {card.kind for card in (*matched.found.values(), *matched.new)}
+    if not kinds or kinds.intersection(_RUN) or not vault.source:
+        return []
+    return ["默写、形状与「哪个检验会红」要先算好才问：rizhi drills，头一次要几分钟。"]
 
 
 def doubtful_lines(session: Session) -> list[str]:

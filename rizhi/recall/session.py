@@ -1,6 +1,7 @@
 """一次复习：今天要答哪几张，答一张记一张。"""
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -50,7 +51,9 @@ def begin(
     note: str = "",
     notes: "Iterable[Note] | None" = None,
 ) -> Session:
-    """排出今天要答的；`note` 只问那一篇的，到不到期都问；`notes` 是已经读好的笔记。
+    """排出今天要答的；`note` 只问那一篇的，问过的到不到期都问；`notes` 是已经读好的笔记。
+
+    一篇的题可以有几十道，所以新的照样有上限；但别处欠着多少、添了多少，不妨碍这一篇。
 
     异常：日志读不到，或模板排不出来，抛 RizhiError。
     """
@@ -64,7 +67,8 @@ def begin(
     if note:
         wanted = [s for s in here.values() if matched.found[s.card].note == note and not s.asleep]
         listed = sorted((s for s in wanted if s.last != today), key=lambda s: s.card)
-        left = len(matched.new)
+        begun = sum(s.born == today for s in wanted)
+        left = max(fresh - begun, 0)
     else:
         listed, left = schedule.share(here, today, limit, fresh)
     added = [card for card in matched.new if not note or card.note == note][:left]
@@ -77,11 +81,21 @@ def begin(
 
 
 def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
-    """各种题，按笔记的次序；`listed` 是已经读好的笔记。"""
+    """各种题，按笔记的次序，一篇里各种轮着来；`listed` 是已经读好的笔记。
+
+    一天只添几张新的：一种问完再问下一种，默写要等一个多月。
+    """
     noted = recorded.gather(vault, listed)
     made = [*cards.made(vault, noted), *shapes.cards(vault, noted), *_drilled(vault)]
     order = {one.slug: number for number, one in enumerate(noted)}
-    return sorted((card for card in made if card.note in order), key=lambda c: order[c.note])
+    seen = Counter[tuple[str, str]]()
+    placed = []
+    for card in made:
+        if card.note in order:
+            kind = (card.note, card.kind)
+            placed.append(((order[card.note], seen[kind]), card))
+            seen[kind] += 1
+    return [card for _, card in sorted(placed, key=lambda one: one[0])]
 
 
 def _drilled(vault: Vault) -> list[Card]:

@@ -38,13 +38,31 @@ CODE = {
     "note": {"slug": "rope", "title": "旋转", "url": "../notes/attention/rope.html"},
     "html": "<p>写出 <code>double</code>。</p>",
     "input": "code",
-    "start": "def double(x):",
+    "choices": [],
+    "changed": [],
     "rows": 2,
     "new": True,
     "hints": True,
     "days": [1, 1, 2, 8],
 }
+CHOICE = CODE | {
+    "key": "1" * 16,
+    "kind": "哪个检验会红",
+    "html": "<p>哪个检验会红？</p>",
+    "input": "choice",
+    "choices": ["检验 一", "检验 二"],
+    "changed": ["llm.a:f 改了，答完看改在哪里。"],
+}
+OLDS = [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]
+DOUBT = {
+    "key": "2" * 16,
+    "kind": "自测",
+    "note": CODE["note"],
+    "html": "<p>新的字</p>",
+    "olds": OLDS,
+}
 SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
+           "doubts": [], "fresh": 0, "missing": ["先 rizhi drills。"],
            "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
 
 
@@ -167,11 +185,17 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
         wanted = route.request.post_data_json
         right = wanted.get("said", "").endswith("return x * 2")
         said.append(f"{action} {wanted.get('said', '')}".strip())
-        lines = ["对。"] if right else ["不对。double 的第 1 次调用：你得到 1，应是 2。"]
+        lines = ["对。"] if right else ["不对。你得到 1，应是 2。", "与写成「+」的症状一样。"]
         answers = {
             "review": SESSION,
+            "review-start": {"start": "def double(x):"},
             "review-hint": {"html": "<p>用到 x</p>", "more": False},
-            "review-try": {"right": right, "lines": lines, **({"html": "答"} if right else {})},
+            "review-try": {
+                "right": right,
+                "lines": lines,
+                "named": lines[-1],
+                **({"html": "答"} if right else {}),
+            },
             "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
         }
         route.fulfill(json=answers[action])
@@ -180,6 +204,7 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
     _open(page, served)
     box = page.get_by_role("textbox", name="你的答案")
     expect(box).to_be_focused()
+    expect(box).to_have_value("def double(x):")
     box.press("End")
     page.keyboard.press("Enter")
     page.keyboard.type("if x: # 一句\nreturn 1")
@@ -188,6 +213,8 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
     expect(page.get_by_role("button", name="交答案")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".rz-verdict")).to_contain_text("你得到 1，应是 2")
+    read = page.locator(".rz-verdict").get_by_role("link", name="去读「旋转」")
+    assert (read.get_attribute("href") or "").endswith("attention/rope.html")
     expect(page.locator(".rz-grade")).to_have_count(0)  # 答错不算，还能再交
     page.reload()
     assert box.input_value().endswith("return 1")  # 没交的也还在
@@ -195,15 +222,61 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
     page.keyboard.press("h")
     expect(page.locator(".rz-hint")).to_have_text("用到 x")
     expect(page.get_by_role("button", name="提示")).to_have_count(0)
+    page.get_by_role("button", name="从头写").click()
+    expect(box).to_have_value("def double(x):")
     box.fill("def double(x):\n    return x * 2")
     box.press("Control+Enter")
     expect(page.locator(".rz-grade")).to_have_count(4)
     expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力 明天")  # 用过提示
     page.keyboard.press("Enter")
-    expect(page.get_by_role("region", name="收尾")).to_contain_text("答了 1 张")
+    expect(page.get_by_role("region", name="收尾")).to_contain_text("先 rizhi drills。")
     assert said[-1] == "review-grade" and said[-2].startswith("review-try def double")
     kept = page.evaluate("Object.keys(localStorage)")
     assert not [name for name in kept if "rizhi" in name]  # 交过的草稿不留
+
+
+def test_in_doubt_it_asks_first_and_a_check_is_chosen_by_its_number(
+    served: Served, browser: Browser
+) -> None:
+    said: list[object] = []
+    session = SESSION | {"cards": [CHOICE], "doubts": [DOUBT]}
+
+    def reply(route: Route) -> None:
+        action, wanted = route.request.url.rpartition("/")[2], route.request.post_data_json
+        if action == "review-settle":
+            session["doubts"] = []
+        said.extend(wanted[name] for name in ("same", "said") if name in wanted)
+        right = wanted.get("said") == "2"
+        answers = {
+            "review": session,
+            "review-settle": {"said": "记下了：是一道新题。"},
+            "review-try": {"right": right, "lines": ["对。" if right else "不对。"], "html": "答"},
+        }
+        route.fulfill(json=answers[action])
+
+    with _screen(browser, 390, "dark") as page:
+        page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), reply)
+        _open(page, served)
+        card = page.get_by_role("region", name="是不是同一题")
+        expect(card).to_contain_text("旧的字")
+        assert page.evaluate(RUN) == []
+        page.keyboard.press("l")
+        page.get_by_role("radiogroup", name="哪个检验会红").wait_for()
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        page.get_by_role("button", name="不是").click()
+        expect(card).to_contain_text("更旧的")
+        page.keyboard.press("n")
+        expect(page.get_by_role("status").first).to_contain_text("是一道新题")
+        expect(page.locator(".rz-card")).to_contain_text("llm.a:f 改了")
+        assert page.evaluate(RUN) == []
+        page.keyboard.press("1")
+        page.keyboard.press("Enter")
+        expect(page.locator(".rz-verdict")).to_have_text("不对。")
+        page.get_by_role("radio", name="检验 二").check()
+        page.get_by_role("button", name="交答案").click()
+        expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+        assert said == [None, "1", "2"]
 
 
 def test_two_tabs_and_a_server_that_is_gone(served: Served, vault: Vault, browser: Browser) -> None:

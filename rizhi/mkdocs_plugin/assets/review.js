@@ -3,14 +3,14 @@
 (() => {
   const { act, button, make, url } = rizhiLive;
   const PAGE = "review/index.html";
-  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [card]}
+  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的]}
   const GRADES = ["忘了", "吃力", "记得", "容易"];
   const FORGOT = 1;
   const HARD = 2;
   const GOOD = 3;
   const KEYS = [
-    ["空格、Enter", "看答案；写了答案就是交答案；看过之后是「记得」"],
-    ["1 2 3 4", "忘了、吃力、记得、容易"],
+    ["空格、Enter", "看答案；写了答案就是交答案；看过之后是框着的那一个"],
+    ["1 2 3 4", "忘了、吃力、记得、容易；选答案的题是选第几个"],
     ["h", "提示"],
     ["u", "撤回上一张"],
     ["s", "跳过这一张"],
@@ -50,7 +50,7 @@
     const main = make("div", { className: "rz-main" });
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
-    let found, queue, card, phase, hinted, tries, passed;
+    let found, doubts, queue, card, phase, hinted, tries, passed;
     let busy = false;
 
     function kept() {
@@ -86,12 +86,14 @@
 
     async function begin(first = null, told = "") {
       const answer = await ask("review", {});
+      if (!answer && !found) stage.replaceChildren();
       if (!answer) return;
       found = answer;
       const { skipped } = kept();
       queue = found.cards.filter((one) => !skipped.includes(one.key) || one.key === first);
       queue.sort((a, b) => (b.key === first) - (a.key === first));
-      passed = found.cards.length - queue.length;
+      doubts = found.doubts.filter((one) => !skipped.includes(one.key));
+      passed = found.cards.length - queue.length + found.doubts.length - doubts.length;
       warn();
       say(told);
       next();
@@ -101,27 +103,69 @@
       [card] = queue;
       hinted = 0;
       tries = [];
-      if (card) open();
+      if (doubts.length) doubt(doubts[0], 0);
+      else if (card) open();
       else finish();
     }
 
     // ---- 画一张 ----
     function open() {
       phase = "asked";
-      const about = make("p", { className: "rz-about" }, link(card.note.title, ""), ` · ${card.kind}`, card.new ? " · 新的" : "");
-      about.querySelector("a").href = card.note.url;
       const asked = html("rz-asked", card.html);
       asked.id = "rz-asked";
-      const place = make("section", { className: "rz-card", tabIndex: -1 }, about, asked);
-      place.setAttribute("aria-label", "题");
+      const changed = card.changed.map((textContent) => make("p", { className: "rz-moved", textContent }));
+      const place = make("section", { className: "rz-card", tabIndex: -1, ariaLabel: "题" }, about(card, card.new ? " · 新的" : ""), ...changed, asked);
       place.dataset.card = card.key;
-      if (card.input) place.append(writing());
+      const written = card.input === "code" ? drafted() : "";
+      if (card.input === "choice") place.append(choosing());
+      else if (card.input) place.append(writing(written));
       stage.replaceChildren(progress(), place);
       rizhiTypeset(place);
       offer();
       const box = place.querySelector(".rz-write-in");
       const typing = box && matchMedia("(hover: hover)").matches;
       (typing ? box : place).focus({ preventScroll: !typing });
+      if (written === undefined) begun(box);
+    }
+
+    function about({ note: from, kind }, more = "") {
+      return make("p", { className: "rz-about" }, make("a", { href: from.url, textContent: from.title }), ` · ${kind}${more}`);
+    }
+
+    // 默写的起始代码：问到了才要；已经打了字的不盖掉
+    async function begun(box) {
+      const answer = await ask("review-start", { card: card.key });
+      if (!answer || !box.isConnected || box.value) return;
+      box.value = answer.start;
+      box.rows = answer.start.split("\n").length + 1;
+      const hole = answer.start.match(/^( *)\.\.\.(?=\s|$)/m);
+      const at = hole && hole.index + hole[1].length;
+      if (hole) box.setSelectionRange(at, at + 3); // 选中 `...`，一打字就换掉
+    }
+
+    // 说不准是不是同一题：笔记改了字，与从前问过的像，又不够像
+    function doubt(one, at) {
+      phase = "doubt";
+      const old = one.olds[at];
+      const title = make("p", { className: "rz-moved", textContent: "这一题像是改过的。是同一题吗？是的话接着原来的历史。" });
+      const named = (text, content) => make("div", { className: "rz-then" }, make("h2", { textContent: text }), html("", content));
+      const place = make("section", { className: "rz-card", tabIndex: -1, ariaLabel: "是不是同一题" }, about(one), title, named("原来", old.html), named("现在", one.html));
+      const settle = async (same) => {
+        const answer = await ask("review-settle", { card: one.key, same });
+        if (answer) await begin(null, answer.said);
+      };
+      DOUBT.y = () => settle(old.id);
+      DOUBT.n = () => (at + 1 < one.olds.length ? doubt(one, at + 1) : settle(null));
+      DOUBT.l = () => {
+        pass(one, "以后再说，下次还问。");
+        doubts.shift();
+        next();
+      };
+      main.replaceChildren(keyed("rz-do", "同一题", "y", DOUBT.y), keyed("rz-do", "不是", "n", DOUBT.n), keyed("rz-do", "以后再说", "l", DOUBT.l));
+      side.replaceChildren();
+      stage.replaceChildren(place);
+      rizhiTypeset(place);
+      place.focus({ preventScroll: true });
     }
 
     function progress() {
@@ -134,12 +178,23 @@
       return make("div", { className: "rz-progress" }, make("p", {}, at, make("span", { textContent: `还有${text}` })), bar);
     }
 
-    function writing() {
+    function choosing() {
+      const ours = card.choices.map((title, at) => {
+        const made = make("input", { type: "radio", name: "rz-choice", value: `${at + 1}` });
+        return make("label", {}, made, make("kbd", { textContent: `${at + 1}`, ariaHidden: "true" }), make("span", { textContent: title }));
+      });
+      const made = make("div", { className: "rz-choices" }, ...ours);
+      made.setAttribute("role", "radiogroup");
+      made.setAttribute("aria-label", "哪个检验会红");
+      return made;
+    }
+
+    function writing(text) {
       const lines = card.input === "lines" && card.rows > 1;
       const tag = card.input === "code" || lines ? "textarea" : "input";
       const box = make(tag, {
         className: "rz-write-in",
-        value: drafted() ?? card.start,
+        value: (card.input === "code" ? text : drafted()) ?? "",
         spellcheck: false,
         autocomplete: "off",
         autocapitalize: "off",
@@ -147,7 +202,8 @@
         placeholder: lines ? `${card.rows} 行` : "",
       });
       box.setAttribute("aria-describedby", "rz-asked");
-      if (tag === "textarea") box.rows = Math.max(card.rows + (card.input === "code" ? 2 : 0), 2);
+      if (tag === "textarea") box.rows = Math.max(card.input === "code" ? box.value.split("\n").length + 1 : card.rows, 2);
+      box.dataset.input = card.input;
       const ours = card;
       box.addEventListener("input", () => {
         localStorage.setItem(draft(ours), JSON.stringify({ day: found.day, text: box.value }));
@@ -166,7 +222,7 @@
       main.replaceChildren();
       side.replaceChildren();
       if (phase === "asked" && card.input) {
-        main.append(keyed("rz-do rz-first", "交答案", card.input === "line" ? "Enter" : "Ctrl+Enter", submit));
+        main.append(keyed("rz-do rz-first", "交答案", ["line", "choice"].includes(card.input) ? "Enter" : "Ctrl+Enter", submit));
         main.append(keyed("rz-do", "看答案", "", show, "算忘了"));
       } else if (phase === "asked") main.append(keyed("rz-do rz-first", "看答案", "Space", show));
       else {
@@ -176,6 +232,7 @@
         }
       }
       if (phase === "asked" && card.hints) side.append(keyed("rz-aside", "提示", "h", hint));
+      if (phase === "asked" && card.input === "code") side.append(button("rz-aside", "从头写", null, afresh));
       side.append(keyed("rz-aside", "跳过", "s", skip));
       const undo = keyed("rz-aside", "撤回", "u", takeBack);
       undo.disabled = !kept().undo.length;
@@ -187,24 +244,37 @@
     const usual = () => (grades().length === 1 ? FORGOT : card.input && (hinted || tries.length) ? HARD : GOOD);
 
     // ---- 做一件 ----
-    const written = () => stage.querySelector(".rz-write-in")?.value ?? "";
+    const written = () => stage.querySelector(".rz-write-in, .rz-choices :checked")?.value ?? "";
 
     async function submit() {
+      if (busy) return;
       const said = written();
-      if (!said.trim()) return show();
+      if (!said.trim()) return card.input === "choice" ? undefined : show();
+      if (card.input === "code") verdict({ lines: ["在判：重放各次调用，再跑检验……"] });
       const answer = await ask("review-try", { card: card.key, said });
-      if (!answer) return;
+      if (!answer) return stage.querySelector(".rz-verdict:not([data-right])")?.remove();
       verdict(answer);
-      if (!answer.right) tries.push(said);
+      if (!answer.right) tries.push(card.choices[said - 1] ?? said);
       if (answer.right) reveal("right", answer.html);
     }
 
-    function verdict({ right, lines }) {
+    function verdict({ right, lines, named }) {
       stage.querySelector(".rz-verdict")?.remove();
-      const told = lines.map((textContent) => make("p", { textContent }));
+      const told = lines.map((textContent) => make("p", { textContent }, ...(textContent === named ? [" ", make("a", { href: card.note.url, textContent: `去读「${card.note.title}」` })] : [])));
       const made = make("div", { className: "rz-verdict", role: "status" }, ...told);
-      made.dataset.right = right;
-      stage.querySelector(".rz-write-in").after(made);
+      if (right !== undefined) made.dataset.right = right;
+      stage.querySelector(".rz-write-in, .rz-choices").after(made);
+    }
+
+    // 换上起始代码；Ctrl-Z 退得回
+    async function afresh() {
+      const answer = await ask("review-start", { card: card.key });
+      const box = stage.querySelector(".rz-write-in");
+      if (!answer || !box) return;
+      stage.querySelector(".rz-verdict")?.remove();
+      box.focus();
+      box.select();
+      document.execCommand("insertText", false, answer.start);
     }
 
     async function show() {
@@ -225,6 +295,7 @@
       const box = place.querySelector(".rz-write-in");
       if (box?.value) box.readOnly = true;
       else box?.remove();
+      for (const one of place.querySelectorAll(".rz-choices input")) one.disabled = true;
       rizhiTypeset(answer);
       offer();
       answer.focus({ preventScroll: true });
@@ -261,12 +332,16 @@
     }
 
     function skip() {
-      const old = kept();
-      keep({ ...old, skipped: [...old.skipped, card.key] });
-      say("跳过了，这一场最后可以再看。");
+      pass(card, "跳过了，这一场最后可以再看。");
       queue.shift();
-      passed += 1;
       next();
+    }
+
+    function pass({ key }, told) {
+      const old = kept();
+      keep({ ...old, skipped: [...old.skipped, key] });
+      say(told);
+      passed += 1;
     }
 
     async function takeBack() {
@@ -291,13 +366,16 @@
 
     // ---- 收尾 ----
     function finish() {
-      const { done, forgot, tomorrow, later, empty } = found;
+      phase = "done";
+      const { done, forgot, tomorrow, later, fresh, empty } = found;
       const lines = [];
       if (empty) lines.push("还没有题：在笔记的自测里写 ??? question。");
       else if (done) lines.push(`今天答了 ${done} 张，忘了 ${forgot} 张；明天到期 ${tomorrow} 张。`);
       else lines.push(`${note ? "这一篇今天" : "今天"}没有要复习的；明天到期 ${tomorrow} 张。`);
       if (!note && later > 0) lines.push(`另有 ${later} 张到期的，明天起慢慢来。`);
+      if (fresh > 0) lines.push(`这一篇还有 ${fresh} 张新的，一天添几张，明天接着。`);
       if (passed) lines.push(`跳过了 ${passed} 张。`);
+      lines.push(...found.missing);
       const title = make("p", { className: "rz-done", textContent: done && !passed ? "做完了。" : "" });
       const told = lines.map((textContent) => make("p", { textContent }));
       const place = make("section", { className: "rz-card", tabIndex: -1, ariaLabel: "收尾" }, ...(done && !passed ? [title] : []), ...told);
@@ -335,7 +413,7 @@
     }
 
     function pressed(event) {
-      if (!card && event.key !== "u") return;
+      if (!found) return;
       const { target, key } = event;
       if (document.querySelector("dialog[open], #__search:checked")) return;
       if (target.matches(".rz-write-in")) {
@@ -345,8 +423,10 @@
         if (!target.readOnly || key === "Escape") return;
       }
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      if (target.closest("input:not([readonly]), select, [contenteditable]")) return;
-      const go = (key === " " || key === "Enter") && !target.closest("a, button, summary") ? proceed : DOES[key];
+      if (target.closest("input:not([readonly], [type=radio]), select, [contenteditable]")) return;
+      if (key === " " && target.type === "radio") return;
+      const forth = (key === " " || key === "Enter") && !target.closest("a, button, summary");
+      const go = phase === "doubt" ? DOUBT[key] : phase === "done" ? key === "u" && takeBack : forth ? proceed : DOES[key];
       if (!go) return;
       event.preventDefault();
       event.stopPropagation();
@@ -354,10 +434,21 @@
     }
 
     const proceed = () => (phase !== "asked" ? rate(usual()) : card.input ? submit() : show());
+    // 数字键：题还问着是选第几个，看过答案是评分
+    function number(which) {
+      if (phase !== "asked") return rate(which);
+      const one = stage.querySelector(`.rz-choices input[value="${which}"]`);
+      if (!one) return;
+      one.checked = true;
+      one.focus();
+    }
+
+    const DOUBT = {};
     const DOES = { h: hint, s: skip, u: takeBack, "?": help };
-    for (const grade of [1, 2, 3, 4]) DOES[grade] = () => rate(grade);
+    for (let which = 1; which <= 9; which += 1) DOES[which] = () => number(which);
 
     document.addEventListener("keydown", pressed, true);
+    stage.append(make("p", { className: "rz-moved", textContent: "在排今天的题……" }));
     shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, main, foot));
     begin();
   }

@@ -14,8 +14,8 @@ from rizhi.errors import RizhiError
 from rizhi.mkdocs_plugin import live_review
 from rizhi.mkdocs_plugin.live_review import Built, Review
 from rizhi.page import read_notes
-from rizhi.recall import log, schedule, session
-from rizhi.recall.cards import ASKED, PRINTED, Card
+from rizhi.recall import changed, drills, log, schedule, session
+from rizhi.recall.cards import ASKED, CAUGHT, PRINTED, RECITED, Card, Verdict
 from rizhi.vault import Vault, today
 from tests.conftest import Site
 
@@ -127,11 +127,107 @@ def test_a_wrong_answer_gives_nothing_away_and_costs_nothing(
     assert review.fields["attempt"] == "1\n3.0"
 
 
-def test_a_hint_cut_within_code_shows_no_stray_mark(page: Page) -> None:
-    _write(page.vault, "mask", ("形状？", "`(B, H, T, S)` 与 `(B, 1, 1, S)` 都可以。"))
+def test_what_changed_in_the_code_is_told_before_and_shown_after(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page("review-grade", card=page.first, grade=3)
+    (name,) = _states(page.vault)
+    moved = changed.Changed("llm.model:mask", ("-return a", "+return b"))
+    monkeypatch.setattr(changed, "find", lambda *_: {name: (moved,)})
+    monkeypatch.setattr(live_review, "today", lambda _: date(2100, 1, 1))
+    card = page("review")["cards"][0]
+    assert card["changed"] == ["llm.model:mask 改了，答完看改在哪里。"]
+    assert "return" not in json.dumps(card)
+    shown = page("review-show", card=card["key"])["html"]
+    assert "`llm.model:mask` 改在：\n\n```diff\n-return a\n+return b\n```" in shown
+
+
+def test_a_function_is_written_from_its_start_and_a_known_bug_is_named(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recited = Card("rope", RECITED, "llm.a:f\n加倍。", "def f(x): return 2 * x\n", "x:1", "llm.a:f")
+    monkeypatch.setattr(session, "deck", lambda *_: [recited])
+    monkeypatch.setattr(drills, "start", lambda *_: "def f(x): ...")
+    monkeypatch.setattr(drills, "hints", lambda *_: ("用到的名字：F.pad、.view", "第一行：a = 1"))
+    told = Verdict(False, ("不对：差。", "与写成「+」的症状一样。"), "与写成「+」的症状一样。")
+    monkeypatch.setattr(drills, "grade", lambda *_: told)
+    (card,) = page("review")["cards"]
+    key = card["key"]
+    assert card["input"] == "code" and card["hints"] and "2 * x" not in json.dumps(card)
+    assert card["html"].startswith("<p>写出 `llm.a:f`。\n\n加倍。")
+    assert page("review-start", card=key) == {"start": "def f(x): ..."}
+    assert "`F.pad`、`.view`" in page("review-hint", card=key, number=0)["html"]
+    assert "第一行：\n\n```python\na = 1" in page("review-hint", card=key, number=1)["html"]
+    answer = page("review-try", card=key, said="def f(x): return x")
+    assert answer == {"right": False, "lines": list(told.lines), "named": told.named}
+
+
+@pytest.mark.parametrize(
+    ("text", "diff"),
+    [
+        ("a «* → /» b", "- a * b\n+ a / b"),
+        ("« → not»manual or x", "- manual or x\n+ not manual or x"),
+        ("wide = x«.float() → »", "- wide = x.float()\n+ wide = x"),
+        ("去掉 q = norm(q)", "- q = norm(q)"),
+    ],
+)
+def test_which_check_catches_it_shows_the_change_and_is_chosen(
+    page: Page, monkeypatch: pytest.MonkeyPatch, text: str, diff: str
+) -> None:
+    asked = f"llm.a:f 改坏一处：\n    {text}\n哪个检验会红？\n1. 检验 a\n2. 检验 b"
+    caught = Card("rope", CAUGHT, asked, "检验 b", "x:1", "llm.a:f")
+    monkeypatch.setattr(session, "deck", lambda *_: [caught])
+    (card,) = page("review")["cards"]
+    assert (card["input"], card["choices"]) == ("choice", ["检验 a", "检验 b"])
+    assert f"```diff\n{diff}\n```" in card["html"] and "检验 b" not in card["html"]
+    assert not page("review-try", card=card["key"], said="1")["right"]
+    right = page("review-try", card=card["key"], said="2")
+    assert right["right"] and "「检验 b」会红。" in right["html"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_in_doubt_the_page_asks_and_what_is_said_is_kept(page: Page, same: bool) -> None:
+    whole = "转的是谁，为什么 v 不转，为什么 k 要转？"
+    _write(page.vault, "rope", (whole, "答"))
     page.rebuild()
-    hint = page("review-hint", card=page.first, number=0)
-    assert hint["html"].startswith("<p>(B, H, ") and hint["more"]
+    key = page("review", note="rope")["cards"][0]["key"]
+    page("review-grade", card=key, grade=3)
+    halves = ("转的是谁，为什么 v 不转？", "里为什么 v 不转，为什么 k 要转？")
+    _write(page.vault, "rope", *((half, "答") for half in halves))
+    page.rebuild()
+    first, second = page("review")["doubts"]
+    (old,) = first["olds"]
+    assert whole in old["html"] and halves[0] in first["html"]
+    assert page("review", note="mask")["doubts"] == []
+    with pytest.raises(RizhiError, match="same 应是"):
+        page("review-settle", card=first["key"], same="没有")
+    said = page("review-settle", card=first["key"], same=old["id"] if same else None)["said"]
+    assert said.startswith("记下了：是同一题" if same else "记下了：是一道新题")
+    assert "刚才在别处说过" in page("review-settle", card=first["key"], same=None)["stale"]
+    states = {state.text: state.reviews for state in _states(page.vault).values()}
+    assert states[halves[0]] == (1 if same else 0)
+    assert second["key"] not in [doubt["key"] for doubt in page("review")["doubts"]]
+
+
+def test_a_long_note_gives_its_new_ones_a_few_a_day(page: Page) -> None:
+    _write(page.vault, "rope", *((f"{n} 乘以 {n} 等于几？", "答") for n in range(8)))
+    page.rebuild()
+    for left in range(5, 0, -1):
+        found = page("review", note="rope")
+        assert (len(found["cards"]), found["fresh"]) == (left, 3)
+        page("review-grade", card=found["cards"][0]["key"], grade=3, note="rope")
+    assert page("review", note="rope")["cards"] == []
+    assert page("review", note="mask")["cards"]  # 别的一篇不受它妨碍
+
+
+def test_drills_not_made_yet_are_told_and_hold_nothing_up(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = page("review")
+    assert len(found["cards"]) == 3 and "rizhi drills" in found["missing"][0]
+    recited = Card("rope", RECITED, "llm.a:f", "def f(): ...\n", "x:1", "llm.a:f")
+    monkeypatch.setattr(session, "deck", lambda *_: [recited])
+    assert page("review")["missing"] == []
 
 
 def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:

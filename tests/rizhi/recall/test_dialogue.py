@@ -106,6 +106,23 @@ def test_a_hint_lowers_the_default_and_comes_step_by_step(vault: Vault, play: Pl
     assert "没有更多的提示了；空着回车看答案。" in said
 
 
+@pytest.mark.parametrize(
+    ("answer", "steps"),
+    [
+        ("看得见的是 True，挡住的是 False。", ("看得见的是…", "看得见的是 True，…")),
+        ("`(B, H, T, S)` 与 `(B, 1, 1, S)` 都可以。", ("`(B, H,`…", "`(B, H, T, S)` 与…")),
+        ("令 $h = \\mathrm{LN}$，一步步看。\n\n再往下。", ("令 $h = \\mathrm{LN}$，一步步看。…",)),
+        ("```python\nx = x.unsqueeze(1)\n```\n", ("x =…", "x = x.uns…")),
+        ("$$\na\n$$", ()),
+        ("见[旋转](rope.md)。", ("见…",)),
+    ],
+)
+def test_a_hint_never_cuts_within_code_maths_or_a_link(
+    vault: Vault, answer: str, steps: tuple[str, ...]
+) -> None:
+    assert grade.hints(vault, Card("rope", ASKED, "问", answer, "x:1")) == steps
+
+
 def test_the_answer_can_be_written_in_the_editor(vault: Vault, play: Play) -> None:
     said = play([typed(1)], ["e", "", "e", "1 [1]\n尾 1\n\n", "\r"])
     assert "编辑器里没有存下答案。" in said and reviews(vault) == [(3, "")]

@@ -175,7 +175,9 @@ def test_after_the_note_is_edited_the_card_is_the_same(
 
 def test_one_note_only_and_its_name_must_exist(vault: Vault, rz: Run, asked: list[str]) -> None:
     assert "没有笔记 ropes" in rz("review", "--note", "ropes").stderr
-    result = rz("review", "--note", "rope", input="\r3" * 8)
+    short = rz("review", "--note", "rope", input="q")
+    assert "5 张：到期的 0，新的 5。" in short.stdout  # 一篇也不一次全添上
+    result = rz("review", "--note", "rope", "--new", "20", input="\r3" * 8)
     assert "答了 8 张" in result.stdout
 
 
