@@ -1,11 +1,9 @@
 """约定的每一条规则：一个函数，看一眼知识库，说出哪里不对、怎么改。"""
 
 import ast
-import io
 import json
 import os
 import re
-import tokenize
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -24,12 +22,12 @@ from rizhi import deadlinks, links, notes
 from rizhi import template as templates
 from rizhi.dangers import dangers, in_notebook
 from rizhi.entries import Misfit, is_page, misfits, shown
-from rizhi.errors import Problem, RizhiError
+from rizhi.errors import Problem, RizhiError, cut
 from rizhi.journal import todo
 from rizhi.journal.day import GOALS, Day, read_days
 from rizhi.journal.lint import Lack, lacking
 from rizhi.markdown import Link, NearMiss, near_misses
-from rizhi.markdown.outline import Fence, Part, fences, questions, sections
+from rizhi.markdown.outline import Fence, Part, fence_lines, fences, questions, sections
 from rizhi.page import Note, Page, load, read_notes, read_weeks
 from rizhi.recall import log
 from rizhi.snippets import cells, record
@@ -145,7 +143,7 @@ class Scene:
     @cached_property
     def finished(self) -> list[Note]:
         """读得出、不是草稿的笔记。"""
-        return [note for note in self.notes if not note.draft and note.text]
+        return [note for note in self.notes if note.finished]
 
     @cached_property
     def checked(self) -> list[Path]:
@@ -480,9 +478,9 @@ def brief_stands(scene: Scene) -> Findings:
 @_rule("R401")
 def snippets_checked(scene: Scene) -> Findings:
     owned = {module_of(note.slug) for note in scene.notes}
-    for fence in (fence for note in scene.notes for fence in fences(note.document)):
-        if fence.lang.lower() == "snippet":  # 合并过来的正文，还嵌着原来的片段
-            owned |= {line.partition(":")[0].strip() for _, line in fence.lines}
+    for note in scene.notes:  # 合并过来的正文，还嵌着原来的片段
+        lines = fence_lines(note.document, "snippet")
+        owned |= {line.partition(":")[0].strip() for _, line in lines}
     for path in snippet_files(scene.vault):
         if path.stem not in owned:
             yield path, 1, "没有一篇笔记用它", "写出同名的笔记"
@@ -595,8 +593,7 @@ def _spelling(miss: NearMiss, text: str) -> tuple[str, str]:
 
 
 def _cut(text: str) -> str:
-    line = text.partition("\n")[0].strip()
-    return f"{line[:30]}…" if len(line) > 30 else line
+    return cut(text.partition("\n")[0].strip(), 30)
 
 
 def _doubled(scene: Scene) -> Iterator[tuple[Day, Path]]:
@@ -689,13 +686,12 @@ def _resolve(scene: Scene, lang: str, name: str) -> None:
 def _flow_targets(scene: Scene, page: Page) -> Iterator[tuple[int, str]]:
     """`flow` 围栏的数据里链接到的文件，与围栏里写着它的那一行；没有数据的由 R105 与 R402 说。"""
     paths = {path.stem: path for path in snippet_files(scene.vault)} if "flow" in page.text else {}
-    for fence in fences(page.document) if paths else ():
-        for at, name in fence.lines if fence.lang.lower() == "flow" else ():
-            module, _, title = (part.strip() for part in name.partition(":"))
-            recorded = record.load(scene.vault, paths[module]).record if module in paths else None
-            for link in read_links(recorded, title).values():
-                if target := links.resolve(str(page.path.parent), link):
-                    yield at, target
+    for at, name in fence_lines(page.document, "flow") if paths else ():
+        module, _, title = (part.strip() for part in name.partition(":"))
+        recorded = record.load(scene.vault, paths[module]).record if module in paths else None
+        for link in read_links(recorded, title).values():
+            if target := links.resolve(str(page.path.parent), link):
+                yield at, target
 
 
 def _headings(note: Note, parts: list[Part], wanted: tuple[str, ...]) -> Findings:
@@ -742,9 +738,8 @@ def _comments(parsed: cells.Snippet) -> Iterator[tuple[int, str]]:
         if cell.kind != "code":
             yield cell.line, cell.source
             continue
-        tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
-        comments = (token for token in tokens if token.type == tokenize.COMMENT)
-        yield from ((cell.line + token.start[0] - 1, token.string) for token in comments)
+        comments = cells.comments(cell.source)
+        yield from ((cell.line + comment.start[0] - 1, comment.string) for comment in comments)
 
 
 def _readable(scene: Scene) -> Iterator[tuple[Path, cells.Snippet]]:

@@ -321,7 +321,7 @@ def todo(vault: Vault, everything: bool, stale: int | None, as_json: bool) -> No
     today = today_of(vault)
     known = writing.history(vault)
     for line in known.unread:
-        _warn(f"{line}（跳过这一页）")
+        _warn(line)
     lives = [life.as_of(today) for life in known.lives]
     paths = {day: page.path for day, page in known.pages.items()}
     todos = still_open(lives) + [t for t in lives if everything and t.state != "open"]

@@ -13,14 +13,14 @@ from rizhi import notes, store
 from rizhi.errors import RizhiError
 from rizhi.journal.day import read_days
 from rizhi.page import Note, read_notes
-from rizhi.vault import Vault, module_of, read_text, source_files
+from rizhi.vault import Vault, read_text, source_files
 
 Line = Mapping[str, Any]
 
 
 def files(vault: Vault) -> dict[str, list[Line]]:
     """要写的几个文件与它们的各行；草稿不在内，日记要 `[tool.rizhi] corpus_days = true` 才在内。"""
-    finished = [note for note in read_notes(vault) if not note.draft and note.text]
+    finished = [note for note in read_notes(vault) if note.finished]
     role = notes.note_roles(vault).get("questions", "")
     texts = [_text(f"notes/{note.slug}", _note(vault, note)) for note in finished]
     texts += [_source(vault, path) for path in source_files(vault)]
@@ -52,7 +52,7 @@ def write(vault: Vault, folder: Path, wanted: Mapping[str, Sequence[Line]]) -> l
 
 def _note(vault: Vault, note: Note) -> str:
     """一篇笔记的正文，后面接着它的片段。"""
-    path = vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
+    path = vault.snippets / f"{note.module}.py"
     code = read_text(path) if path.is_file() else ""
     return f"{note.body.strip()}\n\n{code}".strip()
 

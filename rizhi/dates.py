@@ -24,9 +24,9 @@ def read(text: str, today: date) -> date | None:
         return None
     month, day = int(match[2]), int(match[3])
     if match[1]:
-        return _date(int(match[1]), month, day)
+        return real(int(match[1]), month, day)
     years = (today.year - 1, today.year, today.year + 1)
-    near = filter(None, (_date(year, month, day) for year in years))
+    near = filter(None, (real(year, month, day) for year in years))
     return min(near, key=lambda each: abs(each - today), default=None)
 
 
@@ -66,7 +66,11 @@ def weekday(day: date) -> str:
     return f"星期{WEEKDAYS[day.weekday()]}"
 
 
-def _date(year: int, month: int, day: int) -> date | None:
+def real(year: int, month: int, day: int) -> date | None:
+    """真有的一天；没有，或在 1900 到 9998 年之外，返回 None。
+
+    再往外，往前数一年、往后数一周就没有日子了。
+    """
     try:
         return date(year, month, day) if 1900 <= year <= 9998 else None
     except ValueError:

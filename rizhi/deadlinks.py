@@ -3,7 +3,6 @@
 站点由 Python-Markdown 渲染、mkdocs 核对：路径里有空格的它也当链接，转义与实体它不解码。
 """
 
-import ast
 import html
 import itertools
 import os
@@ -23,8 +22,7 @@ from rizhi.errors import RizhiError
 from rizhi.markdown import Document, parse
 from rizhi.markdown.source import label
 from rizhi.page import Page
-from rizhi.snippets import cells
-from rizhi.snippets.source import module_file
+from rizhi.snippets.source import module_file, objects
 from rizhi.vault import Vault, read_text
 
 Added = Mapping[str, Callable[[], str]]  # 不是手写的文件：相对于 docs 的路径，与它的 Markdown
@@ -38,6 +36,7 @@ _SUSPECT = re.compile(r"\]:|\[\[|<a\s|<img\s", re.I)
 _UNDEFINED = re.compile(r"(?<![\\!])\[([^\[\]\n]*)\]\[((?!\^)[^\[\]\n]*)\]")
 _AUTOREFS = re.compile(r"^\s*-\s*(?:autorefs|mkdocstrings)\b", re.M)
 _REFERENCE = re.compile(r"^::: ([\w.]+)", re.M)
+_PRIVATE = re.compile(r"(?:^|\.)_")
 _ID = re.compile(r"\{:?[^{}\n]*#([^\s{}]+)[^{}\n]*\}")
 _RAW_ID = re.compile(r"""(?:\bid|<a\s[^>]*?\bname)\s*=\s*["']?([^"'\s>]+)""", re.I)
 _FOOTNOTE = re.compile(r"\[\^([^\]\n]+)\]")
@@ -282,24 +281,8 @@ def _members_of(vault: Vault, text: str) -> Iterator[str]:
     """参考页里 mkdocstrings 写出的锚点：模块，与它公开的类、函数与变量。"""
     for module in _REFERENCE.findall(text):
         try:
-            path = module_file(vault, module)
-            body = cells.syntax_tree(path, read_text(path)).body
+            names = objects(module_file(vault, module))
         except RizhiError:
             continue
         yield module
-        yield from (f"{module}.{name}" for name in _members(body))
-
-
-def _members(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names = [node.name]
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [name.id for name in targets if isinstance(name, ast.Name)]
-        else:
-            continue
-        for name in (name for name in names if not name.startswith("_")):
-            yield prefix + name
-            if isinstance(node, ast.ClassDef):
-                yield from _members(node.body, f"{prefix}{name}.")
+        yield from (f"{module}.{name}" for name in names if not _PRIVATE.search(name))

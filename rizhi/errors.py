@@ -52,6 +52,11 @@ class Problem(Fault):
         return {"path": name_in(root, self.path)} | {key: getattr(self, key) for key in keys}
 
 
+def cut(text: str, most: int) -> str:
+    """给人看的一段字，太长的截去后面。"""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def name_in(root: Path, path: Path) -> str:
     """一个路径给人看的名字：相对于知识库；在外面的写全。"""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rizhi.errors import Fault
+from rizhi.errors import Fault, cut
 
 _FENCE = re.compile(r"---[ \t]*\r?\n")
 # 「---」也可能只是他随手画的分隔线：下一行像「key:」才是前置数据
@@ -279,15 +279,10 @@ def _unfit(block: str, data: Mapping[Any, Any]) -> Iterator[tuple[Any, Fault]]:
     """值不合适的键，与各是什么毛病；空着等于没有写。"""
     for key, value in data.items():
         if not isinstance(key, str):
-            message = f"前置数据的键 {_short(key)} 不是文字"
+            message = f"前置数据的键 {cut(repr(key), 40)} 不是文字"
             yield key, Fault(2, message, "键加上引号，或删掉它")
         elif key in _KEYS and value is not None and not _KEYS[key][0](value):
             written = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*:", block, re.M)
             line = 2 + block.count("\n", 0, written.start()) if written else 2
             message = f"前置数据的 {key} 写得不对，没有用它"
             yield key, Fault(line, message, f"应是：{_KEYS[key][1]}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -48,19 +48,19 @@ _SHAPE = _names(
     " transform vector-effect version viewbox visibility width x x1 x2 xlink:href xml:space xmlns"
     " xmlns:xlink y y1 y2"
 )
-_TEXT = (
+_TEXT = _names(
     "abbr address article aside b bdi bdo big br center cite code dd dfn dl dt em figcaption"
     " figure footer header hgroup hr i kbd main mark nav p pre rb rp rt rtc ruby s samp section"
     " small span strike strong sub summary sup tt u var wbr h1 h2 h3 h4 h5 h6 div"
 )
-_SVG = (
+_SVG = _names(
     "svg g path rect circle ellipse line polyline polygon text tspan defs use symbol marker mask"
     " pattern clippath lineargradient radialgradient stop desc"
 )
 PAGE: Policy = MappingProxyType(
     {
-        **dict.fromkeys(_TEXT.split(), _BLOCK),
-        **dict.fromkeys(_SVG.split(), _SHAPE),
+        **dict.fromkeys(_TEXT, _BLOCK),
+        **dict.fromkeys(_SVG, _SHAPE),
         **dict.fromkeys(("td", "th"), _CELL),
         **dict.fromkeys(
             ("table", "tbody", "tfoot", "thead", "tr", "caption"),
@@ -172,7 +172,7 @@ def attribute(tag: str, name: str, value: str, policy: Policy = PAGE) -> Iterato
         yield f"清单里没有属性 {name}"
     elif name in _FETCHED:
         yield from fetched(value, picture=tag == "img")
-    elif name in _FOLLOWED and tag in _SVG.split():
+    elif name in _FOLLOWED and tag in _SVG:
         if not value.strip(_CONTROLS).startswith("#"):
             yield f"{name} 只能指向同一张图里的 #名字"
     elif name in _FOLLOWED:

@@ -20,7 +20,7 @@ from rizhi.errors import RizhiError
 from rizhi.frontmatter import body_start, listed, newline, quoted, scalars
 from rizhi.markdown import Document, spliced
 from rizhi.markdown.document import one_line
-from rizhi.markdown.outline import fences, questions, sections
+from rizhi.markdown.outline import fence_lines, questions, sections
 from rizhi.markdown.source import label
 from rizhi.page import Note, Page, read_notes
 from rizhi.template import VALUE, render
@@ -415,9 +415,7 @@ def _embedded(page: Page, module: str) -> list[tuple[int, str]]:
     """`snippet` 围栏里写着这个模块的各行。"""
     return [
         (at, line)
-        for fence in fences(page.document)
-        if fence.lang == "snippet"
-        for at, line in fence.lines
+        for at, line in fence_lines(page.document, "snippet")
         if line.partition(":")[0].strip() == module and line.startswith(module)
     ]
 

@@ -1,6 +1,6 @@
 """一个文件：字节 → 前置数据与 Markdown → 页、笔记；只解析一次，坏的前置数据是毛病。"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rizhi.errors import Fault, RizhiError
 from rizhi.frontmatter import FrontMatter, body_start, front_matter
 from rizhi.markdown import Document, parse
-from rizhi.vault import Vault, decode_page, markdown_files, read_inside, read_page
+from rizhi.vault import Vault, markdown_files, module_of, read_inside, read_page
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,18 @@ class Note(Page):
         return self.meta["snippet"] if isinstance(self.meta.get("snippet"), str) else None
 
     @property
+    def module(self) -> str:
+        """片段的模块名：写明的，或照笔记的名字。"""
+        return self.snippet or module_of(self.slug)
+
+    @property
     def draft(self) -> bool:
         return self.meta.get("draft") is True
+
+    @property
+    def finished(self) -> bool:
+        """读得出，不是草稿。"""
+        return bool(self.text) and not self.draft
 
     @property
     def pin(self) -> bool:
@@ -106,11 +116,6 @@ class Note(Page):
 _P = TypeVar("_P", bound=Page)
 
 
-def read(kind: type[_P], path: Path, data: bytes) -> _P:
-    """一个文件的字节读成一页；不是 UTF-8 或太长的，原因写在 `unread` 里。"""
-    return _page(kind, path, lambda: decode_page(data, path))
-
-
 def read_notes(vault: Vault) -> list[Note]:
     """全部笔记，按组与名字排序；读不出的也在其中，毛病写在 `faults` 里。"""
     return [load(Note, vault, path, link) for path, link in markdown_files(vault.notes)]
@@ -122,14 +127,10 @@ def read_weeks(vault: Vault) -> list[Page]:
 
 
 def load(kind: type[_P], vault: Vault, path: Path, link: bool = True) -> _P:
-    """一个文件读成一页；`link` 说它会不会是符号链接。"""
-    # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
-    return _page(kind, path, lambda: read_inside(vault, path) if link else read_page(path))
-
-
-def _page(kind: type[_P], path: Path, text: Callable[[], str]) -> _P:
+    """一个文件读成一页；`link` 说它会不会是符号链接。读不出的，原因写在 `unread` 里。"""
     try:
-        return kind(path, text())
+        # 只有链接才可能指到外面；逐个去问在十年的规模上太慢
+        return kind(path, read_inside(vault, path) if link else read_page(path))
     except RizhiError as error:
         return kind(path, "", unread=(Fault(1, error.message, "改好或移走这个文件"),))
 

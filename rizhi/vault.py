@@ -12,12 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rizhi import dates
 from rizhi.errors import RizhiError, name_in
 
 # 一页纸不会有这么大；更大的多半是误放进来的数据或二进制文件。
 MAX_BYTES = 8 * 1024 * 1024
 MAX_LINES = 20_000
-DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
+_DAY_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.A)
 _UNNAMED = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # [tool.rizhi] 里认得的键；别的写了也没有用，由 check 说
@@ -114,6 +115,14 @@ def _bytes(path: Path) -> bytes:
         raise RizhiError(f"读不到：{error.strerror}。", path) from error
 
 
+def text_or_empty(path: Path) -> str:
+    """全文；没有、读不出是空的，为什么读不出由 check 说。"""
+    try:
+        return read_text(path)
+    except RizhiError:
+        return ""
+
+
 def now() -> datetime:
     """本地的此刻。"""
     return datetime.now()
@@ -164,20 +173,15 @@ def decode(data: bytes, path: Path) -> str:
     return text
 
 
-def decode_page(data: bytes, path: Path) -> str:
-    """一页总结或笔记的字节解码：行数也有限度。
+def read_page(path: Path) -> str:
+    """读一页总结或笔记：行数也有限度。
 
-    异常：同 `decode`；超过 MAX_LINES 行也抛 RizhiError。
+    异常：读不到，同 `decode`；超过 MAX_LINES 行也抛 RizhiError。
     """
-    text = decode(data, path)
+    text = decode(_bytes(path), path)
     if text.count("\n") > MAX_LINES:
         raise RizhiError(f"超过 {MAX_LINES} 行，不像一页总结。", path)
     return text
-
-
-def read_page(path: Path) -> str:
-    """读一页总结或笔记。异常：读不到，或同 `decode_page`，抛 RizhiError。"""
-    return decode_page(_bytes(path), path)
 
 
 def read_inside(vault: Vault, path: Path) -> str:
@@ -190,13 +194,11 @@ def read_inside(vault: Vault, path: Path) -> str:
     return read_page(path)
 
 
-def day_files(vault: Vault) -> list[tuple[date, Path]]:
-    """写过的每一天与它的路径，从早到晚；只看名字，不打开。"""
-    return [(day, Path(name)) for day, name in day_names(vault)]
-
-
 def day_names(vault: Vault) -> list[tuple[date, str]]:
-    """同 `day_files`，路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。"""
+    """写过的每一天与它的路径，从早到晚；只看名字，不打开。
+
+    路径是字符串：十年的规模上，造几千个 Path 就嫌慢了。
+    """
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
     dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
     return sorted((day, name) for day, name in dated if day)
@@ -287,16 +289,9 @@ def day_path(vault: Vault, day: date) -> Path:
 
 @lru_cache(maxsize=1 << 14)  # 同一个名字，一次构建要问好几遍
 def date_of(name: str) -> date | None:
-    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天，返回 None。
-
-    只认 1900 到 9998 年：再往外，往前数一年、往后数一周就没有日子了。
-    """
-    written = DAY_NAME.fullmatch(name)
-    try:
-        day = date(*map(int, written.groups())) if written else None
-    except ValueError:
-        return None
-    return day if day and 1900 <= day.year <= 9998 else None
+    """把 `2026-11-23` 读成日期；不是这种写法，或没有这一天（见 `dates.real`），返回 None。"""
+    written = _DAY_NAME.fullmatch(name)
+    return dates.real(*map(int, written.groups())) if written else None
 
 
 def module_of(slug: str) -> str:

@@ -22,6 +22,7 @@ from rizhi.journal.todo import (
 )
 from rizhi.links import moved
 from rizhi.markdown import Item, spliced
+from rizhi.markdown.document import leading
 
 OLDEST = 3
 MOST = 500  # 再多就不是一天的目标了；其余的还在 rizhi todo 里
@@ -199,15 +200,11 @@ def _dedented(text: str, head: str) -> str:
     first, *lines = [
         quotes.sub("", line, count=1).expandtabs(4) for line in (head, *text.split("\n"))
     ]
-    widths = [width for line in lines if line.strip() and (width := _width(line)) >= len(first)]
-    common = min(widths, default=0)
+    widths = (leading(line, " ") for line in lines if line.strip())
+    common = min((width for width in widths if width >= len(first)), default=0)
     if common > len(first) + 3:  # 从头就是缩进的代码
         common = len(first)
-    return "\n".join(line[min(_width(line), common) :] for line in lines)
-
-
-def _width(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
+    return "\n".join(line[min(leading(line, " "), common) :] for line in lines)
 
 
 def _take(carrier: _Carrier, by_date: Mapping[date, Day], todo: Todo) -> None:

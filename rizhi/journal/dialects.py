@@ -5,13 +5,14 @@
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from rizhi.errors import cut
 from rizhi.frontmatter import body_start, newline
-from rizhi.markdown import Block, Document, near_misses, spliced
+from rizhi.markdown import Document, near_misses, spliced
+from rizhi.markdown.document import within
 from rizhi.page import Page
 
 KINDS = (
@@ -181,7 +182,7 @@ def _matched(kind: str, match: re.Match[str], why: str, new: str | None = None) 
 def _short(text: str) -> str:
     line = " ⏎ ".join(part.strip() for part in text.splitlines() if part.strip())
     line = "".join(c if c.isprintable() else f"<{ord(c):04X}>" for c in line)
-    return line if len(line) <= _MAX_SHOWN else f"{line[:_MAX_SHOWN]}…"
+    return cut(line, _MAX_SHOWN)
 
 
 def _characters(text: str, document: Document, offset: int) -> Iterator[Finding]:
@@ -210,8 +211,8 @@ def _near(document: Document, told: set[int]) -> Iterator[Finding]:
     begun = {document.line(block.start) for block in document.blocks}
     begun |= {document.line(miss.start) for miss in misses}
     blank = {document.line(miss.start) for miss in misses if miss.kind == "blank"}
-    closed = [block for block in document.blocks if block.kind in _CLOSED]
-    quotes = [block for block in document.blocks if block.kind == "quote" and not block.depth]
+    closed = [(b.start, b.end) for b in document.blocks if b.kind in _CLOSED]
+    quotes = [(b.start, b.end) for b in document.blocks if b.kind == "quote" and not b.depth]
     for miss in misses:
         start, end = miss.start, miss.end
         if miss.kind == "blank":
@@ -220,7 +221,7 @@ def _near(document: Document, told: set[int]) -> Iterator[Finding]:
             first = document.line_start(start)
             lead = document.text[first:start]
             # 缩进太深的 > 不是引用，是上一段的字
-            edit = (first, first, f"{lead.rstrip()}\n" if _within(start, quotes) else "\n")
+            edit = (first, first, f"{lead.rstrip()}\n" if within(start, quotes) else "\n")
             yield Finding("空行", first, end, "不是列表：上面要空一行", (edit,))
         elif miss.kind == "rule":
             at = document.line_start(end - 1)
@@ -228,7 +229,7 @@ def _near(document: Document, told: set[int]) -> Iterator[Finding]:
         elif miss.kind == "numbered":
             sign = "### " if document.text[start] in "（(" else "## "
             yield Finding("标题", start, end, "不是标题", ((start, start, sign),))
-        elif _within(start, closed):
+        elif within(start, closed):
             yield Finding("待办", start, end, "表格、标题与 HTML 里的框不是待办")
         else:
             kind = {"item": "条目", "task": "待办", "heading": "标题"}[miss.kind]
@@ -238,12 +239,6 @@ def _near(document: Document, told: set[int]) -> Iterator[Finding]:
             apart = line[:1].strip() and document.line(following) not in begun
             new = miss.right + "\n" * bool(apart and kind != "标题")
             yield Finding(kind, start, end, f"不是{kind}", ((start, end, new),))
-
-
-def _within(at: int, blocks: Sequence[Block]) -> bool:
-    """在不在这几块里；它们按位置排好，互不包含。"""
-    place = bisect_right(blocks, at, key=lambda block: block.start) - 1
-    return place >= 0 and at < blocks[place].end
 
 
 def _glued(document: Document) -> Iterator[Finding]:

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import pairwise, takewhile
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rizhi import links
 from rizhi.journal.day import Day, read_day, short_title
 from rizhi.journal.lint import Written, read_written, words
 from rizhi.page import Note, read_notes
-from rizhi.vault import Vault, day_files
+from rizhi.vault import Vault, day_names
 
 DISTANCES = {n: timedelta(n) for n in (1, 3, 7, 14, 30, 90, 180, 365)}
 P = TypeVar("P")
@@ -58,10 +59,10 @@ def read_that_day(vault: Vault, today: date) -> list[dict[str, Any]]:
         {
             "ago": ago,
             "date": str(day),
-            "title": short_title(read_day(vault, path), day),
-            "path": vault.relative(path),
+            "title": short_title(read_day(vault, Path(name)), day),
+            "path": vault.relative(Path(name)),
         }
-        for ago, day, path in that_day(today, dict(day_files(vault)))
+        for ago, day, name in that_day(today, dict(day_names(vault)))
     ]
 
 

@@ -19,7 +19,7 @@ from rizhi.journal.day import ACHIEVED, achieved, achievements, nested, said
 from rizhi.journal.lint import Written, read_written
 from rizhi.markdown import Definition, Item, parse
 from rizhi.page import Note, read_notes
-from rizhi.vault import Vault, module_of, read_checks, read_text
+from rizhi.vault import Vault, read_checks, read_text
 
 ANSWERS = {"k": "keep", "s": "skip"}
 LEFT_OUT = ("健身", "运动")  # 知识库没有设 resume_leaves_out 时
@@ -148,11 +148,10 @@ class Material:
         }
 
     def _evidence(self, note: Note) -> dict[str, Any]:
-        module = note.snippet or module_of(note.slug)
         return {
             "note": note.path.relative_to(self.root).as_posix(),
-            "snippet": f"snippets/{module}.py" if module in self.checks else None,
-            "tests": list(self.checks.get(module, ())),
+            "snippet": f"snippets/{note.module}.py" if note.module in self.checks else None,
+            "tests": list(self.checks.get(note.module, ())),
         }
 
 

@@ -20,7 +20,7 @@ from rizhi.journal.lookback import lapsed
 from rizhi.journal.todo import Todo, brief
 from rizhi.markdown import Item
 from rizhi.page import Note, Page, read_notes
-from rizhi.vault import Vault, contained, decode, module_of, read_text, snippet_files
+from rizhi.vault import Vault, contained, decode, module_of, snippet_files, text_or_empty
 
 BEGIN = "<!-- rizhi:week 由 rizhi week 刷新，直到下一个标记；写在这里面的字会被换掉 -->"
 END = "<!-- /rizhi:week -->"
@@ -80,7 +80,7 @@ def _values(
     template = templates.boilerplate(vault)
     history = writing.history(vault)
     for line in history.unread:
-        warn(f"{line}（跳过这一页）")
+        warn(line)
     days = written([day for day in history.days if day.date in week.days], template)
     every = read_notes(vault)
     notes = links.by_path(every)
@@ -180,7 +180,7 @@ def _knowledge(
 
 def _news(notes: Mapping[str, Note], changed: Sequence["Change"]) -> dict[str, list[str]]:
     """每篇笔记（或没有笔记的片段）新在哪里。"""
-    modules = {note.snippet or module_of(note.slug): path for path, note in notes.items()}
+    modules = {note.module: path for path, note in notes.items()}
     news: dict[str, list[str]] = {}
     for change in changed:
         if change.path.suffix == ".md":
@@ -267,7 +267,7 @@ def changes(vault: Vault, notes: list[Note], first: date, last: date, today: dat
             listed.append(Change(path, titles[path], "新写"))
         elif path in touched:
             old = _parts(path, _at(vault.root, before, path))
-            new = _parts(path, _at(vault.root, after, path) or _now(path))
+            new = _parts(path, _at(vault.root, after, path) or text_or_empty(path))
             listed.append(Change(path, titles[path], _what(old, new)))
     return listed
 
@@ -292,13 +292,6 @@ def _parts(path: Path, text: str) -> dict[str, str]:
     return {
         name: text[start:stop].strip() for (start, name), stop in zip(marks, stops, strict=False)
     }
-
-
-def _now(path: Path) -> str:
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""
 
 
 def _at(root: Path, revision: str | None, path: Path) -> str:

@@ -51,7 +51,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class History:
-    """读过一遍的每一天：有日期、读得出的页，每件事的一生，读不出的原因。"""
+    """读过一遍的每一天：有日期、读得出的页，每件事的一生，跳过了哪几页。"""
 
     days: list[Day]
     lives: list[Todo]
@@ -70,7 +70,9 @@ def history(vault: Vault, before: date = date.max) -> History:
     dated.sort(key=lambda pair: (pair[0], pair[1].path == day_path(vault, pair[0])))
     good = [(at, day) for at, day in dated if not day.unread]
     unread = tuple(
-        f"{vault.relative(day.path)} {fault.message}" for _, day in dated for fault in day.unread
+        f"{vault.relative(day.path)} {fault.message}（跳过这一页）"
+        for _, day in dated
+        for fault in day.unread
     )
     said: dict[date, list[todo.Mention]] = {}
     for at, day in good:
@@ -201,7 +203,7 @@ def _matching(
         known = history(vault)
         candidates = todo.matching(known.lives, wanted)
     for line in known.unread:
-        warn(f"{line}（跳过这一页）")
+        warn(line)
     return known, candidates
 
 
@@ -212,8 +214,7 @@ def _draft(vault: Vault, day: date, title: str = "") -> tuple[str, Created]:
     path = day_path(vault, day)
     goals, rest = carry.goals(known.days, previous, known.lives, day, path)
     text = new_day(vault, day, _one_line(title), goals, rest, previous)
-    skipped = tuple(f"{line}（跳过这一页）" for line in known.unread)
-    return text, Created(path, True, len(goals), rest, skipped)
+    return text, Created(path, True, len(goals), rest, known.unread)
 
 
 def _today(vault: Vault, today: date, change: Callable[[Day], str]) -> store.Edit:

@@ -230,6 +230,11 @@ def spliced(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
     return "".join(pieces) + text[at:]
 
 
+def leading(text: str, characters: str) -> int:
+    """开头有几个这样的字。"""
+    return len(text) - len(text.lstrip(characters))
+
+
 def joined(lines: Iterable[str]) -> str:
     """几行接成一行：汉字与标点之间不加空格，其余隔一格。"""
     text = ""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rizhi.markdown.document import Block, Document, Item
+from rizhi.markdown.document import Block, Document, Item, leading
 
 _STATE = r"[ \u3000\xa0xX√✓/>?!-]"
 # 记号之后的勾选框：写对的，与差一点的
@@ -76,13 +76,13 @@ def _in_block(document: Document, block: Block) -> Iterator[NearMiss]:
         first = block.kind == "item" and row.start() == block.start
         item = document.items[block.item] if first else None
         line = document.text[row.start() : row.end()]
-        start = row.start() + (0 if item else _leading(line, " \t>"))
+        start = row.start() + (0 if item else leading(line, " \t>"))
         end = row.start() + len(line.rstrip())
         # 以代码、公式开头的一行，后面写什么都不像
         if start >= end or start in links or document.blanked[start] != document.text[start]:
             continue
         # Word 与网页里粘来的缩进不是空格：连同它一起改
-        shift = 0 if item else _leading(document.text[start:end], f" \t{_WIDE}")
+        shift = 0 if item else leading(document.text[start:end], f" \t{_WIDE}")
         text = document.text[start + shift : end]
         kind, right = ("task", _boxed(text)) if item else _line(text, start + shift, links)
         if shift and not right and (aligned := _RIGHT.match(text)):
@@ -103,11 +103,6 @@ def _out_of_place(document: Document, block: Block) -> Iterator[NearMiss]:
         if box:
             rest = document.text[line.start() + box.end() : line.end()].strip(" |*#")
             yield NearMiss("task", line.start(), line.end(), f"- [ ] {rest}")
-
-
-def _leading(text: str, characters: str) -> int:
-    """开头有几个这样的字。"""
-    return len(text) - len(text.lstrip(characters))
 
 
 def _task(text: str) -> str | None:

@@ -63,6 +63,11 @@ def fences(document: Document) -> list[Fence]:
     return [_fence(document, span) for span in document.spans if span.kind == "fenced"]
 
 
+def fence_lines(document: Document, lang: str) -> list[tuple[int, str]]:
+    """这种语言的围栏里的各行：位置与文字。"""
+    return [line for one in fences(document) if one.lang.lower() == lang for line in one.lines]
+
+
 def _fence(document: Document, span: Span) -> Fence:
     info = _INFO.fullmatch(span.info)
     lang, rest = (info["lang"], info["rest"].strip()) if info else ("", "")

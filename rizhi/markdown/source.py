@@ -12,7 +12,7 @@ from typing import Any
 
 from pyromark import Markdown, Options
 
-from rizhi.markdown.document import Definition, within
+from rizhi.markdown.document import Definition, leading, within
 
 Events = Iterable[Any]
 _Ranges = list[tuple[int, int]]
@@ -253,7 +253,7 @@ def _tails(part: Part, hidden: _Ranges) -> Iterator[tuple[int, Part]]:
             close = part.text.find("-->", start, end) + 3
             tail = part.text[close:end]
             if close > 2 and tail.strip():
-                close += _blanks(tail)
+                close += leading(tail, " \t")
                 yield start, Part(part.text[close:end], part.at[close : end + 1], tail=True)
 
 
@@ -290,7 +290,7 @@ def _containers(text: str, flat: str, hidden: _Ranges) -> Iterator[tuple[int, in
     """每个容器从第一行的文字到内文的末尾。"""
     at = 0
     for opener in _OPENER.finditer(flat):
-        start = opener.start() + _blanks(opener[0])
+        start = opener.start() + leading(opener[0], " \t")
         if opener.start() < at or within(start, hidden):
             continue
         if not _CONTAINER.fullmatch(text, *opener.span()):
@@ -316,12 +316,8 @@ def _following(text: str, at: int, stop: int) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _blanks(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t"))
-
-
 def _column(line: str) -> int:
-    return len(line[: _blanks(line)].expandtabs(4))
+    return len(line[: leading(line, " \t")].expandtabs(4))
 
 
 def _inner(part: Part, flat: str, start: int, end: int) -> Part:

@@ -6,16 +6,12 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from rizhi.recall import recorded
 from rizhi.recall.log import KINDS
 from rizhi.recall.recorded import Cell, Noted
 from rizhi.recall.schedule import State
 from rizhi.vault import Vault
-
-if TYPE_CHECKING:
-    from rizhi.page import Note
 
 K = TypeVar("K")
 ASKED, PRINTED, SHAPED, RECITED, CAUGHT = KINDS
@@ -77,13 +73,8 @@ class Matched:
     doubtful: tuple[tuple[Card, tuple[str, ...]], ...]
 
 
-def read(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:
-    """自测与记录过的格子，按笔记的次序；草稿里的不问。`listed` 是已经读好的笔记。"""
-    return made(vault, recorded.gather(vault, listed))
-
-
 def made(vault: Vault, noted: Iterable[Noted]) -> list[Card]:
-    """同 `read`，由取出来的各篇来。"""
+    """自测与记录过的格子，按笔记的次序。"""
     return [
         card
         for one in noted
@@ -129,7 +120,7 @@ def match(cards: Sequence[Card], states: Mapping[str, State]) -> Matched:
         found[name] = left.pop(number)
         del known[name]
 
-    for key in (_exact, _exact_anywhere, _loosely, _loosely_anywhere):
+    for key in _KEYS:
         ours, theirs = _only(left.items(), key), _only(known.items(), key)
         for at in ours.keys() & theirs.keys():
             pair(ours[at], theirs[at])
@@ -156,24 +147,17 @@ def match(cards: Sequence[Card], states: Mapping[str, State]) -> Matched:
     )
 
 
-def _exact(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.note, one.text
-
-
-def _exact_anywhere(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.text
-
-
-def _loosely(one: Card | State) -> tuple[str, ...]:
-    return one.kind, one.note, _loose(one.text)
-
-
-def _loosely_anywhere(one: Card | State) -> tuple[str, ...]:
-    return one.kind, _loose(one.text)
-
-
 def _loose(text: str) -> str:
     return _LOOSE.sub("", text).casefold() or text
+
+
+# 一种比一种松；同一种里，先找同一篇的
+_KEYS: tuple[Callable[[Card | State], tuple[str, ...]], ...] = (
+    lambda one: (one.kind, one.note, one.text),
+    lambda one: (one.kind, one.text),
+    lambda one: (one.kind, one.note, _loose(one.text)),
+    lambda one: (one.kind, _loose(one.text)),
+)
 
 
 def _only(

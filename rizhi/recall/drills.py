@@ -5,9 +5,7 @@
 """
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import dedent, indent
@@ -21,7 +19,7 @@ from rizhi.recall.mutants import functions
 from rizhi.recall.playback import Bench
 from rizhi.recall.replay import Cells
 from rizhi.recall.traces import Call, Drill, Keys, Question, Questions
-from rizhi.snippets.cells import parse
+from rizhi.snippets.cells import comments, parse, span
 from rizhi.vault import Vault, read_text
 
 LINE_DAYS, BODY_DAYS = 7, 30  # 稳定度不到这么多天：补一行；写函数体；再往后连文档字符串也没有
@@ -107,8 +105,7 @@ class Piece:
         _, path, name = traces.split(vault, symbol)
         text = read_text(path).replace("\r\n", "\n")
         node = functions(text, name)[name]
-        first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-        return cls(symbol, path, text, node, first, node.end_lineno or node.lineno)
+        return cls(symbol, path, text, node, *span(node))
 
     @property
     def lines(self) -> list[str]:
@@ -221,12 +218,7 @@ def _without_body(piece: Piece, *, docstring: bool) -> str:
 
 def _shapes(text: str) -> dict[int, str]:
     """每一行末尾的形状注释。"""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return {
-        t.start[0]: t.string
-        for t in tokens
-        if t.type == tokenize.COMMENT and _SHAPE.match(t.string)
-    }
+    return {c.start[0]: c.string for c in comments(text) if _SHAPE.match(c.string)}
 
 
 def _names(nodes: Sequence[ast.stmt]) -> list[str]:

@@ -37,9 +37,7 @@ class Bench:
         self, task: Callable[..., None], given: tuple[Any, ...], seconds: float
     ) -> closing[Generator[bytes]]:
         """异常：用的时候，没有跑完抛 RizhiError。"""
-        seeded = frozenset(name for name in SEEDED if run.installed(name))
-        stopped = self.stop.is_set
-        return closing(run.work(self.vault, task, given, seconds, seeded, stopped))
+        return closing(run.work(self.vault, task, given, seconds, SEEDED, self.stop.is_set))
 
 
 @dataclass(frozen=True)

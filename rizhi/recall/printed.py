@@ -7,14 +7,12 @@
 
 import ast
 import builtins
-import io
 import re
 import symtable
-import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rizhi.snippets.cells import Cell, Snippet
+from rizhi.snippets.cells import Cell, Snippet, comments, span
 from rizhi.snippets.compare import same_text
 
 LINES, WIDTH = 3, 90  # 打印的至多这么长：要他一字一字地打
@@ -89,11 +87,9 @@ def _hidden(tree: ast.Module) -> set[int]:
 
 def _without_comments(source: str) -> list[str]:
     lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            (row, column), kept = token.start, _SHAPE.match(token.string)
-            lines[row - 1] = lines[row - 1][:column] + (kept[0] if kept else "")
-            lines[row - 1] = lines[row - 1].rstrip()
+    for comment in comments(source):
+        (row, column), kept = comment.start, _SHAPE.match(comment.string)
+        lines[row - 1] = (lines[row - 1][:column] + (kept[0] if kept else "")).rstrip()
     return lines
 
 
@@ -148,8 +144,8 @@ def _stored(node: ast.AST | None) -> Iterator[ast.Name]:
 def _statements(source: str) -> Iterator[tuple[str, ast.stmt]]:
     lines = source.splitlines()
     for node in ast.parse(source).body:
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-        yield "\n".join(lines[first - 1 : node.end_lineno]), node
+        first, last = span(node)
+        yield "\n".join(lines[first - 1 : last]), node
 
 
 def _names(source: str) -> tuple[set[str], set[str]]:

@@ -98,7 +98,7 @@ def _of_note(vault: Vault, note: "Note") -> Any:
     """草稿、读不出的是 None。"""
     from rizhi import notes
 
-    if note.draft or not note.text:
+    if not note.finished:
         return None
     role = notes.note_roles(vault).get("questions", "")
     tests = notes.self_tests(note, role)

@@ -246,16 +246,14 @@ def replay(
 ) -> None:
     """换上一份源码，把 `name` 记下的各次调用与点名的几格再跑一遍，一样送回一份 JSON。"""
     describer, dumps = Describer(), json.dumps
-    raw: dict[str, Any] = {}
     ready = _ready(cells)
-    _load_marked({changed.module: (name,)}, _taken(raw), changed)
     try:
-        import_module(changed.module)
+        function = _loaded(changed, name)
     except BaseException as error:
         send(dumps({"broken": _raised(error, changed.path)}).encode())
         return
     for number, inputs in enumerate(calls):
-        outcome = _again(describer, raw[f"{changed.module}:{name}"], inputs, changed.path)
+        outcome = _again(describer, function, inputs, changed.path)
         send(dumps({"call": number, "outcome": outcome}).encode())
         if outcome.get("raised") == OutputRefused.__name__:
             return  # 打印得太多：后面的也一样
@@ -284,10 +282,7 @@ def rehearse(
 
     只送回与换之前不一字不差的；有 `enough` 次不同就不再跑它剩下的，0 是都跑。
     """
-    raw: dict[str, Any] = {}
-    _load_marked({changed.module: (name,)}, _taken(raw), changed)
-    import_module(changed.module)
-    describer, function = Describer(), raw[f"{changed.module}:{name}"]
+    function, describer = _loaded(changed, name), Describer()
     sound = [_again(describer, function, inputs, changed.path) for inputs in calls]
     for number, text in enumerate(texts):
         try:
@@ -326,14 +321,11 @@ def bare(
     send: Send, changed: Changed, name: str, calls: Sequence[Inputs], cells: Cells | None
 ) -> None:
     """只跑，不记也不比：判一次要多少时间，与它相比（基准用）。"""
-    raw: dict[str, Any] = {}
-    ready = _ready(cells)
-    _load_marked({changed.module: (name,)}, _taken(raw), changed)
-    import_module(changed.module)
+    ready, function = _ready(cells), _loaded(changed, name)
     for inputs in calls:
         args, kwargs = pickle.loads(inputs.arguments)  # noqa: S301  本机自己写下的，见 sealed
         with suppress(Exception), _as_it_was(inputs):  # 记下的调用里就有该抛错的
-            raw[f"{changed.module}:{name}"](*args, **kwargs)
+            function(*args, **kwargs)
     settle(frozenset())
     for program, cell in ready:
         program.run(cell)
@@ -362,9 +354,17 @@ def _ready(cells: Cells | None) -> list[tuple[Program, Cell]]:
     return [(program, cell) for cell in cells.wanted]
 
 
-def _taken(raw: dict[str, Any]) -> Mark:
-    """把经过的函数原样收在 `raw` 里。"""
-    return lambda name: lambda function: raw.setdefault(name, function)
+def _loaded(changed: Changed, name: str) -> Any:
+    """换上源码载入那个模块，给出 `name` 还没有套上别的装饰器的函数。"""
+    taken: list[Any] = []
+
+    def take(function: Any) -> Any:
+        taken.append(function)
+        return function
+
+    _load_marked({changed.module: (name,)}, lambda _: take, changed)
+    import_module(changed.module)
+    return taken[0]
 
 
 def bugs(send: Send, places: Sequence[str]) -> None:
@@ -379,10 +379,7 @@ def spoil(
     send: Send, changed: Changed, name: str, calls: Sequence[Inputs], known: Sequence[Sequence[str]]
 ) -> None:
     """源码包自己的错逐个试：换掉这个函数的，用换上的那个；改模型的，先改坏参数里的模型再照原样调用。"""
-    raw: dict[str, Any] = {}
-    _load_marked({changed.module: (name,)}, _taken(raw), changed)
-    import_module(changed.module)
-    describer, function = Describer(), raw[f"{changed.module}:{name}"]
+    function, describer = _loaded(changed, name), Describer()
     for place, key, text, target in known:
         bug = _table(place)[key]
         if target not in ("", f"{changed.module}.{name}"):
@@ -488,7 +485,7 @@ def _raised(error: BaseException, path: str) -> dict[str, Any]:
 
 def check(send: Send, changed: Changed, cells: Cells, bug: Sequence[str] = ()) -> None:
     """换上一份源码，或换掉一个函数（`bug`），跑那几格，错了也接着跑；送回出错的各格。"""
-    _load_marked({changed.module: ()}, _taken({}), changed)
+    _load_marked({changed.module: ()}, lambda name: lambda function: function, changed)
     program, failed = Program(cells.snippet), []
     if not bug:
         _allow_rounding()

@@ -6,12 +6,9 @@
 
 import ast
 import hashlib
-import io
 import json
 import random
 import re
-import sys
-import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -110,15 +107,14 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
 
 def _lines(vault: Vault, noted: Noted) -> Iterator[Line]:
     """一篇笔记问得到的行：它的片段里的，与 source 围栏点名的源码里的。"""
-    from rizhi.markdown.outline import fences
+    from rizhi.markdown.outline import fence_lines
     from rizhi.page import Note, load
     from rizhi.snippets.source import read_fence_line
 
     assert noted.snippet  # noqa: S101  有指纹的才来算
     yield from lines_of(noted.snippet, noted.snippet.stem)
-    found = fences(load(Note, vault, vault.root / noted.where).document)
-    named = (text for fence in found if fence.lang == "source" for _, text in fence.lines)
-    for text in filter(str.strip, named):
+    note = load(Note, vault, vault.root / noted.where)
+    for text in (text for _, text in fence_lines(note.document, "source") if text):
         try:
             shown = read_fence_line(vault, text)
         except RizhiError:
@@ -152,11 +148,12 @@ def lines_of(path: Path, name: str) -> Iterator[Line]:
 
 
 def _comments(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        said = _ARROW.split(token.string)[-1] if token.type == tokenize.COMMENT else ""
-        if found := _COMMENT.match(said):
+    from rizhi.snippets.cells import comments  # 算的时候才用到
+
+    for comment in comments(text):
+        if found := _COMMENT.match(_ARROW.split(comment.string)[-1]):
             dims = (part.strip() for part in found[1].split(","))
-            yield token.start[0], tuple(part for part in dims if part)
+            yield comment.start[0], tuple(part for part in dims if part)
 
 
 def _statements(body: Sequence[ast.stmt], owner: str) -> Iterator[tuple[str, ast.stmt]]:
@@ -178,10 +175,9 @@ def _target(node: ast.stmt) -> str:
     """问的是谁的形状。"""
     if isinstance(node, ast.Return):
         return "返回的头一个" if isinstance(node.value, ast.Tuple) else "返回值"
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    if isinstance(target, ast.Tuple):
-        target = target.elts[0]
-    return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
+    from rizhi.recall.shapetrace import target_of
+
+    return target_of(node)
 
 
 def _plain(node: ast.stmt) -> bool:
@@ -205,13 +201,12 @@ def _seen(vault: Vault, noted: Noted, lines: Sequence[Line]) -> list[dict[str, A
 
     if not noted.snippet or not lines:
         return []
-    names = records.libraries(vault, noted.snippet, deep=False) - sys.stdlib_module_names
-    if lacking := sorted(name for name in names if not run.installed(name)):
+    snippet = records.load(vault, noted.snippet).source
+    if lacking := run.missing(vault, snippet):
         raise RizhiError(f"要用 {'、'.join(lacking)}，这里没有装。")
     wanted = [Wanted(str(line.path), line.first, line.last, line.dims) for line in lines]
     seeded = records.libraries(vault, noted.snippet, deep=True) & SEEDED
-    given = (records.load(vault, noted.snippet).source, wanted)
-    sent = b"".join(run.work(vault, trace, given, SECONDS, seeded))
+    sent = b"".join(run.work(vault, trace, (snippet, wanted), SECONDS, seeded))
     found: list[dict[str, Any]] = json.loads(sent or b"[]")
     return found
 

@@ -141,7 +141,7 @@ class _Tracer:
         del self.pending[frame]
         line, node = pending.line, pending.line.node
         if not isinstance(node, ast.Return):
-            returned = _lookup(_target(node), {**frame.f_globals, **frame.f_locals})
+            returned = _lookup(target_of(node), {**frame.f_globals, **frame.f_locals})
         shape, inputs = shape_of(_first(returned)), tuple(pending.given.values())
         if shape is None or inputs in line.inputs:
             return
@@ -242,7 +242,7 @@ class _Again:
         tree = ast.fix_missing_locations(ast.Module([node], []))
         with _generators():
             exec(compile(tree, "<again>", "exec"), space)  # noqa: S102  就是片段自己的这一句
-        name = _RESULT if isinstance(self.node, ast.Return) else _target(node)
+        name = _RESULT if isinstance(self.node, ast.Return) else target_of(node)
         return shape_of(_first(_lookup(name, space)))
 
 
@@ -301,12 +301,12 @@ def statement(source: str, first: int, last: int) -> ast.stmt | None:
     """占着这几行的赋值或返回语句。"""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Return):
-            if node.value and (node.lineno, node.end_lineno) == (first, last) and _target(node):
+            if node.value and (node.lineno, node.end_lineno) == (first, last) and target_of(node):
                 return node
     return None
 
 
-def _target(node: ast.stmt) -> str:
+def target_of(node: ast.stmt) -> str:
     """得到的（头一个）叫什么；返回值叫 return，不是名字、属性的是空串。"""
     if isinstance(node, ast.Return):
         return "return"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rizhi.errors import RizhiError
-from rizhi.markdown.outline import fences
+from rizhi.markdown.outline import fence_lines
 from rizhi.page import Note, read_notes
 from rizhi.recall import sealed
 from rizhi.recall.mutants import functions
@@ -25,7 +25,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets import run
 from rizhi.snippets.child import SEEDED
 from rizhi.snippets.source import module_file, modules
-from rizhi.vault import Vault, module_of, read_text, snippet_files
+from rizhi.vault import Vault, read_text, snippet_files, text_or_empty
 
 FOLDER = "drills"
 _VERSION = 2  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
@@ -94,7 +94,7 @@ def symbols(vault: Vault) -> dict[str, Note]:
     """笔记的 `source` 围栏点名的每个函数，与问它的笔记：说它说得最多的那一篇。"""
     found: dict[str, tuple[int, Note]] = {}
     for note in finished(vault):
-        said = note.text + _text(snippet_of(vault, note))
+        said = note.text + text_or_empty(snippet_of(vault, note))
         for symbol in functions_of(vault, note):
             count = len(re.findall(rf"\b{re.escape(subject(symbol))}\b", said))
             if symbol not in found or count > found[symbol][0]:
@@ -108,22 +108,15 @@ def subject(symbol: str) -> str:
     return first if rest.startswith("__") or rest == "forward" or not rest else rest
 
 
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except RizhiError:
-        return ""  # 没有片段，或读不懂：由 check 说
-
-
 def finished(vault: Vault) -> list[Note]:
     """写完的笔记。"""
-    return [note for note in read_notes(vault) if not note.draft and note.text]
+    return [note for note in read_notes(vault) if note.finished]
 
 
 def named(note: Note) -> list[str]:
     """一篇笔记的 `source` 围栏点名的各个名字。"""
-    lines = (fence.lines for fence in fences(note.document) if fence.lang == "source")
-    names = (text.partition("#")[0].strip() for part in lines for _, text in part)
+    lines = fence_lines(note.document, "source")
+    names = (text.partition("#")[0].strip() for _, text in lines)
     return list(dict.fromkeys(filter(None, names)))
 
 
@@ -142,7 +135,7 @@ def split(vault: Vault, symbol: str) -> tuple[str, Path, str]:
 
 
 def snippet_of(vault: Vault, note: Note) -> Path:
-    return vault.snippets / f"{note.snippet or module_of(note.slug)}.py"
+    return vault.snippets / f"{note.module}.py"
 
 
 def _functions_of(vault: Vault, name: str) -> list[str]:

@@ -21,6 +21,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from rizhi.errors import cut
+
 Leaf = list[Any]
 Leaves = dict[str, Leaf]
 
@@ -210,7 +212,7 @@ def _differs(want: Leaf, got: Leaf) -> str:
 
 def _tensors_differ(want: Leaf, got: Leaf) -> str:
     if want[2] != got[2]:
-        return f"你得到 {_shape(got)}，应是 {_shape(want)}"
+        return f"你得到 {tuple(got[2])}，应是 {tuple(want[2])}"
     if want[1] != got[1]:
         return f"你得到 {got[1]}，应是 {want[1]}"
     if want[-1] != got[-1]:
@@ -269,15 +271,11 @@ def _index(flat: int, shape: list[int]) -> str:
     return f"[{', '.join(map(str, places))}]"
 
 
-def _shape(leaf: Leaf) -> str:
-    return f"({', '.join(map(str, leaf[2]))}{',' if len(leaf[2]) == 1 else ''})"
-
-
 def _told(leaf: Leaf) -> str:
     """一个叶子说给人听。"""
     match leaf:
         case ["tensor" | "array", *_]:
-            return f"形状 {_shape(leaf)} 的 {leaf[1]}"
+            return f"形状 {tuple(leaf[2])} 的 {leaf[1]}"
         case ["object", name, said]:
             return said or f"一个 {name}"
         case ["named" | "same" | "members" | "cycle", said]:
@@ -285,8 +283,7 @@ def _told(leaf: Leaf) -> str:
         case ["NoneType", _]:
             return "None"
         case ["str" | "int" | "float" | "bool", value]:
-            said = repr(value)
-            return said if len(said) <= 60 else f"{said[:60]}…"
+            return cut(repr(value), 60)
         case [kind, int() as count]:
             return f"{count} 项的 {kind}"
         case _:

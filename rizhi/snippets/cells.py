@@ -203,6 +203,18 @@ def is_text(node: ast.stmt) -> bool:
     )
 
 
+def comments(text: str) -> Iterator[tokenize.TokenInfo]:
+    """一段代码里的各处注释；字符串里的「#」不算。"""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return (token for token in tokens if token.type == tokenize.COMMENT)
+
+
+def span(node: ast.stmt) -> tuple[int, int]:
+    """一句占的首行与末行，装饰器也在内。"""
+    above = (one.lineno for one in getattr(node, "decorator_list", ()))
+    return min([node.lineno, *above]), node.end_lineno or node.lineno
+
+
 def _cell_at(lines: list[str], line: int) -> str:
     """语法有错的文件里，某一行属于哪一格：往上找最近的标记。"""
     for text in reversed(lines[:line]):
@@ -211,22 +223,18 @@ def _cell_at(lines: list[str], line: int) -> str:
     return ""
 
 
-def _span(node: ast.stmt) -> tuple[int, int]:
-    above = (one.lineno for one in getattr(node, "decorator_list", ()))
-    return min([node.lineno, *above]), node.end_lineno or node.lineno
-
-
 def _marks(
     text: str, lines: list[str], body: list[ast.stmt]
 ) -> tuple[list[tuple[int, str]], list[_Fault]]:
     """各格的标记（行号与标记后面的字），与像标记、却不能算的。"""
     likely = [(at, line) for at, line in enumerate(lines, 1) if _ALMOST.match(line)]
-    inner = {at for node in body for at in range(_span(node)[0] + 1, _span(node)[1] + 1)}
-    comments = _comments(text) if any(at in inner for at, _ in likely) else frozenset()
+    inner = {at for node in body for at in range(span(node)[0] + 1, span(node)[1] + 1)}
+    suspect = any(at in inner for at, _ in likely)
+    said = {comment.start[0] for comment in comments(text)} if suspect else ()
     marks, faults = [], []
     for at, line in likely:
         mark = _MARK.fullmatch(line)
-        if at in inner and at not in comments:
+        if at in inner and at not in said:
             continue  # 多行字符串里的文字
         before = lines[at - 2].rstrip("\r") if at > 1 else ""
         if at in inner or (before.endswith("\\") and "#" not in before):
@@ -238,16 +246,11 @@ def _marks(
     return marks, faults
 
 
-def _comments(text: str) -> frozenset[int]:
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return frozenset(token.start[0] for token in tokens if token.type == tokenize.COMMENT)
-
-
 def _split(
     lines: list[str], marks: list[tuple[int, str]], body: list[ast.stmt]
 ) -> tuple[tuple[Cell, ...], list[_Fault]]:
     """按标记切开；第一个标记之前只许注释，说明里只许注释或一个字符串。"""
-    starts = [_span(node)[0] for node in body]
+    starts = [span(node)[0] for node in body]
     ends = [*(at for at, _ in marks), len(lines) + 1][1:]
     faults: list[_Fault] = []
     if starts and (not marks or starts[0] < marks[0][0]):

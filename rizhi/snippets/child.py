@@ -28,12 +28,12 @@ BROKEN = 70  # 退出码：跑完一格，却送不回去
 
 def run_cells(
     pipe: Connection,
-    snippet: Snippet,
     root: str,
     folder: str,
     seeded: frozenset[str],
     seconds: float,
-    printed: Path | None = None,
+    snippet: Snippet,
+    printed: Path | None,
 ) -> None:
     """子进程的入口：准备好就说一声，然后跑一格送回一格，与下一格打印的从哪里写起。
 
@@ -148,12 +148,12 @@ def _say(error: BaseException) -> str:
 
 def run_work(
     pipe: Connection,
-    work: Callable[..., None],
-    arguments: tuple[Any, ...],
     root: str,
     folder: str,
     seeded: frozenset[str],
     seconds: float,
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> None:
     """子进程的另一个入口：跑 `work(send, *arguments)`，它送什么就送什么，完了送一个空的。
 

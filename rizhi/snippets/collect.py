@@ -19,7 +19,7 @@ from rizhi.snippets import record as records
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.compare import compare
 from rizhi.snippets.run import Run, run, warm_up
-from rizhi.vault import Vault, find_vault, module_of, snippet_files
+from rizhi.vault import Vault, find_vault, snippet_files
 
 # 再多，限了核的容器里就彼此拖慢，一个片段的时限便不作数
 _AT_ONCE = min(2, os.cpu_count() or 1)
@@ -104,7 +104,7 @@ class CellItem(pytest.Item):
 def _drafts(vault: Vault) -> frozenset[str]:
     """草稿的片段。"""
     notes = page.read_notes(vault)
-    return frozenset(note.snippet or module_of(note.slug) for note in notes if note.draft)
+    return frozenset(note.module for note in notes if note.draft)
 
 
 def _pool(config: pytest.Config) -> ThreadPoolExecutor:

@@ -3,15 +3,16 @@
 import ast
 from collections.abc import Iterator
 
+from rizhi.errors import cut
+
 _LONGEST = 120  # 一处写出来的字数
 
 
 def compared(source: str) -> tuple[str, ...]:
     """各处断言，依次写成一句：`assert` 的条件、`assert_close(a, b)` 的两边、应当报的错。"""
     found = sorted(_assertions(ast.parse(source)), key=lambda pair: pair[0])
-    said = (" ".join(text.split()) for _, text in found)
-    shortened = (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in said)
-    return tuple(dict.fromkeys(shortened))
+    said = (cut(" ".join(text.split()), _LONGEST) for _, text in found)
+    return tuple(dict.fromkeys(said))
 
 
 def _assertions(tree: ast.AST) -> Iterator[tuple[int, str]]:

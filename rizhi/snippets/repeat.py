@@ -12,14 +12,14 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from rizhi.errors import RizhiError
+from rizhi.errors import RizhiError, cut
 from rizhi.snippets.cells import CellOutput, Snippet, SnippetError
 from rizhi.snippets.compare import same_text
 
 T = TypeVar("T")
 A = TypeVar("A")
 _ADDRESS = re.compile(r"^.* at 0x[0-9a-fA-F]+.*$", re.M)
-_SHOWN = 12  # 不同的地方至多列几行
+_SHOWN, _WIDE = 12, 100  # 不同的地方至多列几行，一行几个字
 
 
 def refuse_addresses(snippet: Snippet, outputs: tuple[CellOutput, ...]) -> None:
@@ -28,7 +28,7 @@ def refuse_addresses(snippet: Snippet, outputs: tuple[CellOutput, ...]) -> None:
         for name, text in output.texts.items():
             if found := _ADDRESS.search(text):
                 line = text.count("\n", 0, found.start()) + 1
-                what = f"输出{name}第 {line} 行有内存地址，下一遍就不一样：{_cut(found[0])}"
+                what = f"输出{name}第 {line} 行有内存地址，下一遍就不一样：{cut(found[0], _WIDE)}"
                 remedy = "给这个类写 __repr__，或只打印要看的；末行不必显示的，行末加分号"
                 raise _refused(snippet, output, f"{what}。{remedy}。")
 
@@ -113,13 +113,9 @@ def _difference(one: CellOutput, other: CellOutput) -> str:
     elif not all(same_text(a, b, relative=0.0) for a, b in figures):
         lines.append("图不一样")
     more = [f"……还有 {len(lines) - _SHOWN} 行"] if len(lines) > _SHOWN else []
-    return "\n".join([*map(_cut, lines[:_SHOWN]), *more])
+    return "\n".join([*(cut(line, _WIDE) for line in lines[:_SHOWN]), *more])
 
 
 def _refused(snippet: Snippet, output: CellOutput, what: str) -> SnippetError:
     cell = snippet.cell(output.title)
     return SnippetError(f"单元格「{cell.title}」{what}", snippet.path, cell.line)
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= 100 else f"{line[:100]}…"

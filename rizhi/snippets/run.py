@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -118,19 +118,33 @@ def _steps(
         yield Step(CellOutput(""), fault=_how_to_install(name, lacking))
         return
     used = records.libraries(vault, snippet.path, deep=True, source=snippet.text)
+    shown = _folder() if tick else None
+    printed = Path(shown.name) if shown else None
+    given = (used & SEEDED, seconds, snippet, printed)
+    with _spawned(vault, run_cells, given, shown) as (process, pipe):
+        yield from _follow(_Child(process, pipe, vault.root, printed, tick), snippet, name, seconds)
+
+
+@contextmanager
+def _spawned(
+    vault: Vault,
+    entry: Callable[..., None],
+    given: tuple[Any, ...],
+    shown: TemporaryDirectory[str] | None = None,
+) -> Iterator[tuple[Any, Connection]]:
+    """一个新的子进程与从它来的管道；用完就结束它，它的文件夹与 `shown` 也删掉。"""
     context = _context(vault)
     receiver, sender = context.Pipe(duplex=False)
-    folders = [_folder(), *([_folder()] if tick else [])]
-    printed = Path(folders[-1].name) if tick else None
-    arguments = (sender, snippet, str(vault.root), folders[0].name, used & SEEDED, seconds, printed)
-    child = context.Process(target=run_cells, args=arguments, daemon=True)
+    folder = _folder()
+    arguments = (sender, str(vault.root), folder.name, *given)
+    child = context.Process(target=entry, args=arguments, daemon=True)
     try:
         _start(child, context)
         sender.close()
-        running = _Child(child, receiver, vault.root, printed, tick)
-        yield from _follow(running, snippet, name, seconds)
+        yield child, receiver
     finally:
         # 收尸要十几毫秒；不是守护线程，解释器退出之前总会做完
+        folders = [folder, *([shown] if shown else [])]
         Thread(target=_bury, args=(child, receiver, folders)).start()
 
 
@@ -308,17 +322,8 @@ def work(
     单位：`seconds` 是秒，从准备好算起。
     异常：没有跑完，抛 RizhiError，说是怎么回事。
     """
-    context = _context(vault)
-    receiver, sender = context.Pipe(duplex=False)
-    folder = TemporaryDirectory(prefix=orphans.prefix(), ignore_cleanup_errors=True)
-    given = (sender, task, arguments, str(vault.root), folder.name, seeded, seconds)
-    child = context.Process(target=run_work, args=given, daemon=True)
-    try:
-        _start(child, context)
-        sender.close()
-        yield from _sent(receiver, seconds, child, stopped)
-    finally:
-        Thread(target=_bury, args=(child, receiver, [folder])).start()
+    with _spawned(vault, run_work, (seeded, seconds, task, arguments)) as (child, pipe):
+        yield from _sent(pipe, seconds, child, stopped)
 
 
 def _sent(

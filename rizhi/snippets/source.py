@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from rizhi.errors import RizhiError
-from rizhi.snippets.cells import syntax_tree
+from rizhi.snippets.cells import span, syntax_tree
 from rizhi.snippets.excerpt import Part, excerpt
 from rizhi.vault import Vault, read_text, source_files
 
@@ -68,9 +68,8 @@ def objects(path: Path) -> dict[str, tuple[int, str]]:
     text = read_text(path)
     lines, found = text.splitlines(), dict[str, tuple[int, str]]()
     for name, node in _named(syntax_tree(path, text).body, ""):
-        decorators = getattr(node, "decorator_list", [])
-        first = min([node.lineno, *(d.lineno for d in decorators)])
-        found[name] = first, "\n".join(lines[first - 1 : node.end_lineno])
+        first, last = span(node)
+        found[name] = first, "\n".join(lines[first - 1 : last])
     return found
 
 
@@ -113,11 +112,10 @@ def read_fence_line(vault: Vault, line: str) -> Shown:
 
 def _named(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield prefix + node.name, node
         if isinstance(node, ast.ClassDef):
             yield from _named(node.body, f"{prefix}{node.name}.")
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield prefix + node.targets[0].id, node
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield prefix + node.target.id, node
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from ((prefix + name.id, node) for name in targets if isinstance(name, ast.Name))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rizhi.journal.day import Day
-from rizhi.page import Note, Page, front_matter, read
-from rizhi.vault import MAX_LINES
+from rizhi.page import Note, Page, front_matter, load
+from rizhi.vault import MAX_LINES, Vault
 
 PATH = Path("/v/docs/daily/2026/2026-11-23.md")
 
@@ -58,8 +58,10 @@ def test_front_matter_that_never_ends_is_a_fault() -> None:
     assert (meta, offset, fault.line) == ({}, 0, 1) and "没有收尾" in fault.message
 
 
-def test_bom_and_crlf_are_read() -> None:
-    day = read(Day, PATH, "\ufeff---\r\ntags: [a]\r\n---\r\n# 标题\r\n".encode())
+def test_bom_and_crlf_are_read(vault: Vault) -> None:
+    path = vault.daily / "2026-11-23.md"
+    path.write_bytes("\ufeff---\r\ntags: [a]\r\n---\r\n# 标题\r\n".encode())
+    day = load(Day, vault, path)
     assert day.tags == ("a",) and day.title == "标题" and day.date == date(2026, 11, 23)
     assert day.line == 4 and day.body == "# 标题\r\n"
 
@@ -81,8 +83,11 @@ def test_the_title_is_the_first_real_heading(text: str, title: str) -> None:
     ("data", "why"),
     [("掩码".encode("gbk"), "像是 GBK"), (b"\0", "NUL"), (b"\n" * (MAX_LINES + 1), "行")],
 )
-def test_what_cannot_be_read_is_a_fault_of_that_page(data: bytes, why: str) -> None:
-    note = read(Note, Path("/v/docs/notes/python/bad.md"), data)
+def test_what_cannot_be_read_is_a_fault_of_that_page(vault: Vault, data: bytes, why: str) -> None:
+    path = vault.notes / "python/bad.md"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    note = load(Note, vault, path)
     assert note.text == "" and why in note.faults[0].message and note.group == "python"
 
 

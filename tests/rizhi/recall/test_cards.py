@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fsrs import Card as Memory
 
-from rizhi.recall import cards
+from rizhi.recall import cards, recorded
 from rizhi.recall.cards import ASKED, PRINTED, Card, match
 from rizhi.recall.schedule import State
 from rizhi.snippets import recording
@@ -62,7 +62,7 @@ def test_questions_come_with_their_answers_and_where_they_stand(vault: Vault) ->
         '??? question "转谁？"\n\n    q 与 k。\n\n    - v 不转\n\n??? question\n    没题目\n',
     )
     note(vault, "half", '??? question "草稿？"\n    是\n', "draft: true\n")
-    (one,) = cards.read(vault)
+    (one,) = cards.made(vault, recorded.gather(vault))
     assert one == Card(
         "rope", ASKED, "转谁？", "q 与 k。\n\n- v 不转", "docs/notes/model/rope.md:10"
     )
@@ -78,13 +78,13 @@ def test_short_recorded_cells_ask_what_they_print(vault: Vault) -> None:
         "# %% 检验\nassert y == 1\nprint('过')\n",
         "utf-8",
     )
-    assert cards.read(vault) == []  # 还没有记录，不知道答案
+    assert cards.made(vault, recorded.gather(vault)) == []  # 还没有记录，不知道答案
     recording.record(vault, path)
-    (one,) = cards.read(vault)
+    (one,) = cards.made(vault, recorded.gather(vault))
     assert (one.kind, one.text, one.answer) == (PRINTED, "短\nprint(1 + 1)", "2\n")
     assert (one.prompt, one.code, one.judged) == ("它会打印什么？共 1 行。", "print(1 + 1)", True)
     path.write_text(path.read_text("utf-8").replace("1 + 1", "1 + 2"), "utf-8")
-    assert cards.read(vault) == []  # 记录过期：答案不作数
+    assert cards.made(vault, recorded.gather(vault)) == []  # 记录过期：答案不作数
 
 
 # ---- 认得出 ----

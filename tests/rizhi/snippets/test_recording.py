@@ -9,12 +9,6 @@ from rizhi.snippets import record, recording
 from rizhi.vault import Vault
 
 
-@pytest.fixture
-def path(vault: Vault) -> Path:
-    (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
-    return vault.snippets / "topic.py"
-
-
 def test_failures_are_never_recorded(vault: Vault, path: Path) -> None:
     path.write_text("# %% 一\nprint(1)\n", encoding="utf-8")
     assert recording.record(vault, path) == 2

@@ -27,12 +27,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def path(vault: Vault) -> Path:
-    (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
-    return vault.snippets / "topic.py"
-
-
 def _run(vault: Vault, path: Path, body: str, seconds: float = 60) -> runner.Run:
     path.write_text(f"# %% 一\n{body}\n# %% 二\nprint('到了')\n", encoding="utf-8")
     return runner.run(vault, path, seconds)

@@ -25,12 +25,6 @@ Cells = Callable[..., tuple[CellOutput, ...]]
 
 
 @pytest.fixture
-def path(vault: Vault) -> Path:
-    (vault.root / "llm/__init__.py").write_text("", encoding="utf-8")
-    return vault.snippets / "topic.py"
-
-
-@pytest.fixture
 def cells(vault: Vault, path: Path) -> Cells:
     """`cells(一, 二)`：跑这几格，一处错也没有，返回各格的输出。"""
 
