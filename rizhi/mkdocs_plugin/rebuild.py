@@ -48,14 +48,16 @@ _RENDERING = "mkdocstrings_handlers.python._internal.rendering"
 _PRE = re.compile(r"<pre\b.*?</pre>", re.S)
 _COLOUR = re.compile(r'<span(?: class="?[\w -]*"?)?(?: data-linenos="[\d ]*")?>')
 Fingerprint = tuple[object, ...]
+_Key = tuple[Callable[..., Any], Hashable]
 
 
 class Kept:
     """算过的东西：同一个函数、同样的参数，就是上一次的结果。"""
 
     def __init__(self) -> None:
-        self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
-        self._asked: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
+        # 各样的依据、结果，与算的时候又问了哪几样
+        self._results: dict[_Key, tuple[object, Any, list[_Key]]] = {}
+        self._asked: list[_Key] = []
 
     def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
         """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
@@ -65,14 +67,19 @@ class Kept:
         key, clues = (make.func, name), make.args if given is None else given
         old = self._results.get(key)
         if old is None or old[0] != clues:
-            old = self._results[key] = (clues, make())
-        self._asked[key] = old
+            before = len(self._asked)
+            made = make()
+            old = self._results[key] = (clues, made, self._asked[before:])
+        else:  # 不必再算的，它问过的也都还要
+            self._asked += old[2]
+        self._asked.append(key)
         result: T = old[1]
         return result
 
     def prune(self) -> None:
         """一次构建完了：没有再问的（页删了、改名了）不留。"""
-        self._results, self._asked = self._asked, {}
+        self._results = {key: self._results[key] for key in self._asked}
+        self._asked = []
 
 
 @dataclass(frozen=True)

@@ -183,8 +183,8 @@ class Web:
 
     @cached_property
     def born(self) -> dict[date, list[Todo]]:
-        """每一天写下的事。"""
-        return grouped((todo.born, todo) for todo in self.todos)
+        """每个月写下的事，键是那个月的一号。"""
+        return grouped((todo.born.replace(day=1), todo) for todo in self.todos)
 
     @cached_property
     def standing(self) -> dict[date, dict[str, Standing]]:
