@@ -69,12 +69,12 @@ def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -
     日总结一个月一个月地比：十年有几千天，改一处，多半哪个月也没变。
     """
     dated = [(panels.day_of(uri), uri) for uri in uris]
-    months = grouped((day.replace(day=1), (day, uri)) for day, uri in dated if day)
+    months = grouped(((day.year, day.month), (day, uri)) for day, uri in dated if day)
     found = {
         uri: _kept(kept, uri, panels.plan(web, uri), with_diary) for day, uri in dated if not day
     }
     for month, days in months.items():
-        make = partial(_month, kept, panels.around_month(web, month), days, with_diary)
+        make = partial(_month, kept, panels.around_month(web, days[0][0]), days, with_diary)
         found |= kept(month, make)
     return found
 

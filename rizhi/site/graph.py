@@ -161,8 +161,10 @@ class Web:
         found: dict[str, list[tuple[DayFact, links.Mention]]] = {}
         for day in self.days:
             for mention in day.mentions:
-                listed = found.setdefault(mention.target, [])
-                if not listed or listed[-1][0].date != day.date:
+                listed = found.get(mention.target)
+                if listed is None:
+                    found[mention.target] = [(day, mention)]
+                elif listed[-1][0].date != day.date:
                     listed.append((day, mention))
         return found
 
