@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from rizhi.page import Note
 from rizhi.site import html as render
 from rizhi.site import overviews, panels
 from rizhi.site.blocks import Generated, Graph, Panel, Trail
-from rizhi.site.graph import Web
+from rizhi.site.graph import Web, grouped
 from rizhi.snippets import fence
 from rizhi.snippets import record as records
 from rizhi.snippets.cells import Snippet
@@ -63,12 +64,33 @@ def _source(page: Generated, uri: str, with_diary: bool) -> Source:
 
 
 def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -> dict[str, Around]:
-    """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。"""
-    plans = ((uri, panels.plan(web, uri)) for uri in uris)
-    return {
-        uri: kept(uri, partial(_around, make, uri, with_diary), (make.func, make.args, with_diary))
-        for uri, make in plans
+    """每一页的面板排成 HTML：前后天在标题之下，其余在正文之后；没变的不重算、不重排。
+
+    日总结一个月一个月地比：十年有几千天，改一处，多半哪个月也没变。
+    """
+    dated = [(panels.day_of(uri), uri) for uri in uris]
+    months = grouped(((day.year, day.month), (day, uri)) for day, uri in dated if day)
+    found = {
+        uri: _kept(kept, uri, panels.plan(web, uri), with_diary) for day, uri in dated if not day
     }
+    for month, days in months.items():
+        make = partial(_month, kept, panels.around_month(web, days[0][0]), days, with_diary)
+        found |= kept(month, make)
+    return found
+
+
+def _month(
+    kept: Kept, seen: panels.Around, days: Sequence[tuple[date, str]], with_diary: bool
+) -> dict[str, Around]:
+    plans = panels.of_days(seen, [day for day, _ in days])
+    return {
+        uri: _kept(kept, uri, make, with_diary) for (_, uri), make in zip(days, plans, strict=True)
+    }
+
+
+def _kept(kept: Kept, uri: str, make: partial[list[Panel]], with_diary: bool) -> Around:
+    clues = (make.func, make.args, with_diary)
+    return kept(uri, partial(_around, make, uri, with_diary), clues)
 
 
 def _around(make: partial[list[Panel]], uri: str, with_diary: bool) -> Around:

@@ -127,7 +127,8 @@ class RizhiPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @EARLY  # 赶在搜索插件读词典、offline 添上 CDN 的脚本之前
     def _configure(self, config: MkDocsConfig) -> MkDocsConfig:
-        gc.set_threshold(3_000, 20, 100)  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
+        if not self._frozen:  # 十年有几百万个活着的对象，默认每七百个新的就要扫一遍
+            gc.set_threshold(3_000, 20, 100)
         folder = Path(config.config_file_path).parent
         try:
             vault = find_vault(folder, folder)

@@ -5,6 +5,7 @@
 这里一个文件的指纹里有它的一切依据，与上一次不同的才重建。
 """
 
+import gc
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, partial
+from itertools import count
 from operator import contains
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,18 +46,21 @@ from rizhi.vault import Vault, day_names, fingerprint, markdown_files, snippet_f
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page)
+UNCOLLECTED = 8  # 重建这么多次收一回：扫一遍要一次重建的十分之一
 _RENDERING = "mkdocstrings_handlers.python._internal.rendering"
 _PRE = re.compile(r"<pre\b.*?</pre>", re.S)
 _COLOUR = re.compile(r'<span(?: class="?[\w -]*"?)?(?: data-linenos="[\d ]*")?>')
 Fingerprint = tuple[object, ...]
+_Key = tuple[Callable[..., Any], Hashable]
 
 
 class Kept:
     """算过的东西：同一个函数、同样的参数，就是上一次的结果。"""
 
     def __init__(self) -> None:
-        self._results: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
-        self._asked: dict[tuple[Callable[..., Any], Hashable], tuple[object, Any]] = {}
+        # 各样的依据、结果，与算的时候又问了哪几样
+        self._results: dict[_Key, tuple[object, Any, list[_Key]]] = {}
+        self._asked: list[_Key] = []
 
     def __call__(self, name: Hashable, make: partial[T], given: object = None) -> T:
         """`name` 的这一样由 `make` 算；`given` 是它的依据，没有给就是 `make` 的参数。
@@ -65,14 +70,19 @@ class Kept:
         key, clues = (make.func, name), make.args if given is None else given
         old = self._results.get(key)
         if old is None or old[0] != clues:
-            old = self._results[key] = (clues, make())
-        self._asked[key] = old
+            before = len(self._asked)
+            made = make()
+            old = self._results[key] = (clues, made, self._asked[before:])
+        else:  # 不必再算的，它问过的也都还要
+            self._asked += old[2]
+        self._asked.append(key)
         result: T = old[1]
         return result
 
     def prune(self) -> None:
         """一次构建完了：没有再问的（页删了、改名了）不留。"""
-        self._results, self._asked = self._asked, {}
+        self._results = {key: self._results[key] for key in self._asked}
+        self._asked = []
 
 
 @dataclass(frozen=True)
@@ -538,16 +548,28 @@ def _inventory(config: MkDocsConfig) -> dict[str, Any]:
 
 
 def rebuilder(first: MkDocsConfig) -> Callable[[], None]:
-    """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。"""
+    """`mkdocs serve` 每次改动之后做的事：第一次之后都是脏构建。
+
+    mkdocs 每建一次留下一整套互相指着的文件与页，十年的有十兆；解释器要攒上百次才收，所以由我们收。
+    头一次构建留下的往后都在，冻结了，收的时候就不必再扫。
+    """
     with warnings.catch_warnings():  # 命令行给的选项只在这里有；mkdocs 说它将来会去掉
         warnings.simplefilter("ignore", DeprecationWarning)
         options = first.user_configs[-1]
     logging.getLogger("mkdocs.commands.build").addFilter(_is_not_the_dirty_warning)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 100)  # 平常的一次到不了；全部重排的那一次，中途也要收
+    passes = count(1)
 
     def again() -> None:
         config = load_config(first.config_file_path, **options)
         config.site_url = first.site_url
-        build(config, serve_url=first.site_url, dirty=True)
+        try:
+            build(config, serve_url=first.site_url, dirty=True)
+        finally:
+            if next(passes) % UNCOLLECTED == 0:
+                gc.collect()
 
     return again
 

@@ -161,8 +161,10 @@ class Web:
         found: dict[str, list[tuple[DayFact, links.Mention]]] = {}
         for day in self.days:
             for mention in day.mentions:
-                listed = found.setdefault(mention.target, [])
-                if not listed or listed[-1][0].date != day.date:
+                listed = found.get(mention.target)
+                if listed is None:
+                    found[mention.target] = [(day, mention)]
+                elif listed[-1][0].date != day.date:
                     listed.append((day, mention))
         return found
 
@@ -183,8 +185,8 @@ class Web:
 
     @cached_property
     def born(self) -> dict[date, list[Todo]]:
-        """每一天写下的事。"""
-        return grouped((todo.born, todo) for todo in self.todos)
+        """每个月写下的事，键是那个月的一号。"""
+        return grouped((todo.born.replace(day=1), todo) for todo in self.todos)
 
     @cached_property
     def standing(self) -> dict[date, dict[str, Standing]]:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -73,28 +74,33 @@ def _archived(this_year: int, year: int, days: Sequence[DayFact]) -> list[Panel]
 
 
 def _weeks(web: Web) -> dict[str, partial[Generated]]:
-    weeks = {year: [_week(web, week) for week in listed] for year, listed in web.weekly.items()}
+    written = tuple(web.uris.items())
+    dates = [day for day, _ in written]
+    weeks = {}
+    for year, listed in web.weekly.items():
+        first, last = listed[0].days[0], listed[-1].days[-1]
+        days = written[bisect_left(dates, first) : bisect_right(dates, last)]
+        weeks[year] = [(week, web.week_uris.get(week.name)) for week in listed], days
     none = "还没有周报。用 rizhi week 写这一周的。"
     return _by_years("周报", WEEKLY, weeks, _weekly, web.today, none)
 
 
-def _week(web: Web, week: Week) -> tuple[Week, str | None, list[str | None]]:
-    """一周、它的周报，与七天各自的页面。"""
-    return week, web.week_uris.get(week.name), [web.uris.get(day) for day in week.days]
-
-
 def _weekly(
-    this_year: int, year: int, weeks: Sequence[tuple[Week, str | None, Sequence[str | None]]]
+    this_year: int,
+    year: int,
+    listed: tuple[Sequence[tuple[Week, str | None]], Iterable[tuple[date, str]]],
 ) -> list[Panel]:
-    return [Panel("list", f"{year} 年", Rows(tuple(_week_row(*week) for week in reversed(weeks))))]
+    """`listed` 是每一周与它的周报，和其间写过的每一天与它的页面。"""
+    weeks, uris = listed[0], dict(listed[1])
+    rows = tuple(_week_row(*week, uris) for week in reversed(weeks))
+    return [Panel("list", f"{year} 年", Rows(rows))]
 
 
-def _week_row(week: Week, report: str | None, uris: Sequence[str | None]) -> Row:
+def _week_row(week: Week, report: str | None, uris: Mapping[date, str]) -> Row:
     """一周：有周报的，名字是到周报的链接；写过的每一天各一个链接。"""
     first, *_, last = week.days
     span = f"　{first.month} 月 {first.day} 日 – {last.month} 月 {last.day} 日"
-    dated = zip(week.days, uris, strict=True)
-    written = [Link(f"{day.day}\u00a0日", uri) for day, uri in dated if uri]
+    written = [Link(f"{day.day}\u00a0日", uris[day]) for day in week.days if day in uris]
     days = [part for link in written for part in ("　", link)]
     name = Link(week.name, report) if report else week.name
     return Row((name, Dim((span, f"，写了 {len(written)} 天", *days))), anchor=week.name)
@@ -246,29 +252,39 @@ def _path(web: Web, groups: Sequence[tuple[str, Sequence[Note]]]) -> Iterator[Pa
 def _listings(web: Web) -> dict[str, partial[Generated]]:
     """每篇笔记的面板列不下的，各另成一页。"""
     plan: dict[str, partial[Generated]] = {}
+    year = web.today.year
     for note in web.notes:
         path, back = str(note.path), note_link(note, web)
         days, leads = web.mentioned.get(path, []), web.leads.get(path, [])
         hints = web.hinted.get(path, [])
         if len(days) > FOLDED:
-            rows = mention_rows(days, web.today.year)
-            plan |= _paged(f"写到「{note.title}」的日子", back, rows, listing(note, "life"))
+            title = f"写到「{note.title}」的日子"
+            plan |= _paged(title, back, days, listing(note, "life"), "list", mention_rows, year)
         if len(leads) > SHOWN:
             rows = note_rows(leads, web)
             plan |= _paged(f"链接到「{note.title}」的笔记", back, rows, listing(note, "leads"))
         if len(hints) > LATEST:
-            rows = day_rows(reversed(hints), web.today.year)
             title = f"提到「{note.title}」，没有链接的日子"
-            plan |= _paged(title, back, rows, listing(note, "hints"))
+            stem = listing(note, "hints")
+            plan |= _paged(title, back, hints[::-1], stem, "list", day_rows, year)
     return plan
 
 
 def _paged(
-    title: str, back: Link, rows: Sequence[Row], stem: str, kind: str = "list"
+    title: str,
+    back: Link,
+    listed: Sequence[T],
+    stem: str,
+    kind: str = "list",
+    rows: Callable[..., tuple[Row, ...]] = tuple,
+    *given: int,
 ) -> dict[str, partial[Generated]]:
-    """一个长的列表分成几页：头一页是 `stem.md`，其余在它的文件夹里；每一页都能回到 `back`。"""
+    """一个长的列表分成几页：头一页是 `stem.md`，其余在它的文件夹里；每一页都能回到 `back`。
+
+    一页要算时才由 `rows` 写成各行，`given` 是它的其余参数。
+    """
     plan, size = {}, 5 * LIMIT if kind == "tags" else LIMIT
-    chunks = [rows[n : n + size] for n in range(0, len(rows), size)]
+    chunks = [listed[n : n + size] for n in range(0, len(listed), size)]
     every = [
         Link(f"第 {n} 页", f"{stem}/{n}.md" if n > 1 else f"{stem}.md")
         for n in range(1, len(chunks) + 1)
@@ -276,9 +292,19 @@ def _paged(
     for link, chunk in zip(every, chunks, strict=True):
         others = joined(other for other in every if other != link)
         lead = ("回到 ", back, "。", *others)
-        panel = Panel("list", "", Rows(tuple(chunk), kind))
-        plan[link.uri] = partial(Generated, title, (panel,), lead)
+        plan[link.uri] = partial(_page, title, lead, kind, chunk, rows, given)
     return plan
+
+
+def _page(
+    title: str,
+    lead: tuple[Part, ...],
+    kind: str,
+    listed: Sequence[T],
+    rows: Callable[..., tuple[Row, ...]],
+    given: tuple[int, ...],
+) -> Generated:
+    return Generated(title, (Panel("list", "", Rows(rows(listed, *given), kind)),), lead)
 
 
 def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
@@ -288,8 +314,8 @@ def _by_year(days: Iterable[DayFact]) -> dict[int, list[DayFact]]:
 def _by_years(
     title: str,
     pattern: str,
-    years: Mapping[int, list[T]],
-    panels: Callable[[int, int, Sequence[T]], list[Panel]],
+    years: Mapping[int, T],
+    panels: Callable[[int, int, T], list[Panel]],
     today: date,
     none: str,
     first: tuple[Panel, ...] = (),
@@ -314,10 +340,10 @@ def _by_years(
 
 
 def _year(
-    panels: Callable[[int, int, Sequence[T]], list[Panel]],
+    panels: Callable[[int, int, T], list[Panel]],
     this_year: int,
     year: int,
-    listed: Sequence[T],
+    listed: T,
     title: str,
     lead: tuple[Part, ...],
     before: tuple[Panel, ...],

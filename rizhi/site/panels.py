@@ -5,10 +5,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from rizhi.dates import Week, week_of, weekday
 from rizhi.journal.carry import coming
-from rizhi.journal.lookback import that_day
+from rizhi.journal.lookback import DISTANCES, that_day
 from rizhi.journal.todo import Todo, brief, still_open
 from rizhi.links import Mention
 from rizhi.page import Note
@@ -58,7 +59,7 @@ def plan(web: Web, uri: str) -> partial[list[Panel]]:
     """
     if uri == "index.md":
         return partial(home, web)
-    day = date_of(uri.rpartition("/")[2].removesuffix(".md")) if uri.startswith("daily/") else None
+    day = day_of(uri)
     if day:
         return of_day(web, day)
     if uri.startswith("weekly/"):
@@ -84,21 +85,71 @@ def home(web: Web) -> list[Panel]:
     ]
 
 
+@lru_cache(maxsize=1 << 13)  # 每次重建都要问十年的每一页
+def day_of(uri: str) -> date | None:
+    """一天的页面是哪一天的；别的页是 None。"""
+    return date_of(uri.rpartition("/")[2].removesuffix(".md")) if uri.startswith("daily/") else None
+
+
 def of_day(web: Web, day: date) -> partial[list[Panel]]:
     """一天的页面：前后、写下的事的去向、那天、这个月。"""
-    before, after = bisect_left(web.dates, day), bisect_right(web.dates, day)
-    neighbours = (*web.dates[max(before - 1, 0) : before], *web.dates[after : after + 1])
-    return partial(
-        _of_day,
-        day,
+    return of_days(around_month(web, day), [day])[0]
+
+
+class Around(NamedTuple):
+    """整张网里，一个月的各天看得见的一切：与上一次的相等，这个月的面板就都与上一次的相同。"""
+
+    today: date
+    days: tuple[DayFact, ...]  # 「那天」够得着的，与前后各一天；写过的才算
+    weeks: Mapping[Week, Link]
+    born: Sequence[tuple[Todo, str | None]]  # 这个月写下的事，与最近写到它那天的页面
+    month: Mapping[date, str]
+    archive: str
+
+
+def around_month(web: Web, day: date) -> Around:
+    """`day` 所在的那个月看得见的。"""
+    first = day.replace(day=1)
+    end = (first + timedelta(days=31)).replace(day=1)
+    before = web.dates[max(bisect_left(web.dates, first) - 1, 0) :][:1]
+    after = web.dates[bisect_left(web.dates, end) :][:1]
+    start = bisect_left(web.dates, min([first - max(DISTANCES.values()), *before]))
+    stop = bisect_right(web.dates, max([end, *after]))
+    mondays = range(first.toordinal() - first.weekday(), end.toordinal(), 7)
+    shown = [max(date.fromordinal(monday), first) for monday in mondays]
+    return Around(
         web.today,
-        [(other, web.uris[other]) for other in neighbours],
-        week_link(web, day),
-        [(todo, web.uris.get(todo.last)) for todo in web.born.get(day, ())],
-        that_day(day, web.by_day),
-        web.months.get(day.replace(day=1), {}),
-        month_uri(web, day),
+        web.days[start:stop],
+        {week_of(each): week_link(web, each) for each in shown},
+        [(todo, web.uris.get(todo.last)) for todo in web.born.get(first, ())],
+        web.months.get(first, {}),
+        month_uri(web, first),
     )
+
+
+def of_days(around: Around, days: Iterable[date]) -> list[partial[list[Panel]]]:
+    """一个月里几天的页面，各怎么算。"""
+    by_day = {fact.date: fact for fact in around.days}
+    dates, born = list(by_day), grouped((todo.born, (todo, uri)) for todo, uri in around.born)
+    return [
+        partial(
+            _of_day,
+            day,
+            around.today,
+            [(other, by_day[other].uri) for other in _beside(dates, day)],
+            around.weeks[week_of(day)],
+            born.get(day, []),
+            that_day(day, by_day),
+            around.month,
+            around.archive,
+        )
+        for day in days
+    ]
+
+
+def _beside(dates: Sequence[date], day: date) -> tuple[date, ...]:
+    before, after = bisect_left(dates, day), bisect_right(dates, day)
+    return (*dates[max(before - 1, 0) : before], *dates[after : after + 1])
 
 
 def _of_day(

@@ -1,5 +1,6 @@
 """边写边看：真的开一个 `mkdocs serve`，改笔记、片段、llm，看页面跟不跟得上。"""
 
+import gc
 import re
 import subprocess
 import sys
@@ -52,7 +53,10 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_options_are_read_without_a_deprecation_warning(tmp_path: Path) -> None:
+    threshold = gc.get_threshold()
     rebuilder(load_config(str(vaults.make(tmp_path / "vault") / "mkdocs.yml")))
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
 def test_an_edited_note_is_refreshed(served: Served) -> None:
