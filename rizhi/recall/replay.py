@@ -123,10 +123,10 @@ class _Recorder:
             about = name, sketch
             if self.kept[about] >= PER_SKETCH or self.kept[name, ""] >= PER_SNIPPET:
                 return None
+            self.kept[about] += 1  # 写不下来的也算：同一个样子的，再试也写不下来
             written = _pickled((args, kwargs))
             inside = _named(function, args, kwargs)
             before = self.describer.leaves(inside, CALL_BYTES)
-            self.kept[about] += 1
             self.kept[name, ""] += 1
             return function, inside, before, sketch, Inputs(written, b"", _mode())
         except Exception:
