@@ -61,13 +61,12 @@ def waiting(vault: Vault, keys: Keys | None = None) -> tuple[dict[str, Note], li
     stale = {
         symbol: note
         for symbol, note in traces.symbols(vault).items()
-        if not _current(traces.read_drill(vault, symbol), keys.drill(symbol, note))
+        if not traces.current_drill(vault, keys, symbol, note)
     }
     notes = [
         note
         for note in traces.finished(vault)
-        if traces.functions_of(vault, note)
-        and not _current(traces.read_questions(vault, note.slug), keys.questions(note))
+        if traces.functions_of(vault, note) and not traces.current_questions(vault, keys, note)
     ]
     return stale, notes
 
@@ -81,6 +80,8 @@ def prepare(vault: Vault, progress: _Progress = lambda names: names) -> None:
     stale, notes = waiting(vault, keys)
     if lacking := lacking_libraries(vault, keys, stale):
         raise RizhiError(lacking)
+    for module in keys.files if stale else ():
+        keys.source(module)  # 算的时候源码又改了，写下的键是改之前的
     bench = Bench(vault, known_bugs(vault) if stale or notes else ())
     paths = list(dict.fromkeys(path for symbol in stale for path in keys.users(symbol)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -115,10 +116,6 @@ def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
         f"出题要跑片段，这里没有装 {'、'.join(absent)}：多半是 pip install {' '.join(absent)}；"
         "有 Makefile 的仓库里运行 make record，会先装好。"
     )
-
-
-def _current(found: Drill | Questions | None, key: str) -> bool:
-    return found is not None and found.key == key
 
 
 # ---- 记下调用 ----
@@ -179,9 +176,10 @@ def _prove(bench: Bench, keys: Keys, symbol: str, note: Note, calls: Sequence[_S
     if bench.stop.is_set():
         return
     own = traces.snippet_of(bench.vault, note)
-    drill = Drill(symbol, note.slug, own.stem, keys.drill(symbol, note))
-    drill, kept = _proved(bench, drill, own, calls)
+    drill, kept = _proved(bench, Drill(symbol, note.slug, own.stem, ""), own, calls)
+    used = keys.used(kept)
     if not bench.stop.is_set():
+        drill = replace(drill, key=keys.drill(symbol, note, used), used=used)
         traces.write_drill(bench.vault, drill, kept)
 
 
