@@ -5,7 +5,6 @@
 
 import ast
 import json
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,8 +47,6 @@ ENOUGH, EACH = 4, 2  # 抓住这么多次就不再试；至少留几次抓得住
 HARVEST_SECONDS = 180.0  # 记的时候比平常慢
 AT_ONCE = 2
 PER_NOTE, TRIED = 2, 10  # 「哪个检验会红」一篇至多几题，至多试几处
-
-_SIZE = re.compile(r"(?<![a-z\d])\d+")  # 形状与数里的数字；float32 的不是
 
 _Progress = Callable[[list[str]], Iterable[str]]
 _Sketched = tuple[str, Call]  # 参数的样子，与那次调用
@@ -153,7 +150,7 @@ def _ordered(calls: Sequence[_Sketched], own: str) -> list[Call]:
     first: dict[str, Call] = {}
     for sketch, call in sorted(calls, key=lambda one: (one[1].snippet != own, one[1].size)):
         kind = f"{sketch}{call.inputs.mode}{'raised' in call.outcome}"
-        first.setdefault(_SIZE.sub("0", kind), call)
+        first.setdefault(replay.SIZES.sub("0", kind), call)
         groups[call.snippet].append(call)
     turns = [call for call in chain.from_iterable(zip_longest(*groups.values())) if call]
     return list({(call.snippet, call.number): call for call in (*first.values(), *turns)}.values())
