@@ -49,13 +49,10 @@ def proven(vault: Vault) -> Proven:
     if not named or not (vault.root / ".rizhi" / traces.FOLDER).is_dir():
         return Proven(dict.fromkeys(named), [], [])
     keys = Keys(vault)
-    drills = {symbol: _fresh(vault, keys, symbol, note) for symbol, note in named.items()}
+    drills = {s: traces.current_drill(vault, keys, s, note) for s, note in named.items()}
     notes = traces.finished(vault)
-    questions = {}
-    for note in notes:
-        found = traces.read_questions(vault, note.slug)
-        if found and found.key == keys.questions(note):
-            questions[note.slug] = found
+    found = {note.slug: traces.current_questions(vault, keys, note) for note in notes}
+    questions = {slug: one for slug, one in found.items() if one}
     made = []
     for note in notes:
         offered = [d for d in drills.values() if d and not d.why and d.note == note.slug]
@@ -64,11 +61,6 @@ def proven(vault: Vault) -> Proven:
             [*(_recite(vault, d) for d in offered), *(_catch(vault, note, q) for q in asked)]
         )
     return Proven(drills, list(questions.values()), made)
-
-
-def _fresh(vault: Vault, keys: Keys, symbol: str, note: Note) -> Drill | None:
-    drill = traces.read_drill(vault, symbol)
-    return drill if drill and drill.key == keys.drill(symbol, note) else None
 
 
 def _recite(vault: Vault, drill: Drill) -> Card:

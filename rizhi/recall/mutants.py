@@ -31,6 +31,7 @@ _ARITHMETIC = {
 _NO_BEHAVIOUR = ("annotation", "returns", "decorator_list", "bases", "keywords", "type_params")
 # 去掉它们只剩参数，多半当场就错，看不出检验的好坏
 _NOT_UNWRAPPED = {"range", "len", "super", "zip", "enumerate", "dict", "tuple", "list", "int"}
+_COMMUTE = {"min", "max"}  # 两个参数对调，还是同一个数：不是改坏
 # 写出来太长的：说到它的条件或参数为止
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.FunctionDef, ast.arguments)
 
@@ -257,7 +258,7 @@ def _calls(place: _Place, imported: set[str]) -> Iterator[_Change]:
             yield "去掉参数", _but(node, keywords=_without(node.keywords, at))
     args = node.args
     plain = not any(isinstance(arg, ast.Starred) for arg in args)
-    if plain and len(args) > 1:
+    if plain and len(args) > 1 and getattr(node.func, "id", "") not in _COMMUTE:
         yield "对调", _but(node, args=[args[1], args[0], *args[2:]])
     if not isinstance(place.parent, ast.Expr) and not _makes(node):
         inner = _inside(node, imported)

@@ -5,7 +5,6 @@
 
 import ast
 import json
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,8 +48,6 @@ HARVEST_SECONDS = 180.0  # 记的时候比平常慢
 AT_ONCE = 2
 PER_NOTE, TRIED = 2, 10  # 「哪个检验会红」一篇至多几题，至多试几处
 
-_SIZE = re.compile(r"(?<![a-z\d])\d+")  # 形状与数里的数字；float32 的不是
-
 _Progress = Callable[[list[str], str], Iterable[str]]  # 逐项做，与这一步叫什么
 _Sketched = tuple[str, Call]  # 参数的样子，与那次调用
 
@@ -61,13 +58,12 @@ def waiting(vault: Vault, keys: Keys | None = None) -> tuple[dict[str, Note], li
     stale = {
         symbol: note
         for symbol, note in traces.symbols(vault).items()
-        if not _current(traces.read_drill(vault, symbol), keys.drill(symbol, note))
+        if not traces.current_drill(vault, keys, symbol, note)
     }
     notes = [
         note
         for note in traces.finished(vault)
-        if traces.functions_of(vault, note)
-        and not _current(traces.read_questions(vault, note.slug), keys.questions(note))
+        if traces.functions_of(vault, note) and not traces.current_questions(vault, keys, note)
     ]
     return stale, notes
 
@@ -81,6 +77,8 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> No
     stale, notes = waiting(vault, keys)
     if lacking := lacking_libraries(vault, keys, stale):
         raise RizhiError(lacking)
+    for module in keys.files if stale else ():
+        keys.source(module)  # 算的时候源码又改了，写下的键是改之前的
     bench = Bench(vault, known_bugs(vault) if stale or notes else ())
     paths = list(dict.fromkeys(path for symbol in stale for path in keys.users(symbol)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -119,10 +117,6 @@ def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
     )
 
 
-def _current(found: Drill | Questions | None, key: str) -> bool:
-    return found is not None and found.key == key
-
-
 # ---- 记下调用 ----
 
 
@@ -158,7 +152,7 @@ def _ordered(calls: Sequence[_Sketched], own: str) -> list[Call]:
     first: dict[str, Call] = {}
     for sketch, call in sorted(calls, key=lambda one: (one[1].snippet != own, one[1].size)):
         kind = f"{sketch}{call.inputs.mode}{'raised' in call.outcome}"
-        first.setdefault(_SIZE.sub("0", kind), call)
+        first.setdefault(replay.SIZES.sub("0", kind), call)
         groups[call.snippet].append(call)
     turns = [call for call in chain.from_iterable(zip_longest(*groups.values())) if call]
     return list({(call.snippet, call.number): call for call in (*first.values(), *turns)}.values())
@@ -181,9 +175,10 @@ def _prove(bench: Bench, keys: Keys, symbol: str, note: Note, calls: Sequence[_S
     if bench.stop.is_set():
         return
     own = traces.snippet_of(bench.vault, note)
-    drill = Drill(symbol, note.slug, own.stem, keys.drill(symbol, note))
-    drill, kept = _proved(bench, drill, own, calls)
+    drill, kept = _proved(bench, Drill(symbol, note.slug, own.stem, ""), own, calls)
+    used = keys.used(kept)
     if not bench.stop.is_set():
+        drill = replace(drill, key=keys.drill(symbol, note, used), used=used)
         traces.write_drill(bench.vault, drill, kept)
 
 

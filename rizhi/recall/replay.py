@@ -11,6 +11,7 @@ import json
 import linecache
 import pickle
 import random
+import re
 import sys
 import types
 from collections import Counter
@@ -34,6 +35,7 @@ Mark = Callable[[str], Callable[[Any], Any]]
 PER_SKETCH = 2  # 样子（形状、类型、短的值）相同的，至多记这么多次
 PER_SNIPPET = 24
 CALL_BYTES = 1 << 20  # 一次调用的参数与结果
+SIZES = re.compile(r"(?<![a-z\d])\d+")  # 形状与数里的数字；float32 的不是
 _YIELDED = 1000  # 生成器至多看这么多项
 _MARK = "__rizhi_mark__"
 _DEEP = 3
@@ -120,13 +122,15 @@ class _Recorder:
         self.busy = True
         try:
             sketch = _sketch([args, kwargs], _DEEP)
-            about = name, sketch
-            if self.kept[about] >= PER_SKETCH or self.kept[name, ""] >= PER_SNIPPET:
+            about, rough = (name, sketch), (name, SIZES.sub("0", sketch))
+            full = self.kept[name, ""] >= PER_SNIPPET and rough in self.kept  # 新的一种总还要
+            if full or self.kept[about] >= PER_SKETCH:
                 return None
+            self.kept[about] += 1  # 写不下来的也算：同一个样子的，再试也写不下来
+            self.kept[rough] += about != rough
             written = _pickled((args, kwargs))
             inside = _named(function, args, kwargs)
             before = self.describer.leaves(inside, CALL_BYTES)
-            self.kept[about] += 1
             self.kept[name, ""] += 1
             return function, inside, before, sketch, Inputs(written, b"", _mode())
         except Exception:

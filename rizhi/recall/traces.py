@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +28,7 @@ from rizhi.snippets.source import module_file, modules
 from rizhi.vault import Vault, read_text, snippet_files, text_or_empty
 
 FOLDER = "drills"
-_VERSION = 2  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
+_VERSION = 3  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,20 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Used:
+    """几次调用出自哪些片段，参数里的对象出自哪些模块。"""
+
+    snippets: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Drill:
     """一个函数的默写题：`why` 是不出题的原因，空着就出。
 
     `snippet` 是那篇笔记的片段；`caught` 与 `tried` 是突变抓住了几个、试了几个；
-    `symptoms` 由失败的样子找到是哪个错；
+    `symptoms` 由失败的样子找到是哪个错；`used` 是键里要算的：留下的调用出自哪些片段，
+    参数里的对象出自哪些模块（没有出题的是空的，哪个片段变了都重算）；
     `milliseconds` 是判一次要的时间；`cells` 是要跑的格子，`through` 是没有抓住的突变。
     """
 
@@ -66,6 +75,10 @@ class Drill:
     cells: tuple[str, ...] = ()
     through: tuple[str, ...] = ()
     symptoms: Mapping[str, str] | None = None
+    used: Used = Used()
+
+
+_FIELDS = frozenset(one.name for one in fields(Drill))
 
 
 @dataclass(frozen=True)
@@ -161,15 +174,41 @@ class Keys:
         about = [_VERSION, sys.version_info[:3], *((name, _version(name)) for name in installed)]
         about.append(vault.config.get("mutations", ""))
         self._about = json.dumps(about)
+        self._sources: dict[str, str] = {}
 
     def users(self, symbol: str) -> list[Path]:
         """也许会调用它的片段：用到它那个模块的。"""
         file = self.files.get(symbol.partition(":")[0], "")
         return [path for path, one in self.loaded.items() if file in one.sources and not one.error]
 
-    def drill(self, symbol: str, note: Note) -> str:
-        parts = [self.loaded[path].key for path in self.users(symbol)]
-        return self._digest("drill", symbol, snippet_of(self.vault, note).stem, *parts)
+    def drill(self, symbol: str, note: Note, used: Used) -> str:
+        """那个函数的模块、那篇的片段与它们用到的源码变了才变；别的片段只算原文。
+
+        记下的调用不随别处的源码变：参数在手里，结果只由那个模块算出。
+        """
+        users = used.snippets or [path.stem for path in self.users(symbol)]
+        texts = {path.stem: one.snippet.text for path, one in self.loaded.items() if one.snippet}
+        own = self.loaded.get(snippet_of(self.vault, note))
+        sources = [self.source(name) for name in (symbol.partition(":")[0], *used.modules)]
+        parts = [texts.get(stem, "") for stem in users]
+        return self._digest("drill", symbol, own.key if own else "", *sources, *parts)
+
+    def used(self, calls: Sequence[Call]) -> Used:
+        """几次调用的键里要算的。"""
+        written = [call.inputs.arguments for call in calls]
+        # 短的名字在 pickle 里是一个字节的长度与它的 UTF-8，前面是 SHORT_BINUNICODE
+        marked = {name: b"\x8c%c%s" % (len(name), name.encode()) for name in self.files}
+        modules = tuple(n for n, mark in marked.items() if any(mark in data for data in written))
+        return Used(tuple(sorted({call.snippet for call in calls})), modules)
+
+    def source(self, module: str) -> str:
+        """一个模块与它用到的源码的指纹，问第一次时的。"""
+        if module not in self._sources:
+            try:
+                self._sources[module] = records.modules_key(self.vault, [module])
+            except RizhiError:
+                self._sources[module] = ""  # 读不懂：由 check 说
+        return self._sources[module]
 
     def questions(self, note: Note) -> str:
         one = self.loaded.get(snippet_of(self.vault, note))
@@ -191,12 +230,26 @@ def _version(name: str) -> str:
 # ---- 读与写 ----
 
 
+def current_drill(vault: Vault, keys: Keys, symbol: str, note: Note) -> Drill | None:
+    """算过、键没有变的。"""
+    found = read_drill(vault, symbol)
+    return found if found and found.key == keys.drill(symbol, note, found.used) else None
+
+
+def current_questions(vault: Vault, keys: Keys, note: Note) -> Questions | None:
+    """同上。"""
+    found = read_questions(vault, note.slug)
+    return found if found and found.key == keys.questions(note) else None
+
+
 def read_drill(vault: Vault, symbol: str) -> Drill | None:
     """算过的；没有、不是本机写下的、读不懂的，是 None。"""
     data = _loads(sealed.read(_file(vault, symbol, "json")))
-    if data is None or data.get("symbol") != symbol:
-        return None
-    return Drill(**{**data, "cells": tuple(data["cells"]), "through": tuple(data["through"])})
+    if data is None or data.get("symbol") != symbol or data.keys() != _FIELDS:
+        return None  # 别的版本写下的，键也对不上
+    lists = {name: tuple(data[name]) for name in ("cells", "through")}
+    used = Used(**{name: tuple(listed) for name, listed in data["used"].items()})
+    return Drill(**{**data, **lists, "used": used})
 
 
 def read_questions(vault: Vault, note: str) -> Questions | None:

@@ -175,8 +175,16 @@ def code_key(vault: Vault, command: str) -> str:
     named = _OF_MODULE.search(command)
     if not named or not _of_package(vault, named[1]):
         return ""
-    names = _reached(vault, {named[1], f"{named[1]}.__main__"}, deep=True)[0]
-    return hashlib.sha256(_canonicals(vault, names)).hexdigest()[:32]
+    return modules_key(vault, {named[1], f"{named[1]}.__main__"})
+
+
+def modules_key(vault: Vault, names: Iterable[str]) -> str:
+    """几个模块与它们用到的源码的指纹，算法与片段的相同。
+
+    异常：用到的源码读不懂，抛 RizhiError。
+    """
+    files = _reached(vault, set(names), deep=True)[0]
+    return hashlib.sha256(_canonicals(vault, files)).hexdigest()[:32]
 
 
 def stamped(vault: Vault, path: Path) -> bytes | None:

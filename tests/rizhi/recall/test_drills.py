@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,13 +104,24 @@ def test_code_that_changed_is_proven_again(tmp_path: Path, state: Path, forkserv
     symbol = "shop.sums:Basket.size"
     only = {symbol: traces.symbols(vault)[symbol]}
     keys = traces.Keys(vault)
-    traces.write_drill(vault, traces.Drill(symbol, "x", "x", keys.drill(symbol, only[symbol])), [])
+    key = keys.drill(symbol, only[symbol], traces.Used())
+    traces.write_drill(vault, traces.Drill(symbol, "x", "x", key), [])
     assert symbol not in proving.waiting(vault)[0]
     source = vault.root / "shop/sums.py"
     source.write_text(source.read_text("utf-8").replace("# (n,)", "# (n,) 注释"), "utf-8")
     assert symbol not in proving.waiting(vault)[0]  # 注释不算
     source.write_text(source.read_text("utf-8").replace("limit=3", "limit=4"), "utf-8")
     assert symbol in proving.waiting(vault)[0]
+
+
+def test_a_new_snippet_only_asks_again_for_what_was_not_offered(
+    shop: Vault, tmp_path: Path
+) -> None:
+    copied = find_vault(shutil.copytree(shop.root, tmp_path / "shop"))
+    more = "# %% 用一次\nfrom shop.sums import unused\n\nprint(unused(1))\n"
+    (copied.snippets / "later.py").write_text(more, "utf-8")
+    stale, _ = proving.waiting(copied)
+    assert "shop.sums:unused" in stale and RUNNING not in stale
 
 
 def test_ctrl_c_keeps_what_was_computed(tmp_path: Path, state: Path, forkserver: None) -> None:

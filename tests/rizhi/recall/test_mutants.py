@@ -61,6 +61,11 @@ def test_messages_of_errors_are_left_alone() -> None:
     assert texts("raise ValueError(x + 1)") == ["去掉 raise ValueError"]
 
 
+def test_the_arguments_of_min_and_max_are_not_swapped() -> None:
+    assert texts("min(x, y)", "对调") == []
+    assert texts("pow(x, y)", "对调") == ["pow(«x, y → y, x»)"]
+
+
 def test_an_alias_of_types_gets_narrower() -> None:
     source = "P = Optional[Union[int, str]]\n"
     assert [mutant.source for mutant in mutants(source, "P")] == [
