@@ -76,7 +76,7 @@ class Cells:
 
 def harvest(send: Send, snippet: Snippet, wanted: Mapping[str, Sequence[str]]) -> None:
     """跑完一个片段，送回 `wanted`（模块 → 里面的函数）的各次调用：一行 JSON，再是两段 pickle。"""
-    recorder = _Recorder(send, Describer())
+    recorder = _Recorder(send, Describer(CALL_BYTES))
     _load_marked(wanted, recorder.mark)
     program = Program(snippet)
     for cell in snippet.code_cells:
@@ -130,7 +130,7 @@ class _Recorder:
             self.kept[rough] += about != rough
             written = _pickled((args, kwargs))
             inside = _named(function, args, kwargs)
-            before = self.describer.leaves(inside, CALL_BYTES)
+            before = self.describer.leaves(inside)
             self.kept[name, ""] += 1
             return function, inside, before, sketch, Inputs(written, b"", _mode())
         except Exception:
@@ -149,8 +149,8 @@ class _Recorder:
             if isinstance(result, dict) and result.keys() == {"raised"}:
                 outcome = result
             elif not inspect.isgeneratorfunction(function):
-                outcome = {"returned": self.describer.leaves(result, CALL_BYTES)}
-            outcome["changed"] = _changed(before, self.describer.leaves(inside, CALL_BYTES))
+                outcome = {"returned": self.describer.leaves(result)}
+            outcome["changed"] = _changed(before, self.describer.leaves(inside))
             seeds = _pickled(used) if used else b""
             head = {
                 "symbol": name,
@@ -249,7 +249,7 @@ def replay(
     cells: Cells | None,
 ) -> None:
     """换上一份源码，把 `name` 记下的各次调用与点名的几格再跑一遍，一样送回一份 JSON。"""
-    describer, dumps = Describer(), json.dumps
+    describer, dumps = Describer(CALL_BYTES), json.dumps
     raw: dict[str, Any] = {}
     ready = _ready(cells)
     _load_marked({changed.module: (name,)}, _taken(raw), changed)
@@ -290,7 +290,7 @@ def rehearse(
     raw: dict[str, Any] = {}
     _load_marked({changed.module: (name,)}, _taken(raw), changed)
     import_module(changed.module)
-    describer, function = Describer(), raw[f"{changed.module}:{name}"]
+    describer, function = Describer(CALL_BYTES), raw[f"{changed.module}:{name}"]
     sound = [_again(describer, function, inputs, changed.path) for inputs in calls]
     for number, text in enumerate(texts):
         try:
@@ -369,7 +369,7 @@ def spoil(
     raw: dict[str, Any] = {}
     _load_marked({changed.module: (name,)}, _taken(raw), changed)
     import_module(changed.module)
-    describer, function = Describer(), raw[f"{changed.module}:{name}"]
+    describer, function = Describer(CALL_BYTES), raw[f"{changed.module}:{name}"]
     for place, key, text, target in known:
         bug = _table(place)[key]
         if target not in ("", f"{changed.module}.{name}"):
@@ -406,7 +406,7 @@ def _again(
         if spoil:
             _spoil(spoil, (*args, *kwargs.values()))
         inside = _named(function, args, kwargs)
-        before = describer.leaves(inside, CALL_BYTES)
+        before = describer.leaves(inside)
     except _NoModelError:
         raise
     except Exception as error:
@@ -417,11 +417,11 @@ def _again(
             result = (called or function)(*args, **kwargs)
             if isinstance(result, types.GeneratorType):
                 result = list(islice(result, _YIELDED))
-        outcome = {"returned": describer.leaves(result, CALL_BYTES)}
+        outcome = {"returned": describer.leaves(result)}
     except BaseException as error:
         outcome = _raised(error, path)
     try:
-        outcome["changed"] = _changed(before, describer.leaves(inside, CALL_BYTES))
+        outcome["changed"] = _changed(before, describer.leaves(inside))
     except TooLargeError:
         outcome["changed"] = {"": ["str", "太大"]}
     return outcome
