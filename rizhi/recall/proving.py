@@ -364,7 +364,7 @@ def known_bugs(vault: Vault) -> tuple[Bug, ...]:
     if not places:
         return ()
     try:
-        with Bench(vault).work(replay.bugs, (places,), run.SECONDS) as messages:
+        with Bench(vault).work(replay.bugs, (places,), HARVEST_SECONDS) as messages:
             return tuple(tuple(json.loads(data)) for data in messages)
     except RizhiError as error:
         raise RizhiError(

@@ -76,7 +76,7 @@ class Cells:
 
 def harvest(send: Send, snippet: Snippet, wanted: Mapping[str, Sequence[str]]) -> None:
     """跑完一个片段，送回 `wanted`（模块 → 里面的函数）的各次调用：一行 JSON，再是两段 pickle。"""
-    recorder = _Recorder(send, Describer())
+    recorder = _Recorder(send, Describer(CALL_BYTES))
     _load_marked(wanted, recorder.mark)
     program = Program(snippet)
     for cell in snippet.code_cells:
@@ -130,7 +130,7 @@ class _Recorder:
             self.kept[rough] += about != rough
             written = _pickled((args, kwargs))
             inside = _named(function, args, kwargs)
-            before = self.describer.leaves(inside, CALL_BYTES)
+            before = self.describer.leaves(inside)
             self.kept[name, ""] += 1
             return function, inside, before, sketch, Inputs(written, b"", _mode())
         except Exception:
@@ -149,8 +149,8 @@ class _Recorder:
             if isinstance(result, dict) and result.keys() == {"raised"}:
                 outcome = result
             elif not inspect.isgeneratorfunction(function):
-                outcome = {"returned": self.describer.leaves(result, CALL_BYTES)}
-            outcome["changed"] = _changed(before, self.describer.leaves(inside, CALL_BYTES))
+                outcome = {"returned": self.describer.leaves(result)}
+            outcome["changed"] = _changed(before, self.describer.leaves(inside))
             seeds = _pickled(used) if used else b""
             head = {
                 "symbol": name,
@@ -249,7 +249,7 @@ def replay(
     cells: Cells | None,
 ) -> None:
     """换上一份源码，把 `name` 记下的各次调用与点名的几格再跑一遍，一样送回一份 JSON。"""
-    describer, dumps = Describer(), json.dumps
+    describer, dumps = Describer(CALL_BYTES), json.dumps
     ready = _ready(cells)
     try:
         function = _loaded(changed, name)
@@ -286,7 +286,7 @@ def rehearse(
 
     只送回与换之前不一字不差的；有 `enough` 次不同就不再跑它剩下的，0 是都跑。
     """
-    function, describer = _loaded(changed, name), Describer()
+    function, describer = _loaded(changed, name), Describer(CALL_BYTES)
     sound = [_again(describer, function, inputs, changed.path) for inputs in calls]
     for number, text in enumerate(texts):
         try:
@@ -383,7 +383,7 @@ def spoil(
     send: Send, changed: Changed, name: str, calls: Sequence[Inputs], known: Sequence[Sequence[str]]
 ) -> None:
     """源码包自己的错逐个试：换掉这个函数的，用换上的那个；改模型的，先改坏参数里的模型再照原样调用。"""
-    function, describer = _loaded(changed, name), Describer()
+    function, describer = _loaded(changed, name), Describer(CALL_BYTES)
     for place, key, text, target in known:
         bug = _table(place)[key]
         if target not in ("", f"{changed.module}.{name}"):
@@ -420,7 +420,7 @@ def _again(
         if spoil:
             _spoil(spoil, (*args, *kwargs.values()))
         inside = _named(function, args, kwargs)
-        before = describer.leaves(inside, CALL_BYTES)
+        before = describer.leaves(inside)
     except _NoModelError:
         raise
     except Exception as error:
@@ -431,11 +431,11 @@ def _again(
             result = (called or function)(*args, **kwargs)
             if isinstance(result, types.GeneratorType):
                 result = list(islice(result, _YIELDED))
-        outcome = {"returned": describer.leaves(result, CALL_BYTES)}
+        outcome = {"returned": describer.leaves(result)}
     except BaseException as error:
         outcome = _raised(error, path)
     try:
-        outcome["changed"] = _changed(before, describer.leaves(inside, CALL_BYTES))
+        outcome["changed"] = _changed(before, describer.leaves(inside))
     except TooLargeError:
         outcome["changed"] = {"": ["str", "太大"]}
     return outcome

@@ -52,7 +52,9 @@ class TooLargeError(Exception):
 class Describer:
     """把值写成表；要用的函数在学员的代码之前取好，后来换掉的不算数。"""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """单位：`limit` 是一个值的张量与文字的字节数。"""
+        self.limit = limit
         torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
         self._array: Any = numpy.ndarray if numpy else ()
         self._plain: tuple[type, ...] = ()
@@ -62,10 +64,9 @@ class Describer:
             self._pointer, self._strided = torch.Tensor.data_ptr, torch.strided
         self._read, self._dumps = ctypes.string_at, json.dumps
 
-    def leaves(self, value: object, limit: int) -> Leaves:
+    def leaves(self, value: object) -> Leaves:
         """一个值的全部叶子。
 
-        单位：`limit` 是张量与文字的字节数。
         异常：超过 `limit`，抛 TooLargeError。
         """
         found: Leaves = {}
@@ -74,7 +75,7 @@ class Describer:
         for path, leaf in self._walk(value, "", seen, ()):
             found[path] = leaf
             size += 16 + (len(leaf[-1]) if isinstance(leaf[-1], str) else 0)
-            if size > limit:
+            if size > self.limit:
                 raise TooLargeError
         return found
 
@@ -137,6 +138,8 @@ class Describer:
         name, shape = str(value.dtype).removeprefix("torch."), list(value.shape)
         data = b""
         if value.layout == self._strided and value.device.type == "cpu" and not value.is_quantized:
+            if value.numel() * value.element_size() > self.limit:
+                raise TooLargeError  # 先看大小：写出来再丢掉，几兆字节就要几毫秒
             flat = self._contiguous(self._detach(value).resolve_conj().resolve_neg())
             data = self._read(self._pointer(flat), value.numel() * value.element_size())
         return ["tensor", name, shape, bool(value.requires_grad), b64(data)]

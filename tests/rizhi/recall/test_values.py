@@ -20,8 +20,8 @@ ROOM = 1 << 20
 
 
 def between(want: Any, got: Any) -> str:
-    describer = Describer()
-    return difference(describer.leaves(want, ROOM), describer.leaves(got, ROOM))
+    describer = Describer(ROOM)
+    return difference(describer.leaves(want), describer.leaves(got))
 
 
 @dataclass
@@ -135,25 +135,25 @@ def test_a_place_reads_as_in_the_code() -> None:
 
 def test_too_large_is_not_written() -> None:
     with pytest.raises(TooLargeError):
-        Describer().leaves(torch.zeros(1 << 20), ROOM)
+        Describer(ROOM).leaves(torch.zeros(1 << 20))
 
 
 def test_the_same_mistake_written_otherwise_has_the_same_symptom() -> None:
     x = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
-    describer = Describer()
+    describer = Describer(ROOM)
     one, two = (x * x).mean(-1), x.flip(-1).pow(2).cumsum(-1)[:, -1] / 1000
     assert not torch.equal(one, two)
-    seen = [symptom(describer.leaves(value, ROOM)) for value in (one, two, one * 1.01)]
+    seen = [symptom(describer.leaves(value)) for value in (one, two, one * 1.01)]
     assert seen[0] == seen[1] != seen[2]
 
 
 def test_what_is_patched_later_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    describer = Describer()
+    describer = Describer(ROOM)
     monkeypatch.setattr(torch.Tensor, "detach", lambda self: ONE)
     monkeypatch.setattr(torch, "equal", lambda *_: True)
-    leaf = describer.leaves(ONE * 3, ROOM)
+    leaf = describer.leaves(ONE * 3)
     monkeypatch.undo()
-    assert difference(describer.leaves(ONE, ROOM), leaf)
+    assert difference(describer.leaves(ONE), leaf)
 
 
 def test_a_repr_that_fails_is_not_called() -> None:
