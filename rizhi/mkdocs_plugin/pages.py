@@ -75,7 +75,7 @@ def around(web: Web, uris: Iterable[str], kept: Kept, with_diary: bool = True) -
     }
     for month, days in months.items():
         make = partial(_month, kept, panels.around_month(web, days[0][0]), days, with_diary)
-        found |= kept(month, make)
+        found.update(kept(month, make).items())
     return found
 
 
