@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rizhi.journal.day import read_day
 from rizhi.mkdocs_plugin import pages, rebuild
 from rizhi.mkdocs_plugin.rebuild import Kept, Reader
-from rizhi.site.graph import read_web
+from rizhi.site import panels
+from rizhi.site.graph import Web, read_web
 from rizhi.vault import Vault, day_path
 from tests.rizhi.webs import pages_of, small_vault, vault_of
 
@@ -95,6 +96,31 @@ def test_an_edit(tmp_path: Path, change: Change) -> None:
 @pytest.mark.parametrize("later", [date(2026, 11, 24), date(2027, 1, 1)])
 def test_another_day(tmp_path: Path, later: date) -> None:
     _kept_equals_fresh(tmp_path, TWELVE, lambda _: None, later)
+
+
+@pytest.mark.parametrize("field", panels.Around._fields)
+def test_a_clue_of_a_month_left_out_would_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    vault, kept = vault_of(tmp_path, TWELVE), Kept()
+    whole, first = panels.around_month, dict[date, panels.Around]()
+
+    def without(web: Web, day: date) -> panels.Around:
+        seen = whole(web, day)
+        old = first.setdefault(day.replace(day=1), seen)
+        return seen._replace(**{field: getattr(old, field)})
+
+    def change(docs: Path) -> None:
+        _wrote("daily/2027/2027-01-02.md", _day("2027-01-02", "- [x] 事3"))(docs)
+        _wrote("daily/2026/2026-11-13.md", _day("2026-11-13"))(docs)
+        _wrote("weekly/2026-W45.md", "# 周报\n")(docs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(panels, "around_month", without)
+        _shown(vault, TODAY, kept)
+        change(vault.docs)
+        stale = _shown(vault, TODAY + timedelta(days=1), kept)
+    assert stale != _shown(vault, TODAY + timedelta(days=1), Kept())
 
 
 def test_a_neighbour_moves_to_another_folder(tmp_path: Path) -> None:
