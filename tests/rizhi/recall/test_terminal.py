@@ -104,14 +104,15 @@ def terminal(vault: Vault, *arguments: str, **environment: str) -> Iterator[Term
 
 @pytest.fixture
 def full(vault: Vault) -> Vault:
-    """九题自测，一格输出，一格坏的。"""
+    """一篇九题自测；另一篇一格输出，一格坏的：一篇里各种题轮着来，分开才一样一样地问。"""
     path = vault.notes / "model/rope.md"
     path.parent.mkdir(parents=True)
     words = "掩码 旋转 缓存 分组 归一化 采样 损失 拼接 广播".split()
     body = "".join(f'??? question "{word}是怎么回事？"\n    答案是{word}\n\n' for word in words)
-    path.write_text(f"---\ntitle: 题\nsnippet: rope\n---\n\n# 题\n\n## 自测\n\n{body}", "utf-8")
-    (vault.snippets / "rope.py").write_text(SNIPPET, "utf-8")
-    recording.record(vault, vault.snippets / "rope.py")
+    path.write_text(f"---\ntitle: 题\n---\n\n# 题\n\n## 自测\n\n{body}", "utf-8")
+    path.with_name("sort.md").write_text("---\nsnippet: sort\n---\n\n# 序\n", "utf-8")
+    (vault.snippets / "sort.py").write_text(SNIPPET, "utf-8")
+    recording.record(vault, vault.snippets / "sort.py")
     return vault
 
 
@@ -186,7 +187,7 @@ def test_ctrl_c_and_ctrl_d_lose_nothing(full: Vault, key: str) -> None:
 
 
 def test_ctrl_c_while_typing_an_answer(full: Vault) -> None:
-    (full.notes / "model/rope.md").write_text("---\nsnippet: rope\n---\n\n# 题\n", "utf-8")
+    (full.notes / "model/rope.md").unlink()
     with terminal(full, "review") as screen:
         screen.expect("> ")
         screen.send("2 [\x03")  # 恰在它开始读之前到的 SIGINT，解释器要到下一次才看见
@@ -196,7 +197,7 @@ def test_ctrl_c_while_typing_an_answer(full: Vault) -> None:
 
 
 def test_the_answer_is_written_in_his_editor_without_a_shell(full: Vault, tmp_path: Path) -> None:
-    (full.notes / "model/rope.md").write_text("---\nsnippet: rope\n---\n\n# 题\n", "utf-8")
+    (full.notes / "model/rope.md").unlink()
     editor = tmp_path / "我的 编辑器.py"
     editor.write_text(
         f"#!{sys.executable}\nimport sys\nopen(sys.argv[-1], 'w').write('2 [2]\\n')\n", "utf-8"
@@ -216,7 +217,7 @@ def test_the_answer_is_written_in_his_editor_without_a_shell(full: Vault, tmp_pa
 
 
 def test_bytes_that_are_no_text_and_a_very_long_line_are_wrong_answers(full: Vault) -> None:
-    (full.notes / "model/rope.md").write_text("---\nsnippet: rope\n---\n\n# 题\n", "utf-8")
+    (full.notes / "model/rope.md").unlink()
     with terminal(full, "review") as screen:
         screen.expect("> ")
         screen.send(b"\xff\xfe\xb0\xa1\r")
