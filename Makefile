@@ -50,10 +50,10 @@ new: $(VENV)/.site  ## 写今天
 record: $(VENV)/.all  ## 重录改过的片段
 	$(BIN)/rizhi record
 
-# 训到背下自测：一行 256 个词元，才放得下每一段对话
+# 训到背下自测：一行 256 个词元，才放得下几乎每一段对话
 PRETRAIN = --seq-len 256 --updates 1300 --lr 3e-3 --least-lr 3e-4 --warmup 100
 SFT = --seq-len 256 --batch 4 --updates 800 --lr 1e-3 --least-lr 1e-4
-train: $(VENV)/.all  ## 从语料到对话：两个核十分钟上下，Ctrl-C 停下，再来一次接着训
+train: $(VENV)/.all  ## 从语料到对话：两个核十分钟以内，Ctrl-C 停下，再来一次接着训
 	@test -f runs/corpus/text.jsonl || $(BIN)/rizhi corpus runs/corpus
 	@test -f runs/tokenizer/tokenizer.json || $(RUN) llm.train tokenizer
 	$(RUN) llm.train pretrain $(PRETRAIN)
