@@ -650,7 +650,8 @@ def drills(vault: Vault, as_json: bool) -> None:
     from rizhi.recall import drills as recited
     from rizhi.recall import proving, shapes
 
-    proving.prepare(vault, _progress)
+    for line in proving.prepare(vault, _progress):
+        _warn(line)
     for line in shapes.prepare(vault, lambda notes: _progress(notes, "跟踪形状")):
         _warn(line)
     found = recited.proven(vault)

@@ -68,8 +68,8 @@ def waiting(vault: Vault, keys: Keys | None = None) -> tuple[dict[str, Note], li
     return stale, notes
 
 
-def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> None:
-    """缺的都算好写下。
+def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> list[str]:
+    """缺的都算好写下；返回没有跑完的片段，各是一句话：用到它们的函数不写下，下一次再算。
 
     异常：片段要的库没有装，抛 RizhiError，说怎么装。
     """
@@ -85,14 +85,17 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> No
         try:
             found = pool.map(partial(_harvested, bench, stale), paths)
             calls: defaultdict[str, list[_Sketched]] = defaultdict(list)
-            for _, some in zip(
-                progress([path.stem for path in paths], "记下调用"), found, strict=True
-            ):
+            faults: dict[Path, str] = {}
+            steps = progress([path.stem for path in paths], "记下调用")
+            for _, path, (some, fault) in zip(steps, paths, found, strict=True):
                 for symbol, call in some:
                     calls[symbol].append(call)
+                if fault:
+                    faults[path] = f"{path.stem} 没有跑完，用到它的函数下次再算：{fault}"
             jobs: list[tuple[str, Callable[[], None]]] = [
                 (symbol, partial(_prove, bench, keys, symbol, note, calls[symbol]))
                 for symbol, note in stale.items()
+                if faults.keys().isdisjoint(keys.users(symbol))
             ]
             jobs += [(note.slug, partial(_ask, bench, keys, note)) for note in notes]
             done = pool.map(lambda job: job[1](), jobs)
@@ -102,6 +105,7 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> No
             bench.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+    return list(faults.values())
 
 
 def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
@@ -120,8 +124,10 @@ def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
 # ---- 记下调用 ----
 
 
-def _harvested(bench: Bench, stale: Iterable[str], path: Path) -> list[tuple[str, _Sketched]]:
-    """一个片段对各个函数的调用。"""
+def _harvested(
+    bench: Bench, stale: Iterable[str], path: Path
+) -> tuple[list[tuple[str, _Sketched]], str]:
+    """一个片段对各个函数的调用，与没有跑完的原因。"""
     wanted: defaultdict[str, list[str]] = defaultdict(list)
     for symbol in stale:
         module, _, name = symbol.partition(":")
@@ -134,9 +140,9 @@ def _harvested(bench: Bench, stale: Iterable[str], path: Path) -> list[tuple[str
             for message in messages:
                 head, _, data = message.partition(b"\n")
                 found.append(_call(path.stem, json.loads(head), data))
-    except RizhiError:
-        pass  # 跑不完的，记到哪里算哪里
-    return found
+    except RizhiError as error:
+        return found, str(error)
+    return found, ""
 
 
 def _call(snippet: str, head: dict[str, Any], data: bytes) -> tuple[str, _Sketched]:

@@ -139,6 +139,20 @@ def test_ctrl_c_keeps_what_was_computed(tmp_path: Path, state: Path, forkserver:
     assert 0 < len(left) < len(traces.symbols(vault))
 
 
+def test_a_snippet_that_did_not_finish_is_said_and_proves_nothing(
+    tmp_path: Path, state: Path, forkserver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.make(tmp_path)
+    text = plain.SETTINGS.replace('["shop.bugs:BUGS"]', "[]")
+    (tmp_path / "pyproject.toml").write_text(text, "utf-8")
+    vault = find_vault(tmp_path)
+    monkeypatch.setattr(proving, "HARVEST_SECONDS", 0.0)
+    told = proving.prepare(vault)
+    assert told and all("没有跑完，用到它的函数下次再算" in line for line in told)
+    assert RUNNING in proving.waiting(vault)[0]
+    assert all(card.kind == CAUGHT for card in drills.cards(vault))
+
+
 # ---- 判 ----
 
 
