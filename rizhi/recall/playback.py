@@ -15,7 +15,7 @@ from rizhi.recall import replay, traces, values
 from rizhi.recall.replay import Cells, Changed
 from rizhi.recall.traces import Call
 from rizhi.snippets import run
-from rizhi.snippets.cells import Cell, Snippet
+from rizhi.snippets.cells import Cell, Snippet, names
 from rizhi.snippets.child import SEEDED
 from rizhi.snippets.stream import OutputRefused
 from rizhi.vault import Vault
@@ -129,6 +129,16 @@ def pattern(symptoms: Mapping[int, str], calls: Iterable[int]) -> str:
 # ---- 格子 ----
 
 
+def green(bench: Bench, symbol: str, text: str, snippet: Snippet, titles: set[str]) -> Cells | None:
+    """`titles` 的各格，与它们要的格子：好的源码上跑得过才算；挑漏了的，整个片段都跑。"""
+    everything = tuple(cell.title for cell in snippet.code_cells)
+    for wanted in (needed(snippet, titles), everything) if titles else ():
+        cells = Cells(snippet, wanted)
+        if failed(bench, symbol, text, cells) == []:
+            return cells
+    return None
+
+
 def failed(bench: Bench, symbol: str, text: str, cells: Cells, bug: Bug = ()) -> list[str] | None:
     """换上 `text`，或换掉一个函数，那几格里出错的；没有跑完是 None。"""
     module, path, _ = traces.split(bench.vault, symbol)
@@ -165,14 +175,7 @@ def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
     bound: set[str] = set()
     free: set[str] = set()
     for statement in tree.body:
-        made, used = set[str](), set[str]()
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                made.add(node.name)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                made |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+        made, used = names(ast.unparse(statement))
         free |= used - bound
         bound |= made
     return bound, free

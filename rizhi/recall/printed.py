@@ -6,13 +6,11 @@
 """
 
 import ast
-import builtins
 import re
-import symtable
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rizhi.snippets.cells import Cell, Snippet, comments, span
+from rizhi.snippets.cells import Cell, Snippet, comments, names, span
 from rizhi.snippets.compare import same_text
 
 LINES, WIDTH = 3, 90  # 打印的至多这么长：要他一字一字地打
@@ -98,10 +96,10 @@ def _given(snippet: Snippet, cell: Cell) -> list[str]:
     earlier = [one for one in snippet.code_cells if one.line < cell.line]
     said = [pair for one in earlier for pair in _statements(one.source)]
     imports = [text for text, node in said if isinstance(node, ast.Import | ast.ImportFrom)]
-    known = {name for text in imports for name in _names(text)[0]}
+    known = {name for text in imports for name in names(text)[0]}
     wanted, found = _needed(ast.parse(cell.source).body, set()) - known, []
     for text, node in reversed(said):
-        if _names(text)[0] & wanted or _changes(node, wanted):
+        if names(text)[0] & wanted or _changes(node, wanted):
             found.append(text)
             wanted = _needed([node], wanted) - known
     return found[::-1]
@@ -127,13 +125,13 @@ def _needed(body: Sequence[ast.stmt], after: set[str]) -> set[str]:
                 caught = (_needed(one.body, after) - {one.name or ""} for one in handlers)
                 after = _needed([*inside, *other], after).union(*caught)
             case _:
-                bound, used = _names(ast.unparse(node))
+                bound, used = names(ast.unparse(node))
                 after = (after if isinstance(node, ast.AugAssign) else after - bound) | used
     return after
 
 
 def _used(*nodes: ast.expr) -> set[str]:
-    return set[str]().union(*(_names(ast.unparse(node))[1] for node in nodes))
+    return set[str]().union(*(names(ast.unparse(node))[1] for node in nodes))
 
 
 def _stored(node: ast.AST | None) -> Iterator[ast.Name]:
@@ -146,19 +144,6 @@ def _statements(source: str) -> Iterator[tuple[str, ast.stmt]]:
     for node in ast.parse(source).body:
         first, last = span(node)
         yield "\n".join(lines[first - 1 : last]), node
-
-
-def _names(source: str) -> tuple[set[str], set[str]]:
-    """一段代码定下的名字，与要从外面来的名字。"""
-    table = symtable.symtable(source, "<cell>", "exec")
-    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-    inner = list(table.get_children())
-    while inner:
-        scope = inner.pop()
-        used |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
-        inner += scope.get_children()
-    return bound, used - set(dir(builtins))
 
 
 def _changes(node: ast.stmt, wanted: set[str]) -> bool:

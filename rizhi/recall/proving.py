@@ -27,8 +27,8 @@ from rizhi.recall.playback import (
     answer,
     differs,
     failed,
+    green,
     mentioned,
-    needed,
     pattern,
     symptom,
     wrong,
@@ -418,7 +418,11 @@ def _questions(bench: Bench, note: Note) -> Iterator[Question]:
     checks = tuple(cell.title for cell in snippet.code_cells if cell.checks)
     if len(checks) < 2:
         return
-    cells, found = Cells(snippet, needed(snippet, checks)), 0
+    symbols = traces.functions_of(bench.vault, note)
+    sound = read_text(traces.split(bench.vault, symbols[0])[1])
+    cells, found = green(bench, symbols[0], sound, snippet, set(checks)), 0
+    if cells is None:
+        return  # 没有改坏就红，问不成
     for symbol, said, text, bug in _tries(bench, note):
         if bench.stop.is_set() or found == PER_NOTE:
             return
@@ -456,8 +460,4 @@ def _green(bench: Bench, drill: Drill, text: str, own: Path) -> Cells | None:
     subject = traces.subject(drill.symbol)
     named = {cell.title for cell in snippet.code_cells if subject in mentioned(cell)}
     touched = touched & named or touched  # 说到它的几格就够；一格也没有说到，才都要
-    for titles in (needed(snippet, touched), everything.titles) if touched else ():
-        cells = Cells(snippet, titles)
-        if failed(bench, drill.symbol, text, cells) == []:
-            return cells
-    return None
+    return green(bench, drill.symbol, text, snippet, touched)

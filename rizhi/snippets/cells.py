@@ -5,8 +5,10 @@
 """
 
 import ast
+import builtins
 import io
 import re
+import symtable
 import tokenize
 import warnings
 from bisect import bisect_left
@@ -213,6 +215,21 @@ def span(node: ast.stmt) -> tuple[int, int]:
     """一句占的首行与末行，装饰器也在内。"""
     above = (one.lineno for one in getattr(node, "decorator_list", ()))
     return min([node.lineno, *above]), node.end_lineno or node.lineno
+
+
+def names(source: str) -> tuple[set[str], set[str]]:
+    """一段代码定下的名字，与要从外面来的名字；函数里的局部名字都不算。"""
+    table = symtable.symtable(source, "<cell>", "exec")
+    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    used = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    inner = list(table.get_children())
+    while inner:
+        scope = inner.pop()
+        used |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+        inner += scope.get_children()
+    added = (node.target for node in ast.walk(ast.parse(source)) if isinstance(node, ast.AugAssign))
+    used |= {target.id for target in added if isinstance(target, ast.Name)}  # symtable 只算赋值
+    return bound, used - set(dir(builtins))
 
 
 def _cell_at(lines: list[str], line: int) -> str:

@@ -15,6 +15,7 @@ from rizhi.errors import RizhiError
 from rizhi.recall import drills, log, playback, proving, sealed, traces
 from rizhi.recall.cards import CAUGHT, RECITED, Card, Verdict
 from rizhi.snippets import run as runner
+from rizhi.snippets.cells import parse_text
 from rizhi.vault import Vault, find_vault
 from tests.rizhi.recall import plain
 
@@ -151,6 +152,15 @@ def test_a_snippet_that_did_not_finish_is_said_and_proves_nothing(
     assert told and all("没有跑完，用到它的函数下次再算" in line for line in told)
     assert RUNNING in proving.waiting(vault)[0]
     assert all(card.kind == CAUGHT for card in drills.cards(vault))
+
+
+def test_the_cells_a_check_needs_are_found_by_the_names_they_really_bind() -> None:
+    text = (
+        "# %% 定 x\nx = 1\n\n# %% 定 y\ny = 2\n\n# %% 局部的不算\ndef f():\n    y = 3\n    return y\n\n"
+        "# %% 加\nx += 1\n\n# %% 无关\nz = 0\n\n# %% 检验\nassert (x, y, f()) == (2, 2, 3)\n"
+    )
+    snippet = parse_text(Path("x.py"), text)
+    assert playback.needed(snippet, {"检验"}) == ("定 x", "定 y", "局部的不算", "加", "检验")
 
 
 # ---- 判 ----
