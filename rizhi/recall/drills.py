@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
@@ -85,7 +86,7 @@ class Piece:
     """源码包里的一个函数：整个文件的原文、它的语法树，与第几行到第几行。"""
 
     symbol: str
-    path: Any
+    path: Path
     text: str
     node: ast.FunctionDef
     first: int
@@ -132,9 +133,7 @@ def start(vault: Vault, card: Card) -> str:
     """
     if card.kind != RECITED:
         return ""
-    piece = Piece.read(vault, card.symbol)
-    days, count = _strength(vault, card)
-    chosen = _line(piece, count) if days < LINE_DAYS else None
+    piece, chosen, days = _blank(vault, card)
     if chosen:
         return _without_line(piece, chosen)
     return _without_body(piece, docstring=days < BODY_DAYS)
@@ -147,9 +146,7 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
     """
     if card.kind != RECITED:
         return (f"改坏的是 {card.symbol} 里的一句：先想它算出来的哪一个数会变。",)
-    piece = Piece.read(vault, card.symbol)
-    days, count = _strength(vault, card)
-    chosen = _line(piece, count) if days < LINE_DAYS else None
+    piece, chosen, _ = _blank(vault, card)
     wanted = [chosen] if chosen else piece.body
     lines = piece.text.split("\n")[wanted[0].lineno - 1 : wanted[-1].end_lineno]
     shown = [line for line in dedent("\n".join(lines)).splitlines() if line.strip()]
@@ -160,6 +157,13 @@ def hints(vault: Vault, card: Card) -> tuple[str, ...]:
         f"第一行：{first}",
         *(f"下一行：{line}" for line in rest),
     )
+
+
+def _blank(vault: Vault, card: Card) -> tuple[Piece, ast.stmt | None, float]:
+    """问到的函数，空着的是哪一句（None 是整个函数体），与这一题的稳定度（天）。"""
+    piece = Piece.read(vault, card.symbol)
+    days, count = _strength(vault, card)
+    return piece, _line(piece, count) if days < LINE_DAYS else None, days
 
 
 def _strength(vault: Vault, card: Card) -> tuple[float, int]:

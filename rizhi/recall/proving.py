@@ -5,7 +5,6 @@
 
 import ast
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -111,8 +110,7 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> li
 def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
     """要用的片段缺了哪些库，没有缺是空串。"""
     paths = {path for symbol in stale for path in keys.users(symbol)}
-    names = {n for p in paths for n in records.libraries(vault, p, deep=False)}
-    absent = sorted(n for n in names - sys.stdlib_module_names if not run.installed(n))
+    absent = sorted({n for p in paths for n in run.missing(vault, records.load(vault, p).source)})
     if not absent:
         return ""
     return (
