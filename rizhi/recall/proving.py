@@ -203,9 +203,9 @@ def _proved(
     ]
     if not pool:
         return replace(drill, why="记下的调用没有一次重放得出同样的结果"), []
-    limit = max(PATIENCE, TIMES * sound.seconds)
+    trial = _Trial(bench, drill.symbol, text, pool, max(PATIENCE, TIMES * sound.seconds))
     made = [*stubs(text, name)[:1], *chosen(mutants(text, name), MOST)]
-    tried = _rehearsed(bench, drill, text, made, pool, limit, ENOUGH)
+    tried = _rehearsed(trial, made, ENOUGH)
     if bench.stop.is_set():
         return drill, []
     stub, *tries = tried
@@ -227,10 +227,11 @@ def _proved(
     if why or bench.stop.is_set():
         return drill, []
     dead = [one.mutant for one in tries if one.symptoms and not one.fault]
-    whole = _rehearsed(bench, drill, text, dead, some, limit, 0)
+    final = replace(trial, pool=some)
+    whole = _rehearsed(final, dead, 0)
     everyone = range(len(some))
     told = {pattern(one.symptoms, everyone): one.mutant.text for one in reversed(whole)}
-    told |= _named_bugs(bench, drill, text, some, limit)
+    told |= _named_bugs(final)
     told.pop("", None)
     judged = answer(bench, drill.symbol, text, some, cells, HARVEST_SECONDS)
     took = round(1000 * judged.seconds)
@@ -264,61 +265,66 @@ class _Try:
         return not (self.symptoms or self.fault or self.red)
 
 
-def _rehearsed(
-    bench: Bench,
-    drill: Drill,
-    text: str,
-    made: Sequence[Mutant],
-    pool: Sequence[Call],
-    limit: float,
-    enough: int,
-) -> list[_Try]:
+@dataclass(frozen=True)
+class _Trial:
+    """在哪里试、试哪个函数：好的源码、要重放的几次调用，与一次至多等几秒。"""
+
+    bench: Bench
+    symbol: str
+    text: str
+    pool: Sequence[Call]
+    limit: float
+
+    @property
+    def name(self) -> str:
+        return self.symbol.partition(":")[2]
+
+    @property
+    def given(self) -> tuple[Changed, str, list[Inputs]]:
+        """子进程要的：换上哪份源码、哪个函数、各次调用的参数。"""
+        module, path, name = traces.split(self.bench.vault, self.symbol)
+        return Changed(module, str(path), self.text), name, [call.inputs for call in self.pool]
+
+
+def _rehearsed(trial: _Trial, made: Sequence[Mutant], enough: int) -> list[_Try]:
     """各处突变逐一重放：同一个子进程里轮流换上，停住、死掉的一处之后另起一个；次序不变。"""
-    _, _, name = traces.split(bench.vault, drill.symbol)
-    plain = ast.dump(functions(text, name)[name].args)
+    plain = _signature(trial.text, trial.name)
     found: dict[int, _Try] = {}
     waiting = []
     for at, mutant in enumerate(made):
-        same = ast.dump(functions(mutant.source, name)[name].args) == plain
-        if same:
+        if _signature(mutant.source, trial.name) == plain:
             waiting.append(at)
         else:  # 默认值变了，换字节码换不上
-            found[at] = _tried(bench, drill, mutant, pool, limit)
-    while waiting and not bench.stop.is_set():
-        some = _batch(bench, drill, text, [made[at] for at in waiting], pool, limit, enough)
+            found[at] = _tried(trial, mutant)
+    while waiting and not trial.bench.stop.is_set():
+        some = _batch(trial, [made[at] for at in waiting], enough)
         found |= dict(zip(waiting, some, strict=False))
         waiting = waiting[len(some) :]
     return [found[at] for at in range(len(made)) if at in found]
 
 
-def _batch(
-    bench: Bench,
-    drill: Drill,
-    text: str,
-    made: Sequence[Mutant],
-    pool: Sequence[Call],
-    limit: float,
-    enough: int,
-) -> list[_Try]:
+def _signature(text: str, name: str) -> str:
+    return ast.dump(functions(text, name)[name].args)
+
+
+def _batch(trial: _Trial, made: Sequence[Mutant], enough: int) -> list[_Try]:
     """从头起跑完的几处；没有跑完的一处也在内，是最后一个。"""
-    module, path, name = traces.split(bench.vault, drill.symbol)
-    changed, sources = Changed(module, str(path), text), [mutant.source for mutant in made]
-    given = (changed, name, [call.inputs for call in pool], sources, enough)
+    given = (*trial.given, [mutant.source for mutant in made], enough)
     tried: list[_Try] = []
     seen: dict[int, str] = {}
     reached = 0
     try:
-        seconds = limit * (1 + len(made) / TIMES)
-        with bench.work(replay.rehearse, given, seconds) as messages:
+        seconds = trial.limit * (1 + len(made) / TIMES)
+        with trial.bench.work(replay.rehearse, given, seconds) as messages:
             for data in map(json.loads, messages):
                 mutant = made[data["mutant"]]
                 if "at" in data:
                     reached = data["at"]
                 elif "call" in data:
-                    if differs(pool[data["call"]].outcome, data["outcome"]):
+                    if differs(trial.pool[data["call"]].outcome, data["outcome"]):
                         seen[data["call"]] = symptom(data["outcome"])
                 elif "unfit" in data or (data["stopped"] and not seen):
-                    tried.append(_tried(bench, drill, mutant, pool, limit))
+                    tried.append(_tried(trial, mutant))
                 else:
                     tried.append(_Try(mutant, seen, reached, False))
                     seen = {}
@@ -328,10 +334,10 @@ def _batch(
     return tried
 
 
-def _tried(bench: Bench, drill: Drill, mutant: Mutant, pool: Sequence[Call], limit: float) -> _Try:
+def _tried(trial: _Trial, mutant: Mutant) -> _Try:
     """一处突变，另起一个子进程重放。"""
-    got = answer(bench, drill.symbol, mutant.source, pool, None, limit)
-    seen = {at: symptom(got.outcomes[at]) for at in wrong(pool, got)}
+    got = answer(trial.bench, trial.symbol, mutant.source, trial.pool, None, trial.limit)
+    seen = {at: symptom(got.outcomes[at]) for at in wrong(trial.pool, got)}
     return _Try(mutant, seen, len(got.outcomes), bool(got.fault or got.broken))
 
 
@@ -377,18 +383,15 @@ def known_bugs(vault: Vault) -> tuple[Bug, ...]:
         ) from error
 
 
-def _named_bugs(
-    bench: Bench, drill: Drill, text: str, calls: Sequence[Call], limit: float
-) -> dict[str, str]:
+def _named_bugs(trial: _Trial) -> dict[str, str]:
     """源码包自己的错，在这个函数上各是什么样子。"""
-    if not bench.bugs:
+    bugs, calls = trial.bench.bugs, trial.pool
+    if not bugs:
         return {}
-    module, path, name = traces.split(bench.vault, drill.symbol)
-    given = (Changed(module, str(path), text), name, [call.inputs for call in calls], bench.bugs)
     seen: defaultdict[str, dict[int, str]] = defaultdict(dict)
     try:
-        seconds = limit * (1 + len(bench.bugs) / TIMES)
-        with bench.work(replay.spoil, given, seconds) as messages:
+        seconds = trial.limit * (1 + len(bugs) / TIMES)
+        with trial.bench.work(replay.spoil, (*trial.given, bugs), seconds) as messages:
             for data in map(json.loads, messages):
                 if differs(calls[data["call"]].outcome, data["outcome"]):
                     seen[data["bug"]][data["call"]] = symptom(data["outcome"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rizhi.page import Note
 
 T = TypeVar("T")
-_VERSION = 2  # 存的样子、题面的写法变了就加一
+_VERSION = 3  # 存的样子、题面的写法变了就加一
 _FIELDS: Mapping[str, type] = {
     **dict.fromkeys(("title", "source", "printed", "face"), str),
     **{"line": int, "sure": bool},
