@@ -106,13 +106,13 @@ class _Recorder:
             taken = self._take(name, function, args, kwargs)
             if taken is None:
                 return function(*args, **kwargs)
-            number, generators = self.numbers[name], _generators()
+            number, seeds = self.numbers[name], generators()
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                self._keep(name, number, taken, generators, {"raised": type(error).__name__})
+                self._keep(name, number, taken, seeds, {"raised": type(error).__name__})
                 raise
-            self._keep(name, number, taken, generators, result)
+            self._keep(name, number, taken, seeds, result)
             return result
 
         return wrapper
@@ -138,29 +138,27 @@ class _Recorder:
         finally:
             self.busy = False
 
-    def _keep(
-        self, name: str, number: int, taken: Any, generators: dict[str, Any], result: Any
-    ) -> None:
+    def _keep(self, name: str, number: int, taken: Any, seeds: dict[str, Any], result: Any) -> None:
         self.busy = True
         try:
             function, inside, before, sketch, inputs = taken
-            used = {k: v for k, v in generators.items() if repr(v) != repr(_generators()[k])}
+            used = {k: v for k, v in seeds.items() if repr(v) != repr(generators()[k])}
             outcome: dict[str, Any] = {"unknown": True}
             if isinstance(result, dict) and result.keys() == {"raised"}:
                 outcome = result
             elif not inspect.isgeneratorfunction(function):
                 outcome = {"returned": self.describer.leaves(result)}
             outcome["changed"] = _changed(before, self.describer.leaves(inside))
-            seeds = _pickled(used) if used else b""
+            drawn = _pickled(used) if used else b""
             head = {
                 "symbol": name,
                 "number": number,
                 "sketch": sketch,
                 "mode": inputs.mode,
                 "outcome": outcome,
-                "sizes": [len(inputs.arguments), len(seeds)],
+                "sizes": [len(inputs.arguments), len(drawn)],
             }
-            self.send(json.dumps(head).encode() + b"\n" + inputs.arguments + seeds)
+            self.send(json.dumps(head).encode() + b"\n" + inputs.arguments + drawn)
         except Exception:
             return  # 写不下来的结果比不了，这一次不算
         finally:
@@ -218,7 +216,7 @@ def _changed(before: Leaves, after: Leaves) -> Leaves:
     return {path: leaf for path, leaf in after.items() if before.get(path) != leaf} | gone
 
 
-def _generators() -> dict[str, Any]:
+def generators() -> dict[str, Any]:
     """各个随机数发生器此刻的状态。"""
     found: dict[str, Any] = {"random": random.getstate()}
     if torch := sys.modules.get("torch"):
@@ -226,6 +224,17 @@ def _generators() -> dict[str, Any]:
     if numpy := sys.modules.get("numpy"):
         found["numpy"] = numpy.random.get_state()
     return found
+
+
+def set_generators(found: Mapping[str, Any]) -> None:
+    """回到 `generators` 给出的状态；没有记下的不动。"""
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    if "random" in found:
+        random.setstate(found["random"])
+    if numpy and "numpy" in found:
+        numpy.random.set_state(found["numpy"])
+    if torch and "torch" in found:
+        torch.set_rng_state(torch.frombuffer(bytearray(found["torch"]), dtype=torch.uint8))
 
 
 def _mode() -> dict[str, Any]:
@@ -454,14 +463,8 @@ def _spoil(apply: Callable[[Any], None], values: Sequence[Any]) -> None:
 @contextmanager
 def _as_it_was(inputs: Inputs) -> Iterator[None]:
     """随机数与 torch 的开关回到记下的那一刻。"""
-    seeds = pickle.loads(inputs.generators) if inputs.generators else {}  # noqa: S301
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    if "random" in seeds:
-        random.setstate(seeds["random"])
-    if numpy and "numpy" in seeds:
-        numpy.random.set_state(seeds["numpy"])
-    if torch and "torch" in seeds:
-        torch.set_rng_state(torch.frombuffer(bytearray(seeds["torch"]), dtype=torch.uint8))
+    set_generators(pickle.loads(inputs.generators) if inputs.generators else {})  # noqa: S301
+    torch = sys.modules.get("torch")
     with ExitStack() as stack:
         if torch and inputs.mode:
             stack.enter_context(torch.set_grad_enabled(inputs.mode["grad"]))

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from rizhi.recall.replay import generators, set_generators
 from rizhi.snippets.cells import Snippet
 from rizhi.snippets.program import Program
 
@@ -240,7 +241,7 @@ class _Again:
             assert node.value  # noqa: S101  没有值的不在要看的里面
             node = ast.Assign([ast.Name(_RESULT, ast.Store())], node.value)
         tree = ast.fix_missing_locations(ast.Module([node], []))
-        with _generators():
+        with _undisturbed():
             exec(compile(tree, "<again>", "exec"), space)  # noqa: S102  就是片段自己的这一句
         name = _RESULT if isinstance(self.node, ast.Return) else target_of(node)
         return shape_of(_first(_lookup(name, space)))
@@ -280,18 +281,13 @@ def _shared(value: Any) -> bool:
 
 
 @contextmanager
-def _generators() -> Iterator[None]:
+def _undisturbed() -> Iterator[None]:
     """其间用掉的随机数还回去：片段后面的结果不因为多跑了几遍而变。"""
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    saved = random.getstate(), torch and torch.get_rng_state(), numpy and numpy.random.get_state()
+    saved = generators()
     try:
         yield
     finally:
-        random.setstate(saved[0])
-        if torch:
-            torch.set_rng_state(saved[1])
-        if numpy:
-            numpy.random.set_state(saved[2])
+        set_generators(saved)
 
 
 # ---- 一句读了什么、得到什么 ----
