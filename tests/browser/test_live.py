@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from rizhi.vault import Vault, day_path
 from tests import chromium, vaults
 from tests.browser import conftest
+from tests.browser.test_axe import AXE, RUN
 from tests.rizhi.mkdocs_plugin.served import Served, serving
 
 TODO = "读一遍归一化"
@@ -306,10 +307,14 @@ def test_on_a_phone_every_target_is_large_and_nothing_overflows(
 def test_today_is_made_from_home_and_opened_when_built(served: Served, page: Page) -> None:
     today, address = _today(served), _day(served, 0)
     before = today.read_bytes()
+    page.add_init_script(path=AXE)
+    page.emulate_media(color_scheme="dark")  # 主题的按钮在暗色里曾看不见
     page.goto(f"{served.address}/index.html")
     today.unlink()
     try:
         expect(page.locator("[data-action=new]")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="写今天")).to_be_visible()
+        assert page.evaluate(RUN) == []
         page.get_by_role("button", name="写今天").click()
         page.wait_for_url(address, timeout=30_000)
         expect(page.locator("h1")).to_contain_text(today.stem)
