@@ -152,9 +152,10 @@ class Review:
         state, events = session.answer(vault, ask, grade, moment(), day, found.latest, tried)
         self._sessions = {slug: _after(found, ask, state, events)}
         self._seen = self._clues(vault)
+        gone = self._gone(ask.card)
         return {
-            "said": _next(state, day) + self._gone(ask.card),
-            "read": self._named(vault, ask.card.note) if state.leech else None,
+            "said": _next(state, day) + gone,
+            "read": self._named(vault, ask.card.note) if state.leech and not gone else None,
             "events": [event.id for event in events],
             **_tally(vault, self._sessions[slug], day, slug),
         }

@@ -16,6 +16,7 @@ from rizhi.mkdocs_plugin.live_review import Built, Review
 from rizhi.page import read_notes
 from rizhi.recall import changed, drills, log, schedule, session
 from rizhi.recall.cards import ASKED, CAUGHT, PRINTED, RECITED, Card, Verdict
+from rizhi.recall.schedule import State
 from rizhi.vault import Vault, today
 from tests.conftest import Site
 
@@ -257,6 +258,17 @@ def test_a_note_deleted_while_it_is_asked(page: Page) -> None:
     _write(page.vault, "mask", ("True 是什么？", "看得见。"))
     page.rebuild()
     assert [card["key"] for card in page("review")["cards"]] == [kept]  # 回来了，历史都在
+
+
+def test_a_leech_whose_note_is_gone_is_written_and_said(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(State, "leech", property(lambda state: True))
+    first = page("review")["cards"][0]["key"]
+    (page.vault.notes / "model/mask.md").unlink()
+    page.rebuild()
+    answer = page("review-grade", card=first, grade=1)
+    assert "笔记 mask 已经不在了" in answer["said"] and answer["read"] is None
 
 
 def test_a_clock_set_back_is_refused_with_both_times(
