@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -80,6 +81,12 @@ class Terminal:
         return self.process.wait(10)
 
 
+def _take_terminal() -> None:
+    """像终端里起的那样：测试在后台跑的，SIGINT 是忽略着的，会传下来。"""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @contextmanager
 def terminal(vault: Vault, *arguments: str, **environment: str) -> Iterator[Terminal]:
     master, slave = pty.openpty()
@@ -91,7 +98,7 @@ def terminal(vault: Vault, *arguments: str, **environment: str) -> Iterator[Term
         stderr=slave,
         env={**os.environ, "LANG": "C.UTF-8", "TERM": "xterm", **environment},
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_take_terminal,
     )
     os.close(slave)
     try:
