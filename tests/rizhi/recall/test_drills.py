@@ -156,7 +156,8 @@ def test_a_snippet_that_did_not_finish_is_said_and_proves_nothing(
 
 def test_the_cells_a_check_needs_are_found_by_the_names_they_really_bind() -> None:
     text = (
-        "# %% 定 x\nx = 1\n\n# %% 定 y\ny = 2\n\n# %% 局部的不算\ndef f():\n    y = 3\n    return y\n\n"
+        "# %% 定 x\nx = 1\n\n# %% 定 y\ny = 2\n\n"
+        "# %% 局部的不算\ndef f():\n    y = 3\n    return y\n\n"
         "# %% 加\nx += 1\n\n# %% 无关\nz = 0\n\n# %% 检验\nassert (x, y, f()) == (2, 2, 3)\n"
     )
     snippet = parse_text(Path("x.py"), text)
