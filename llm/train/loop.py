@@ -1,8 +1,10 @@
 """训练循环：一次更新怎么做，与做完全部更新；预训练与微调用的是同一个。"""
 
+import ctypes
 import json
 import math
 import signal
+import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -191,6 +193,7 @@ def fit(
     """
     device = pick_device(config.device)
     model.to(device).train()
+    keep_freed_memory()
     optimizer = build_optimizer(model, config.lr, config.weight_decay, (config.beta1, config.beta2))
     config.out.mkdir(parents=True, exist_ok=True)
     must_match = {**fixed_fields(config), "rows": digest(rows)}
@@ -274,6 +277,17 @@ def pick_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"device={name!r}：这里没有；可以写 cpu 或 auto。")
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """让 glibc 留着空出来的大块内存：logits 与它的梯度每次更新都要，还给系统再要回来，就又缺页一遍。
+
+    别的系统没有这个开关，就照旧。来源：mallopt(3)，M_MMAP_THRESHOLD 与 M_TRIM_THRESHOLD。
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(-3, 1 << 30)  # 不到 1 GiB 的都从堆里取
+        mallopt(-1, (1 << 31) - 1)  # 堆顶空着的不还
 
 
 def precision(device: torch.device) -> ContextManager:
