@@ -280,7 +280,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """让 glibc 留着空出来的大块内存：logits 与它的梯度每次更新都要，还给系统再要回来，就又缺页一遍。
+    """让 glibc 留着空出来的大块内存：logits 与它的梯度每次更新都要，还了再要回来，就又缺页一遍。
 
     别的系统没有这个开关，就照旧。来源：mallopt(3)，M_MMAP_THRESHOLD 与 M_TRIM_THRESHOLD。
     """
