@@ -37,7 +37,7 @@ from benchmarks.bench_llm import Case, Result, measure, row, show
 from benchmarks.compare import quartiles, save
 from llm import LLMConfig, LLMForCausalLM
 from llm.train.data import Document, Rows, encode_text, pack, prompt, render, split
-from llm.train.loop import TrainConfig, bits_per_byte, fit, train_step
+from llm.train.loop import TrainConfig, bits_per_byte, fit, keep_freed_memory, train_step
 from llm.train.optim import build_optimizer
 from llm.train.pretrain import unigram_bits, xz_bits
 from llm.train.sft import pack_whole
@@ -167,6 +167,7 @@ def by_hand(turn: Turn, given: Rows, folder: Path) -> None:
         turn.change()
         return {}
 
+    keep_freed_memory()  # 与 python -m llm.train 一样
     count = len(given) // BATCH
     config = TrainConfig(
         out=folder, seq_len=T, batch=BATCH, updates=count, lr=1e-4, least_lr=1e-5, warmup=0,

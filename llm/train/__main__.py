@@ -21,7 +21,7 @@ from transformers import TextStreamer
 from transformers.utils.logging import disable_progress_bar
 
 from llm.train.data import prompt
-from llm.train.loop import pick_device
+from llm.train.loop import keep_freed_memory, pick_device
 from llm.train.pretrain import PretrainConfig, TokenizerConfig, pretrain, train_a_tokenizer
 from llm.train.sft import SFTConfig, load_model, sft
 from llm.train.tokenizer import load_tokenizer
@@ -154,6 +154,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if name in COMMANDS or name in ("", "--help", "-h") else 2
     kind, run = COMMANDS[name]
     disable_progress_bar()  # transformers 读写权重时的英文进度条
+    keep_freed_memory()
     try:
         return 0 if run(parse(kind, rest)) else 130
     except (ValueError, OSError) as error:

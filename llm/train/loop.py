@@ -193,7 +193,6 @@ def fit(
     """
     device = pick_device(config.device)
     model.to(device).train()
-    keep_freed_memory()
     optimizer = build_optimizer(model, config.lr, config.weight_decay, (config.beta1, config.beta2))
     config.out.mkdir(parents=True, exist_ok=True)
     must_match = {**fixed_fields(config), "rows": digest(rows)}
