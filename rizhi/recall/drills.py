@@ -304,6 +304,7 @@ def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.An
         return Verdict(True, (f"对：{len(calls)} 次调用的结果都一样{checks}。", proof))
     lines = [
         f"{_which(calls[at])}：{said}{_line_of(piece, got.outcomes[at])}。"
+        f"{_drawn(calls[at], got.outcomes[at])}"
         for at, said in off.items()
     ]
     if got.fault:
@@ -321,6 +322,12 @@ def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.An
 
 def _which(call: Call) -> str:
     return f"{call.snippet} 的第 {call.number} 次调用"
+
+
+def _drawn(call: Call, outcome: Mapping[str, Any]) -> str:
+    """取随机数的一次：写得对而层造的次序不同，数也不一样。"""
+    told = call.inputs.generators and "raised" not in outcome
+    return "这一次要取随机数，取的次序也要与原来的一样。" if told else ""
 
 
 def _told(piece: Piece, outcome: Mapping[str, Any]) -> str:

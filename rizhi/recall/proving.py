@@ -378,8 +378,9 @@ def known_bugs(vault: Vault) -> tuple[Bug, ...]:
             return tuple(tuple(json.loads(data)) for data in messages)
     except RizhiError as error:
         raise RizhiError(
-            f"读不出 [tool.rizhi] mutations 说的 {'、'.join(places)}：每一项是「模块:名字」，"
-            "那里是一张表，每个错有 text，另有 apply（改模型）或 target 与 broken（换函数）。"
+            f"读不出 [tool.rizhi] mutations 说的 {'、'.join(places)}：{str(error).rstrip('。')}。"
+            "每一项是「模块:名字」，那里是一张表，"
+            "每个错有 text，另有 apply（改模型）或 target 与 broken（换函数）。"
         ) from error
 
 

@@ -110,9 +110,12 @@ class _Recorder:
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                self._keep(name, number, taken, seeds, {"raised": type(error).__name__})
+                raised = {"raised": type(error).__name__}
+                self._keep(name, number, taken, seeds, lambda: raised)
                 raise
-            self._keep(name, number, taken, seeds, result)
+            self._keep(
+                name, number, taken, seeds, functools.partial(self._returned, function, result)
+            )
             return result
 
         return wrapper
@@ -138,17 +141,26 @@ class _Recorder:
         finally:
             self.busy = False
 
-    def _keep(self, name: str, number: int, taken: Any, seeds: dict[str, Any], result: Any) -> None:
+    def _returned(self, function: Any, result: Any) -> dict[str, Any]:
+        """返回了什么；生成器还没有跑，不知道。"""
+        if inspect.isgeneratorfunction(function):
+            return {"unknown": True}
+        return {"returned": self.describer.leaves(result)}
+
+    def _keep(
+        self,
+        name: str,
+        number: int,
+        taken: Any,
+        seeds: dict[str, Any],
+        told: Callable[[], dict[str, Any]],
+    ) -> None:
+        """送回一次调用；`told` 给出它的结果。"""
         self.busy = True
         try:
-            function, inside, before, sketch, inputs = taken
+            _, inside, before, sketch, inputs = taken
             used = {k: v for k, v in seeds.items() if repr(v) != repr(generators()[k])}
-            outcome: dict[str, Any] = {"unknown": True}
-            if isinstance(result, dict) and result.keys() == {"raised"}:
-                outcome = result
-            elif not inspect.isgeneratorfunction(function):
-                outcome = {"returned": self.describer.leaves(result)}
-            outcome["changed"] = _changed(before, self.describer.leaves(inside))
+            outcome = told() | {"changed": _changed(before, self.describer.leaves(inside))}
             drawn = _pickled(used) if used else b""
             head = {
                 "symbol": name,

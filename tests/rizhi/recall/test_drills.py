@@ -84,7 +84,8 @@ def test_a_function_that_shuffles_is_replayed_with_the_same_numbers(shop: Vault)
     good = "def shuffled(items):\n    made = [*items]\n    random.shuffle(made)\n    return made\n"
     assert said(shop, good, "shop.sums:shuffled").right
     sorted_ = "def shuffled(items):\n    return sorted(items)\n"
-    assert not said(shop, sorted_, "shop.sums:shuffled").right
+    told = said(shop, sorted_, "shop.sums:shuffled")
+    assert not told.right and "取随机数，取的次序也要" in told.lines[0]
 
 
 def test_the_text_of_a_card_is_its_name_and_what_it_does(shop: Vault) -> None:
@@ -211,6 +212,10 @@ def test_a_setting_that_leads_nowhere_is_said(
     (tmp_path / "pyproject.toml").write_text(text, "utf-8")
     with pytest.raises(RizhiError, match=r"\[tool.rizhi\] mutations"):
         proving.prepare(find_vault(tmp_path))
+
+
+def test_an_answer_that_draws_nothing_hears_nothing_of_drawing(shop: Vault) -> None:
+    assert "随机数" not in "".join(said(shop, body("return []")).lines)
 
 
 def test_an_argument_that_should_not_change(shop: Vault) -> None:
