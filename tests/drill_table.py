@@ -1,6 +1,6 @@
 """指南「默写题」末尾的表：这个仓库的每一题抓得住几个已知的错。
 
-python -m tests.drill_table      # 缺的先算（头一次几分钟），写进 docs/guide/drills.md
+python -m tests.drill_table      # 缺的先算（头一次一刻钟上下），写进 docs/guide/drills.md
 """
 
 import re

@@ -37,7 +37,7 @@ def missing_lines(vault: Vault, session: Session) -> list[str]:
     kinds = {card.kind for card in (*matched.found.values(), *matched.new)}
     if not kinds or kinds.intersection(_RUN) or not vault.source:
         return []
-    return ["默写、形状与「哪个检验会红」要先算好才问：rizhi drills，头一次要几分钟。"]
+    return ["默写、形状与「哪个检验会红」要先算好才问：rizhi drills，头一次要一刻钟上下。"]
 
 
 def doubtful_lines(session: Session) -> list[str]:
