@@ -14,8 +14,8 @@ import sys
 import types
 from array import array
 from base64 import b64decode, b64encode
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite, isnan, prod
 from pathlib import PurePath
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from rizhi.errors import cut
 
 Leaf = list[Any]
 Leaves = dict[str, Leaf]
+_Put = Callable[[str, Leaf], None]
 
 # 一种数等价的两种写法，舍入差多少：torch.testing.assert_close 的默认，按位数定（相对，绝对）
 _CLOSE: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -42,6 +43,7 @@ _FORMATS: Mapping[str, str] = MappingProxyType(
 )
 _DIGITS = 3  # 说两处的症状一样，至少这么多位有效数字一样
 _LOOKED_AT = 256  # 比症状时每个张量至多看这么多个数
+_EMPTY = (dict, OrderedDict, list, tuple)
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -71,68 +73,80 @@ class Describer:
         """
         found: Leaves = {}
         size = 0
-        seen: dict[int, str] = {}
-        for path, leaf in self._walk(value, "", seen, ()):
+
+        def put(path: str, leaf: Leaf) -> None:
+            nonlocal size
             found[path] = leaf
             size += 16 + (len(leaf[-1]) if isinstance(leaf[-1], str) else 0)
             if size > self.limit:
                 raise TooLargeError
+
+        self._walk(value, "", {}, (), put)
         return found
 
     def _walk(
-        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...]
-    ) -> Iterator[tuple[str, Leaf]]:
+        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...], put: _Put
+    ) -> None:
+        """逐个交给 `put`，不用层层的生成器：一片叶子要穿过十来层，判一次的时间多半花在那上面。"""
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
-            yield path, [kind.__name__, value]
+            put(path, [kind.__name__, value])
+        elif kind in _EMPTY and not value:  # torch 的每一层有二十来张空的钩子表
+            put(path, [kind.__name__, 0])
         elif kind in self._plain:
-            yield path, self._tensor(value)
+            put(path, self._tensor(value))
             if value.is_leaf and value.grad is not None:
-                yield f"{path}.grad", self._tensor(value.grad)
+                put(f"{path}.grad", self._tensor(value.grad))
         elif kind is self._array:
-            yield path, ["array", str(value.dtype), list(value.shape), b64(value.tobytes())]
+            put(path, ["array", str(value.dtype), list(value.shape), b64(value.tobytes())])
         elif isinstance(value, _NAMED):
-            yield path, ["named", f"{_module(value)}{getattr(value, '__qualname__', '')}"]
+            put(path, ["named", f"{_module(value)}{getattr(value, '__qualname__', '')}"])
         elif id(value) in above:
-            yield path, ["cycle", above.index(id(value))]
+            put(path, ["cycle", above.index(id(value))])
         elif isinstance(value, dict | list | tuple | set | frozenset | deque):
-            yield from self._container(value, path, seen, (*above, id(value)))
+            self._container(value, path, seen, (*above, id(value)), put)
         elif isinstance(value, bytes | complex | enum.Enum | PurePath):
-            yield path, [kind.__name__, repr(value)]
+            put(path, [kind.__name__, repr(value)])
         elif id(value) in seen:
-            yield path, ["same", seen[id(value)]]
+            put(path, ["same", seen[id(value)]])
         else:
             seen[id(value)] = path
-            yield from self._object(value, path, seen, (*above, id(value)))
+            self._object(value, path, seen, (*above, id(value)), put)
 
     def _container(
-        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...]
-    ) -> Iterator[tuple[str, Leaf]]:
-        yield path, [type(value).__name__, len(value)]
+        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...], put: _Put
+    ) -> None:
+        put(path, [type(value).__name__, len(value)])
         if isinstance(value, set | frozenset):
-            inside = (self._dumps(dict(self._walk(v, "", {}, above))) for v in value)
-            yield f"{path}{{}}", ["members", "\n".join(sorted(inside))]
+            inside = sorted(self._member(one, above) for one in value)
+            put(f"{path}{{}}", ["members", "\n".join(inside)])
         elif isinstance(value, dict):
             for number, (key, one) in enumerate(list(dict.items(value))):
                 plain = key is None or isinstance(key, str | int | float | bool)
                 name = repr(key) if plain else f"第 {number + 1} 项"
-                yield from self._walk(one, f"{path}[{name}]", seen, above)
+                self._walk(one, f"{path}[{name}]", seen, above, put)
         else:
             for number, one in enumerate(value):
-                yield from self._walk(one, f"{path}[{number}]", seen, above)
+                self._walk(one, f"{path}[{number}]", seen, above, put)
+
+    def _member(self, value: Any, above: tuple[int, ...]) -> str:
+        """集合里的一个，写成文字：集合没有次序，要能排。"""
+        inside: Leaves = {}
+        self._walk(value, "", {}, above, inside.__setitem__)
+        return self._dumps(inside)
 
     def _object(
-        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...]
-    ) -> Iterator[tuple[str, Leaf]]:
+        self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...], put: _Put
+    ) -> None:
         kind = type(value)
         slots = [name for base in kind.__mro__ for name in _slots(base)]
         inside = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         inside |= getattr(value, "__dict__", {})
         opaque = not slots and not hasattr(value, "__dict__")  # C 里的类型，只有它自己说得出
         said = repr(value)[:200] if opaque else ""
-        yield path, ["object", kind.__qualname__, "" if " at 0x" in said else said]
+        put(path, ["object", kind.__qualname__, "" if " at 0x" in said else said])
         for name, one in inside.items():
-            yield from self._walk(one, f"{path}.{name}", seen, above)
+            self._walk(one, f"{path}.{name}", seen, above, put)
 
     def _tensor(self, value: Any) -> Leaf:
         name, shape = str(value.dtype).removeprefix("torch."), list(value.shape)
