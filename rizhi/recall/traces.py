@@ -28,7 +28,7 @@ from rizhi.snippets.source import module_file, modules
 from rizhi.vault import Vault, read_text, snippet_files, text_or_empty
 
 FOLDER = "drills"
-_VERSION = 4  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
+_VERSION = 5  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
 
 
 @dataclass(frozen=True)

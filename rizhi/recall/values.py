@@ -43,7 +43,7 @@ _FORMATS: Mapping[str, str] = MappingProxyType(
 )
 _DIGITS = 3  # 说两处的症状一样，至少这么多位有效数字一样
 _LOOKED_AT = 256  # 比症状时每个张量至多看这么多个数
-_EMPTY = (dict, OrderedDict, list, tuple)
+_TABLES = (dict, OrderedDict, set)
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -60,11 +60,14 @@ class Describer:
         torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
         self._array: Any = numpy.ndarray if numpy else ()
         self._plain: tuple[type, ...] = ()
+        self._modules: tuple[type, ...] = ()
         if torch:
             self._plain = (torch.Tensor, torch.nn.Parameter)
+            self._modules = (torch.nn.Module,)
             self._detach, self._contiguous = torch.Tensor.detach, torch.Tensor.contiguous
             self._pointer, self._strided = torch.Tensor.data_ptr, torch.strided
         self._read, self._dumps = ctypes.string_at, json.dumps
+        self._slots: dict[type, list[str]] = {}
 
     def leaves(self, value: object) -> Leaves:
         """一个值的全部叶子。
@@ -77,7 +80,9 @@ class Describer:
         def put(path: str, leaf: Leaf) -> None:
             nonlocal size
             found[path] = leaf
-            size += 16 + (len(leaf[-1]) if isinstance(leaf[-1], str) else 0)
+            size += 16
+            if type(leaf[-1]) is str:
+                size += len(leaf[-1])
             if size > self.limit:
                 raise TooLargeError
 
@@ -91,8 +96,6 @@ class Describer:
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
             put(path, [kind.__name__, value])
-        elif kind in _EMPTY and not value:  # torch 的每一层有二十来张空的钩子表
-            put(path, [kind.__name__, 0])
         elif kind in self._plain:
             put(path, self._tensor(value))
             if value.is_leaf and value.grad is not None:
@@ -139,12 +142,19 @@ class Describer:
         self, value: Any, path: str, seen: dict[int, str], above: tuple[int, ...], put: _Put
     ) -> None:
         kind = type(value)
-        slots = [name for base in kind.__mro__ for name in _slots(base)]
+        slots = self._slots.get(kind)
+        if slots is None:
+            slots = self._slots[kind] = [n for base in kind.__mro__ for n in _slots(base)]
         inside = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         inside |= getattr(value, "__dict__", {})
         opaque = not slots and not hasattr(value, "__dict__")  # C 里的类型，只有它自己说得出
         said = repr(value)[:200] if opaque else ""
         put(path, ["object", kind.__qualname__, "" if " at 0x" in said else said])
+        if isinstance(value, self._modules):
+            # 每一层有二十来张钩子表，多半空着：不空的才写，空着的一半时间不必花
+            inside = {
+                n: v for n, v in inside.items() if n[:1] != "_" or type(v) not in _TABLES or v
+            }
         for name, one in inside.items():
             self._walk(one, f"{path}.{name}", seen, above, put)
 

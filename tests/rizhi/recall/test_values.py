@@ -122,6 +122,14 @@ def test_what_differs_by_more_is_not(want: Any, got: Any) -> None:
     assert between(want, got)
 
 
+def test_a_hook_and_an_empty_attribute_of_a_module_are_seen() -> None:
+    plain, hooked, marked = nn.Identity(), nn.Identity(), nn.Identity()
+    hooked.register_forward_hook(lambda *_: None)
+    marked.seen = {}
+    assert between(plain, nn.Identity()) == ""
+    assert between(plain, hooked) and between(plain, marked)
+
+
 def test_a_gradient_left_on_a_parameter_is_seen() -> None:
     one, two = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     two.sum().backward()
