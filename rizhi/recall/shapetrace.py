@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from math import lcm
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -33,6 +34,7 @@ KINDS = 2  # 一行至多看几种输入
 CALLS = 64  # 一行执行过这么多次，就不再看它
 OPAQUE = "一个 "
 _RESULT = "__rizhi_result__"
+_DIVISOR = re.compile(r"/(\d+)")  # 注释里的 R/2
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,13 @@ class _Again:
         return [(self._resized(sizes), got) for sizes, got in found] or [({}, shape)]
 
     def _draw(self, draw: random.Random, dims: tuple[str, ...]) -> tuple[Sizes, Shape]:
-        """一处一处地换成各不相同的质数；换了跑不通、与注释对不上的，与同样大小的几处一起换。"""
+        """一处一处地换成各不相同的质数；换了跑不通、与注释对不上的，与同样大小的几处一起换。
+
+        注释里有除法（R/2）的，换成质数的那么多倍：R 是 7，写不成 (R/2,) = (4,)。
+        """
         places = self._places()
-        primes = [prime for prime in PRIMES if prime not in places.values()]
+        times = lcm(*(int(number) for text in dims for number in _DIVISOR.findall(text)))
+        primes = [n for n in (times * prime for prime in PRIMES) if n not in places.values()]
         draw.shuffle(primes)
         changed: Sizes = {}
         shape: Shape = ()

@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,12 @@ q = split_heads(x, 3)  # (B, H, T, D)
 print(tuple(q.shape))
 torch.manual_seed(0)
 weights = attend(q, q)  # (B, H, T, S)
+R = 6
 layer = torch.nn.Linear(12, 5)
 out = layer(x)  # (B, T, V)
 wrong = layer(x)[0]  # (B, T, V)
 kept = x[x > 0]  # (N,)
+theta = 1e4 ** (-torch.arange(0, R, 2) / R)  # (R/2,)
 never = 1
 if never > 1:
     lost = x.mT  # (B, C, T)
@@ -89,6 +92,7 @@ def test_lines_of_the_snippet_and_of_the_source_it_shows_are_asked(written: Vaul
         "q = split_heads(x, 3)",
         "weights = attend(q, q)",
         "out = layer(x)",
+        "theta = 1e4 ** (-torch.arange(0, R, 2) / R)",
         "y = x.view(B, T, heads, C // heads)",
         "return y.transpose(1, 2)",
         "att = q @ k.transpose(-2, -1)",
@@ -110,6 +114,9 @@ def test_sizes_are_drawn_anew_and_every_answer_was_really_run(written: Vault) ->
         *ahead, last = variant["shape"]
         assert last == 5 and "layer：Linear(in_features=12" in str(variant["given"])
         assert ahead != [2, 6]
+    halves = found["theta = 1e4 ** (-torch.arange(0, R, 2) / R)"]
+    assert len(halves) > 1
+    assert all(v["given"] == [f"R = {2 * v['shape'][0]}"] for v in halves)  # R 总是偶数
     q, k = ("q：(", "k：(")
     for variant in found["att = q @ k.transpose(-2, -1)"]:
         assert str(variant["given"]).count(q) == str(variant["given"]).count(k) == 1
@@ -120,14 +127,15 @@ def test_one_day_has_one_draw_and_the_text_never_changes(
 ) -> None:
     from datetime import date, timedelta
 
-    seen, texts = set(), set()
+    seen, texts = [], set()
     for day in range(20):
         monkeypatch.setattr(shapes, "today", lambda _, n=day: date(2026, 1, 1) + timedelta(n))
         again = cards(written)
         assert again == cards(written)
         texts.add(frozenset(card.text for card in again.values()))
-        seen.add(again["return y.transpose(1, 2)"].answer)
-    assert len(texts) == 1 and len(seen) > 1
+        seen.append(again["return y.transpose(1, 2)"].answer)
+    assert len(texts) == 1 and len(set(seen)) > 1
+    assert all(one != two for one, two in pairwise(seen))
 
 
 def test_answers_in_numbers_and_in_letters_are_both_right(written: Vault) -> None:
