@@ -323,6 +323,23 @@ def test_today_is_made_from_home_and_opened_when_built(served: Served, page: Pag
         today.write_bytes(before)
 
 
+def test_who_went_elsewhere_is_not_dragged_to_today(served: Served, page: Page) -> None:
+    today = _today(served)
+    before = today.read_bytes()
+    page.goto(f"{served.address}/index.html")
+    today.unlink()
+    try:
+        page.get_by_role("button", name="写今天").click(timeout=30_000)
+        expect(page.locator("[data-action=new]")).to_contain_text("建好就打开")
+        elsewhere = f"{served.address}/todos/index.html"
+        page.goto(elsewhere)
+        page.wait_for_function("!sessionStorage.getItem('rizhi-new')", timeout=30_000)
+        page.wait_for_timeout(1000)
+        assert page.url == elsewhere
+    finally:
+        today.write_bytes(before)
+
+
 def test_whatever_comes_from_elsewhere_is_refused(
     served: Served, browser: Browser, tmp_path: Path
 ) -> None:
