@@ -281,8 +281,8 @@ def _unfit(piece: Piece, said: str) -> str:
     wanted = piece.node.name
     names = [getattr(node, "name", "") for node in body]
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or names != [wanted]:
-        others = "、".join(filter(None, names)) or "别的语句"
-        return f"这里只写一个函数 {wanted}，你写的是 {others}。"
+        others = "、".join(filter(None, names))
+        return f"这里只写一个函数 {wanted}，你写的是{f' {others}' if others else '别的语句'}。"
     return ""
 
 
@@ -303,7 +303,7 @@ def _verdict(piece: Piece, drill: Drill, calls: Sequence[Call], got: playback.An
         checks = f"，{count} 格检验都过" if count else ""
         return Verdict(True, (f"对：{len(calls)} 次调用的结果都一样{checks}。", proof))
     lines = [
-        f"{_which(calls[at])}：{said}{_line_of(piece, got.outcomes[at])}。"
+        f"{_which(calls[at])}：{said.rstrip('。')}{_line_of(piece, got.outcomes[at])}。"
         f"{_drawn(calls[at], got.outcomes[at])}"
         for at, said in off.items()
     ]

@@ -174,9 +174,12 @@ def test_a_draft_outlives_the_page_and_resetting_asks(served: Guarded, page: Pag
     page.once("dialog", refuse)
     cell.get_by_role("button", name="复原").click()
     expect(area).to_have_value("print('草稿')")
+    cell.get_by_role("button", name="跑").click()
+    expect(_shown(cell)).to_have_text("草稿")
     page.once("dialog", lambda dialog: dialog.accept())
     cell.get_by_role("button", name="复原").click()
     expect(area).to_have_value(re.compile("^numbers = "))
+    expect(cell.locator(".rz-fresh")).to_have_count(0)  # 它是改过的那一份跑的
     expect(cell.get_by_role("button", name="复原")).to_be_disabled()  # 没有改，不必问
     assert len(asked) == 1 and "丢掉你改的" in asked[0]
     cell.get_by_role("button", name="收起").click()
@@ -186,6 +189,17 @@ def test_a_draft_outlives_the_page_and_resetting_asks(served: Guarded, page: Pag
         page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('rizhi-draft'))")
         == []
     )
+
+
+def test_another_tab_with_the_same_cell_is_said(served: Guarded, page: Page) -> None:
+    _open(page, served)
+    cell = _edit(page, "print('甲')")
+    other = page.context.new_page()
+    _open(other, served)
+    _cell(other).get_by_role("textbox").fill("print('乙')")
+    expect(cell.get_by_role("status")).to_contain_text("别的标签页也在改这一格")
+    assert cell.get_by_role("textbox").input_value() == "print('甲')"  # 还在，抄得走
+    page.evaluate("localStorage.clear()")
 
 
 def test_a_draft_of_what_the_file_no_longer_says_is_offered_not_imposed(

@@ -158,6 +158,10 @@
       if (!confirm(`丢掉你改的，换回文件里的「${title}」？`)) return;
       editor.area.value = source;
       typing();
+      if (!running) {
+        back(); // 现跑的是改过的那一份的
+        say("");
+      }
       editor.area.focus();
     }
 
@@ -316,12 +320,20 @@
     me.caret = () => editor && document.activeElement === editor.area && {
       key, start: editor.area.selectionStart, end: editor.area.selectionEnd,
     };
+    me.overtaken = (changed) => {
+      if (changed === key && editor) say("别的标签页也在改这一格，后写的留下：这里的先抄走，再刷新。");
+    };
     me.resume = (caret) => {
       if (caret.key !== key || !editor) return;
       editor.area.focus({ preventScroll: true });
       editor.area.setSelectionRange(caret.start, caret.end);
     };
   }
+
+  // 别的标签页存了同一格的草稿：刷新之后看到的是那一份，先说一声
+  addEventListener("storage", ({ key, newValue }) => {
+    if (newValue) editors.forEach((one) => one.overtaken(key));
+  });
 
   const describeAll = () => editors.forEach((one) => one.describe());
 
