@@ -826,9 +826,14 @@ def _written(draft: str) -> str:
     try:
         return click.edit(draft, extension=".py") or ""
     except (click.ClickException, ValueError) as error:
-        why = "引号没有成对" if isinstance(error, ValueError) else error.message
-        _warn(f"运行不了编辑器：{why}")
+        _warn(f"{_no_editor(error)}。设好 $VISUAL 或 $EDITOR 再来，或就在这里打。")
         return ""
+
+
+def _no_editor(error: click.ClickException | ValueError) -> str:
+    """编辑器为什么开不起来。"""
+    quoted = isinstance(error, ValueError)
+    return "运行不了编辑器：引号没有成对" if quoted else getattr(error, "message", "")
 
 
 def _edit(path: Path, name: str) -> None:
@@ -841,8 +846,7 @@ def _edit(path: Path, name: str) -> None:
     try:
         click.edit(filename=str(path))
     except (click.ClickException, ValueError) as error:
-        why = "运行不了编辑器：引号没有成对" if isinstance(error, ValueError) else error.message
-        raise RizhiError(f"{why}；{name} 保持编辑器留下的样子。") from error
+        raise RizhiError(f"{_no_editor(error)}；{name} 保持编辑器留下的样子。") from error
 
 
 def _report(as_json: bool, data: Any, lines: Iterable[str]) -> None:

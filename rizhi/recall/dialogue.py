@@ -152,7 +152,8 @@ def _typed(course: _Course, card: Card) -> Asking:
         course.said.append(f"问不了：{error.within(course.vault.root)}")
         return Reply("s")
     tries, helped = list[str](), False
-    course.said += [*filter(None, [draft]), f"空着回车看答案  h 提示  e 打开编辑器  {_BACK}"]
+    how = "一行一行打，再空着回车就是写完；" if card.kind == RECITED else ""
+    course.said += [*filter(None, [draft]), f"{how}空着回车看答案  h 提示  e 打开编辑器  {_BACK}"]
     while True:
         said = yield from _lines(course, card)
         if said in ("s", "u", "q"):
@@ -169,7 +170,10 @@ def _typed(course: _Course, card: Card) -> Asking:
             if not said.strip():
                 course.said.append("编辑器里没有存下答案。")
                 continue
-        if _right(course, card, said):
+        right = _right(course, card, said)
+        if right is None:
+            continue
+        if right:
             break
         tries.append(said)
         course.said.append("再想想；空着回车看答案。")
@@ -185,7 +189,7 @@ def _lines(course: _Course, card: Card) -> Generator[Want, str, str]:
     wanted = card.answer.strip().splitlines()
     count = len(wanted) if card.kind == PRINTED else 1
     got: list[str] = []
-    while line := (yield course.want(f"第 {len(got) + 1} 行，共 {count} 行" if got else "")):
+    while line := (yield course.want(_place(card, len(got), count))):
         printed = count > 1 and line == wanted[len(got)].strip()  # 真打印了这个字母
         if line in ("h", "e", "g", "s", "u", "q") and not printed:
             return line
@@ -195,12 +199,21 @@ def _lines(course: _Course, card: Card) -> Generator[Want, str, str]:
     return "\n".join(got)
 
 
-def _right(course: _Course, card: Card, said: str) -> bool:
+def _place(card: Card, got: int, count: int) -> str:
+    """已经打了 `got` 行，再打第几行。"""
+    if not got:
+        return ""
+    ends = "空着回车就是写完" if card.kind == RECITED else f"共 {count} 行"
+    return f"第 {got + 1} 行，{ends}"
+
+
+def _right(course: _Course, card: Card, said: str) -> bool | None:
+    """判不了的是 None，不算答错。"""
     try:
         verdict = grade.grade(course.vault, card, said)
     except RizhiError as error:
         course.said.append(f"判不了：{error.within(course.vault.root)}")
-        return False
+        return None
     course.said += verdict.lines if verdict else ()
     return verdict is not None and verdict.right
 

@@ -266,6 +266,8 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
 def _graded_choice(card: Card, said: str) -> Verdict:
     titles = card.choices
     chosen = titles[int(said) - 1] if said.isdecimal() and 0 < int(said) <= len(titles) else said
+    if chosen not in titles:
+        raise RizhiError(f"没有这一项：写 1 到 {len(titles)} 的编号，或那一格的标题。")
     right = chosen == card.answer
     return Verdict(right, ("对。",) if right else (f"不对：「{chosen}」照样是绿的。",))
 
@@ -279,11 +281,15 @@ def _unfit(piece: Piece, said: str) -> str:
     except (ValueError, RecursionError, MemoryError):
         return "读不懂：有 NUL，或嵌套太深。"
     wanted = piece.node.name
-    names = [getattr(node, "name", "") for node in body]
-    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or names != [wanted]:
-        others = "、".join(filter(None, names))
-        return f"这里只写一个函数 {wanted}，你写的是{f' {others}' if others else '别的语句'}。"
-    return ""
+    more = [
+        f"第 {node.lineno} 行「{ast.unparse(node).partition(chr(10))[0]}」"
+        for node in body
+        if not (isinstance(node, ast.FunctionDef) and node.name == wanted)
+    ]
+    if more:
+        told = "、".join(more)
+        return f"这里只写一个函数 {wanted}，别的去掉：{told}；要 import 就写进函数里。"
+    return "" if len(body) == 1 else f"这里只写一个函数 {wanted}，你写了 {len(body)} 个。"
 
 
 def _cells(vault: Vault, drill: Drill) -> Cells | None:

@@ -99,7 +99,8 @@ def differs(want: Mapping[str, Any], got: Mapping[str, Any]) -> str:
         if got["raised"] == OutputRefused.__name__:
             return str(got["said"])
         right = f"应抛出 {want['raised']}" if "raised" in want else "应不抛错"
-        return f"你抛出 {got['raised']}：{got.get('said', '')}，{right}"
+        said = got.get("said", "").rstrip("。")
+        return f"你抛出 {got['raised']}：{said}，{right}"
     if said := values.difference(want["returned"], got["returned"]):
         return said
     return _changes_differ(want["changed"], got["changed"])

@@ -375,7 +375,10 @@ def known_bugs(vault: Vault) -> tuple[Bug, ...]:
         return ()
     try:
         with Bench(vault).work(replay.bugs, (places,), HARVEST_SECONDS) as messages:
-            return tuple(tuple(json.loads(data)) for data in messages)
+            told = [json.loads(data) for data in messages]
+        if told and "fault" in told[-1]:
+            raise RizhiError(told[-1]["fault"])
+        return tuple(map(tuple, told))
     except RizhiError as error:
         raise RizhiError(
             f"读不出 [tool.rizhi] mutations 说的 {'、'.join(places)}：{str(error).rstrip('。')}。"

@@ -395,7 +395,12 @@ def _loaded(changed: Changed, name: str) -> Any:
 def bugs(send: Send, places: Sequence[str]) -> None:
     """源码包自己的错：哪张表（`模块:名字`）、键、一句话，与换掉哪个函数（没有就是改模型的）。"""
     for place in places:
-        for key, bug in _table(place).items():
+        try:
+            table = _table(place)
+        except Exception as error:  # 没有这个模块，缺它要的库
+            send(json.dumps({"fault": f"{type(error).__name__}：{error}"}).encode())
+            return
+        for key, bug in table.items():
             told = [place, key, str(bug.text), str(getattr(bug, "target", ""))]
             send(json.dumps(told).encode())
 

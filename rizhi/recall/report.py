@@ -23,7 +23,8 @@ def session_lines(session: Session) -> list[str]:
     later = session.waiting - old
     moved = sum(ask.why == "code" for ask in session.asks)
     why = f"（{moved} 张因代码改了）" if moved else ""
-    tail = f"；另有 {later} 张到期的，明天起慢慢来" if later > 0 else ""
+    when = "在别的笔记里：rizhi review" if session.note else "明天起慢慢来"
+    tail = f"；另有 {later} 张到期的，{when}" if later > 0 else ""
     return [f"{len(session.asks)} 张：到期的 {old}{why}，新的 {new}{tail}。"]
 
 

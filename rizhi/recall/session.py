@@ -41,6 +41,7 @@ class Session:
     states: Mapping[str, State]
     faults: tuple[Fault, ...]
     latest: datetime | None
+    note: str = ""  # 只问这一篇
 
 
 def begin(
@@ -76,7 +77,7 @@ def begin(
         for s in listed
     ] + [Ask(card, None) for card in added]
     waiting = len(schedule.due(here.values(), today))
-    return Session(tuple(asks), waiting, matched, states, tuple(faults), latest_of(events))
+    return Session(tuple(asks), waiting, matched, states, tuple(faults), latest_of(events), note)
 
 
 def deck(vault: Vault, listed: "Iterable[Note] | None" = None) -> list[Card]:

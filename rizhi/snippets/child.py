@@ -83,10 +83,13 @@ def settle(seeded: frozenset[str]) -> None:
 
 
 def _library(name: str, wanted: frozenset[str]) -> Any:
-    """已经载入的，或片段要用而又装了的；否则是 None。"""
-    if name in sys.modules or (name in wanted and find_spec(name)):
+    """已经载入的，或片段要用而又装了的；没装的、装坏了的是 None，等用它的那一格自己去报。"""
+    if name not in sys.modules and not (name in wanted and find_spec(name)):
+        return None
+    try:
         return import_module(name)
-    return None
+    except Exception:
+        return None
 
 
 def _run_cell(cell: Cell, program: Program, take: Callable[[], tuple[str, str]]) -> CellOutput:

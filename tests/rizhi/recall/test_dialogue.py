@@ -10,7 +10,7 @@ import pytest
 
 from rizhi.errors import RizhiError
 from rizhi.recall import dialogue, drills, grade, log, schedule, session
-from rizhi.recall.cards import ASKED, PRINTED, RECITED, SHAPED, Card, Verdict
+from rizhi.recall.cards import ASKED, CAUGHT, PRINTED, RECITED, SHAPED, Card, Verdict
 from rizhi.recall.dialogue import Stopped
 from rizhi.recall.session import Ask, Session
 from rizhi.vault import Vault
@@ -143,6 +143,28 @@ def test_stopped_before_the_first_answer_it_does_not_speak_of_answers(
 ) -> None:
     said = play([asked(0), asked(1)], [STOP])
     assert said[-2:] == ["\n答了 0 张。", "停在第 1 张（共 2 张）；再来就从这里接着。"]
+
+
+def test_what_cannot_be_judged_is_no_wrong_answer(vault: Vault, play: Play) -> None:
+    text = "llm.model:f 改坏一处：\n    x\n哪个检验会红？\n1. 检验 一\n2. 检验 二"
+    card = Card("rope", CAUGHT, text, "检验 二", "docs/notes/a/rope.md:3")
+    said = play([card], ["99", "abc", "2", "\r"])
+    assert said.count("判不了：没有这一项：写 1 到 2 的编号，或那一格的标题。") == 2
+    assert "再想想；空着回车看答案。" not in said and reviews(vault) == [(3, "")]
+
+
+def test_code_typed_line_by_line_says_how_it_ends(
+    vault: Vault, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graded: list[str] = []
+    monkeypatch.setattr(grade, "hints", lambda *_: ())
+    monkeypatch.setattr(grade, "start", lambda *_: "def f():\n    ...")
+    right = lambda _vault, _card, said: Verdict(not graded.append(said), ("对。",))  # noqa: E731
+    monkeypatch.setattr(grade, "grade", right)
+    card = Card("rope", RECITED, "llm.model:f", "def f():\n    return 1\n", "llm/model.py:1")
+    said = play([card], ["def f():", "    return 1", "", "3"])
+    assert graded == ["def f():\n    return 1"] and "第 2 行，空着回车就是写完" in said
+    assert any("再空着回车就是写完" in line for line in said)
 
 
 def test_the_answer_can_be_written_in_the_editor(vault: Vault, play: Play) -> None:

@@ -1,6 +1,7 @@
 """rizhi review：问、看、记；停在哪里都不丢，撤得回，拨回的时钟不收。"""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,11 @@ def test_one_note_only_and_its_name_must_exist(vault: Vault, rz: Run, asked: lis
     assert "5 张：到期的 0，新的 5。" in short.stdout  # 一篇也不一次全添上
     result = rz("review", "--note", "rope", "--new", "20", input="\r3" * 8)
     assert "答了 8 张" in result.stdout
+    (rope,) = vault.notes.rglob("rope.md")
+    text = rope.read_text("utf-8")
+    (rope.parent / "mask.md").write_text(re.sub(r'(question ")', r"\1另一篇，", text), "utf-8")
+    later = rz("review", "--note", "mask", at="2026-12-25 21:30", input="q")
+    assert "另有 8 张到期的，在别的笔记里：rizhi review。" in later.stdout
 
 
 def test_the_clock_set_back_is_refused_with_both_times(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rizhi.snippets import child
 from rizhi.snippets import run as runner
 from rizhi.vault import Vault
 
@@ -87,3 +88,12 @@ def test_spawn_settles_the_same_and_leaves_the_command_alone(
     monkeypatch.setattr(runner, "get_all_start_methods", lambda: ["spawn"])
     assert runner.run(vault, path) == expected
     assert {name: os.environ[name] for name in THERE} == THERE
+
+
+def test_a_library_that_does_not_load_is_left_to_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "halfbaked.py").write_text("import nowhere_to_be_found\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert child._library("halfbaked", frozenset(["halfbaked"])) is None
+    assert child._library("json", frozenset()) is json
