@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import compare
 from benchmarks.compare import Number, Ratio
+from rizhi.errors import RizhiError
 from rizhi.recall import drills, proving, replay, traces
 from rizhi.recall.cards import RECITED, Card
 from rizhi.recall.playback import Bench
@@ -69,7 +70,8 @@ def bare(vault: Vault, card: Card) -> float:
 def main() -> int:
     rounds = compare.rounds(ROUNDS)
     vault = find_vault(vaults.ROOT)
-    proving.prepare(vault)
+    if faults := proving.prepare(vault):
+        raise RizhiError("；".join(faults))
     cards = [card for card in drills.cards(vault) if card.kind == RECITED]
     chosen = cards[:: max(len(cards) // COUNT, 1)][:COUNT]
     results = []

@@ -6,6 +6,7 @@ python -m tests.drill_table      # 缺的先算（头一次一刻钟上下），
 import re
 from collections.abc import Iterator
 
+from rizhi.errors import RizhiError
 from rizhi.recall import drills, proving
 from rizhi.recall.drills import Proven
 from rizhi.vault import find_vault
@@ -17,8 +18,12 @@ _PLACE = re.compile(r"(?<=<!-- 表 -->\n).*?(?=<!-- 完 -->)", re.S)
 
 
 def measured() -> Proven:
-    """缺的算好，读出全部。"""
-    proving.prepare(VAULT)
+    """缺的算好，读出全部。
+
+    异常：有片段没有跑完，用到它的函数也就没有算，抛 RizhiError。
+    """
+    if faults := proving.prepare(VAULT):
+        raise RizhiError("；".join(faults))
     return drills.proven(VAULT)
 
 
