@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from rizhi.recall import grade, log, schedule, session
 from rizhi.vault import Vault, find_vault, today
@@ -53,6 +54,7 @@ CHOICE = CODE | {
     "choices": ["检验 一", "检验 二"],
     "changed": ["llm.a:f 改了，答完看改在哪里。"],
 }
+SELF = CODE | {"key": "3" * 16, "kind": "自测", "html": "<p>为什么？</p>", "input": ""}
 OLDS = [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]
 DOUBT = {
     "key": "2" * 16,
@@ -64,6 +66,49 @@ DOUBT = {
 SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
            "doubts": [], "fresh": 0, "missing": ["先 rizhi drills。"],
            "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
+
+
+@dataclass
+class Server:
+    """服务器那一边由测试说：答什么、收到过什么；`hold` 里的动作先不答。"""
+
+    cards: list[dict[str, Any]]
+    answers: dict[str, Any] = field(default_factory=dict)
+    hold: set[str] = field(default_factory=set)
+    held: list[Route] = field(default_factory=list)
+    got: list[tuple[str, Any]] = field(default_factory=list)
+
+    def reply(self, route: Route) -> None:
+        action = route.request.url.rpartition("/")[2]
+        self.got.append((action, route.request.post_data_json))
+        if action in self.hold:
+            self.held.append(route)
+        else:
+            route.fulfill(json=self.answer(action))
+
+    def answer(self, action: str) -> Any:
+        usual = {
+            "review": SESSION | {"cards": self.cards},
+            "review-start": {"start": "def double(x):"},
+            "review-hint": {"html": "<p>用到 x</p>", "more": True},
+            "review-show": {"html": "<p>答</p>"},
+            "review-try": {"right": False, "lines": ["不对。"]},
+            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
+        }
+        return self.answers.get(action, usual.get(action))
+
+    def sent(self, action: str) -> list[Any]:
+        return [wanted for name, wanted in self.got if name == action]
+
+    def open(self, page: Page, served: Served) -> None:
+        page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), self.reply)
+        _open(page, served)
+
+    def late(self, page: Page, answer: Any) -> None:
+        """先不答的那一个，这时才答。"""
+        self.hold.clear()
+        self.held.pop().fulfill(json=answer)
+        page.wait_for_timeout(100)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +136,15 @@ def vault(served: Served) -> Vault:
 def _open(page: Page, served: Served, query: str = "") -> None:
     page.goto(f"{served.address}/review/index.html{query}")
     expect(page.locator(".rz-card")).to_be_visible()
+
+
+def _box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="你的答案")
+
+
+def _shown(page: Page) -> None:
+    page.keyboard.press("Space")
+    expect(page.locator(".rz-grade")).to_have_count(4)
 
 
 def _progress(page: Page) -> str:
@@ -344,3 +398,69 @@ def test_every_state_can_be_seen_read_and_touched(
         page.goto(f"{served.address}/{'index' if phone else f'notes/attention/{typed}'}.html")
         expect(page.locator(".rz-due, .rz-kept")).to_be_visible()
         look()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_verdict_that_comes_after_the_card_was_skipped_is_dropped(
+    served: Served, page: Page, right: bool
+) -> None:
+    server = Server([CODE, SELF], hold={"review-try"})
+    server.open(page, served)
+    _box(page).fill("def double(x): return x")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-verdict")).to_contain_text("在判")
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    card = page.locator(".rz-card")
+    expect(card).to_have_attribute("data-card", SELF["key"])
+    server.late(page, {"right": right, "lines": ["判过了"], "html": "<p>上一张的答案</p>"})
+    expect(card).to_have_text(re.compile("为什么？$"))
+    expect(page.locator(".rz-grade")).to_have_count(0)
+    _shown(page)
+    page.keyboard.press("3")
+    page.wait_for_timeout(100)
+    (graded,) = server.sent("review-grade")
+    assert (graded["card"], graded["attempt"]) == (SELF["key"], "")
+
+
+def test_a_late_verdict_leaves_the_one_being_waited_for(served: Served, page: Page) -> None:
+    server = Server([CODE, CODE | {"key": "4" * 16}], hold={"review-try"})
+    server.open(page, served)
+    for text in ("一", "二"):
+        _box(page).fill(text)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator(".rz-verdict")).to_contain_text("在判")
+        if text == "一":
+            page.keyboard.press("Escape")
+            page.keyboard.press("s")
+    server.held.pop(0).fulfill(json={"right": False, "lines": ["不对。"]})
+    page.wait_for_timeout(100)
+    expect(page.locator(".rz-verdict")).to_contain_text("在判")
+    server.late(page, {"right": False, "lines": ["第二张的"]})
+    expect(page.locator(".rz-verdict")).to_have_text("第二张的")
+
+
+def test_a_hint_that_comes_after_the_card_was_skipped_is_dropped(
+    served: Served, page: Page
+) -> None:
+    server = Server([SELF, CODE], hold={"review-hint"})
+    server.open(page, served)
+    page.keyboard.press("h")
+    page.keyboard.press("s")
+    box = _box(page)
+    expect(box).to_have_value("def double(x):")  # 前一张没有答完，不挡这一张的起始代码
+    server.late(page, server.answer("review-hint"))
+    expect(page.locator(".rz-hint")).to_have_count(0)
+
+
+def test_a_card_being_graded_is_not_skipped(served: Served, page: Page) -> None:
+    server = Server([SELF, CODE], hold={"review-grade"})
+    server.open(page, served)
+    _shown(page)
+    page.keyboard.press("3")
+    page.keyboard.press("s")
+    card = page.locator(".rz-card")
+    expect(card).to_have_attribute("data-card", SELF["key"])
+    server.late(page, server.answer("review-grade"))
+    expect(card).to_have_attribute("data-card", CODE["key"])
+    expect(page.locator(".rz-foot")).to_contain_text("上一张：记得")

@@ -8,6 +8,7 @@
   const FORGOT = 1;
   const HARD = 2;
   const GOOD = 3;
+  const LOOKS = ["review-try", "review-show", "review-start", "review-hint"]; // 什么也不记的
   const KEYS = [
     ["空格、Enter", "看答案；写了答案就是交答案；看过之后是框着的那一个"],
     ["1 2 3 4", "忘了、吃力、记得、容易；选答案的题是选第几个"],
@@ -51,7 +52,7 @@
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
     let found, doubts, queue, card, phase, hinted, tries, passed;
-    let busy = false;
+    let busy = null; // 在等回答的那一件：{action}
 
     function kept() {
       const old = JSON.parse(sessionStorage.getItem(KEPT));
@@ -69,19 +70,32 @@
       warned.replaceChildren(...lines.map((textContent) => make("p", { textContent })));
     }
 
-    // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来
+    // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来。
+    // 等的时候跳过了那一张，回答就不要了
     async function ask(action, wanted) {
       if (busy) return null;
-      busy = true;
-      stage.ariaBusy = "true";
+      const ours = { action };
+      wait(ours);
       const answer = await act(action, { ...scope, ...wanted });
-      busy = false;
-      stage.ariaBusy = "false";
+      if (busy !== ours) return undefined;
+      wait(null);
       warn(answer.error);
       if (answer.error) return null;
       if (!answer.stale) return answer;
       await begin(null, answer.stale);
       return undefined;
+    }
+
+    function wait(what) {
+      busy = what;
+      stage.ariaBusy = `${Boolean(what)}`;
+    }
+
+    // 离开这一张：在等的若什么也不记，就不等了；要记的，等它记完
+    function leave() {
+      if (busy && !LOOKS.includes(busy.action)) return false;
+      wait(null);
+      return true;
     }
 
     async function begin(first = null, told = "") {
@@ -157,6 +171,7 @@
       DOUBT.y = () => settle(old.id);
       DOUBT.n = () => (at + 1 < one.olds.length ? doubt(one, at + 1) : settle(null));
       DOUBT.l = () => {
+        if (!leave()) return;
         pass(one, "以后再说，下次还问。");
         doubts.shift();
         next();
@@ -250,9 +265,9 @@
       if (busy) return;
       const said = written();
       if (!said.trim()) return card.input === "choice" ? undefined : show();
-      if (card.input === "code") verdict({ lines: ["在判：重放各次调用，再跑检验……"] });
+      const waiting = card.input === "code" && verdict({ lines: ["在判：重放各次调用，再跑检验……"] });
       const answer = await ask("review-try", { card: card.key, said });
-      if (!answer) return stage.querySelector(".rz-verdict:not([data-right])")?.remove();
+      if (!answer) return waiting && waiting.remove();
       verdict(answer);
       if (!answer.right) tries.push(card.choices[said - 1] ?? said);
       if (answer.right) reveal("right", answer.html);
@@ -264,6 +279,7 @@
       const made = make("div", { className: "rz-verdict", role: "status" }, ...told);
       if (right !== undefined) made.dataset.right = right;
       stage.querySelector(".rz-write-in, .rz-choices").after(made);
+      return made;
     }
 
     // 换上起始代码；Ctrl-Z 退得回
@@ -332,6 +348,7 @@
     }
 
     function skip() {
+      if (!leave()) return;
       pass(card, "跳过了，这一场最后可以再看。");
       queue.shift();
       next();
