@@ -464,3 +464,42 @@ def test_a_card_being_graded_is_not_skipped(served: Served, page: Page) -> None:
     server.late(page, server.answer("review-grade"))
     expect(card).to_have_attribute("data-card", CODE["key"])
     expect(page.locator(".rz-foot")).to_contain_text("上一张：记得")
+
+
+def _hold(page: Page, key: str) -> None:
+    """按住不放：头一下之后，键盘自己重复；还没有放开。"""
+    page.keyboard.down(key)
+    page.wait_for_timeout(200)
+    for _ in range(3):
+        page.keyboard.down(key)
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("key", ["Enter", "3"])
+@pytest.mark.parametrize("kind", ["line", "lines", "code"])
+def test_a_key_held_down_grades_one_card(served: Served, page: Page, key: str, kind: str) -> None:
+    server = Server([SELF, CODE | {"input": kind}], answers={"review-start": {"start": "起始"}})
+    server.open(page, served)
+    _shown(page)
+    _hold(page, key)
+    page.keyboard.up(key)
+    assert len(server.sent("review-grade")) == 1 and len(server.sent("review-show")) == 1
+    expect(_box(page)).to_have_value("起始" if kind == "code" else "")
+
+
+def test_a_key_held_down_hands_in_once_and_writes_on(served: Served, page: Page) -> None:
+    server = Server([CODE | {"input": "line"}, CODE | {"key": "4" * 16}])
+    server.open(page, served)
+    _box(page).fill("错的")
+    _hold(page, "Enter")
+    page.keyboard.up("Enter")
+    button = page.get_by_role("button", name="交答案")
+    button.focus()
+    _hold(page, "Enter")
+    page.keyboard.up("Enter")
+    assert len(server.sent("review-try")) == 2
+    page.get_by_role("button", name="跳过").click()
+    expect(_box(page)).to_have_value("def double(x):")
+    _box(page).press("Control+a")
+    _hold(page, "a")  # 在框里按住的，照常写
+    expect(_box(page)).to_have_value("aaaa")

@@ -52,6 +52,7 @@
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
     let found, doubts, queue, card, phase, hinted, tries, passed;
+    let held = null; // 按下的键落在哪里
     let busy = null; // 在等回答的那一件：{action}
 
     function kept() {
@@ -429,10 +430,25 @@
       document.execCommand("insertText", false, `\n${line.match(/^ */)[0]}${more}`); // 退得回
     }
 
+    // 按住不放，重复来的：回车不再交、不再按钮；上一张上按下的不落进这一张的框里。
+    // 在框里自己按住的，照常写
+    function repeated({ target, key, repeat, ctrlKey, metaKey }) {
+      if (!repeat) held = target;
+      if (!repeat || !shell.contains(target) || target.readOnly) return false;
+      const own = target === held && target.matches(".rz-write-in");
+      if (key === "Enter") return !own || target.tagName === "INPUT" || ctrlKey || metaKey;
+      return key.length === 1 && target.matches(".rz-write-in") && !own;
+    }
+
     function pressed(event) {
       if (!found) return;
       const { target, key } = event;
       if (document.querySelector("dialog[open], #__search:checked")) return;
+      if (repeated(event)) {
+        event.preventDefault();
+        event.stopPropagation();
+        return;
+      }
       if (target.matches(".rz-write-in")) {
         if (key === "Escape") stage.querySelector(".rz-card").focus();
         if (key === "Enter" && !target.readOnly) enter(event);
