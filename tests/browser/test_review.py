@@ -182,7 +182,7 @@ def test_ten_cards_by_keyboard_taken_back_and_reloaded(
     expect(page.locator(".rz-hint")).to_be_visible()
     _answer(page, "1")
     expect(page.get_by_role("status").first).to_contain_text("上一张：忘了，明天再问。")
-    expect(page.locator(".rz-review [role=alert]")).to_be_empty()
+    expect(page.locator(".rz-keys [role=alert]")).to_be_empty()
     page.keyboard.press("u")
     expect(page.locator(".rz-card")).to_have_attribute("data-card", first)
     assert _progress(page) == "第 1 张，共 10 张" and _reviewed(vault) == []
@@ -345,13 +345,13 @@ def test_two_tabs_and_a_server_that_is_gone(served: Served, vault: Vault, browse
     assert _progress(two) == "第 2 张，共 10 张" and len(_reviewed(vault)) == 1
     two.route("**/rizhi/live/*", lambda route: route.abort())
     show.click()
-    expect(two.get_by_role("alert")).to_contain_text("连不上 mkdocs serve")
+    expect(two.locator(".rz-keys [role=alert]")).to_contain_text("连不上 mkdocs serve")
     two.unroute("**/rizhi/live/*")
     with log.path(vault).open("ab") as file:
         file.write(b"{\n")
     _answer(two, "3")
     two.reload()
-    expect(two.get_by_role("alert")).to_contain_text("复习的日志这一行读不懂")
+    expect(two.get_by_role("alert").first).to_contain_text("复习的日志这一行读不懂")
     assert _progress(two) == "第 3 张，共 10 张"
     context.close()
 
@@ -503,3 +503,24 @@ def test_a_key_held_down_hands_in_once_and_writes_on(served: Served, page: Page)
     _box(page).press("Control+a")
     _hold(page, "a")  # 在框里按住的，照常写
     expect(_box(page)).to_have_value("aaaa")
+
+
+LONG = "".join(f"<p>第 {n} 段</p>" for n in range(60))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_went_wrong_is_seen_where_the_page_is_scrolled(
+    served: Served, browser: Browser, width: int
+) -> None:
+    wrong = "时钟往回拨了：上一次复习在 23:00:00。"
+    server = Server([SELF], {"review-show": {"html": LONG}, "review-grade": {"error": wrong}})
+    with _screen(browser, width, "light") as page:
+        server.open(page, served)
+        _shown(page)
+        page.mouse.wheel(0, 900)
+        page.get_by_role("button", name="记得").click()
+        said = page.get_by_role("alert").filter(has_text=wrong)
+        expect(said).to_be_in_viewport(ratio=1)
+        server.answers.pop("review-grade")
+        page.get_by_role("button", name="记得").click()
+        expect(said).to_have_count(0)

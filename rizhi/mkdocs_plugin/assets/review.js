@@ -47,6 +47,7 @@
     const scope = note ? { note } : {};
     const notice = make("div", { className: "rz-said", role: "status" });
     const warned = make("div", { className: "rz-said", role: "alert" });
+    const failed = make("div", { className: "rz-said", role: "alert" }); // 挨着按下的钮，滚到哪里都看得见
     const stage = make("div", { className: "rz-stage" });
     const main = make("div", { className: "rz-main" });
     const side = make("div", { className: "rz-side" });
@@ -65,10 +66,9 @@
       notice.replaceChildren(...parts.filter(Boolean));
     }
 
-    // 日志坏了的几行一直说着；做不成的一句，到下一次为止
-    function warn(why = "") {
-      const lines = [...(found?.problems ?? []), why].filter(Boolean);
-      warned.replaceChildren(...lines.map((textContent) => make("p", { textContent })));
+    // 日志坏了的几行一直说着
+    function warn() {
+      warned.replaceChildren(...found.problems.map((textContent) => make("p", { textContent })));
     }
 
     // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来。
@@ -80,7 +80,7 @@
       const answer = await act(action, { ...scope, ...wanted });
       if (busy !== ours) return undefined;
       wait(null);
-      warn(answer.error);
+      failed.textContent = answer.error ?? ""; // 做不成的一句，到下一次为止
       if (answer.error) return null;
       if (!answer.stale) return answer;
       await begin(null, answer.stale);
@@ -482,7 +482,7 @@
 
     document.addEventListener("keydown", pressed, true);
     stage.append(make("p", { className: "rz-moved", textContent: "在排今天的题……" }));
-    shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, main, foot));
+    shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, failed, main, foot));
     begin();
   }
 
