@@ -74,6 +74,8 @@ class Server:
 
     cards: list[dict[str, Any]]
     answers: dict[str, Any] = field(default_factory=dict)
+    doubts: list[dict[str, Any]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
     hold: set[str] = field(default_factory=set)
     held: list[Route] = field(default_factory=list)
     got: list[tuple[str, Any]] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Server:
 
     def answer(self, action: str) -> Any:
         usual = {
-            "review": SESSION | {"cards": self.cards},
+            "review": SESSION | {"cards": self.cards, "doubts": self.doubts} | self.more,
             "review-start": {"start": "def double(x):"},
             "review-hint": {"html": "<p>用到 x</p>", "more": True},
             "review-show": {"html": "<p>答</p>"},
@@ -524,3 +526,31 @@ def test_what_went_wrong_is_seen_where_the_page_is_scrolled(
         server.answers.pop("review-grade")
         page.get_by_role("button", name="记得").click()
         expect(said).to_have_count(0)
+
+
+def _hidden(page: Page, selector: str) -> bool:
+    """这一块的顶上被顶栏盖住，或在屏幕之外。"""
+    return bool(page.evaluate(
+        """selector => {
+            const { top } = document.querySelector(selector).getBoundingClientRect();
+            const bar = document.querySelector(".md-header").getBoundingClientRect().bottom;
+            return top < bar || top > innerHeight;
+        }""", selector))  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_next_card_is_seen_from_its_top(served: Served, browser: Browser, width: int) -> None:
+    long = CODE | {"key": "4" * 16, "html": LONG}
+    server = Server([SELF, long], {"review-show": {"html": LONG}})
+    server.doubts = [DOUBT | {"html": LONG}, DOUBT | {"key": "5" * 16, "html": LONG}]
+    server.more = {"missing": ["缺一样。"] * 60}
+    with _screen(browser, width, "light") as page:
+        server.open(page, served)
+        for act in ("以后再说", "以后再说", "看答案", "记得", "跳过"):
+            page.mouse.wheel(0, 1200)
+            page.wait_for_timeout(100)
+            page.get_by_role("button", name=act).click()
+            page.wait_for_timeout(200)
+            if act != "看答案":
+                assert not _hidden(page, ".rz-card"), act
+        expect(page.get_by_role("region", name="收尾")).to_be_visible()

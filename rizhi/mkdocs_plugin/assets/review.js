@@ -139,8 +139,15 @@
       offer();
       const box = place.querySelector(".rz-write-in");
       const typing = box && matchMedia("(hover: hover)").matches;
-      (typing ? box : place).focus({ preventScroll: !typing });
+      (typing ? box : place).focus({ preventScroll: true });
+      rise();
       if (written === undefined) begun(box);
+    }
+
+    // 上一张滚到了下面的，换一张时回到顶上；顶栏的高由 scroll-margin 留出
+    function rise() {
+      const room = parseFloat(getComputedStyle(stage).scrollMarginTop);
+      if (stage.getBoundingClientRect().top < room) stage.scrollIntoView();
     }
 
     function about({ note: from, kind }, more = "") {
@@ -182,6 +189,7 @@
       stage.replaceChildren(place);
       rizhiTypeset(place);
       place.focus({ preventScroll: true });
+      rise();
     }
 
     function progress() {
@@ -405,6 +413,7 @@
       if (kept().undo.length) side.append(keyed("rz-aside", "撤回", "u", takeBack));
       stage.replaceChildren(place);
       place.focus({ preventScroll: true });
+      rise();
     }
 
     function again() {
