@@ -554,3 +554,17 @@ def test_the_next_card_is_seen_from_its_top(served: Served, browser: Browser, wi
             if act != "看答案":
                 assert not _hidden(page, ".rz-card"), act
         expect(page.get_by_role("region", name="收尾")).to_be_visible()
+
+
+@pytest.mark.parametrize("bad", ["{", "null", '{"day": "2026-11-26", "undo": 1, "skipped": {}}'])
+def test_what_the_browser_kept_is_damaged_and_taken_as_nothing(
+    served: Served, page: Page, bad: str
+) -> None:
+    server = Server([CODE, SELF])
+    page.goto(f"{served.address}/index.html")
+    for storage, key in (("session", "rizhi-review"), ("local", f"rizhi-answer-{CODE['key']}")):
+        page.evaluate("([a, k, v]) => window[`${a}Storage`].setItem(k, v)", [storage, key, bad])
+    server.open(page, served)
+    expect(_box(page)).to_have_value("def double(x):")
+    page.get_by_role("button", name="跳过").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])

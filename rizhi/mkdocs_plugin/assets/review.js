@@ -24,6 +24,15 @@
   const draft = (card) => `rizhi-answer-${card.key}`; // 没交的：{day, text}
   const link = (textContent, page, className = "") => make("a", { textContent, className, href: url(page) });
 
+  // 浏览器里存着的；写坏了就当没有
+  function stored(storage, key) {
+    try {
+      return JSON.parse(storage.getItem(key));
+    } catch {
+      return null;
+    }
+  }
+
   function html(className, content) {
     const made = make("div", { className });
     made.innerHTML = content;
@@ -57,8 +66,9 @@
     let busy = null; // 在等回答的那一件：{action}
 
     function kept() {
-      const old = JSON.parse(sessionStorage.getItem(KEPT));
-      return old?.day === found.day ? old : { day: found.day, undo: [], skipped: [] };
+      const old = stored(sessionStorage, KEPT);
+      const sound = old?.day === found.day && [old.undo, old.skipped].every(Array.isArray);
+      return sound ? old : { day: found.day, undo: [], skipped: [] };
     }
     const keep = (value) => sessionStorage.setItem(KEPT, JSON.stringify(value));
 
@@ -237,8 +247,8 @@
 
     // 写了一半的代码留着；形状题的大小一天一换，昨天的不算
     function drafted() {
-      const old = JSON.parse(localStorage.getItem(draft(card)));
-      return old && (card.input === "code" || old.day === found.day) ? old.text : undefined;
+      const old = stored(localStorage, draft(card));
+      return typeof old?.text === "string" && (card.input === "code" || old.day === found.day) ? old.text : undefined;
     }
 
     // 下面一排：此刻能做什么
