@@ -56,6 +56,7 @@ CHOICE = CODE | {
 }
 SELF = CODE | {"key": "3" * 16, "kind": "自测", "html": "<p>为什么？</p>", "input": ""}
 OLDS = [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]
+MATH = '<p>用到 <span class="arithmatex">\\(x\\)</span></p>'
 DOUBT = {
     "key": "2" * 16,
     "kind": "自测",
@@ -556,7 +557,15 @@ def test_the_next_card_is_seen_from_its_top(served: Served, browser: Browser, wi
         expect(page.get_by_role("region", name="收尾")).to_be_visible()
 
 
-@pytest.mark.parametrize("bad", ["{", "null", '{"day": "2026-11-26", "undo": 1, "skipped": {}}'])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{",
+        "null",
+        '{"day": "2026-11-26", "undo": [], "skipped": []}',
+        '{"day": "2026-11-26", "undo": 1, "skipped": {}}',
+    ],
+)
 def test_what_the_browser_kept_is_damaged_and_taken_as_nothing(
     served: Served, page: Page, bad: str
 ) -> None:
@@ -568,3 +577,54 @@ def test_what_the_browser_kept_is_damaged_and_taken_as_nothing(
     expect(_box(page)).to_have_value("def double(x):")
     page.get_by_role("button", name="跳过").click()
     expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+
+
+def test_a_reload_forgets_neither_the_wrong_answers_nor_the_hints(
+    served: Served, page: Page
+) -> None:
+    server = Server([CODE])
+    server.open(page, served)
+    _box(page).fill("错的")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-verdict")).to_have_text("不对。")
+    page.reload()
+    server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    _box(page).press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+    page.keyboard.press("2")
+    expect(page.get_by_role("status").first).to_contain_text("上一张")
+    assert server.sent("review-grade")[0]["attempt"] == "错的"
+
+
+def test_a_reload_goes_on_from_the_hints_already_seen(served: Served, page: Page) -> None:
+    server = Server([CODE])
+    server.open(page, served)
+    for more in (True, False):
+        server.answers["review-hint"] = {"html": MATH, "more": more}
+        page.get_by_role("button", name="提示").click()
+        expect(page.locator(".rz-hint .katex")).to_have_count(1 if more else 2)
+        page.reload()
+        expect(page.locator(".rz-hint .katex")).to_have_count(1 if more else 2)
+    expect(page.get_by_role("button", name="提示")).to_have_count(0)
+    page.get_by_role("button", name="按键").focus()
+    page.keyboard.press("h")
+    assert [wanted["number"] for wanted in server.sent("review-hint")] == [0, 1]
+    server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    _box(page).press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+
+
+def test_a_reload_does_not_take_back_having_seen_the_answer(served: Served, page: Page) -> None:
+    server = Server([CODE, SELF])
+    server.open(page, served)
+    page.get_by_role("button", name="看答案").click()
+    page.get_by_role("region", name="答案").wait_for()
+    page.reload()
+    expect(page.get_by_role("region", name="答案")).to_be_visible()
+    expect(page.locator(".rz-grade")).to_have_count(1)
+    page.get_by_role("button", name="忘了").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    _shown(page)
+    server.cards = [SELF]
+    page.reload()  # 自己评的，再看一遍就是
+    expect(page.get_by_role("button", name="看答案")).to_be_visible()

@@ -1,9 +1,11 @@
 // 「复习」页，首页的「今天要复习几张」，笔记上的「还记得多少」：内容都向 `live_review.py` 要。
-// 答过什么由日志说；这里只记这个标签页能撤回的、跳过的，与没交的草稿。
+// 答过什么由日志说；这里只记这个标签页能撤回的、跳过的、各张答到哪里了，与没交的草稿。
 (() => {
   const { act, button, make, url } = rizhiLive;
   const PAGE = "review/index.html";
-  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的]}
+  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的], marks: {题: 答到哪里了}}
+  // 答错的各次，看过的提示与还有没有下一步，要打字的题看了答案
+  const UNMARKED = { tries: [], hints: [], more: true, shown: false };
   const GRADES = ["忘了", "吃力", "记得", "容易"];
   const FORGOT = 1;
   const HARD = 2;
@@ -61,16 +63,28 @@
     const main = make("div", { className: "rz-main" });
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
-    let found, doubts, queue, card, phase, hinted, tries, passed;
+    let found, doubts, queue, card, phase, marks, passed;
     let held = null; // 按下的键落在哪里
     let busy = null; // 在等回答的那一件：{action}
 
     function kept() {
       const old = stored(sessionStorage, KEPT);
-      const sound = old?.day === found.day && [old.undo, old.skipped].every(Array.isArray);
-      return sound ? old : { day: found.day, undo: [], skipped: [] };
+      const sound = old?.day === found.day && [old.undo, old.skipped].every(Array.isArray) && old.marks instanceof Object;
+      return sound ? old : { day: found.day, undo: [], skipped: [], marks: {} };
     }
     const keep = (value) => sessionStorage.setItem(KEPT, JSON.stringify(value));
+
+    // 这一张答到哪里了：热加载、刷新之后接着算
+    function marked(key) {
+      const old = kept().marks[key];
+      return [old?.tries, old?.hints].every(Array.isArray) ? old : UNMARKED;
+    }
+
+    function mark(more) {
+      marks = { ...marks, ...more };
+      const old = kept();
+      keep({ ...old, marks: { ...old.marks, [card.key]: marks } });
+    }
 
     function say(...parts) {
       notice.replaceChildren(...parts.filter(Boolean));
@@ -126,8 +140,6 @@
 
     function next() {
       [card] = queue;
-      hinted = 0;
-      tries = [];
       if (doubts.length) doubt(doubts[0], 0);
       else if (card) open();
       else finish();
@@ -136,6 +148,7 @@
     // ---- 画一张 ----
     function open() {
       phase = "asked";
+      marks = marked(card.key);
       const asked = html("rz-asked", card.html);
       asked.id = "rz-asked";
       const changed = card.changed.map((textContent) => make("p", { className: "rz-moved", textContent }));
@@ -145,13 +158,15 @@
       if (card.input === "choice") place.append(choosing());
       else if (card.input) place.append(writing(written));
       stage.replaceChildren(progress(), place);
+      marks.hints.forEach(step);
       rizhiTypeset(place);
       offer();
       const box = place.querySelector(".rz-write-in");
       const typing = box && matchMedia("(hover: hover)").matches;
       (typing ? box : place).focus({ preventScroll: true });
       rise();
-      if (written === undefined) begun(box);
+      if (marks.shown) show();
+      else if (written === undefined) begun(box);
     }
 
     // 上一张滚到了下面的，换一张时回到顶上；顶栏的高由 scroll-margin 留出
@@ -265,7 +280,7 @@
           main.append(keyed(`rz-do rz-grade${first}`, GRADES[grade - 1], `${grade}`, () => rate(grade), after(card.days[grade - 1])));
         }
       }
-      if (phase === "asked" && card.hints) side.append(keyed("rz-aside", "提示", "h", hint));
+      if (phase === "asked" && card.hints && marks.more) side.append(keyed("rz-aside", "提示", "h", hint));
       if (phase === "asked" && card.input === "code") side.append(button("rz-aside", "从头写", null, afresh));
       side.append(keyed("rz-aside", "跳过", "s", skip));
       const undo = keyed("rz-aside", "撤回", "u", takeBack);
@@ -275,7 +290,7 @@
 
     // 打了字、最后看了答案的，就是忘了；答对了的，用过提示、错过，多半是吃力
     const grades = () => (card.input && phase === "shown" ? [FORGOT] : [1, 2, 3, 4]);
-    const usual = () => (grades().length === 1 ? FORGOT : card.input && (hinted || tries.length) ? HARD : GOOD);
+    const usual = () => (grades().length === 1 ? FORGOT : card.input && marks.hints.length + marks.tries.length ? HARD : GOOD);
 
     // ---- 做一件 ----
     const written = () => stage.querySelector(".rz-write-in, .rz-choices :checked")?.value ?? "";
@@ -288,7 +303,7 @@
       const answer = await ask("review-try", { card: card.key, said });
       if (!answer) return waiting && waiting.remove();
       verdict(answer);
-      if (!answer.right) tries.push(card.choices[said - 1] ?? said);
+      if (!answer.right) mark({ tries: [...marks.tries, card.choices[said - 1] ?? said] });
       if (answer.right) reveal("right", answer.html);
     }
 
@@ -314,7 +329,9 @@
 
     async function show() {
       const answer = await ask("review-show", { card: card.key });
-      if (answer) reveal("shown", answer.html);
+      if (!answer) return;
+      if (card.input) mark({ shown: true });
+      reveal("shown", answer.html);
     }
 
     function reveal(now, content) {
@@ -338,22 +355,25 @@
     }
 
     async function hint() {
-      if (phase !== "asked" || !card.hints) return;
-      const answer = await ask("review-hint", { card: card.key, number: hinted });
+      if (phase !== "asked" || !card.hints || !marks.more) return;
+      const answer = await ask("review-hint", { card: card.key, number: marks.hints.length });
       if (!answer) return;
-      hinted += 1;
-      card.hints = answer.more;
-      const place = stage.querySelector(".rz-hint") ?? make("div", { className: "rz-hint", role: "status" });
-      const step = html("", answer.html);
-      place.append(step);
-      stage.querySelector(".rz-asked").after(place);
-      rizhiTypeset(step);
+      mark({ hints: [...marks.hints, answer.html], more: answer.more });
+      rizhiTypeset(step(answer.html));
       offer();
+    }
+
+    function step(content) {
+      const place = stage.querySelector(".rz-hint") ?? make("div", { className: "rz-hint", role: "status" });
+      const made = html("", content);
+      place.append(made);
+      stage.querySelector(".rz-asked").after(place);
+      return made;
     }
 
     async function rate(grade) {
       if (phase === "asked" || !grades().includes(grade)) return;
-      const answer = await ask("review-grade", { card: card.key, grade, attempt: tries.join("\n\n") });
+      const answer = await ask("review-grade", { card: card.key, grade, attempt: marks.tries.join("\n\n") });
       if (!answer) return;
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
