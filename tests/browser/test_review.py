@@ -97,6 +97,7 @@ class Server:
             "review-show": {"html": "<p>答</p>"},
             "review-try": {"right": False, "lines": ["不对。"]},
             "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
+            "review-undo": {"said": "撤回了，再答一遍。"},
         }
         return self.answers.get(action, usual.get(action))
 
@@ -628,3 +629,40 @@ def test_a_reload_does_not_take_back_having_seen_the_answer(served: Served, page
     server.cards = [SELF]
     page.reload()  # 自己评的，再看一遍就是
     expect(page.get_by_role("button", name="看答案")).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", ["code", "line"])
+def test_taken_back_the_box_holds_what_was_written_and_the_misses_count(
+    served: Served, page: Page, kind: str
+) -> None:
+    server = Server([CODE | {"input": kind}, SELF])
+    server.open(page, served)
+    for text in ("错的", "对的"):
+        _box(page).fill(text)
+        _box(page).press("Control+Enter")
+        expect(page.locator(".rz-verdict")).to_be_visible()
+        page.wait_for_timeout(100)
+        server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    for _ in range(2):
+        page.keyboard.press("2")
+        expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+        page.keyboard.press("u")
+        expect(_box(page)).to_have_value("对的")
+        _box(page).press("Control+Enter")
+        expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+    page.keyboard.press("2")
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    assert [graded["attempt"] for graded in server.sent("review-grade")] == ["错的"] * 3
+
+
+def test_taken_back_a_card_given_up_is_answered_again_and_hard(served: Served, page: Page) -> None:
+    right = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    server = Server([CODE, SELF], {"review-try": right})
+    server.open(page, served)
+    page.get_by_role("button", name="看答案").click()
+    page.get_by_role("button", name="忘了").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    page.keyboard.press("u")
+    _box(page).fill("对的")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")

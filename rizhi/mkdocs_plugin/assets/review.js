@@ -4,8 +4,8 @@
   const { act, button, make, url } = rizhiLive;
   const PAGE = "review/index.html";
   const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的], marks: {题: 答到哪里了}}
-  // 答错的各次，看过的提示与还有没有下一步，要打字的题看了答案
-  const UNMARKED = { tries: [], hints: [], more: true, shown: false };
+  // 答错的各次，看过的提示与还有没有下一步，要打字的题看了答案、撤回之前看过，评分时写着的
+  const UNMARKED = { tries: [], hints: [], more: true, shown: false, seen: false, text: "" };
   const GRADES = ["忘了", "吃力", "记得", "容易"];
   const FORGOT = 1;
   const HARD = 2;
@@ -290,7 +290,7 @@
 
     // 打了字、最后看了答案的，就是忘了；答对了的，用过提示、错过，多半是吃力
     const grades = () => (card.input && phase === "shown" ? [FORGOT] : [1, 2, 3, 4]);
-    const usual = () => (grades().length === 1 ? FORGOT : card.input && marks.hints.length + marks.tries.length ? HARD : GOOD);
+    const usual = () => (grades().length === 1 ? FORGOT : card.input && (marks.seen || marks.hints.length + marks.tries.length) ? HARD : GOOD);
 
     // ---- 做一件 ----
     const written = () => stage.querySelector(".rz-write-in, .rz-choices :checked")?.value ?? "";
@@ -375,6 +375,7 @@
       if (phase === "asked" || !grades().includes(grade)) return;
       const answer = await ask("review-grade", { card: card.key, grade, attempt: marks.tries.join("\n\n") });
       if (!answer) return;
+      mark({ text: stage.querySelector(".rz-write-in")?.value ?? "" });
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
       localStorage.removeItem(draft(card));
@@ -407,8 +408,18 @@
       const answer = await ask("review-undo", { events: last.events });
       if (answer === null) return;
       keep({ ...old, undo: old.undo.slice(0, -1) });
-      if (answer) await begin(last.card, answer.said);
-      else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
+      if (answer) {
+        reopen(last.card);
+        await begin(last.card, answer.said);
+      } else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
+    }
+
+    // 撤回的一张：框里还是刚才写的，答案收起来再答；错过几次、看过什么都还在
+    function reopen(key) {
+      const old = kept();
+      const was = marked(key);
+      keep({ ...old, marks: { ...old.marks, [key]: { ...was, shown: false, seen: was.seen || was.shown } } });
+      if (was.text) localStorage.setItem(draft({ key }), JSON.stringify({ day: found.day, text: was.text }));
     }
 
     function help() {
