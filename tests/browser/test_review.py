@@ -666,3 +666,17 @@ def test_taken_back_a_card_given_up_is_answered_again_and_hard(served: Served, p
     _box(page).fill("对的")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+
+
+def test_a_page_that_is_not_there_has_no_errors_of_its_own(
+    served: Served, browser: Browser
+) -> None:
+    with _screen(browser, 1280, "light") as page:
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{served.address}/notes/没有/nosuch.html")
+        expect(page.locator("article")).to_contain_text("没有这一页")
+        assert errors == []
+        assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
+        page.goto(f"{served.address}/notes/attention/angle.html")
+        assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
