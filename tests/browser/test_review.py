@@ -680,3 +680,28 @@ def test_a_page_that_is_not_there_has_no_errors_of_its_own(
         assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
         page.goto(f"{served.address}/notes/attention/angle.html")
         assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "key"),
+    [("lines", 1, "Enter"), ("lines", 2, "Ctrl+Enter"), ("line", 1, "Enter"),
+     ("code", 1, "Ctrl+Enter")],
+)  # fmt: skip
+def test_the_key_on_the_button_is_the_one_that_hands_in(
+    served: Served, page: Page, kind: str, rows: int, key: str
+) -> None:
+    server = Server([CODE | {"input": kind, "rows": rows}])
+    server.open(page, served)
+    expect(page.get_by_role("button", name="交答案").locator("kbd")).to_have_text(key)
+    _box(page).fill("错的")
+    _box(page).press(key.replace("Ctrl", "Control"))
+    expect(page.locator(".rz-verdict")).to_have_text("不对。")
+
+
+def test_a_choice_out_of_reach_of_the_digits_shows_no_key(served: Served, page: Page) -> None:
+    server = Server([CHOICE | {"choices": [f"检验 {n}" for n in range(1, 12)]}])
+    server.open(page, served)
+    keys = page.locator(".rz-choices kbd")
+    assert keys.all_inner_texts() == [str(n) for n in range(1, 10)]
+    page.keyboard.press("9")
+    expect(page.get_by_role("radio", name="检验 9")).to_be_checked()

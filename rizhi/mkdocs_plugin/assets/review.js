@@ -11,6 +11,7 @@
   const HARD = 2;
   const GOOD = 3;
   const LOOKS = ["review-try", "review-show", "review-start", "review-hint"]; // 什么也不记的
+  const DIGITS = 9; // 数字键选得到第几个
   const KEYS = [
     ["空格、Enter", "看答案；写了答案就是交答案；看过之后是框着的那一个"],
     ["1 2 3 4", "忘了、吃力、记得、容易；选答案的题是选第几个"],
@@ -230,7 +231,8 @@
     function choosing() {
       const ours = card.choices.map((title, at) => {
         const made = make("input", { type: "radio", name: "rz-choice", value: `${at + 1}` });
-        return make("label", {}, made, make("kbd", { textContent: `${at + 1}`, ariaHidden: "true" }), make("span", { textContent: title }));
+        const key = at < DIGITS ? [make("kbd", { textContent: `${at + 1}`, ariaHidden: "true" })] : [];
+        return make("label", {}, made, ...key, make("span", { textContent: title }));
       });
       const made = make("div", { className: "rz-choices" }, ...ours);
       made.setAttribute("role", "radiogroup");
@@ -238,9 +240,12 @@
       return made;
     }
 
+    // 写几行的框里，回车是换行
+    const many = () => card.input === "code" || (card.input === "lines" && card.rows > 1);
+
     function writing(text) {
       const lines = card.input === "lines" && card.rows > 1;
-      const tag = card.input === "code" || lines ? "textarea" : "input";
+      const tag = many() ? "textarea" : "input";
       const box = make(tag, {
         className: "rz-write-in",
         value: (card.input === "code" ? text : drafted()) ?? "",
@@ -271,7 +276,7 @@
       main.replaceChildren();
       side.replaceChildren();
       if (phase === "asked" && card.input) {
-        main.append(keyed("rz-do rz-first", "交答案", ["line", "choice"].includes(card.input) ? "Enter" : "Ctrl+Enter", submit));
+        main.append(keyed("rz-do rz-first", "交答案", many() ? "Ctrl+Enter" : "Enter", submit));
         main.append(keyed("rz-do", "看答案", "", show, "算忘了"));
       } else if (phase === "asked") main.append(keyed("rz-do rz-first", "看答案", "Space", show));
       else {
@@ -528,7 +533,7 @@
 
     const DOUBT = {};
     const DOES = { h: hint, s: skip, u: takeBack, "?": help };
-    for (let which = 1; which <= 9; which += 1) DOES[which] = () => number(which);
+    for (let which = 1; which <= DIGITS; which += 1) DOES[which] = () => number(which);
 
     document.addEventListener("keydown", pressed, true);
     stage.append(make("p", { className: "rz-moved", textContent: "在排今天的题……" }));
