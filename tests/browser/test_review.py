@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from rizhi.recall import grade, log, schedule, session
 from rizhi.vault import Vault, find_vault, today
@@ -53,7 +54,9 @@ CHOICE = CODE | {
     "choices": ["检验 一", "检验 二"],
     "changed": ["llm.a:f 改了，答完看改在哪里。"],
 }
+SELF = CODE | {"key": "3" * 16, "kind": "自测", "html": "<p>为什么？</p>", "input": ""}
 OLDS = [{"id": "a", "html": "<p>旧的字</p>"}, {"id": "b", "html": "<p>更旧的</p>"}]
+MATH = '<p>用到 <span class="arithmatex">\\(x\\)</span></p>'
 DOUBT = {
     "key": "2" * 16,
     "kind": "自测",
@@ -64,6 +67,52 @@ DOUBT = {
 SESSION = {"day": "2026-11-26", "note": None, "cards": [CODE], "later": 0, "empty": False,
            "doubts": [], "fresh": 0, "missing": ["先 rizhi drills。"],
            "problems": [], "done": 0, "forgot": 0, "tomorrow": 0}  # fmt: skip
+
+
+@dataclass
+class Server:
+    """服务器那一边由测试说：答什么、收到过什么；`hold` 里的动作先不答。"""
+
+    cards: list[dict[str, Any]]
+    answers: dict[str, Any] = field(default_factory=dict)
+    doubts: list[dict[str, Any]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    hold: set[str] = field(default_factory=set)
+    held: list[Route] = field(default_factory=list)
+    got: list[tuple[str, Any]] = field(default_factory=list)
+
+    def reply(self, route: Route) -> None:
+        action = route.request.url.rpartition("/")[2]
+        self.got.append((action, route.request.post_data_json))
+        if action in self.hold:
+            self.held.append(route)
+        else:
+            route.fulfill(json=self.answer(action))
+
+    def answer(self, action: str) -> Any:
+        usual = {
+            "review": SESSION | {"cards": self.cards, "doubts": self.doubts} | self.more,
+            "review-start": {"start": "def double(x):"},
+            "review-hint": {"html": "<p>用到 x</p>", "more": True},
+            "review-show": {"html": "<p>答</p>"},
+            "review-try": {"right": False, "lines": ["不对。"]},
+            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
+            "review-undo": {"said": "撤回了，再答一遍。"},
+        }
+        return self.answers.get(action, usual.get(action))
+
+    def sent(self, action: str) -> list[Any]:
+        return [wanted for name, wanted in self.got if name == action]
+
+    def open(self, page: Page, served: Served) -> None:
+        page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), self.reply)
+        _open(page, served)
+
+    def late(self, page: Page, answer: Any) -> None:
+        """先不答的那一个，这时才答。"""
+        self.hold.clear()
+        self.held.pop().fulfill(json=answer)
+        page.wait_for_timeout(100)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +140,15 @@ def vault(served: Served) -> Vault:
 def _open(page: Page, served: Served, query: str = "") -> None:
     page.goto(f"{served.address}/review/index.html{query}")
     expect(page.locator(".rz-card")).to_be_visible()
+
+
+def _box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="你的答案")
+
+
+def _shown(page: Page) -> None:
+    page.keyboard.press("Space")
+    expect(page.locator(".rz-grade")).to_have_count(4)
 
 
 def _progress(page: Page) -> str:
@@ -128,7 +186,7 @@ def test_ten_cards_by_keyboard_taken_back_and_reloaded(
     expect(page.locator(".rz-hint")).to_be_visible()
     _answer(page, "1")
     expect(page.get_by_role("status").first).to_contain_text("上一张：忘了，明天再问。")
-    expect(page.locator(".rz-review [role=alert]")).to_be_empty()
+    expect(page.locator(".rz-keys [role=alert]")).to_be_empty()
     page.keyboard.press("u")
     expect(page.locator(".rz-card")).to_have_attribute("data-card", first)
     assert _progress(page) == "第 1 张，共 10 张" and _reviewed(vault) == []
@@ -291,13 +349,13 @@ def test_two_tabs_and_a_server_that_is_gone(served: Served, vault: Vault, browse
     assert _progress(two) == "第 2 张，共 10 张" and len(_reviewed(vault)) == 1
     two.route("**/rizhi/live/*", lambda route: route.abort())
     show.click()
-    expect(two.get_by_role("alert")).to_contain_text("连不上 mkdocs serve")
+    expect(two.locator(".rz-keys [role=alert]")).to_contain_text("连不上 mkdocs serve")
     two.unroute("**/rizhi/live/*")
     with log.path(vault).open("ab") as file:
         file.write(b"{\n")
     _answer(two, "3")
     two.reload()
-    expect(two.get_by_role("alert")).to_contain_text("复习的日志这一行读不懂")
+    expect(two.get_by_role("alert").first).to_contain_text("复习的日志这一行读不懂")
     assert _progress(two) == "第 3 张，共 10 张"
     context.close()
 
@@ -344,3 +402,306 @@ def test_every_state_can_be_seen_read_and_touched(
         page.goto(f"{served.address}/{'index' if phone else f'notes/attention/{typed}'}.html")
         expect(page.locator(".rz-due, .rz-kept")).to_be_visible()
         look()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_verdict_that_comes_after_the_card_was_skipped_is_dropped(
+    served: Served, page: Page, right: bool
+) -> None:
+    server = Server([CODE, SELF], hold={"review-try"})
+    server.open(page, served)
+    _box(page).fill("def double(x): return x")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-verdict")).to_contain_text("在判")
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    card = page.locator(".rz-card")
+    expect(card).to_have_attribute("data-card", SELF["key"])
+    server.late(page, {"right": right, "lines": ["判过了"], "html": "<p>上一张的答案</p>"})
+    expect(card).to_have_text(re.compile("为什么？$"))
+    expect(page.locator(".rz-grade")).to_have_count(0)
+    _shown(page)
+    page.keyboard.press("3")
+    page.wait_for_timeout(100)
+    (graded,) = server.sent("review-grade")
+    assert (graded["card"], graded["attempt"]) == (SELF["key"], "")
+
+
+def test_a_late_verdict_leaves_the_one_being_waited_for(served: Served, page: Page) -> None:
+    server = Server([CODE, CODE | {"key": "4" * 16}], hold={"review-try"})
+    server.open(page, served)
+    for text in ("一", "二"):
+        _box(page).fill(text)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator(".rz-verdict")).to_contain_text("在判")
+        if text == "一":
+            page.keyboard.press("Escape")
+            page.keyboard.press("s")
+    server.held.pop(0).fulfill(json={"right": False, "lines": ["不对。"]})
+    page.wait_for_timeout(100)
+    expect(page.locator(".rz-verdict")).to_contain_text("在判")
+    server.late(page, {"right": False, "lines": ["第二张的"]})
+    expect(page.locator(".rz-verdict")).to_have_text("第二张的")
+
+
+def test_a_hint_that_comes_after_the_card_was_skipped_is_dropped(
+    served: Served, page: Page
+) -> None:
+    server = Server([SELF, CODE], hold={"review-hint"})
+    server.open(page, served)
+    page.keyboard.press("h")
+    page.keyboard.press("s")
+    box = _box(page)
+    expect(box).to_have_value("def double(x):")  # 前一张没有答完，不挡这一张的起始代码
+    server.late(page, server.answer("review-hint"))
+    expect(page.locator(".rz-hint")).to_have_count(0)
+
+
+def test_a_card_being_graded_is_not_skipped(served: Served, page: Page) -> None:
+    server = Server([SELF, CODE], hold={"review-grade"})
+    server.open(page, served)
+    _shown(page)
+    page.keyboard.press("3")
+    page.keyboard.press("s")
+    card = page.locator(".rz-card")
+    expect(card).to_have_attribute("data-card", SELF["key"])
+    server.late(page, server.answer("review-grade"))
+    expect(card).to_have_attribute("data-card", CODE["key"])
+    expect(page.locator(".rz-foot")).to_contain_text("上一张：记得")
+
+
+def _hold(page: Page, key: str) -> None:
+    """按住不放：头一下之后，键盘自己重复；还没有放开。"""
+    page.keyboard.down(key)
+    page.wait_for_timeout(200)
+    for _ in range(3):
+        page.keyboard.down(key)
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("key", ["Enter", "3"])
+@pytest.mark.parametrize("kind", ["line", "lines", "code"])
+def test_a_key_held_down_grades_one_card(served: Served, page: Page, key: str, kind: str) -> None:
+    server = Server([SELF, CODE | {"input": kind}], answers={"review-start": {"start": "起始"}})
+    server.open(page, served)
+    _shown(page)
+    _hold(page, key)
+    page.keyboard.up(key)
+    assert len(server.sent("review-grade")) == 1 and len(server.sent("review-show")) == 1
+    expect(_box(page)).to_have_value("起始" if kind == "code" else "")
+
+
+def test_a_key_held_down_hands_in_once_and_writes_on(served: Served, page: Page) -> None:
+    server = Server([CODE | {"input": "line"}, CODE | {"key": "4" * 16}])
+    server.open(page, served)
+    _box(page).fill("错的")
+    _hold(page, "Enter")
+    page.keyboard.up("Enter")
+    button = page.get_by_role("button", name="交答案")
+    button.focus()
+    _hold(page, "Enter")
+    page.keyboard.up("Enter")
+    assert len(server.sent("review-try")) == 2
+    page.get_by_role("button", name="跳过").click()
+    expect(_box(page)).to_have_value("def double(x):")
+    _box(page).press("Control+a")
+    _hold(page, "a")  # 在框里按住的，照常写
+    expect(_box(page)).to_have_value("aaaa")
+
+
+LONG = "".join(f"<p>第 {n} 段</p>" for n in range(60))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_went_wrong_is_seen_where_the_page_is_scrolled(
+    served: Served, browser: Browser, width: int
+) -> None:
+    wrong = "时钟往回拨了：上一次复习在 23:00:00。"
+    server = Server([SELF], {"review-show": {"html": LONG}, "review-grade": {"error": wrong}})
+    with _screen(browser, width, "light") as page:
+        server.open(page, served)
+        _shown(page)
+        page.mouse.wheel(0, 900)
+        page.get_by_role("button", name="记得").click()
+        said = page.get_by_role("alert").filter(has_text=wrong)
+        expect(said).to_be_in_viewport(ratio=1)
+        server.answers.pop("review-grade")
+        page.get_by_role("button", name="记得").click()
+        expect(said).to_have_count(0)
+
+
+def _hidden(page: Page, selector: str) -> bool:
+    """这一块的顶上被顶栏盖住，或在屏幕之外。"""
+    return bool(page.evaluate(
+        """selector => {
+            const { top } = document.querySelector(selector).getBoundingClientRect();
+            const bar = document.querySelector(".md-header").getBoundingClientRect().bottom;
+            return top < bar || top > innerHeight;
+        }""", selector))  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_next_card_is_seen_from_its_top(served: Served, browser: Browser, width: int) -> None:
+    long = CODE | {"key": "4" * 16, "html": LONG}
+    server = Server([SELF, long], {"review-show": {"html": LONG}})
+    server.doubts = [DOUBT | {"html": LONG}, DOUBT | {"key": "5" * 16, "html": LONG}]
+    server.more = {"missing": ["缺一样。"] * 60}
+    with _screen(browser, width, "light") as page:
+        server.open(page, served)
+        for act in ("以后再说", "以后再说", "看答案", "记得", "跳过"):
+            page.mouse.wheel(0, 1200)
+            page.wait_for_timeout(100)
+            page.get_by_role("button", name=act).click()
+            page.wait_for_timeout(200)
+            if act != "看答案":
+                assert not _hidden(page, ".rz-card"), act
+        expect(page.get_by_role("region", name="收尾")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{",
+        "null",
+        '{"day": "2026-11-26", "undo": [], "skipped": []}',
+        '{"day": "2026-11-26", "undo": 1, "skipped": {}}',
+    ],
+)
+def test_what_the_browser_kept_is_damaged_and_taken_as_nothing(
+    served: Served, page: Page, bad: str
+) -> None:
+    server = Server([CODE, SELF])
+    page.goto(f"{served.address}/index.html")
+    for storage, key in (("session", "rizhi-review"), ("local", f"rizhi-answer-{CODE['key']}")):
+        page.evaluate("([a, k, v]) => window[`${a}Storage`].setItem(k, v)", [storage, key, bad])
+    server.open(page, served)
+    expect(_box(page)).to_have_value("def double(x):")
+    page.get_by_role("button", name="跳过").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+
+
+def test_a_reload_forgets_neither_the_wrong_answers_nor_the_hints(
+    served: Served, page: Page
+) -> None:
+    server = Server([CODE])
+    server.open(page, served)
+    _box(page).fill("错的")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-verdict")).to_have_text("不对。")
+    page.reload()
+    server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    _box(page).press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+    page.keyboard.press("2")
+    expect(page.get_by_role("status").first).to_contain_text("上一张")
+    assert server.sent("review-grade")[0]["attempt"] == "错的"
+
+
+def test_a_reload_goes_on_from_the_hints_already_seen(served: Served, page: Page) -> None:
+    server = Server([CODE])
+    server.open(page, served)
+    for more in (True, False):
+        server.answers["review-hint"] = {"html": MATH, "more": more}
+        page.get_by_role("button", name="提示").click()
+        expect(page.locator(".rz-hint .katex")).to_have_count(1 if more else 2)
+        page.reload()
+        expect(page.locator(".rz-hint .katex")).to_have_count(1 if more else 2)
+    expect(page.get_by_role("button", name="提示")).to_have_count(0)
+    page.get_by_role("button", name="按键").focus()
+    page.keyboard.press("h")
+    assert [wanted["number"] for wanted in server.sent("review-hint")] == [0, 1]
+    server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    _box(page).press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+
+
+def test_a_reload_does_not_take_back_having_seen_the_answer(served: Served, page: Page) -> None:
+    server = Server([CODE, SELF])
+    server.open(page, served)
+    page.get_by_role("button", name="看答案").click()
+    page.get_by_role("region", name="答案").wait_for()
+    page.reload()
+    expect(page.get_by_role("region", name="答案")).to_be_visible()
+    expect(page.locator(".rz-grade")).to_have_count(1)
+    page.get_by_role("button", name="忘了").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    _shown(page)
+    server.cards = [SELF]
+    page.reload()  # 自己评的，再看一遍就是
+    expect(page.get_by_role("button", name="看答案")).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", ["code", "line"])
+def test_taken_back_the_box_holds_what_was_written_and_the_misses_count(
+    served: Served, page: Page, kind: str
+) -> None:
+    server = Server([CODE | {"input": kind}, SELF])
+    server.open(page, served)
+    for text in ("错的", "对的"):
+        _box(page).fill(text)
+        _box(page).press("Control+Enter")
+        expect(page.locator(".rz-verdict")).to_be_visible()
+        page.wait_for_timeout(100)
+        server.answers["review-try"] = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    for _ in range(2):
+        page.keyboard.press("2")
+        expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+        page.keyboard.press("u")
+        expect(_box(page)).to_have_value("对的")
+        _box(page).press("Control+Enter")
+        expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+    page.keyboard.press("2")
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    assert [graded["attempt"] for graded in server.sent("review-grade")] == ["错的"] * 3
+
+
+def test_taken_back_a_card_given_up_is_answered_again_and_hard(served: Served, page: Page) -> None:
+    right = {"right": True, "lines": ["对。"], "html": "<p>答</p>"}
+    server = Server([CODE, SELF], {"review-try": right})
+    server.open(page, served)
+    page.get_by_role("button", name="看答案").click()
+    page.get_by_role("button", name="忘了").click()
+    expect(page.locator(".rz-card")).to_have_attribute("data-card", SELF["key"])
+    page.keyboard.press("u")
+    _box(page).fill("对的")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力")
+
+
+def test_a_page_that_is_not_there_has_no_errors_of_its_own(
+    served: Served, browser: Browser
+) -> None:
+    with _screen(browser, 1280, "light") as page:
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{served.address}/notes/没有/nosuch.html")
+        expect(page.locator("article")).to_contain_text("没有这一页")
+        assert errors == []
+        assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
+        page.goto(f"{served.address}/notes/attention/angle.html")
+        assert page.evaluate("rizhiLive.url('index.html')") == f"{served.address}/index.html"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "key"),
+    [("lines", 1, "Enter"), ("lines", 2, "Ctrl+Enter"), ("line", 1, "Enter"),
+     ("code", 1, "Ctrl+Enter")],
+)  # fmt: skip
+def test_the_key_on_the_button_is_the_one_that_hands_in(
+    served: Served, page: Page, kind: str, rows: int, key: str
+) -> None:
+    server = Server([CODE | {"input": kind, "rows": rows}])
+    server.open(page, served)
+    expect(page.get_by_role("button", name="交答案").locator("kbd")).to_have_text(key)
+    _box(page).fill("错的")
+    _box(page).press(key.replace("Ctrl", "Control"))
+    expect(page.locator(".rz-verdict")).to_have_text("不对。")
+
+
+def test_a_choice_out_of_reach_of_the_digits_shows_no_key(served: Served, page: Page) -> None:
+    server = Server([CHOICE | {"choices": [f"检验 {n}" for n in range(1, 12)]}])
+    server.open(page, served)
+    keys = page.locator(".rz-choices kbd")
+    assert keys.all_inner_texts() == [str(n) for n in range(1, 10)]
+    page.keyboard.press("9")
+    expect(page.get_by_role("radio", name="检验 9")).to_be_checked()

@@ -22,7 +22,7 @@
 
   function url(page) {
     const { base } = JSON.parse(document.getElementById("__config").textContent);
-    return new URL(`${base}/${page}`, location.href).href;
+    return new URL(page, new URL(base.replace(/\/?$/, "/"), location.href)).href; // 404 页的 base 是 /
   }
 
   const recall = (key) => JSON.parse(sessionStorage.getItem(key));

@@ -1,14 +1,17 @@
 // 「复习」页，首页的「今天要复习几张」，笔记上的「还记得多少」：内容都向 `live_review.py` 要。
-// 答过什么由日志说；这里只记这个标签页能撤回的、跳过的，与没交的草稿。
+// 答过什么由日志说；这里只记这个标签页能撤回的、跳过的、各张答到哪里了，与没交的草稿。
 (() => {
   const { act, button, make, url } = rizhiLive;
   const PAGE = "review/index.html";
-  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的]}
+  const KEPT = "rizhi-review"; // {day, undo: [{card, events}], skipped: [题或说不准的], marks: {题: 答到哪里了}}
+  // 答错的各次，看过的提示与还有没有下一步，要打字的题看了答案、撤回之前看过，评分时写着的
+  const UNMARKED = { tries: [], hints: [], more: true, shown: false, seen: false, text: "" };
   const GRADES = ["忘了", "吃力", "记得", "容易"];
   const FORGOT = 1;
   const HARD = 2;
   const GOOD = 3;
   const LOOKS = ["review-try", "review-show", "review-start", "review-hint"]; // 什么也不记的
+  const DIGITS = 9; // 数字键选得到第几个
   const KEYS = [
     ["空格、Enter", "看答案；写了答案就是交答案；看过之后是框着的那一个"],
     ["1 2 3 4", "忘了、吃力、记得、容易；选答案的题是选第几个"],
@@ -23,6 +26,15 @@
   const after = (days) => (days === 0 ? "先不问了" : days === 1 ? "明天" : `${days} 天后`);
   const draft = (card) => `rizhi-answer-${card.key}`; // 没交的：{day, text}
   const link = (textContent, page, className = "") => make("a", { textContent, className, href: url(page) });
+
+  // 浏览器里存着的；写坏了就当没有
+  function stored(storage, key) {
+    try {
+      return JSON.parse(storage.getItem(key));
+    } catch {
+      return null;
+    }
+  }
 
   function html(className, content) {
     const made = make("div", { className });
@@ -47,27 +59,41 @@
     const scope = note ? { note } : {};
     const notice = make("div", { className: "rz-said", role: "status" });
     const warned = make("div", { className: "rz-said", role: "alert" });
+    const failed = make("div", { className: "rz-said", role: "alert" }); // 挨着按下的钮，滚到哪里都看得见
     const stage = make("div", { className: "rz-stage" });
     const main = make("div", { className: "rz-main" });
     const side = make("div", { className: "rz-side" });
     const foot = make("div", { className: "rz-foot" }, notice, side);
-    let found, doubts, queue, card, phase, hinted, tries, passed;
+    let found, doubts, queue, card, phase, marks, passed;
+    let held = null; // 按下的键落在哪里
     let busy = null; // 在等回答的那一件：{action}
 
     function kept() {
-      const old = JSON.parse(sessionStorage.getItem(KEPT));
-      return old?.day === found.day ? old : { day: found.day, undo: [], skipped: [] };
+      const old = stored(sessionStorage, KEPT);
+      const sound = old?.day === found.day && [old.undo, old.skipped].every(Array.isArray) && old.marks instanceof Object;
+      return sound ? old : { day: found.day, undo: [], skipped: [], marks: {} };
     }
     const keep = (value) => sessionStorage.setItem(KEPT, JSON.stringify(value));
+
+    // 这一张答到哪里了：热加载、刷新之后接着算
+    function marked(key) {
+      const old = kept().marks[key];
+      return [old?.tries, old?.hints].every(Array.isArray) ? old : UNMARKED;
+    }
+
+    function mark(more) {
+      marks = { ...marks, ...more };
+      const old = kept();
+      keep({ ...old, marks: { ...old.marks, [card.key]: marks } });
+    }
 
     function say(...parts) {
       notice.replaceChildren(...parts.filter(Boolean));
     }
 
-    // 日志坏了的几行一直说着；做不成的一句，到下一次为止
-    function warn(why = "") {
-      const lines = [...(found?.problems ?? []), why].filter(Boolean);
-      warned.replaceChildren(...lines.map((textContent) => make("p", { textContent })));
+    // 日志坏了的几行一直说着
+    function warn() {
+      warned.replaceChildren(...found.problems.map((textContent) => make("p", { textContent })));
     }
 
     // 一次只做一件；连不上、做不成的是 null，还在这一张上；这一张已经不是这样了，就重来。
@@ -79,7 +105,7 @@
       const answer = await act(action, { ...scope, ...wanted });
       if (busy !== ours) return undefined;
       wait(null);
-      warn(answer.error);
+      failed.textContent = answer.error ?? ""; // 做不成的一句，到下一次为止
       if (answer.error) return null;
       if (!answer.stale) return answer;
       await begin(null, answer.stale);
@@ -115,8 +141,6 @@
 
     function next() {
       [card] = queue;
-      hinted = 0;
-      tries = [];
       if (doubts.length) doubt(doubts[0], 0);
       else if (card) open();
       else finish();
@@ -125,6 +149,7 @@
     // ---- 画一张 ----
     function open() {
       phase = "asked";
+      marks = marked(card.key);
       const asked = html("rz-asked", card.html);
       asked.id = "rz-asked";
       const changed = card.changed.map((textContent) => make("p", { className: "rz-moved", textContent }));
@@ -134,12 +159,21 @@
       if (card.input === "choice") place.append(choosing());
       else if (card.input) place.append(writing(written));
       stage.replaceChildren(progress(), place);
+      marks.hints.forEach(step);
       rizhiTypeset(place);
       offer();
       const box = place.querySelector(".rz-write-in");
       const typing = box && matchMedia("(hover: hover)").matches;
-      (typing ? box : place).focus({ preventScroll: !typing });
-      if (written === undefined) begun(box);
+      (typing ? box : place).focus({ preventScroll: true });
+      rise();
+      if (marks.shown) show();
+      else if (written === undefined) begun(box);
+    }
+
+    // 上一张滚到了下面的，换一张时回到顶上；顶栏的高由 scroll-margin 留出
+    function rise() {
+      const room = parseFloat(getComputedStyle(stage).scrollMarginTop);
+      if (stage.getBoundingClientRect().top < room) stage.scrollIntoView();
     }
 
     function about({ note: from, kind }, more = "") {
@@ -181,6 +215,7 @@
       stage.replaceChildren(place);
       rizhiTypeset(place);
       place.focus({ preventScroll: true });
+      rise();
     }
 
     function progress() {
@@ -196,7 +231,8 @@
     function choosing() {
       const ours = card.choices.map((title, at) => {
         const made = make("input", { type: "radio", name: "rz-choice", value: `${at + 1}` });
-        return make("label", {}, made, make("kbd", { textContent: `${at + 1}`, ariaHidden: "true" }), make("span", { textContent: title }));
+        const key = at < DIGITS ? [make("kbd", { textContent: `${at + 1}`, ariaHidden: "true" })] : [];
+        return make("label", {}, made, ...key, make("span", { textContent: title }));
       });
       const made = make("div", { className: "rz-choices" }, ...ours);
       made.setAttribute("role", "radiogroup");
@@ -204,9 +240,12 @@
       return made;
     }
 
+    // 写几行的框里，回车是换行
+    const many = () => card.input === "code" || (card.input === "lines" && card.rows > 1);
+
     function writing(text) {
       const lines = card.input === "lines" && card.rows > 1;
-      const tag = card.input === "code" || lines ? "textarea" : "input";
+      const tag = many() ? "textarea" : "input";
       const box = make(tag, {
         className: "rz-write-in",
         value: (card.input === "code" ? text : drafted()) ?? "",
@@ -228,8 +267,8 @@
 
     // 写了一半的代码留着；形状题的大小一天一换，昨天的不算
     function drafted() {
-      const old = JSON.parse(localStorage.getItem(draft(card)));
-      return old && (card.input === "code" || old.day === found.day) ? old.text : undefined;
+      const old = stored(localStorage, draft(card));
+      return typeof old?.text === "string" && (card.input === "code" || old.day === found.day) ? old.text : undefined;
     }
 
     // 下面一排：此刻能做什么
@@ -237,7 +276,7 @@
       main.replaceChildren();
       side.replaceChildren();
       if (phase === "asked" && card.input) {
-        main.append(keyed("rz-do rz-first", "交答案", ["line", "choice"].includes(card.input) ? "Enter" : "Ctrl+Enter", submit));
+        main.append(keyed("rz-do rz-first", "交答案", many() ? "Ctrl+Enter" : "Enter", submit));
         main.append(keyed("rz-do", "看答案", "", show, "算忘了"));
       } else if (phase === "asked") main.append(keyed("rz-do rz-first", "看答案", "Space", show));
       else {
@@ -246,7 +285,7 @@
           main.append(keyed(`rz-do rz-grade${first}`, GRADES[grade - 1], `${grade}`, () => rate(grade), after(card.days[grade - 1])));
         }
       }
-      if (phase === "asked" && card.hints) side.append(keyed("rz-aside", "提示", "h", hint));
+      if (phase === "asked" && card.hints && marks.more) side.append(keyed("rz-aside", "提示", "h", hint));
       if (phase === "asked" && card.input === "code") side.append(button("rz-aside", "从头写", null, afresh));
       side.append(keyed("rz-aside", "跳过", "s", skip));
       const undo = keyed("rz-aside", "撤回", "u", takeBack);
@@ -256,7 +295,7 @@
 
     // 打了字、最后看了答案的，就是忘了；答对了的，用过提示、错过，多半是吃力
     const grades = () => (card.input && phase === "shown" ? [FORGOT] : [1, 2, 3, 4]);
-    const usual = () => (grades().length === 1 ? FORGOT : card.input && (hinted || tries.length) ? HARD : GOOD);
+    const usual = () => (grades().length === 1 ? FORGOT : card.input && (marks.seen || marks.hints.length + marks.tries.length) ? HARD : GOOD);
 
     // ---- 做一件 ----
     const written = () => stage.querySelector(".rz-write-in, .rz-choices :checked")?.value ?? "";
@@ -269,7 +308,7 @@
       const answer = await ask("review-try", { card: card.key, said });
       if (!answer) return waiting && waiting.remove();
       verdict(answer);
-      if (!answer.right) tries.push(card.choices[said - 1] ?? said);
+      if (!answer.right) mark({ tries: [...marks.tries, card.choices[said - 1] ?? said] });
       if (answer.right) reveal("right", answer.html);
     }
 
@@ -295,7 +334,9 @@
 
     async function show() {
       const answer = await ask("review-show", { card: card.key });
-      if (answer) reveal("shown", answer.html);
+      if (!answer) return;
+      if (card.input) mark({ shown: true });
+      reveal("shown", answer.html);
     }
 
     function reveal(now, content) {
@@ -319,23 +360,27 @@
     }
 
     async function hint() {
-      if (phase !== "asked" || !card.hints) return;
-      const answer = await ask("review-hint", { card: card.key, number: hinted });
+      if (phase !== "asked" || !card.hints || !marks.more) return;
+      const answer = await ask("review-hint", { card: card.key, number: marks.hints.length });
       if (!answer) return;
-      hinted += 1;
-      card.hints = answer.more;
-      const place = stage.querySelector(".rz-hint") ?? make("div", { className: "rz-hint", role: "status" });
-      const step = html("", answer.html);
-      place.append(step);
-      stage.querySelector(".rz-asked").after(place);
-      rizhiTypeset(step);
+      mark({ hints: [...marks.hints, answer.html], more: answer.more });
+      rizhiTypeset(step(answer.html));
       offer();
+    }
+
+    function step(content) {
+      const place = stage.querySelector(".rz-hint") ?? make("div", { className: "rz-hint", role: "status" });
+      const made = html("", content);
+      place.append(made);
+      stage.querySelector(".rz-asked").after(place);
+      return made;
     }
 
     async function rate(grade) {
       if (phase === "asked" || !grades().includes(grade)) return;
-      const answer = await ask("review-grade", { card: card.key, grade, attempt: tries.join("\n\n") });
+      const answer = await ask("review-grade", { card: card.key, grade, attempt: marks.tries.join("\n\n") });
       if (!answer) return;
+      mark({ text: stage.querySelector(".rz-write-in")?.value ?? "" });
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
       localStorage.removeItem(draft(card));
@@ -368,8 +413,18 @@
       const answer = await ask("review-undo", { events: last.events });
       if (answer === null) return;
       keep({ ...old, undo: old.undo.slice(0, -1) });
-      if (answer) await begin(last.card, answer.said);
-      else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
+      if (answer) {
+        reopen(last.card);
+        await begin(last.card, answer.said);
+      } else side.querySelector("[aria-keyshortcuts=u]")?.toggleAttribute("disabled", old.undo.length < 2);
+    }
+
+    // 撤回的一张：框里还是刚才写的，答案收起来再答；错过几次、看过什么都还在
+    function reopen(key) {
+      const old = kept();
+      const was = marked(key);
+      keep({ ...old, marks: { ...old.marks, [key]: { ...was, shown: false, seen: was.seen || was.shown } } });
+      if (was.text) localStorage.setItem(draft({ key }), JSON.stringify({ day: found.day, text: was.text }));
     }
 
     function help() {
@@ -404,6 +459,7 @@
       if (kept().undo.length) side.append(keyed("rz-aside", "撤回", "u", takeBack));
       stage.replaceChildren(place);
       place.focus({ preventScroll: true });
+      rise();
     }
 
     function again() {
@@ -429,10 +485,25 @@
       document.execCommand("insertText", false, `\n${line.match(/^ */)[0]}${more}`); // 退得回
     }
 
+    // 按住不放，重复来的：回车不再交、不再按钮；上一张上按下的不落进这一张的框里。
+    // 在框里自己按住的，照常写
+    function repeated({ target, key, repeat, ctrlKey, metaKey }) {
+      if (!repeat) held = target;
+      if (!repeat || !shell.contains(target) || target.readOnly) return false;
+      const own = target === held && target.matches(".rz-write-in");
+      if (key === "Enter") return !own || target.tagName === "INPUT" || ctrlKey || metaKey;
+      return key.length === 1 && target.matches(".rz-write-in") && !own;
+    }
+
     function pressed(event) {
       if (!found) return;
       const { target, key } = event;
       if (document.querySelector("dialog[open], #__search:checked")) return;
+      if (repeated(event)) {
+        event.preventDefault();
+        event.stopPropagation();
+        return;
+      }
       if (target.matches(".rz-write-in")) {
         if (key === "Escape") stage.querySelector(".rz-card").focus();
         if (key === "Enter" && !target.readOnly) enter(event);
@@ -462,11 +533,11 @@
 
     const DOUBT = {};
     const DOES = { h: hint, s: skip, u: takeBack, "?": help };
-    for (let which = 1; which <= 9; which += 1) DOES[which] = () => number(which);
+    for (let which = 1; which <= DIGITS; which += 1) DOES[which] = () => number(which);
 
     document.addEventListener("keydown", pressed, true);
     stage.append(make("p", { className: "rz-moved", textContent: "在排今天的题……" }));
-    shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, main, foot));
+    shell.replaceChildren(warned, stage, make("div", { className: "rz-keys" }, failed, main, foot));
     begin();
   }
 
