@@ -3,7 +3,7 @@
 (() => {
   const nonce = document.querySelector("meta[name=rizhi-nonce]").content;
   const LAST = "rizhi-last"; // 这个标签页最近一次了结：{change, todo, mark, page, said, at}
-  const NEW = "rizhi-new"; // 刚写好、还没有建好的今天：{page, at}
+  const NEW = "rizhi-new"; // 刚写好、还没有建好的今天：{page, from, at}
   const WARNED = "rizhi-warned"; // 服务器只说一次的话，按了「知道了」为止
   const SETTLED = { done: "x", drop: "-" };
   const BAR_MINUTES = 10; // 那一行已经不在这一页上的，「撤销」在页脚留这么久
@@ -202,7 +202,7 @@
       if (answer.error !== undefined) return;
       const open = make("a", { href: url(answer.page), textContent: "打开它" });
       if (!answer.created) return place.replaceChildren(answer.said, open, "。");
-      remember(NEW, { page: answer.page, at: Date.now() });
+      remember(NEW, { page: answer.page, from: location.pathname, at: Date.now() });
       place.replaceChildren(answer.said, "建好就打开……");
     });
     place.replaceChildren("今天还没有写。", write);
@@ -213,6 +213,7 @@
     const made = recall(NEW);
     if (!made || document.querySelector("[data-action=new]")) return;
     forget(NEW);
+    if (made.from !== location.pathname) return; // 等不及走开了，不拽他回来
     if (Date.now() - made.at < 60e3) location.replace(url(made.page));
   }
 
