@@ -143,7 +143,7 @@ class Review:
         return {"html": shown, "more": number + 1 < len(found)}
 
     def grade(self, vault: Vault, wanted: Wanted) -> Answer:
-        """记下答得怎样；`attempt` 是其间答错的，`events` 是撤回要的。"""
+        """记下答得怎样；`attempt` 是其间答错的，`events` 是撤回要的，`left` 是还没有答的。"""
         grade, slug, day = wanted.get("grade"), self._slug(wanted), today(vault)
         if type(grade) is not int or not 1 <= grade <= 4:
             raise RizhiError("grade 应是 1 到 4。")
@@ -157,6 +157,7 @@ class Review:
             "said": _next(state, day) + gone,
             "read": self._named(vault, ask.card.note) if state.leech and not gone else None,
             "events": [event.id for event in events],
+            "left": [_key(one.card) for one in self._sessions[slug].asks],
             **_tally(vault, self._sessions[slug], day, slug),
         }
 

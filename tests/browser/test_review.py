@@ -80,25 +80,32 @@ class Server:
     hold: set[str] = field(default_factory=set)
     held: list[Route] = field(default_factory=list)
     got: list[tuple[str, Any]] = field(default_factory=list)
+    graded: list[str] = field(default_factory=list)
 
     def reply(self, route: Route) -> None:
         action = route.request.url.rpartition("/")[2]
         self.got.append((action, route.request.post_data_json))
+        if action == "review-grade" and action not in self.answers:
+            self.graded.append(route.request.post_data_json["card"])
+        if action == "review-undo":
+            self.graded.pop()
         if action in self.hold:
             self.held.append(route)
         else:
             route.fulfill(json=self.answer(action))
 
     def answer(self, action: str) -> Any:
+        left = [one for one in self.cards if one["key"] not in self.graded]
         usual = {
-            "review": SESSION | {"cards": self.cards, "doubts": self.doubts} | self.more,
+            "review": SESSION | {"cards": left, "doubts": self.doubts} | self.more,
             "review-start": {"start": "def double(x):"},
             "review-hint": {"html": "<p>用到 x</p>", "more": True},
             "review-show": {"html": "<p>答</p>"},
             "review-try": {"right": False, "lines": ["不对。"]},
-            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
+            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1,
+                             "left": [one["key"] for one in left]},
             "review-undo": {"said": "撤回了，再答一遍。"},
-        }
+        }  # fmt: skip
         return self.answers.get(action, usual.get(action))
 
     def sent(self, action: str) -> list[Any]:
@@ -164,6 +171,12 @@ def _answer(page: Page, grade: str) -> None:
     offered = page.locator(".rz-grade").count()
     page.keyboard.press(grade if offered > 1 else "1")
     expect(page.locator(".rz-progress strong", has_text=before)).to_have_count(0)
+
+
+def _skip(page: Page) -> None:
+    before = page.locator(".rz-card").get_attribute("data-card")
+    page.get_by_role("button", name="跳过").click()
+    expect(page.locator(f".rz-card[data-card='{before}']")).to_have_count(0)
 
 
 def _reviewed(vault: Vault) -> list[int]:
@@ -245,7 +258,7 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
         said.append(f"{action} {wanted.get('said', '')}".strip())
         lines = ["对。"] if right else ["不对。你得到 1，应是 2。", "与写成「+」的症状一样。"]
         answers = {
-            "review": SESSION,
+            "review": SESSION | {"cards": [CODE] if "review-grade" not in said else []},
             "review-start": {"start": "def double(x):"},
             "review-hint": {"html": "<p>用到 x</p>", "more": False},
             "review-try": {
@@ -254,8 +267,9 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
                 "named": lines[-1],
                 **({"html": "答"} if right else {}),
             },
-            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1},
-        }
+            "review-grade": {"said": "2 天后再问。", "read": None, "events": ["a"], "done": 1,
+                             "left": []},
+        }  # fmt: skip
         route.fulfill(json=answers[action])
 
     page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), reply)
@@ -288,7 +302,7 @@ def test_code_is_indented_kept_over_a_reload_and_graded(served: Served, page: Pa
     expect(page.locator(".rz-grade.rz-first")).to_contain_text("吃力 明天")  # 用过提示
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name="收尾")).to_contain_text("先 rizhi drills。")
-    assert said[-1] == "review-grade" and said[-2].startswith("review-try def double")
+    assert said[-2:] == ["review-grade", "review"] and said[-3].startswith("review-try def double")
     kept = page.evaluate("Object.keys(localStorage)")
     assert not [name for name in kept if "rizhi" in name]  # 交过的草稿不留
 
@@ -705,3 +719,41 @@ def test_a_choice_out_of_reach_of_the_digits_shows_no_key(served: Served, page: 
     assert keys.all_inner_texts() == [str(n) for n in range(1, 10)]
     page.keyboard.press("9")
     expect(page.get_by_role("radio", name="检验 9")).to_be_checked()
+
+
+def test_two_tabs_answering_in_turn_count_the_same_cards(
+    served: Served, vault: Vault, browser: Browser
+) -> None:
+    context = browser.new_context()
+    one, two = context.new_page(), context.new_page()
+    for page in (one, two):
+        _open(page, served)
+    for _ in range(2):
+        _skip(two)
+    for answered in (True, True, False, True, True):  # 另一页跳过的两张，与还排着的两张
+        if answered:
+            _answer(one, "3")
+        else:
+            _skip(one)
+    _answer(two, "3")
+    assert _progress(two) == "第 6 张，共 10 张"
+    expect(two.locator(".rz-progress")).to_contain_text("还有新的 5 张")
+    for _ in range(5):
+        _skip(two)
+    left = 10 - len(_reviewed(vault))
+    expect(two.get_by_role("region", name="收尾")).to_contain_text(f"跳过了 {left} 张。")
+    context.close()
+
+
+@pytest.mark.parametrize("done", [0, 4])
+def test_a_note_alone_says_which_count_is_of_it_and_which_of_all(
+    served: Served, page: Page, done: int
+) -> None:
+    server = Server([], more={"done": done, "tomorrow": 5})
+    page.route(re.compile(r"/rizhi/live/review(-\w+)?$"), server.reply)
+    _open(page, served, "?note=rope")
+    told = "答了 4 张，忘了 0 张" if done else "没有要复习的"
+    line = f"这一篇今天{told}；连同别的笔记，明天到期 5 张。"
+    expect(page.get_by_role("region", name="收尾")).to_contain_text(line)
+    _open(page, served)
+    expect(page.get_by_role("region", name="收尾")).to_contain_text(f"今天{told}；明天到期 5 张。")

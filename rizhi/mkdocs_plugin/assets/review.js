@@ -129,14 +129,27 @@
       if (!answer && !found) stage.replaceChildren();
       if (!answer) return;
       found = answer;
+      line(first);
+      warn();
+      say(...[told].flat());
+      next();
+    }
+
+    // 还没有答的里，跳过的不排
+    function line(first = null) {
       const { skipped } = kept();
       queue = found.cards.filter((one) => !skipped.includes(one.key) || one.key === first);
       queue.sort((a, b) => (b.key === first) - (a.key === first));
       doubts = found.doubts.filter((one) => !skipped.includes(one.key));
       passed = found.cards.length - queue.length + found.doubts.length - doubts.length;
-      warn();
-      say(told);
-      next();
+    }
+
+    // 排着的都过了一遍，收尾之前再问一次：别的标签页、终端里也许也在答
+    async function onward(...told) {
+      line();
+      say(...told);
+      if (queue.length || doubts.length) next();
+      else await begin(null, told);
     }
 
     function next() {
@@ -207,8 +220,6 @@
       DOUBT.l = () => {
         if (!leave()) return;
         pass(one, "以后再说，下次还问。");
-        doubts.shift();
-        next();
       };
       main.replaceChildren(keyed("rz-do", "同一题", "y", DOUBT.y), keyed("rz-do", "不是", "n", DOUBT.n), keyed("rz-do", "以后再说", "l", DOUBT.l));
       side.replaceChildren();
@@ -384,26 +395,21 @@
       const old = kept();
       keep({ ...old, undo: [...old.undo, { card: card.key, events: answer.events }] });
       localStorage.removeItem(draft(card));
-      const { done, forgot, tomorrow } = answer;
-      Object.assign(found, { done, forgot, tomorrow });
+      const { done, forgot, tomorrow, left } = answer;
+      Object.assign(found, { done, forgot, tomorrow, cards: found.cards.filter(({ key }) => left.includes(key)) });
       const read = answer.read && make("a", { href: answer.read.url, textContent: answer.read.title });
-      say(`上一张：${GRADES[grade - 1]}，${answer.said}`, read);
-      queue.shift();
-      next();
+      await onward(`上一张：${GRADES[grade - 1]}，${answer.said}`, read);
     }
 
     function skip() {
       if (!leave()) return;
       pass(card, "跳过了，这一场最后可以再看。");
-      queue.shift();
-      next();
     }
 
     function pass({ key }, told) {
       const old = kept();
-      keep({ ...old, skipped: [...old.skipped, key] });
-      say(told);
-      passed += 1;
+      keep({ ...old, skipped: [...new Set([...old.skipped, key])] });
+      onward(told);
     }
 
     async function takeBack() {
@@ -440,10 +446,11 @@
     function finish() {
       phase = "done";
       const { done, forgot, tomorrow, later, fresh, empty } = found;
+      const [here, all] = note ? ["这一篇今天", "连同别的笔记，"] : ["今天", ""];
       const lines = [];
       if (empty) lines.push("还没有题：在笔记的自测里写 ??? question。");
-      else if (done) lines.push(`今天答了 ${done} 张，忘了 ${forgot} 张；明天到期 ${tomorrow} 张。`);
-      else lines.push(`${note ? "这一篇今天" : "今天"}没有要复习的；明天到期 ${tomorrow} 张。`);
+      else if (done) lines.push(`${here}答了 ${done} 张，忘了 ${forgot} 张；${all}明天到期 ${tomorrow} 张。`);
+      else lines.push(`${here}没有要复习的；${all}明天到期 ${tomorrow} 张。`);
       if (!note && later > 0) lines.push(`另有 ${later} 张到期的，明天起慢慢来。`);
       if (fresh > 0) lines.push(`这一篇还有 ${fresh} 张新的，一天添几张，明天接着。`);
       if (passed) lines.push(`跳过了 ${passed} 张。`);

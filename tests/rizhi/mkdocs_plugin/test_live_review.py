@@ -239,8 +239,10 @@ def test_a_card_answered_elsewhere_is_not_answered_twice(page: Page) -> None:
     written = _bytes(page.vault)
     assert "别处答过了" in other("review-grade", card=key, grade=1)["stale"]
     assert _bytes(page.vault) == written
-    other("review-grade", card=other.first, grade=3)
+    _, third = (card["key"] for card in other("review")["cards"])
+    assert other("review-grade", card=other.first, grade=3)["left"] == [third]
     assert page("review")["done"] == 2
+    assert page("review-grade", card=third, grade=3)["left"] == []
 
 
 def test_a_note_deleted_while_it_is_asked(page: Page) -> None:
