@@ -271,7 +271,7 @@ class Review:
     def _note(self, slug: object) -> Note:
         found = [note for note in self._built().notes if note.slug == slug]
         if not found:
-            raise RizhiError(f"没有笔记 {slug}。")
+            raise RizhiError(f"没有笔记 {slug}：名字写对，或打开 /review/ 复习全部。")
         return found[0]
 
     def _named(self, vault: Vault, slug: str) -> Answer:
