@@ -33,7 +33,7 @@ title: 转角
     ```
 """
 # 一题默写，题面与判分由测试说：页面这一边只认协议
-CODE = {
+CODE: dict[str, Any] = {
     "key": "0" * 16,
     "kind": "默写",
     "note": {"slug": "rope", "title": "旋转", "url": "../notes/attention/rope.html"},
