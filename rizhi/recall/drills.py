@@ -184,6 +184,7 @@ def _line(piece: Piece, count: int) -> ast.stmt | None:
         for node in ast.walk(inside)
         if isinstance(node, simple)
         and not isinstance(node.value, ast.Name | ast.Constant | None)
+        and ast.unparse(node) != "super().__init__()"
         and not lines[node.lineno - 1][: node.col_offset].strip()
     ]
     return worth[count % len(worth)] if worth else None

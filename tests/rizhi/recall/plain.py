@@ -55,6 +55,7 @@ class Basket:
     """一个篮子，至多装 `limit` 件。"""
 
     def __init__(self, limit=3):
+        super().__init__()
         self.limit = limit
         self.items = {}
 

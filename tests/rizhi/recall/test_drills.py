@@ -1,5 +1,6 @@
 """默写：出的题都证明过；判得出对错，说得出哪次调用差在哪里；什么样的作答都伤不着。"""
 
+import ast
 import json
 import re
 import shutil
@@ -327,6 +328,12 @@ def test_the_ladder_first_one_line_then_the_body_then_no_docstring(mine: Vault) 
     reviewed(mine, one, 4)
     third = drills.start(mine, one)
     assert third == "def running(numbers, start=0):\n    # (n,)\n    # (n,)\n    ...\n"
+
+
+def test_calling_the_base_class_is_no_question(shop: Vault) -> None:
+    piece = drills.Piece.read(shop, "shop.sums:Basket.__init__")
+    asked = {ast.unparse(node) for n in range(6) if (node := drills._line(piece, n))}
+    assert asked == {"self.items = {}"}
 
 
 def test_the_hole_left_as_it_is_is_wrong_and_filled_is_right(shop: Vault) -> None:
