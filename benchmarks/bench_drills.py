@@ -17,14 +17,13 @@ from typing import Any
 
 from benchmarks import compare
 from benchmarks.compare import Number, Ratio
-from rizhi.errors import RizhiError
-from rizhi.recall import drills, proving, replay, traces
+from rizhi.recall import drills, replay, traces
 from rizhi.recall.cards import RECITED, Card
 from rizhi.recall.playback import Bench
 from rizhi.recall.replay import Cells, Changed
 from rizhi.snippets import cells
-from rizhi.vault import Vault, find_vault
-from tests import vaults
+from rizhi.vault import Vault
+from tests import drill_table
 
 ROUNDS, TARGET, COUNT, MOST_OVER = 7, 1.3, 10, 1
 AT_A_TIME = 3  # 子进程的 CPU 时间以十毫秒计，几次一起量
@@ -69,10 +68,8 @@ def bare(vault: Vault, card: Card) -> float:
 
 def main() -> int:
     rounds = compare.rounds(ROUNDS)
-    vault = find_vault(vaults.ROOT)
-    if faults := proving.prepare(vault):
-        raise RizhiError("；".join(faults))
-    cards = [card for card in drills.cards(vault) if card.kind == RECITED]
+    vault, found = drill_table.VAULT, drill_table.measured()
+    cards = [card for note in found.notes for card in note if card.kind == RECITED]
     chosen = cards[:: max(len(cards) // COUNT, 1)][:COUNT]
     results = []
     for card in chosen:
