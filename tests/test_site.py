@@ -204,7 +204,8 @@ def test_notes_hold_code_output_and_download(site: Site, note: Path) -> None:
     assert texts and all(text.strip() in _shown(page) for text in texts)
     assert len(page.select("img.rz-figure")) == figures
     module = note.stem.replace("-", "_")
-    assert page.select_one(f'a.rz-notebook[href$="downloads/{module}.ipynb"][download]')
+    (download,) = page.select(f'a.rz-notebook[href$="downloads/{module}.ipynb"][download]')
+    assert download.find_parent(class_="rz-cell") == page.select_one(".rz-cell:not(.rz-source)")
     public = [
         node for node in page.select(".rz-source .rz-title") if not re.search(r"(^|\.)_", node.text)
     ]

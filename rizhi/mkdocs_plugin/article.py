@@ -36,7 +36,7 @@ def shape(vault: Vault) -> Shape:
 
 def arranged(html: str, page: Page, files: Files, template: Shape) -> str:
     """排好的一页：占位换成按钮与链接；是笔记，一句话成导语，目录列它特有的。"""
-    html = _DOWNLOAD.sub(partial(_download, files, page), html)
+    html = _DOWNLOAD.sub(partial(_download, files, page, set()), html)
     html = article.widened(article.with_anchors(html))
     if not page.file.src_uri.startswith("notes/"):
         return html
@@ -54,9 +54,11 @@ def _link(entry: article.Entry, level: int) -> AnchorLink:
     return link
 
 
-def _download(files: Files, page: Page, place: re.Match[str]) -> str:
+def _download(files: Files, page: Page, linked: set[str], place: re.Match[str]) -> str:
+    """一个片段的笔记本只在它的第一格给：格格都给，Tab 要多按几十下，去的是同一个文件。"""
     target = files.get_file_from_path(f"downloads/{place[1]}.ipynb")
-    if target is None:
+    if target is None or place[1] in linked:
         return ""
+    linked.add(place[1])
     url = target.url_relative_to(page.file)
     return f'<a class="rz-notebook" href="{url}" download title="带输出的笔记本">.ipynb</a>'

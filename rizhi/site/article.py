@@ -93,7 +93,7 @@ def widened(html: str) -> str:
 
 
 def _held(text: re.Match[str]) -> str:
-    return _WIDE.sub(r'<span class="rz-wide">\g<0></span>', text[0])
+    return _WIDE.sub(r"<rz-w>\g<0></rz-w>", text[0])
 
 
 def _split(html: str) -> tuple[str, list[_Section]]:

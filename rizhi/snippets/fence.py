@@ -196,7 +196,7 @@ def _state(context: Context, loaded: records.Loaded, trouble: str) -> str:
         return f'<span class="rz-state rz-bad">{(words and words.bar) or "出错了"}</span>'
     day = loaded.record.recorded if loaded.record else ""
     said = f"跑过，{day} 录下，输出是新的" if day else "跑过，输出是新的"
-    return f'<span class="rz-state" role="img" aria-label="{said}" title="{said}">✓</span>'
+    return f'<span class="rz-state" role="img" title="{said}">✓</span>'
 
 
 def _cell(
@@ -339,16 +339,17 @@ def _object(context: Context, line: str, *_given: Any) -> tuple[str, str]:
     bar = (
         '<div class="rz-bar" data-search-exclude><span class="rz-title">'
         f'<autoref identifier="{shown.name}" optional>{escape(shown.dotted)}</autoref></span>'
-        f'<span class="rz-file">{where}</span>{_copy_button(shown.source)}</div>'
+        f'<span class="rz-file">{where}</span>{_copy_button(context, shown.source)}</div>'
     )
     code = _highlight(shown.source, shown.first, shown.parts)
     mark = anchor(shown.dotted)
     return f'<div class="rz-cell rz-source no-copy" id="{mark}">{bar}{code}</div>', ""
 
 
-def _copy_button(text: str) -> str:
-    """主题自带的复制听 `data-clipboard-text`。"""
-    return f'<button class="rz-copy" data-clipboard-text="{escape(text)}">复制</button>'
+def _copy_button(context: Context, text: str) -> str:
+    """主题自带的复制听 `data-clipboard-text`；站点上按下才从这一格里取，一份代码不在页里写两遍。"""
+    given = "" if context.to_url else f' data-clipboard-text="{escape(text)}"'
+    return f'<button class="rz-copy"{given}>复制</button>'
 
 
 @lru_cache(maxsize=1024)  # 没变过的代码，每次重建都沿用

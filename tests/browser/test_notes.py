@@ -40,7 +40,7 @@ def test_copied_source_is_the_file_s(page: Page, address: str, site: Site) -> No
     page.goto(f"{address}/{NOTE}")
     page.locator(".rz-source button.rz-copy").first.click()
     code = page.evaluate("navigator.clipboard.readText()")
-    assert code.startswith("def attention_mask")
+    assert code.startswith("def attention_mask") and code.endswith("\n")
     assert code in (site.root / "llm/model.py").read_text("utf-8")
 
 

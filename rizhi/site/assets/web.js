@@ -257,11 +257,19 @@
   const codes = new Map();
   window.rizhiCode = (data) => codes.set(data.module, data.cells);
 
+  async function code(button) {
+    const { module, upto } = button.dataset;
+    const shown = button.closest(".rz-cell").querySelectorAll("pre > code");
+    if (!module) return [...shown].map((part) => part.textContent).join(""); // 源码，全在这一格里
+    if (!(await load(`code/${module}.js`))) return "";
+    return `${codes.get(module).slice(0, Number(upto)).join("\n\n")}\n`;
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.rz-copy:not([data-clipboard-text])");
-    if (!button || !(await load(`code/${button.dataset.module}.js`))) return;
-    const cells = codes.get(button.dataset.module).slice(0, Number(button.dataset.upto));
-    button.dataset.clipboardText = `${cells.join("\n\n")}\n`;
+    const text = button && (await code(button));
+    if (!text) return;
+    button.dataset.clipboardText = text;
     button.click(); // 复制由主题做：有了这个属性，它才认得这个按钮
   });
 

@@ -70,5 +70,5 @@ def test_a_page_without_sections_is_left_alone() -> None:
 
 def test_wide_letters_in_code_only() -> None:
     html = '<p>正文</p><pre title="提示"><code>a  <span class="c1"># {} x→y</span></code></pre>'
-    wide = '<span class="rz-wide">甲，乙</span>'
+    wide = "<rz-w>甲，乙</rz-w>"
     assert article.widened(html.format("甲，乙")) == html.format(wide)

@@ -121,7 +121,7 @@ def test_a_check_shows_its_name_a_tick_and_what_it_compares(recorded: Path) -> N
     (cell,) = _html(fence.snippet_fence("topic:检验")).select(".rz-cell.rz-check")
     assert cell.select_one(".rz-bar > .rz-title").get_text() == "检验"
     state = cell.select_one(".rz-bar > .rz-state")
-    assert state.get_text() == "✓" and "录下，输出是新的" in str(state["aria-label"])
+    assert state.get_text() == "✓" and "录下，输出是新的" in str(state["title"])
     fold = cell.select_one("details.rz-code:not([open])")
     assert fold.summary.get_text() == "Block.forward(x) == 6"
     assert fold.select_one("pre > code").get_text() == "assert Block.forward(x) == 6\n"
@@ -153,7 +153,7 @@ def test_an_old_record_without_words_shows_the_title(vault: Vault, topic: Path) 
         path.write_bytes(data)
     page = _html(fence.snippet_fence("topic:图"))
     assert page.select_one(".rz-figure")["alt"] == "图"
-    assert page.select_one(".rz-state")["aria-label"] == "跑过，输出是新的"
+    assert page.select_one(".rz-state")["title"] == "跑过，输出是新的"
 
 
 LONG = "def steps(x):\n" + "".join(f"    y{n} = x + {n}\n" for n in range(30)) + "    return x\n"
