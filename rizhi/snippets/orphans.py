@@ -13,7 +13,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import current_process, forkserver, parent_process
 from pathlib import Path
 from shutil import rmtree
@@ -52,7 +52,21 @@ def end_with_command(folder: str) -> None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
     # 不用 threading：片段数线程时不该数到它
-    _thread.start_new_thread(_wait_for_the_end, (folder,))
+    with _signals_blocked():
+        _thread.start_new_thread(_wait_for_the_end, (folder,))
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """其间起的线程一个信号也不收：都归主线程，在那里挡住的，不由它收走。"""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def clean_up_after(command: int) -> None:
@@ -62,8 +76,6 @@ def clean_up_after(command: int) -> None:
 
 
 def _wait_for_the_end(folder: str) -> None:
-    if hasattr(signal, "pthread_sigmask"):  # 信号都归主线程：在那里挡住的，不由这里收走
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     if command := parent_process():
         command.join()
         rmtree(folder, ignore_errors=True)
