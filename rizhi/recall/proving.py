@@ -197,7 +197,7 @@ def _proved(
         return replace(drill, why="没有片段调用过它，或参数写不下来"), []
     sound = answer(bench, drill.symbol, text, pool, None, HARVEST_SECONDS)
     pool = [
-        replace(call, outcome=outcome)
+        _settled(call, outcome)
         for call, outcome in zip(pool, sound.outcomes, strict=False)
         if _faithful(call.outcome, outcome)
     ]
@@ -236,6 +236,13 @@ def _proved(
     judged = answer(bench, drill.symbol, text, some, cells, HARVEST_SECONDS)
     took = round(1000 * judged.seconds)
     return replace(drill, symptoms=told, milliseconds=took), some
+
+
+def _settled(call: Call, again: Mapping[str, Any]) -> Call:
+    """结果换成重放的这一份：往后都与它比。"""
+    outcome = {name: told for name, told in again.items() if name != "after"}
+    inputs = replace(call.inputs, after=again.get("after", ""), changed=outcome["changed"])
+    return replace(call, outcome=outcome, inputs=inputs)
 
 
 def _faithful(seen: Mapping[str, Any], again: Mapping[str, Any]) -> bool:

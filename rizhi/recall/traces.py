@@ -28,7 +28,7 @@ from rizhi.snippets.source import module_file, modules
 from rizhi.vault import Vault, read_text, snippet_files, text_or_empty
 
 FOLDER = "drills"
-_VERSION = 5  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
+_VERSION = 6  # 记下的样子、怎样改坏、怎样比，哪一样变了就加一
 
 
 @dataclass(frozen=True)
@@ -290,14 +290,21 @@ def write_questions(vault: Vault, questions: Questions) -> None:
 
 
 def _head(call: Call) -> list[Any]:
-    return [call.snippet, call.number, dict(call.inputs.mode), dict(call.outcome)]
+    return [
+        call.snippet,
+        call.number,
+        dict(call.inputs.mode),
+        dict(call.outcome),
+        call.inputs.after,
+    ]
 
 
 def _calls(heads: Sequence[Any], data: bytes) -> Iterator[Call]:
     at = 0
-    for snippet, number, mode, outcome, first, second in heads:
-        inputs = Inputs(data[at : at + first], data[at + first : at + first + second], mode)
-        at += first + second
+    for snippet, number, mode, outcome, after, first, second in heads:
+        middle, end = at + first, at + first + second
+        inputs = Inputs(data[at:middle], data[middle:end], mode, after, outcome["changed"])
+        at = end
         yield Call(snippet, number, inputs, outcome)
 
 

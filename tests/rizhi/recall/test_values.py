@@ -1,5 +1,6 @@
 """两个值差在哪里：形状、类型、数、梯度、对象的每一层；舍入差一点不算，说得出头一处。"""
 
+import copy
 import enum
 import math
 from collections import deque
@@ -162,6 +163,31 @@ def test_what_is_patched_later_is_not_used(monkeypatch: pytest.MonkeyPatch) -> N
     leaf = describer.leaves(ONE * 3)
     monkeypatch.undo()
     assert difference(describer.leaves(ONE), leaf)
+
+
+def test_a_fingerprint_is_of_what_is_there_not_of_where_it_lies() -> None:
+    describer = Describer(ROOM)
+    once, word = nn.Linear(3, 2), "".join(["ab", "cd"])
+    again = copy.deepcopy(once)
+    first = describer.leaves([once, word, word, {"n": 1.0}])
+    second = describer.leaves([again, "abcd", "".join(["a", "bcd"]), {"n": 1.0}])
+    assert describer.digest(first) == describer.digest(second)
+    with torch.no_grad():
+        again.weight[0, 0] = torch.nextafter(again.weight[0, 0], torch.tensor(9.0))
+    assert describer.digest(describer.leaves([again, word, word, {"n": 1.0}])) != describer.digest(
+        first
+    )
+
+
+def test_an_object_s_own_ways_of_looking_up_are_not_asked() -> None:
+    class Proxy:
+        def __init__(self, kept: int) -> None:
+            self.kept = kept
+
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    assert "kept" in between(Proxy(1), Proxy(2)) and not between(Proxy(1), Proxy(1))
 
 
 def test_a_repr_that_fails_is_not_called() -> None:
