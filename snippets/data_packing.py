@@ -184,6 +184,8 @@ tokenizer.backend_tokenizer.post_processor = adds_start  # 有的分词器会自
 assert tokenizer("mask 里").input_ids == [first, *said]
 ids, labels = encode_text(tokenizer, "mask 里")
 assert ids == labels == [*said, end] and labels is not ids
+written, _ = encode_text(tokenizer, f"写着 {tokenizer.eos_token} 的一行")
+assert written.index(end) == len(written) - 1  # 正文里写着它的字样，是文字，不是那个词元
 
 # %% 检验 取法只由两个数定
 many = pack(numbered(*[3] * 20), 6, PAD)  # 10 行

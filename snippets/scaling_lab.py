@@ -18,7 +18,7 @@ for C, layers in scaling.SIZES:
 import json
 from pathlib import Path
 
-text = (Path(__file__).parent / "runs/scaling.jsonl").read_text("utf-8")
+text = (Path(scaling.__file__).parents[2] / "snippets/runs/scaling.jsonl").read_text("utf-8")
 first, *looks = map(json.loads, text.splitlines())
 print(first["command"])
 sizes = [C for C, _ in scaling.SIZES]

@@ -44,6 +44,7 @@ characters = sorted(set(text))
 rows = torch.tensor([[characters.index(c) for c in text[at : at + 12]] for at in (0, 6)])  # (2, 12)
 small_sizes = {"vocab_size": len(characters), "hidden_size": 32, "intermediate_size": 64}
 small_sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+torch.manual_seed(0)
 small = LLMForCausalLM(LLMConfig.preset("llama", **small_sizes, attention_backend="manual"))
 optimizer = torch.optim.AdamW(small.parameters(), lr=1e-2)
 for _ in range(80):  # 背下这两行
