@@ -34,9 +34,11 @@ from rizhi.snippets import cells, record
 from rizhi.snippets.flow import flow_data, read_links
 from rizhi.snippets.source import documented, read_fence_line
 from rizhi.vault import (
+    COUNTS,
     SETTINGS,
     SLUG,
     Vault,
+    count_setting,
     day_path,
     module_of,
     named,
@@ -288,6 +290,11 @@ def settings_known(scene: Scene) -> Findings:
         remedy = f"改成 {near[0]}" if near else f"删掉它；认得的有 {'、'.join(SETTINGS)}"
         line = _setting_line(read_text(path), key)
         yield path, line, f"[tool.rizhi] 里没有 {key} 这个设置，写了不起作用", remedy
+    for key in COUNTS:
+        try:
+            count_setting(scene.vault, key)
+        except RizhiError as error:
+            yield path, _setting_line(read_text(path), key), error.message, "改成一个整数，或删掉它"
 
 
 @_rule("R109")

@@ -22,6 +22,7 @@ from rizhi.vault import (
     Vault,
     check_slug,
     contained,
+    count_setting,
     day_path,
     find_vault,
     groups,
@@ -773,7 +774,7 @@ def _ask_first(vault: Vault, today: date) -> None:
         return
     from rizhi.recall import session
 
-    _ask_each(vault, partial(session.begin, vault, today), session.to_ask(vault))
+    _ask_each(vault, partial(session.begin, vault, today), count_setting(vault, "ask"))
 
 
 def _in_terminal() -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rizhi import dates
@@ -26,6 +27,8 @@ SETTINGS = (
     *("ask", "corpus_days", "day_ends", "dims", "edit", "everyday", "groups"),
     *("mutations", "new_cards", "resume_leaves_out", "reviews", "source"),
 )
+# 其中的几个数与它们的默认：写今天之前先问几张，一天至多新的几张、一共几张
+COUNTS: Mapping[str, int] = MappingProxyType({"ask": 0, "new_cards": 5, "reviews": 15})
 Fingerprint = tuple[int, int, int, int]
 
 
@@ -202,6 +205,17 @@ def day_names(vault: Vault) -> list[tuple[date, str]]:
     names = (name for name, _ in _files(str(vault.daily)) if name.endswith(".md"))
     dated = ((date_of(name.rpartition(os.sep)[2].removesuffix(".md")), name) for name in names)
     return sorted((day, name) for day, name in dated if day)
+
+
+def count_setting(vault: Vault, name: str) -> int:
+    """COUNTS 里的一个设置，没有写就是默认的。
+
+    异常：不是不小于 0 的整数，抛 RizhiError。
+    """
+    value = vault.config.get(name, COUNTS[name])
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RizhiError(f"[tool.rizhi] 的 {name} = {value!r}：应是不小于 0 的整数。")
+    return value
 
 
 def groups(vault: Vault) -> dict[str, str]:

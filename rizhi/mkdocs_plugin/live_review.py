@@ -21,7 +21,7 @@ from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
 from rizhi.recall.session import Ask, Session
 from rizhi.site import html
-from rizhi.vault import Vault, fingerprint, moment, today
+from rizhi.vault import Vault, count_setting, fingerprint, moment, today
 
 PAGE = "review/index.md"
 SHELL = """---
@@ -416,7 +416,7 @@ def _tally(vault: Vault, found: Session, day: date, slug: str) -> Answer:
     """今天答了几张、忘了几张，明天要答几张；`slug` 只数那一篇的。"""
     done = [s for s in found.states.values() if s.last == day and slug in ("", s.note)]
     here = {name: found.states[name] for name in found.matched.found}
-    most = vault.config.get("reviews", session.REVIEWS)
+    most = count_setting(vault, "reviews")
     coming, _ = schedule.share(here, day + timedelta(days=1), most, 0)
     forgot = sum(state.run > 0 for state in done)
     return {"done": len(done), "forgot": forgot, "tomorrow": len(coming)}

@@ -152,10 +152,11 @@ def _typed(course: _Course, card: Card) -> Asking:
         course.said.append(f"问不了：{error.within(course.vault.root)}")
         return Reply("s")
     tries, helped = list[str](), False
+    typed: list[str] = []  # 看提示之前打了的几行
     how = "一行一行打，再空着回车就是写完；" if card.kind == RECITED else ""
     course.said += [*filter(None, [draft]), f"{how}空着回车看答案  h 提示  e 打开编辑器  {_BACK}"]
     while True:
-        said = yield from _lines(course, card)
+        said = yield from _lines(course, card, typed)
         if said in ("s", "u", "q"):
             return Reply(said, _attempt(tries))
         if said in ("", "g"):
@@ -165,8 +166,9 @@ def _typed(course: _Course, card: Card) -> Asking:
             course.said.append(hints.pop(0) if hints else "没有更多的提示了；空着回车看答案。")
             helped = True
             continue
+        begun, typed = "\n".join(typed), []
         if said == "e":
-            said = (yield course.want(draft=tries[-1] if tries else draft)).strip("\n")
+            said = (yield course.want(draft=begun or (tries[-1] if tries else draft))).strip("\n")
             if not said.strip():
                 course.said.append("编辑器里没有存下答案。")
                 continue
@@ -184,11 +186,10 @@ def _typed(course: _Course, card: Card) -> Asking:
     return Reply(default if key in ENTER else key, _attempt(tries))
 
 
-def _lines(course: _Course, card: Card) -> Generator[Want, str, str]:
-    """打的几行，或一个键；该有几行就读几行，空行提前结束。打到一半按键，前面的几行不算。"""
+def _lines(course: _Course, card: Card, got: list[str]) -> Generator[Want, str, str]:
+    """打的几行，或一个键；该有几行就读几行，空行提前结束；接在 `got` 后面，按了键也留在里面。"""
     wanted = card.answer.strip().splitlines()
     count = len(wanted) if card.kind == PRINTED else 1
-    got: list[str] = []
     while line := (yield course.want(_place(card, len(got), count))):
         printed = count > 1 and line == wanted[len(got)].strip()  # 真打印了这个字母
         if line in ("h", "e", "g", "s", "u", "q") and not printed:

@@ -13,12 +13,10 @@ from rizhi.recall.cards import Card, Matched
 from rizhi.recall.changed import Changed
 from rizhi.recall.log import Event
 from rizhi.recall.schedule import State
-from rizhi.vault import Vault, file_names, source_files
+from rizhi.vault import Vault, count_setting, file_names, source_files
 
 if TYPE_CHECKING:
     from rizhi.page import Note
-
-REVIEWS, NEW = 15, 5  # 一天至多答几张、其中几张新的
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ def begin(
     known = {name: states[name] for name in matched.found}
     changes = changed.find(vault, known.values(), events)
     here = known | {name: _brought(known[name], today) for name in changes}
-    limit, fresh = _limits(vault, new)
+    limit, fresh = count_setting(vault, "reviews"), count_setting(vault, "new_cards")
+    fresh = fresh if new is None else new
     if note:
         wanted = [s for s in here.values() if matched.found[s.card].note == note and not s.asleep]
         listed = sorted((s for s in wanted if s.last != today), key=lambda s: s.card)
@@ -230,7 +229,7 @@ def count_due(vault: Vault, today: date) -> int:
     states = schedule.replay(events)
     for name in changed.find(vault, states.values(), events):
         states[name] = _brought(states[name], today)
-    listed, _ = schedule.share(states, today, _limits(vault, None)[0], 0)
+    listed, _ = schedule.share(states, today, count_setting(vault, "reviews"), 0)
     return len(listed)
 
 
@@ -260,23 +259,3 @@ def _tail(text: str) -> str:
     """末尾的一段，至多 MAX_ATTEMPT 字节，不切开一个字。"""
     data = text.encode("utf-8", "replace")[-log.MAX_ATTEMPT :]
     return data.decode("utf-8", "ignore")
-
-
-def to_ask(vault: Vault) -> int:
-    """写今天之前先问几张；默认不问。
-
-    异常：设置写错了，抛 RizhiError。
-    """
-    return _setting(vault.config.get("ask", 0), "ask")
-
-
-def _limits(vault: Vault, new: int | None) -> tuple[int, int]:
-    reviews = _setting(vault.config.get("reviews", REVIEWS), "reviews")
-    fresh = _setting(vault.config.get("new_cards", NEW), "new_cards")
-    return reviews, fresh if new is None else new
-
-
-def _setting(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RizhiError(f"[tool.rizhi] 的 {name} = {value!r}：应是不小于 0 的整数。")
-    return value

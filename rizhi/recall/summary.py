@@ -42,7 +42,7 @@ def summary(events: Iterable[Event], first: date, last: date, today: date) -> di
         "reviewed": counts.total(),
         **{what: counts[what] for what in ("new", "kept", "lapses")},
         "lapsed": [
-            {"note": states[card].note, "text": states[card].text.partition("\n")[0]}
+            {"note": states[card].note, "text": states[card].text.partition("\n")[0].rstrip("：:")}
             for card in sorted(lapsed, key=lambda name: (lapsed[name], name), reverse=True)
         ],
         "coming": [{"date": str(day), "count": due[day]} for day in ahead],

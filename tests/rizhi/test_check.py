@@ -20,7 +20,7 @@ from rizhi.site.export import added
 from rizhi.snippets import recording
 from rizhi.snippets.cells import CellOutput
 from rizhi.snippets.record import key, record_files
-from rizhi.vault import SETTINGS, Vault, find_vault
+from rizhi.vault import COUNTS, SETTINGS, Vault, find_vault
 from tests.rizhi.steps import assert_linear, steps
 from tests.vaults import ROOT
 
@@ -111,7 +111,14 @@ def test_every_setting_that_the_code_reads_is_known_and_explained() -> None:
     listed = re.findall(
         r"^\| `(\w+)` \|", guide.partition("### R108")[2].partition("\n## ")[0], re.M
     )
-    assert read == sorted(SETTINGS) == sorted(listed)
+    assert sorted({*read, *COUNTS}) == sorted(SETTINGS) == sorted(listed)
+
+
+@pytest.mark.parametrize("value", ["'三'", "-1", "true", "1.5"])
+def test_a_number_that_is_none_is_named_by_its_line(vault: Vault, value: str) -> None:
+    (vault.root / "pyproject.toml").write_text(f"[tool.rizhi]\nask = {value}\n", "utf-8")
+    (problem,) = _found(find_vault(vault.root))["R108"]
+    assert problem.line == 2 and "应是不小于 0 的整数" in problem.message
 
 
 def test_a_damaged_review_log_is_named_by_line(vault: Vault) -> None:
