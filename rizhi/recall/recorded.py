@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rizhi.page import Note
 
 T = TypeVar("T")
-_VERSION = 3  # 存的样子、题面的写法变了就加一
+_VERSION = 4  # 存的样子、题面的写法变了就加一
 _FIELDS: Mapping[str, type] = {
     **dict.fromkeys(("title", "source", "printed", "face"), str),
     **{"line": int, "sure": bool},
@@ -107,12 +107,13 @@ def _of_note(vault: Vault, note: "Note") -> Any:
 
 
 def _told(note: "Note") -> Iterable[tuple[str, str]]:
-    """笔记里嵌着的格子 → 围栏上面的那一段。"""
+    """笔记里嵌着的格子 → 围栏上面的那一段；上面紧挨着标题，就没有。"""
     text, blocks = note.document.text, note.document.blocks
     for span in note.document.spans:
         if span.info == "snippet":
-            above = [b for b in blocks if b.kind == "paragraph" and b.end <= span.start]
-            said = text[above[-1].start : above[-1].end].strip() if above else ""
+            kinds = ("paragraph", "heading")
+            above = [b for b in blocks if b.kind in kinds and b.end <= span.start][-1:]
+            said = "".join(text[b.start : b.end].strip() for b in above if b.kind == "paragraph")
             for line in text[span.start : span.end].splitlines():
                 yield line.partition(":")[2].strip(), said
 

@@ -258,7 +258,11 @@ def test_a_printed_cell_is_answered_by_typing(vault: Vault, rz: Run) -> None:
 
     path: Path = vault.notes / "model/rope.md"
     path.parent.mkdir(parents=True)
-    path.write_text("---\ntitle: 题\nsnippet: rope\n---\n\n# 题\n\n## 自测\n", "utf-8")
+    path.write_text(
+        "---\ntitle: 题\nsnippet: rope\n---\n\n# 题\n\n## 背景\n\n没有用到。\n\n## 跑一跑\n\n"
+        "``` snippet\nrope:加\n```\n\n先乘再印。\n\n``` snippet\nrope:乘\n```\n\n## 自测\n",
+        "utf-8",
+    )
     vault.snippets.mkdir(exist_ok=True)
     snippet = vault.snippets / "rope.py"
     snippet.write_text("# %% 加\nprint(1 + 1)\nprint(3)\n# %% 乘\nprint(2 * 4)\n", "utf-8")
@@ -271,6 +275,8 @@ def test_a_printed_cell_is_answered_by_typing(vault: Vault, rz: Run) -> None:
     graded = sorted((a["grade"], a.get("attempt")) for a in answers)
     assert graded == [(1, None), (2, "2\n4")]
     assert "\n8\n" in result.stdout
+    # 答过之后说围栏上面的那一段；别的节的不是说它的
+    assert "先乘再印。" in result.stdout and "没有用到" not in result.stdout
 
 
 @pytest.mark.parametrize("value", ["", "1"])
