@@ -90,7 +90,7 @@ def change_snippet(root: Path, url: str) -> float:
     mark = next(_marks)
     start = time.perf_counter()
     edit(root, SNIPPET, "mask = causal_mask(4)", f"print('基' + '准', {mark - 1} + 1)  # 基准\n")
-    wait_for(url, f"基准 {mark}")
+    wait_for(url, str(mark))  # 源码里写的是它减一
     return time.perf_counter() - start - one_run(root)
 
 
@@ -98,7 +98,7 @@ def change_llm(root: Path, url: str) -> float:
     mark = next(_marks)
     start = time.perf_counter()
     edit(root, MODEL, "    S = past + T", f"    print('来' + '自', {mark - 1} + 1)  # 基准\n")
-    wait_for(url, f"来自 {mark}")
+    wait_for(url, str(mark))
     spent = time.perf_counter() - start
     settle(root, url)
     return spent - one_run(root)
