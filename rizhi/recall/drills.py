@@ -247,7 +247,7 @@ def _dotted(node: ast.expr) -> str:
 def grade(vault: Vault, card: Card, said: str) -> Verdict:
     """判一次作答：默写的重放各次调用、跑那篇的检验，问检验的看选得对不对。
 
-    异常：题没有算过、不是本机算的、源码又改过了，抛 RizhiError，说要重算。
+    异常：题没有算过、不是本机算的、源码又改过了，抛 RizhiError，说要重算；缺了库，说怎么装。
     """
     if card.kind == CAUGHT:
         return _graded_choice(card, said.strip())
@@ -261,7 +261,11 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
     limit = max(playback.PATIENCE, playback.TIMES * drill.milliseconds / 1000)
     text, cells = piece.replaced(said), _cells(vault, drill)
     got = playback.answer(Bench(vault), drill.symbol, text, calls, cells, limit)
-    return _verdict(piece, drill, calls, got)
+    verdict = _verdict(piece, drill, calls, got)
+    paths = (vault.snippets / f"{stem}.py" for stem in {drill.snippet, *drill.used.snippets})
+    if not verdict.right and (lacking := playback.lacking(vault, paths)):
+        raise RizhiError(lacking)  # 错不在他写的
+    return verdict
 
 
 def _graded_choice(card: Card, said: str) -> Verdict:

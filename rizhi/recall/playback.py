@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -14,6 +15,7 @@ from rizhi.errors import RizhiError
 from rizhi.recall import replay, traces, values
 from rizhi.recall.replay import Cells, Changed
 from rizhi.recall.traces import Call
+from rizhi.snippets import record as records
 from rizhi.snippets import run
 from rizhi.snippets.cells import Cell, Snippet, names
 from rizhi.snippets.child import SEEDED
@@ -78,6 +80,13 @@ def answer(
     except RizhiError as error:
         fault = str(error)
     return Answered(tuple(outcomes), shown, broken, fault, time.monotonic() - start)
+
+
+def lacking(vault: Vault, paths: Iterable[Path]) -> str:
+    """几个片段要的库缺了哪些、怎么装；没有缺是空串。"""
+    needed = (run.missing(vault, records.load(vault, path).source) for path in paths)
+    absent = sorted({name for names in needed for name in names})
+    return run.how_to_install("这些片段", absent) if absent else ""
 
 
 def wrong(calls: Sequence[Call], got: Answered) -> dict[int, str]:

@@ -27,6 +27,7 @@ from rizhi.recall.playback import (
     differs,
     failed,
     green,
+    lacking,
     mentioned,
     pattern,
     symptom,
@@ -35,7 +36,6 @@ from rizhi.recall.playback import (
 from rizhi.recall.replay import Cells, Changed, Inputs
 from rizhi.recall.traces import Call, Drill, Keys, Question, Questions
 from rizhi.snippets import record as records
-from rizhi.snippets import run
 from rizhi.vault import Vault, read_text
 
 MOST = 20  # 一个函数至多改几处
@@ -74,12 +74,12 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> li
     """
     keys = Keys(vault)
     stale, notes = waiting(vault, keys)
-    if lacking := lacking_libraries(vault, keys, stale):
-        raise RizhiError(lacking)
+    paths = list(dict.fromkeys(path for symbol in stale for path in keys.users(symbol)))
+    if absent := lacking(vault, paths):
+        raise RizhiError(absent)
     for module in keys.files if stale else ():
         keys.source(module)  # 算的时候源码又改了，写下的键是改之前的
     bench = Bench(vault, known_bugs(vault) if stale or notes else ())
-    paths = list(dict.fromkeys(path for symbol in stale for path in keys.users(symbol)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             found = pool.map(partial(_harvested, bench, stale), paths)
@@ -105,18 +105,6 @@ def prepare(vault: Vault, progress: _Progress = lambda names, step: names) -> li
             pool.shutdown(cancel_futures=True)
             raise
     return list(faults.values())
-
-
-def lacking_libraries(vault: Vault, keys: Keys, stale: Iterable[str]) -> str:
-    """要用的片段缺了哪些库，没有缺是空串。"""
-    paths = {path for symbol in stale for path in keys.users(symbol)}
-    absent = sorted({n for p in paths for n in run.missing(vault, records.load(vault, p).source)})
-    if not absent:
-        return ""
-    return (
-        f"出题要跑片段，这里没有装 {'、'.join(absent)}：多半是 pip install {' '.join(absent)}；"
-        "有 Makefile 的仓库里运行 make record，会先装好。"
-    )
 
 
 # ---- 记下调用 ----

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -115,7 +115,7 @@ def _steps(
     """在一个新子进程里运行；结果一到齐就交回，收尸在后台。`tick` 是隔几秒看一眼没跑完的。"""
     name = vault.relative(snippet.path)
     if lacking := missing(vault, snippet):
-        yield Step(CellOutput(""), fault=_how_to_install(name, lacking))
+        yield Step(CellOutput(""), fault=how_to_install(f"{name} ", lacking))
         return
     used = records.libraries(vault, snippet.path, deep=True, source=snippet.text)
     shown = _folder() if tick else None
@@ -166,9 +166,10 @@ def installed(name: str) -> bool:
     return name in sys.modules or find_spec(name) is not None
 
 
-def _how_to_install(name: str, lacking: tuple[str, ...]) -> str:
+def how_to_install(what: str, lacking: Iterable[str]) -> str:
+    """`what` 要的库没有装，怎么装。"""
     return (
-        f"{name} 要用 {'、'.join(lacking)}，这里没有装，没有运行它。"
+        f"{what}要用 {'、'.join(lacking)}，这里没有装，没有运行它。"
         f"装上带来它们的包：多半是 pip install {' '.join(lacking)}；"
         "有 Makefile 的仓库里运行 make record，会先装好。"
     )

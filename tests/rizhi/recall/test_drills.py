@@ -451,7 +451,17 @@ def test_without_the_library_it_says_what_to_install(
     path = vault.snippets / "running_sums.py"
     path.write_text(plain.SNIPPET.replace("# %% 用一用", "# %% 用一用\nimport nosuchlib"), "utf-8")
     code, _, err = drills_command(vault)
-    assert code == 1 and "没有装 nosuchlib" in err and "pip install nosuchlib" in err
+    assert code == 1 and "要用 nosuchlib，这里没有装" in err and "pip install nosuchlib" in err
+
+
+def test_what_a_missing_library_breaks_is_not_his_mistake(
+    shop: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """出题之后换了个没有 torch 的环境：载不进来的不算他答错。"""
+    monkeypatch.setattr(runner, "missing", lambda *_: ("torch",))
+    assert said(shop, RIGHT).right
+    with pytest.raises(RizhiError, match="要用 torch，这里没有装"):
+        said(shop, body("return []"))
 
 
 def test_a_vault_without_a_source_package_has_none(tmp_path: Path, state: Path) -> None:
