@@ -215,13 +215,13 @@ def _shut(flat: str, start: int, end: int) -> bool:
     """一个注释或围栏是不是合上的；收尾的一行只有记号，后面还有字的是里面的一行。"""
     if flat.startswith("<!--", start):
         return flat.find("-->", start + 2, end) >= 0
-    if flat[start] not in "`~":
-        return True
     source = flat[start:end]
     run = _FENCE.match(source)
+    if run is None or flat[start] not in "`~":  # 缩进的代码，开头也许是一个反引号
+        return True
     _, newline, last = source.rstrip().rpartition("\n")
     last = last.strip(" \t>")
-    return bool(run and newline and last.startswith(run[1]) and not last.strip(run[1][0]))
+    return bool(newline and last.startswith(run[1]) and not last.strip(run[1][0]))
 
 
 def _open_up(draft: bytearray, flat: str, start: int, end: int) -> None:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from rizhi.check import check_vault
 from rizhi.dangers import dangers, in_notebook
@@ -77,6 +77,7 @@ def test_check_misses_nothing_in_a_muddle(text: str) -> None:
 @pytest.mark.slow
 @LARGE
 @given(hostile.pages())
+@example("甲\n\n    `<script>alert(1)</script>`\n\n\n```\n<script>alert(1)</script>\n```")
 def test_check_and_build_agree_on_many_composed_pages(text: str) -> None:
     _agree(text, None)
 

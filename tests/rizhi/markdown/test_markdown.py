@@ -455,6 +455,14 @@ def test_a_fence_ends_with_a_line_of_marks_only(text: str) -> None:
             assert set(last.strip(" >")) == {first[0]}
 
 
+@pytest.mark.parametrize("mark", ["`pip install x`", "`", "~", "``", "> ```"])
+def test_indented_code_that_begins_with_a_mark_leaves_the_fences_below_alone(mark: str) -> None:
+    document = parse(f"甲\n\n    {mark}\n\n```\n- [ ] 例子\n```\n\n- [ ] 真的\n")
+    assert [span.kind for span in document.spans][-1] == "fenced"
+    kinds = [block.kind for block in document.blocks]
+    assert kinds == ["paragraph", "code", "code", "list", "item"]
+
+
 # ---- 长而怪的输入：解析的字数与调用的次数都只随长度走 ----
 
 
