@@ -770,11 +770,11 @@ def _wake(vault: Vault, wanted: str, as_json: bool) -> None:
 
 def _ask_first(vault: Vault, today: date) -> None:
     """写今天之前先问几张（设置里的 ask）；不是终端，没有人答，就不问。"""
-    if not (vault.config.get("ask") and _in_terminal()):
+    if not (_in_terminal() and (most := count_setting(vault, "ask"))):
         return
     from rizhi.recall import session
 
-    _ask_each(vault, partial(session.begin, vault, today), count_setting(vault, "ask"))
+    _ask_each(vault, partial(session.begin, vault, today), most)
 
 
 def _in_terminal() -> bool:

@@ -61,8 +61,8 @@ def begin(
     known = {name: states[name] for name in matched.found}
     changes = changed.find(vault, known.values(), events)
     here = known | {name: _brought(known[name], today) for name in changes}
-    limit, fresh = count_setting(vault, "reviews"), count_setting(vault, "new_cards")
-    fresh = fresh if new is None else new
+    limit = count_setting(vault, "reviews")
+    fresh = count_setting(vault, "new_cards") if new is None else new
     if note:
         wanted = [s for s in here.values() if matched.found[s.card].note == note and not s.asleep]
         listed = sorted((s for s in wanted if s.last != today), key=lambda s: s.card)
