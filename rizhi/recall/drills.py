@@ -261,11 +261,10 @@ def grade(vault: Vault, card: Card, said: str) -> Verdict:
     limit = max(playback.PATIENCE, playback.TIMES * drill.milliseconds / 1000)
     text, cells = piece.replaced(said), _cells(vault, drill)
     got = playback.answer(Bench(vault), drill.symbol, text, calls, cells, limit)
-    verdict = _verdict(piece, drill, calls, got)
     paths = (vault.snippets / f"{stem}.py" for stem in {drill.snippet, *drill.used.snippets})
-    if not verdict.right and (lacking := playback.lacking(vault, paths)):
+    if playback.unimportable(got) and (lacking := playback.lacking(vault, paths)):
         raise RizhiError(lacking)  # 错不在他写的
-    return verdict
+    return _verdict(piece, drill, calls, got)
 
 
 def _graded_choice(card: Card, said: str) -> Verdict:

@@ -82,6 +82,13 @@ def answer(
     return Answered(tuple(outcomes), shown, broken, fault, time.monotonic() - start)
 
 
+def unimportable(got: Answered) -> bool:
+    """有没有哪里是因为载不到一个库：也许是这里没有装，不是他写错。"""
+    told = (got.broken or {}, *got.outcomes, *got.cells.values())
+    said = (f"{one.get('raised')}{one.get('unreadable')}" for one in told)
+    return any(ModuleNotFoundError.__name__ in text for text in said)
+
+
 def lacking(vault: Vault, paths: Iterable[Path]) -> str:
     """几个片段要的库缺了哪些、怎么装；没有缺是空串。"""
     needed = (run.missing(vault, records.load(vault, path).source) for path in paths)

@@ -458,10 +458,12 @@ def test_what_a_missing_library_breaks_is_not_his_mistake(
     shop: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """出题之后换了个没有 torch 的环境：载不进来的不算他答错。"""
+    broken = body("import nosuchlib", "return []")
+    assert not said(shop, broken).right  # 库都在，是他自己写的 import
     monkeypatch.setattr(runner, "missing", lambda *_: ("torch",))
-    assert said(shop, RIGHT).right
+    assert said(shop, RIGHT).right and not said(shop, body("return []")).right
     with pytest.raises(RizhiError, match="要用 torch，这里没有装"):
-        said(shop, body("return []"))
+        said(shop, broken)
 
 
 def test_a_vault_without_a_source_package_has_none(tmp_path: Path, state: Path) -> None:
